@@ -1,0 +1,1 @@
+"""Figures and tables from what MLflow holds of a study."""

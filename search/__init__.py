@@ -1,0 +1,1 @@
+"""The search: command line, study, searcher, scheduler, progress, tracking, winners."""

@@ -1,0 +1,1 @@
+"""One conditional GAN run: configuration, data, networks, training, metrics, Ray trainable."""

@@ -1,0 +1,1 @@
+"""Labelled images as one array: folders, the embedded phantom, PneumoniaMNIST."""
