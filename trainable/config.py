@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +17,11 @@ AUGMENTATIONS = ("translation", "brightness", "contrast", "cutout")
 
 @dataclass(frozen=True)
 class _When:
-    """The condition under which a field means anything; elsewhere it is None."""
+    """The condition, on another field, under which a field means anything; elsewhere it is None."""
 
+    field: str
     text: str
-    holds: Callable[[dict[str, Any]], bool]
+    holds: Callable[[Any], bool]
 
 
 def _choice(*options: str, when: _When | None = None) -> Any:
@@ -36,11 +36,19 @@ def _number(
     return field(metadata={"bounds": bounds, "when": when})
 
 
+def _flag() -> Any:
+    return field(metadata={})
+
+
+def _sum_of(*parts: str) -> Any:
+    return field(metadata={"parts": parts})
+
+
 def _one_of(name: str, *values: str) -> _When:
-    return _When(f"{name} is {' or '.join(values)}", lambda p: p.get(name) in values)
+    return _When(name, f"{name} is {' or '.join(values)}", lambda value: value in values)
 
 
-_NOISY = _When("instance_noise is above 0", lambda p: (p.get("instance_noise") or 0) > 0)
+_NOISY = _When("instance_noise", "instance_noise is above 0", lambda value: value > 0)
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ class TrialConfig:
     upsampling: str = _choice("nearest", "transposed")
     """How the generator doubles its grid: nearest neighbour and 3x3, or a transposed 4x4."""
     depth: int = _number(1, 7)
-    """Doublings in the generator, halvings in the discriminator; the first grid is size / 2^depth."""
+    """Doublings in G, halvings in D; the generator's first grid has a side of size / 2^depth."""
     g_width: int = _number(2, 512)
     """Channels of the generator's finest layer; doubled at each coarser one, up to 8 times."""
     d_width: int = _number(2, 512)
@@ -72,7 +80,7 @@ class TrialConfig:
     """Length of z ~ N(0, I)."""
     conditioning: str = _choice("concat", "projection")
     """How the discriminator uses the one-hot class: extra input planes, or a projection head."""
-    spectral_norm: bool = field(metadata={})
+    spectral_norm: bool = _flag()
     """Divide each discriminator weight by its largest singular value (Miyato et al. 2018)."""
     loss: str = _choice("minimax", "non_saturating", "hinge")
     """Adversarial loss, see `trainable.losses`."""
@@ -101,10 +109,10 @@ class TrialConfig:
     d_steps: int = _number(1, 10)
     """Discriminator updates for each generator update (k of Goodfellow et al. 2014)."""
     instance_noise: float = _number(0, 2)
-    """Standard deviation of Gaussian noise on all that the discriminator sees, on a [-1, 1] scale."""
+    """Standard deviation of Gaussian noise on all that D sees, on a [-1, 1] scale."""
     instance_noise_halflife_kimg: float | None = _number(0, 1e6, open_low=True, when=_NOISY)
     """Images after which the instance noise has halved."""
-    augment: str = field(metadata={"parts": AUGMENTATIONS})
+    augment: str = _sum_of(*AUGMENTATIONS)
     """Augmentations of what the discriminator sees, joined by '+', or 'none'."""
     ema_halflife_kimg: float = _number(0, 1000)
     """Half-life of the running mean of generator weights that is scored; 0 means no mean."""
@@ -120,18 +128,23 @@ class TrialConfig:
         fields = {f.name: f for f in dataclasses.fields(cls)}
         faults = [_unknown(key, list(fields)) for key in params if key not in fields]
         values: dict[str, Any] = {}
-        for name, spec in fields.items():
+        for name, spec in fields.items():  # a field stands after the one that governs it
             when: _When | None = spec.metadata.get("when")
             value = params.get(name)
-            if when is not None and not when.holds(params):
+            if when is not None and when.field not in values:
+                continue  # that one's fault has been named; this one cannot be judged
+            if when is not None and not when.holds(values[when.field]):
                 if value is not None:
                     faults.append(f"{name} is {value!r}, but means something only when {when.text}")
                 values[name] = None
             elif value is None:
                 faults.append(f"{name} is missing" + (f" ({when.text})" if when else ""))
+            elif fault := _fault(name, value, spec):
+                faults.append(fault)
             else:
-                values[name], fault = _checked(name, value, spec)
-                faults += [fault] if fault else []
+                values[name] = (
+                    float(value) if type(value) is int and _kind(spec) == "float" else value
+                )
         if faults:
             raise InputError("; ".join(faults))
         return cls(**values)
@@ -164,25 +177,27 @@ def _unknown(key: str, known: list[str]) -> str:
     return f"{key} is no hyperparameter" + (f"; did you mean {close[0]}?" if close else "")
 
 
-def _checked(name: str, value: Any, spec: dataclasses.Field[Any]) -> tuple[Any, str | None]:
-    """The value in the field's own type, and what is wrong with it, if anything."""
-    kind = str(spec.type).removesuffix(" | None")
-    if kind == "float" and type(value) is int:
-        value = float(value)
-    if type(value).__name__ != kind:
-        return value, f"{name} is {value!r}, but must be of type {kind}"
+def _kind(spec: dataclasses.Field[Any]) -> str:
+    return str(spec.type).removesuffix(" | None")
+
+
+def _fault(name: str, value: Any, spec: dataclasses.Field[Any]) -> str | None:
+    """What is wrong with a value, if anything."""
+    kind = _kind(spec)
+    if type(value).__name__ not in (kind, "int" if kind == "float" else kind):
+        return f"{name} is {value!r}, but must be of type {kind}"
     if (options := spec.metadata.get("options")) and value not in options:
-        return value, f"{name} is {value!r}, but must be one of {', '.join(options)}"
+        return f"{name} is {value!r}, but must be one of {', '.join(options)}"
     if bounds := spec.metadata.get("bounds"):
         low, high, open_low, open_high = bounds
         above = value > low if open_low else value >= low
         below = value < high if open_high else value <= high
-        if not (math.isfinite(value) and above and below):
+        if not (above and below):  # NaN is neither
             interval = f"{'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
-            return value, f"{name} is {value}, but must lie in {interval}"
+            return f"{name} is {value}, but must lie in {interval}"
     if (parts := spec.metadata.get("parts")) and value != "none":
         chosen = value.split("+")
         if len(set(chosen)) != len(chosen) or not set(chosen) <= set(parts):
             rule = f"none, or some of {', '.join(parts)} joined by '+', each once"
-            return value, f"{name} is {value!r}, but must be {rule}"
-    return value, None
+            return f"{name} is {value!r}, but must be {rule}"
+    return None

@@ -1,0 +1,33 @@
+# The two commands of the README are `make search` and `make test`; each sets up what it needs.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: setup search test lint format clean
+
+setup: .venv/.ready
+
+# Exact versions come from constraints.txt, so every clone gets the same environment.
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# A first search on the embedded data: no download, some minutes on two cores.
+search: setup
+	$(BIN)/python -m search.run --space full --data phantom --image-size 32 --trials 12 \
+		--epochs 90 --eval-every 15 --grace 15 --features efficientnet-lite0 --top-k 2
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv *.egg-info .pytest_cache .ruff_cache

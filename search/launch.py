@@ -1,0 +1,202 @@
+"""Ray: connecting to it, running a study's trials on it, and scoring winners there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import optuna
+import ray
+import torch
+from ray import tune
+from rich.console import Console
+
+from search.progress import Progress
+from search.scheduler import build_scheduler
+from search.searcher import StudySearcher, build_sampler
+from search.settings import StudyConfig
+from search.study import TrialRecord, mark_interrupted, read_records
+from spaces.catalog import Space
+from spaces.errors import InputError
+from trainable.ray_trainable import CGANTrainable
+from trainable.trial import Job, fresh_fids
+
+RETRIES = 2
+"""Times a trial whose worker died is started again from its checkpoint."""
+FRESH_DRAWS = 3
+"""Sets of generated images, as large as an evaluation's, that a winner is scored on."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where trials run and what each may use. Changes how fast a study goes, not what it finds.
+
+    Attributes:
+        address: ``auto`` (a cluster named by RAY_ADDRESS, else this machine), ``local``, or a
+            cluster's address.
+        cpus_per_trial, gpus_per_trial: what Ray sets aside for a trial; GPUs may be fractions.
+        max_concurrent: trials at a time, or None for as many as fit.
+    """
+
+    address: str
+    cpus_per_trial: int
+    gpus_per_trial: float
+    max_concurrent: int | None
+
+    @property
+    def device(self) -> str:
+        """Where a trial trains."""
+        return "cuda" if self.gpus_per_trial > 0 else "cpu"
+
+    @property
+    def cluster(self) -> str | None:
+        """The address of a running cluster, or None for this machine alone."""
+        if self.address == "auto":
+            return os.environ.get("RAY_ADDRESS")
+        return None if self.address == "local" else self.address
+
+
+def local_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def connected(resources: Resources) -> Iterator[int]:
+    """Be connected to Ray; gives the number of trials that run at a time.
+
+    Raises:
+        InputError: the cluster does not answer, or has not the CPUs or GPUs that one trial needs.
+    """
+    # Tune's own screen, result files and snapshots are all off: the study has what matters.
+    os.environ.update(
+        RAY_AIR_NEW_OUTPUT="0",
+        TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+        TUNE_DISABLE_STRICT_METRIC_CHECKING="1",  # a trial that broke down has no FID to report
+        TUNE_GLOBAL_CHECKPOINT_S="3600",
+        TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="0",
+    )
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if resources.cluster is None:
+        # "local" and no less: a stale address file would otherwise capture this call.
+        ray.init(address="local", num_cpus=local_cores(), include_dashboard=False, **quiet)
+    else:
+        try:
+            ray.init(address=resources.cluster, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"--address {resources.cluster} does not answer ({reason}); start the cluster, or "
+                "use --address local"
+            ) from error
+    try:
+        there = ray.cluster_resources()
+        fits = int(there.get("CPU", 0) // resources.cpus_per_trial)
+        if resources.gpus_per_trial > 0:
+            fits = min(fits, int(there.get("GPU", 0) / resources.gpus_per_trial))
+        if fits < 1:
+            raise InputError(
+                f"a trial needs {resources.cpus_per_trial} CPUs and {resources.gpus_per_trial:g} "
+                f"GPUs, but there are {there.get('CPU', 0):g} and {there.get('GPU', 0):g}; lower "
+                "--cpus-per-trial or --gpus-per-trial"
+            )
+        yield min(fits, resources.max_concurrent or fits)
+    finally:
+        ray.shutdown()
+
+
+def run_trials(
+    study: optuna.Study,
+    config: StudyConfig,
+    space: Space,
+    job: Job,
+    resources: Resources,
+    *,
+    budget: float | None,
+    console: Console,
+    floor: float,
+    wake: Callable[[], None],
+) -> bool:
+    """Run the trials that the study still owes; False if stopped before they had all ended.
+
+    `budget` seconds after the start, and at the user's Ctrl-C, running trials are stopped and
+    marked interrupted. `wake` is called after every change of the study, and must not block.
+    """
+    history = [r for r in read_records(study) if r.ended is not None]
+    scheduler = build_scheduler(config, history)
+    study.sampler = build_sampler(config, len(history))
+    searcher = StudySearcher(study, config, space, job.data.task, scheduler)
+    progress = Progress(console, config, floor, searcher, wake)
+    trainable = tune.with_resources(
+        tune.with_parameters(CGANTrainable, job=job),
+        {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
+    )
+    # Tune insists on a folder for its own state, and that every node sees it.
+    scratch = job.trials.parent / "tune"
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=config.trials - searcher.finished,
+            max_concurrent_trials=resources.max_concurrent,
+            time_budget_s=budget,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(scratch.parent.resolve()),
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            callbacks=[progress],
+            verbose=0,
+        ),
+    )
+    try:
+        with progress:
+            tuner.fit()
+    finally:
+        mark_interrupted(study)
+        shutil.rmtree(scratch, ignore_errors=True)
+        wake()
+    return searcher.finished >= config.trials
+
+
+def score_again(
+    job: Job, records: list[TrialRecord], resources: Resources
+) -> dict[int, tuple[float, float]]:
+    """Mean and standard deviation of FID over fresh latents, by trial number, side by side on Ray.
+
+    Each draw follows the study's own protocol, so the mean compares with the floor and with every
+    score of the search, without the optimism of having been picked.
+    """
+    task = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial)(
+        fresh_fids
+    )
+    shared = ray.put(job)
+    futures = [task.remote(shared, r.number, r.params, FRESH_DRAWS) for r in records]
+    scores = ray.get(futures)
+    return {r.number: (fmean(s), stdev(s)) for r, s in zip(records, scores, strict=True)}
+
+
+def check_local_gpus(gpus_per_trial: float | None) -> float:
+    """The GPUs of a trial on this machine: None means one where there is one.
+
+    Raises:
+        InputError: there are fewer GPUs than one trial asks for.
+    """
+    there = torch.cuda.device_count()
+    if gpus_per_trial is None:
+        return 1.0 if there else 0.0
+    if gpus_per_trial > there:
+        raise InputError(
+            f"--gpus-per-trial is {gpus_per_trial:g}, but this machine has {there} usable GPUs; "
+            "lower it, or name a cluster with --address"
+        )
+    return gpus_per_trial

@@ -1,0 +1,115 @@
+"""What the user sees while a search runs: a live line on a terminal, a line an event elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+from ray import tune
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from search.searcher import StudySearcher
+from search.settings import StudyConfig, format_duration
+from trainable.trial import Status
+
+
+class Progress(tune.Callback):
+    """Counts trials by status, keeps the best FID, and estimates the time left.
+
+    Tune calls it on its own loop, so it only updates numbers and wakes the tracker; drawing is done
+    by rich's thread, four times a second.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        config: StudyConfig,
+        floor: float,
+        searcher: StudySearcher,
+        wake: Any,
+    ):
+        self._console, self._config, self._floor = console, config, floor
+        self._searcher, self._wake = searcher, wake
+        self._began = time.monotonic()
+        self._done_before = searcher.finished
+        self._ended: Counter[str] = Counter()
+        self._running: dict[str, tuple[int, int]] = {}  # Tune's id: (number, epoch)
+        self._best: tuple[float, int, int] | None = None  # FID, number, epoch
+        self._live = Live(console=console, get_renderable=self._line, transient=True)
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks into its snapshots, which nobody reads: nothing to keep."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial began, or began again on a fresh worker."""
+        self._running.setdefault(trial.trial_id, (trial.config["number"], 0))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A report came in."""
+        number, epoch = trial.config["number"], result["epoch"]
+        self._running[trial.trial_id] = (number, epoch)
+        fid = result.get("fid")
+        if fid is not None and (self._best is None or fid < self._best[0]):
+            self._best = (fid, number, epoch)
+        if result["done"]:
+            status = Status(result["report"]["status"])
+            said = Status.PRUNED if status is Status.RUNNING else status
+            self._end(trial.trial_id, said, fid, result["report"].get("reason", ""))
+        self._wake()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial failed for good, after its retries."""
+        self._end(trial.trial_id, Status.FAILED, None, f"see {trial.error_file}")
+        self._wake()
+
+    def _end(self, trial_id: str, status: Status, fid: float | None, reason: str) -> None:
+        number, epoch = self._running.pop(trial_id)
+        self._ended[status] += 1
+        if not self._console.is_terminal:
+            score = "" if fid is None else f"  FID {fid:.1f}"
+            self._console.print(
+                f"trial {number:>4}  {status:<9} epoch {epoch}{score}  {reason}  [{self._line()}]",
+                markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
+
+    def _line(self) -> Text:
+        """Such as: 5 complete, 9 pruned, 2 running of 64 | best FID 112.3 … | 12 min gone, …"""
+        counts = [f"{n} {status}" for status, n in sorted(self._ended.items())]
+        if self._done_before:
+            counts.insert(0, f"{self._done_before} before")
+        counts.append(f"{len(self._running)} running of {self._config.trials}")
+        parts = [", ".join(counts)]
+        if self._best is not None:
+            fid, number, epoch = self._best
+            parts.append(
+                f"best FID {fid:.1f} ({fid / self._floor:.1f} x floor, trial {number}, "
+                f"epoch {epoch})"
+            )
+        elapsed = time.monotonic() - self._began
+        parts.append(f"{format_duration(elapsed)} gone{self._eta(elapsed)}")
+        return Text(" | ".join(parts))
+
+    def _eta(self, elapsed: float) -> str:
+        """Time left, if trials go on ending at the rate so far; none before the third has ended."""
+        ended = sum(self._ended.values())
+        if ended < 3:
+            return ""
+        left = (self._config.trials - self._done_before - ended) * elapsed / ended
+        if self._config.time_budget is not None:
+            left = min(left, max(0.0, self._config.time_budget - elapsed))
+        return f", about {format_duration(left)} left"

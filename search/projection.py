@@ -1,0 +1,277 @@
+"""The study as MLflow shows it: one parent run, and one child run a trial.
+
+Optuna's database is the truth, and this its projection: what MLflow lacks is written at the next
+`Projection.sync`, in this process or a later one. Runs are found by their tags:
+
+    cgan.study   the study, on the parent run and on every child
+    cgan.trial   the trial's number, on children only
+    cgan.epoch   the last epoch whose report was written
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.study import TrialRecord, load_study, read_records
+from trainable.trial import Status
+
+if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
+    import optuna
+    from mlflow.tracking import MlflowClient
+
+EXPERIMENT = "cgan-search"
+ARTIFACTS = ("study.json", "leaderboard.csv")
+_FAILED = {Status.DIVERGED, Status.OUT_OF_MEMORY, Status.FAILED}
+
+
+def prepare_mlflow() -> None:
+    """Make MLflow fail fast and keep quiet; call it before each first import of mlflow.
+
+    Without this a call to a dead server blocks for four minutes. No retries below ours also means
+    that a run whose creation timed out is looked for before it is created again. The user's own
+    settings win.
+    """
+    defaults = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",  # who trains on patients' images does not call home
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", message=".*integer column")
+    import mlflow  # noqa: F401  (it sets its loggers' levels on import, so ours come after)
+
+    for name in ("alembic", "mlflow.store", "mlflow.tracking.fluent"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of the store at `uri`; asks nothing of it yet."""
+    prepare_mlflow()
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(uri, uri)
+
+
+@dataclass
+class _Written:
+    """What a run is known to hold."""
+
+    run_id: str
+    status: str
+    params: set[str]
+    tags: dict[str, str]
+    metrics: dict[str, float]
+
+
+class Projection:
+    """The study in `folder`, written to the MLflow store at `uri`. For one thread."""
+
+    def __init__(self, folder: Path, uri: str):
+        self.folder = folder
+        self.uri = uri
+        self._study: optuna.Study | None = None
+        self._client: MlflowClient | None = None
+        self._experiment = ""
+        self._runs: dict[str, _Written] | None = None  # by cgan.trial; the parent's key is ""
+
+    def sync(self, status: str | None = None) -> None:
+        """Write what MLflow lacks. `status` ends the parent run, as FINISHED or KILLED.
+
+        Raises:
+            Exception: the store did not take it all; the next call writes the rest.
+        """
+        try:
+            self._sync(status)
+        except BaseException:
+            self._runs = None  # what the store took is unknown: look again before writing
+            raise
+
+    def run_id(self, number: int | None = None) -> str | None:
+        """The run of a trial, or of the study; None if the last `sync` did not get that far."""
+        written = (self._runs or {}).get("" if number is None else str(number))
+        return written.run_id if written else None
+
+    def _sync(self, status: str | None) -> None:
+        study, client = self._open()
+        if self._runs is None:
+            self._runs = self._find_runs(study, client)
+        records = read_records(study)
+        self._write_parent(study, client, records, status or "RUNNING")
+        for record in records:
+            self._write_trial(study, client, record)
+        if status:
+            for path in (self.folder / name for name in ARTIFACTS):
+                if path.exists():
+                    client.log_artifact(self._runs[""].run_id, str(path))
+
+    def _open(self) -> tuple[optuna.Study, MlflowClient]:
+        """The thread's own study, not the driver's, and the experiment, created if absent."""
+        if self._study is None:
+            self._study = load_study(self.folder)
+        if self._client is None:
+            client = connect(self.uri)
+            found = client.get_experiment_by_name(EXPERIMENT)
+            if found is None:
+                local = self.uri.startswith("sqlite:")
+                place = (self.folder.resolve().parent / "mlartifacts").as_uri() if local else None
+                self._experiment = client.create_experiment(EXPERIMENT, artifact_location=place)
+            else:
+                self._experiment = found.experiment_id
+            self._client = client
+        return self._study, self._client
+
+    def _find_runs(self, study: optuna.Study, client: MlflowClient) -> dict[str, _Written]:
+        runs: dict[str, _Written] = {}
+        token: str | None = ""
+        while token is not None:
+            page = client.search_runs(
+                [self._experiment],
+                f"tags.`cgan.study` = '{study_key(study)}'",
+                order_by=["attributes.start_time ASC"],
+                page_token=token or None,
+            )
+            for run in page:
+                data = run.data
+                written = _Written(
+                    run.info.run_id, run.info.status, set(data.params), data.tags, data.metrics
+                )
+                runs.setdefault(data.tags.get("cgan.trial", ""), written)
+            token = page.token or None
+        return runs
+
+    def _run(
+        self, client: MlflowClient, key: str, name: str, tags: dict[str, str], started: float | None
+    ) -> _Written:
+        """The run of `key`, created if absent."""
+        assert self._runs is not None
+        if key not in self._runs:
+            stamp = int(1000 * (started or time.time()))
+            run = client.create_run(self._experiment, stamp, tags, run_name=name)
+            self._runs[key] = _Written(run.info.run_id, "RUNNING", set(), dict(tags), {})
+        return self._runs[key]
+
+    def _write_parent(
+        self, study: optuna.Study, client: MlflowClient, records: list[TrialRecord], status: str
+    ) -> None:
+        started = min((r.started for r in records if r.started), default=None)
+        key = {"cgan.study": study_key(study)}
+        run = self._run(client, "", study.study_name, key, started)
+        yardstick = dict(_flat(study.user_attrs.get("yardstick", {})))
+        metrics = {k: float(v) for k, v in yardstick.items() if _is_number(v)}
+        tags = {k: v for k, v in yardstick.items() if isinstance(v, str)}
+        complete = [r.fid for r in records if r.status is Status.COMPLETE]
+        if complete and math.isfinite(min(complete)):
+            metrics["best_fid"] = min(complete)
+        ended, now = sum(r.ended is not None for r in records), int(1000 * time.time())
+        new = [(k, v, now, ended) for k, v in metrics.items() if run.metrics.get(k) != v]
+        _write(client, run, study.user_attrs.get("config", {}), new, tags)
+        run.metrics = run.metrics | metrics
+        _set_status(client, run, status, time.time())
+
+    def _write_trial(self, study: optuna.Study, client: MlflowClient, record: TrialRecord) -> None:
+        assert self._runs is not None
+        number = str(record.number)
+        tags = {
+            "cgan.study": study_key(study),
+            "cgan.trial": number,
+            "mlflow.parentRunId": self._runs[""].run_id,
+        }
+        run = self._run(client, number, f"trial-{record.number:05d}", tags, record.started)
+        written = int(run.tags.get("cgan.epoch", -1))
+        new = [report for report in record.reports if report["epoch"] > written]
+        tags = {"status": record.status.value}
+        if record.reason:
+            tags["reason"] = record.reason
+        if new:
+            tags["cgan.epoch"] = str(new[-1]["epoch"])
+            tags["device"] = str(new[-1].get("device", "unknown"))
+        _write(client, run, record.params, [m for r in new for m in _metrics(record, r)], tags)
+        if record.ended is not None:
+            _set_status(client, run, _run_status(record.status), record.ended)
+
+
+def study_key(study: optuna.Study) -> str:
+    """What the tag ``cgan.study`` holds: the name, and the study's id if it has one."""
+    unique = study.user_attrs.get("id")
+    return f"{study.study_name}-{unique}" if unique else study.study_name
+
+
+def _run_status(status: Status) -> str:
+    """MLflow's word for it; a pruned trial did what was asked of it."""
+    if status in _FAILED:
+        return "FAILED"
+    return {Status.INTERRUPTED: "KILLED", Status.RUNNING: "RUNNING"}.get(status, "FINISHED")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of a nested dict, under names that MLflow allows: ``scores/normal``."""
+    for key, value in values.items():
+        name = prefix + re.sub(r"[^\w.\- ]", "_", key)
+        if isinstance(value, dict):
+            yield from _flat(value, f"{name}/")
+        elif value is not None:
+            yield name, value
+
+
+def _metrics(record: TrialRecord, report: dict[str, Any]) -> Iterator[tuple[str, float, int, int]]:
+    """Key, value, time in ms and step of every number in a report.
+
+    The time follows from the report, so that a point written twice is the same point and MLflow's
+    tables keep one.
+    """
+    spent = report.get("train_seconds", 0.0) + report.get("eval_seconds", 0.0)
+    stamp = int(1000 * ((record.started or 0.0) + spent))
+    for key, value in _flat(report):
+        if key != "epoch" and _is_number(value):
+            yield key, float(value), stamp, report["epoch"]
+
+
+def _write(
+    client: MlflowClient,
+    run: _Written,
+    params: dict[str, Any],
+    metrics: list[tuple[str, float, int, int]],
+    tags: dict[str, str],
+) -> None:
+    """Write what is new, within ``log_batch``'s limits; tags last, as they say what was written.
+
+    A parameter once written stays: MLflow refuses a change, which a resumed study may bring.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    fresh = [Param(k, str(v)[:6000]) for k, v in _flat(params) if k not in run.params]
+    for i in range(0, len(fresh), 100):
+        client.log_batch(run.run_id, params=fresh[i : i + 100])
+    run.params |= {p.key for p in fresh}
+    for i in range(0, len(metrics), 1000):
+        client.log_batch(run.run_id, metrics=[Metric(*m) for m in metrics[i : i + 1000]])
+    changed = {k: v[:5000] for k, v in tags.items() if run.tags.get(k) != v[:5000]}
+    if changed:
+        client.log_batch(run.run_id, tags=[RunTag(k, v) for k, v in changed.items()])
+        run.tags |= changed
+
+
+def _set_status(client: MlflowClient, run: _Written, status: str, ended: float) -> None:
+    if status == run.status:
+        return
+    if status == "RUNNING":
+        client.update_run(run.run_id, status)
+    else:
+        client.set_terminated(run.run_id, status, int(1000 * ended))
+    run.status = status

@@ -1,0 +1,168 @@
+"""`StudyConfig`: everything that defines a study, frozen, resolved to numbers, kept as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from spaces.errors import InputError
+
+SAMPLERS = ("tpe", "random")
+OBJECTIVES = ("fid",)
+IMAGES_PER_TRIAL = 120_000
+EVALUATIONS = 15
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """A search, as it was asked for and resolved. Two studies with equal configs do the same work.
+
+    Attributes:
+        name: the study's name, and its folder's.
+        space: a catalogue name or ``package.module:function``.
+        data: the value of ``--data``; `data_digest` says what was found there.
+        image_size, fit: how images were brought to size.
+        trials: how many trials to run.
+        time_budget: seconds after which no trial goes on, or None.
+        epochs: epochs of a complete trial; one epoch shows as many images as the data set has.
+        eval_every: epochs between evaluations.
+        grace: epochs before ASHA may stop a trial: the first rung.
+        eta: ASHA's reduction factor; rungs lie at grace, grace * eta, …, and the best 1 / eta of
+            those seen so far at a rung go on.
+        sampler, seed: how configurations are proposed, and the seed of all that is random.
+        objective: the score to improve.
+        features: the extractor (resolved, never ``auto``); `protocol` and `weights_sha256` fix it.
+        top_k: how many winners are scored again and kept.
+    """
+
+    name: str
+    space: str
+    data: str
+    data_digest: str
+    image_size: int
+    fit: str
+    trials: int
+    time_budget: float | None
+    epochs: int
+    eval_every: int
+    grace: int
+    eta: int
+    sampler: str
+    seed: int
+    objective: str
+    features: str
+    protocol: str
+    weights_sha256: str
+    top_k: int
+
+    def __post_init__(self):
+        """Raise InputError for the first value that breaks a rule."""
+        rules = [
+            (self.trials >= 1, f"--trials is {self.trials}, but must be at least 1"),
+            (self.epochs >= 1, f"--epochs is {self.epochs}, but must be at least 1"),
+            (self.eta >= 2, f"--eta is {self.eta}, but must be at least 2"),
+            (self.top_k >= 1, f"--top-k is {self.top_k}, but must be at least 1"),
+            (self.seed >= 0, f"--seed is {self.seed}, but must be at least 0"),
+            (
+                1 <= self.eval_every <= self.epochs,
+                f"--eval-every is {self.eval_every}, but must lie between 1 and --epochs, "
+                f"{self.epochs}",
+            ),
+            (
+                1 <= self.grace <= self.epochs,
+                f"--grace is {self.grace}, but must lie between 1 and --epochs, {self.epochs}",
+            ),
+            (
+                self.time_budget is None or self.time_budget > 0,
+                f"--time-budget is {self.time_budget} s, but must be above 0",
+            ),
+            (
+                self.sampler in SAMPLERS,
+                f"--sampler is {self.sampler!r}, but must be one of {', '.join(SAMPLERS)}",
+            ),
+            (
+                self.objective in OBJECTIVES,
+                f"--objective is {self.objective!r}, but must be one of {', '.join(OBJECTIVES)}",
+            ),
+            (
+                re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name) is not None,
+                f"--study is {self.name!r}, but must be letters, digits, '.', '_' and '-', "
+                "as it names a folder",
+            ),
+        ]
+        for holds, message in rules:
+            if not holds:
+                raise InputError(message)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict; `from_json` is its inverse."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> StudyConfig:
+        """Build a config from `to_json`'s dict; unknown or missing keys raise TypeError."""
+        return cls(**values)
+
+    def __str__(self) -> str:
+        return json.dumps(self.to_json(), indent=2)
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs at which ASHA compares trials, ascending, the last epoch left out."""
+        rungs, rung = [], self.grace
+        while rung < self.epochs:
+            rungs.append(rung)
+            rung *= self.eta
+        return tuple(rungs)
+
+    @property
+    def evaluations(self) -> tuple[int, ...]:
+        """Epochs at which a trial is scored: every `eval_every`, every rung, and the last one."""
+        regular = range(self.eval_every, self.epochs, self.eval_every)
+        return tuple(sorted({*regular, *self.rungs, self.epochs}))
+
+
+def resolve_schedule(
+    images: int, epochs: int | None, eval_every: int | None, grace: int | None
+) -> tuple[int, int, int]:
+    """The numbers behind ``auto`` for epochs, eval-every and grace, for a set of `images` images.
+
+    Some 120,000 images a trial, about 15 evaluations, and ASHA's first look at the second one.
+    """
+    if eval_every is None:
+        total = epochs if epochs is not None else math.ceil(IMAGES_PER_TRIAL / images)
+        eval_every = max(1, round(total / EVALUATIONS))
+        epochs = epochs if epochs is not None else max(1, round(total / eval_every)) * eval_every
+    elif epochs is None:
+        total = math.ceil(IMAGES_PER_TRIAL / images)
+        epochs = max(1, round(total / eval_every)) * eval_every
+    if grace is None:
+        grace = min(2 * eval_every, epochs)
+    return epochs, eval_every, grace
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in a text such as ``90s``, ``10m``, ``1h30m`` or ``2h``.
+
+    Raises:
+        InputError: the text is no such duration.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not parts or "".join(n + u for n, u in parts) != text:
+        raise InputError(f"a duration is {text!r}, but must be like 90s, 10m, 2h or 1h30m")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def format_duration(seconds: float) -> str:
+    """A duration to read: ``45 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

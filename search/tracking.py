@@ -1,0 +1,154 @@
+"""MLflow off the hot path: whether it answers, and the thread that keeps it up to date.
+
+The search never waits for MLflow and never ends because of it. Ray's callbacks `wake` the tracker,
+which costs microseconds; its thread writes what the store lacks (see `search.projection`), and
+after a failure goes on trying, ever less often, until the store is back.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from search.projection import EXPERIMENT, Projection, connect, prepare_mlflow
+
+_LONGEST_WAIT = 60.0
+_log = logging.getLogger(__name__)
+
+
+def check(uri: str, limit: float = 10.0) -> str | None:
+    """Why the tracking store at `uri` cannot be used now, or None.
+
+    Creates the tables of a new SQLite store, once, 3 to 8 s. Others have `limit` seconds.
+    """
+    answers: list[str | None] = []
+
+    def ask() -> None:
+        try:
+            connect(uri).get_experiment_by_name(EXPERIMENT)
+            answers.append(None)
+        except Exception as error:
+            answers.append(_reason(error))
+
+    try:
+        prepare_mlflow()  # here, so that the import's seconds are not the store's
+    except Exception as error:
+        return _reason(error)
+    # A thread, as a database behind a dead route hangs in its driver beyond any setting of ours.
+    asking = threading.Thread(target=ask, daemon=True, name="mlflow-check")
+    asking.start()
+    asking.join(None if uri.startswith("sqlite:") else limit)
+    return answers[0] if answers else f"no answer within {limit:.0f} s"
+
+
+class Tracker:
+    """The thread that projects the study in `folder` onto MLflow while the search runs.
+
+    Attributes:
+        problem: why MLflow lacks something at present, or None.
+        projection: what was written, to read once `close` has returned True.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        uri: str,
+        say: Callable[[str], None] = _log.warning,
+        *,
+        pause: float = 1.0,
+    ):
+        """`say` gets one line for each outage, in the tracker's thread.
+
+        Reports that come within `pause` seconds of the last write are written together.
+        """
+        self.problem: str | None = None
+        self.projection = Projection(folder, uri)
+        self._uri = uri
+        self._say = say
+        self._pause = pause
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._final = "FINISHED"
+        self._done = False
+        # A daemon: a process whose store hangs must still be able to end.
+        self._thread = threading.Thread(target=self._loop, daemon=True, name="mlflow-tracker")
+
+    def start(self) -> None:
+        """Begin, with a first write at once."""
+        self._wake.set()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that the study has news; returns at once."""
+        self._wake.set()
+
+    def close(self, timeout: float = 60.0, *, interrupted: bool = False) -> bool:
+        """Write the rest, end the parent run, and say whether MLflow now holds everything.
+
+        Waits `timeout` seconds at most. What is missing then, `publish` can write later.
+        """
+        self._final = "KILLED" if interrupted else "FINISHED"
+        self._closing.set()
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return self._done
+
+    def _loop(self) -> None:
+        wait = self._pause
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            closing = self._closing.is_set()
+            if self._sync(self._final if closing else None):
+                wait = self._pause
+                self._done = closing
+            else:
+                wait = min(2 * wait, _LONGEST_WAIT)
+                self._wake.set()
+            if closing:
+                return
+            self._closing.wait(wait)
+
+    def _sync(self, status: str | None) -> bool:
+        try:
+            self.projection.sync(status)
+        except Exception as error:
+            if self.problem is None:
+                self._say(
+                    f"MLflow at {_without_password(self._uri)} fails ({_reason(error)}); "
+                    "the search goes on, and its results are written there once that works again"
+                )
+            self.problem = _reason(error)
+            return False
+        self.problem = None
+        return True
+
+
+def publish(folder: Path, uri: str, *, interrupted: bool = False) -> None:
+    """Write the whole study in `folder` to the store at `uri`, as often as you like.
+
+    Raises:
+        Exception: the store did not take it all.
+    """
+    Projection(folder, uri).sync("KILLED" if interrupted else "FINISHED")
+
+
+def _without_password(uri: str) -> str:
+    return re.sub(r"://[^/@]*@", "://", uri)
+
+
+def _reason(error: BaseException) -> str:
+    """One line for an error: the network's or database's own words, where there are any."""
+    cause, root = error, None
+    while cause is not None:
+        if isinstance(cause, OSError | sqlite3.Error) or type(cause).__name__ == "ResponseError":
+            root = cause
+        cause = cause.__cause__ or cause.__context__
+    text = str(root if root is not None else error).strip() or type(error).__name__
+    line = re.sub(r"^\[Errno -?\d+\] ", "", text.splitlines()[0])
+    return line if len(line) <= 200 else line[:199] + "…"

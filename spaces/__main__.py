@@ -1,0 +1,100 @@
+"""``python -m spaces``: list the spaces, or show what one of them searches."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from spaces import presets
+from spaces.catalog import SPACES, Space, get_space
+from spaces.describe import describe, starting_point
+from spaces.errors import InputError
+from spaces.recorder import show
+from spaces.task import Task
+
+PIPED_WIDTH = 200  # a file or a pipe has no width of its own, and should not wrap
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 2 for a user's mistake, else 0."""
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    try:
+        options = _parser().parse_args(argv)
+        task = _task(options)
+        if options.space is None:
+            _list(console, task)
+        else:
+            _show(console, options.space, get_space(options.space), task)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m spaces", description=__doc__)
+    parser.add_argument(
+        "space", nargs="?", help="a space's name, or package.module:function; none lists them all"
+    )
+    parser.add_argument("--image-size", type=int, default=64, metavar="PIXELS")
+    parser.add_argument("--images", type=int, default=200, metavar="N")
+    parser.add_argument("--channels", type=int, default=1, choices=(1, 3))
+    parser.add_argument("--classes", type=int, default=2, metavar="K")
+    return parser
+
+
+def _task(options: argparse.Namespace) -> Task:
+    size = options.image_size
+    if size < 4 or size & (size - 1):
+        raise InputError(f"--image-size is {size}, but must be a power of two from 4")
+    for flag, value in (("--images", options.images), ("--classes", options.classes)):
+        if value < 1:
+            raise InputError(f"{flag} is {value}, but must be at least 1")
+    return Task(size, options.channels, options.classes, options.images)
+
+
+def _list(console: Console, task: Task) -> None:
+    table = _table("space", "parameters", "searches")
+    for name, space in SPACES.items():
+        table.add_row(name, str(len(describe(space, task))), escape(_doc(space).partition("\n")[0]))
+    console.print(table)
+
+
+def _show(console: Console, name: str, space: Space, task: Task) -> None:
+    preset = presets.default(task)
+    parameters = describe(space, task)
+    table = _table("parameter", "range", "searched", "default")
+    for parameter in parameters:
+        default = preset.get(parameter.name)
+        table.add_row(
+            escape(parameter.name),
+            escape(str(parameter.distribution)),
+            escape(parameter.condition or "always"),
+            "" if default is None else escape(show(default)),
+        )
+    console.print(f"{name}: {_doc(space)}", markup=False, highlight=False)
+    console.print(table)
+    within = starting_point(space, task, preset) is not None
+    first = "The default is a draw" if within else "The default is no draw"
+    console.print(f"{len(parameters)} parameters. {first} of this space.", highlight=False)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _doc(space: Space) -> str:
+    return inspect.getdoc(space) or "(no docstring)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

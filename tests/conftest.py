@@ -1,0 +1,78 @@
+"""What tests share: small data, a small configuration, and an extractor that costs nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spaces.presets import default
+from trainable.config import TrialConfig
+from trainable.data import Dataset, LoadReport
+from trainable.evaluation import Evaluator
+from trainable.fid import FeatureStats
+from trainable.trial import Job
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Bitwise promises hold for a fixed number of threads; one is also the quickest here."""
+    torch.set_num_threads(1)
+
+
+class TinyExtractor(nn.Module):
+    """Fixed random features of 8 x 8 means: FID without a network that takes seconds."""
+
+    name, features, sha256, protocol = "tiny", 16, "0" * 64, "tiny/mean-8"
+
+    def __init__(self):
+        super().__init__()
+        rng = torch.Generator().manual_seed(0)
+        self.mix = torch.randn(64, 16, generator=rng) / 8
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images.float().mean(1, keepdim=True) / 255
+        return nn.functional.adaptive_avg_pool2d(x, 8).flatten(1) @ self.mix
+
+
+def make_data(n: int = 40, size: int = 32, channels: int = 1, classes: int = 2) -> Dataset:
+    """Classes are bright squares at different places, on noise."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 80, (n, channels, size, size), dtype=np.uint8)
+    labels = np.arange(n) % classes
+    for image, label in zip(images, labels, strict=True):
+        start = 4 + 6 * label
+        image[:, start : start + 8, start : start + 8] += 120
+    images.setflags(write=False)  # as out of Ray's object store
+    names = tuple(f"class{i}" for i in range(classes))
+    sources = tuple(f"made/{i}" for i in range(n))
+    return Dataset(images, labels, names, sources, (None,) * n, "made", LoadReport(files=0))
+
+
+@pytest.fixture
+def data() -> Dataset:
+    return make_data()
+
+
+def small_params(data: Dataset, **changes: object) -> dict[str, object]:
+    """The default recipe, narrow; a change to None drops the key."""
+    small = {"g_width": 4, "d_width": 4, "latent_size": 8, "batch_size": 8}
+    params = {**default(data.task), **small, **changes}
+    return {k: v for k, v in params.items() if v is not None}
+
+
+def small_config(data: Dataset, **changes: object) -> TrialConfig:
+    return TrialConfig.from_params(small_params(data, **changes))
+
+
+def make_job(data: Dataset, folder, evaluations: tuple[int, ...] = (1, 2, 3), seed: int = 0) -> Job:
+    extractor = TinyExtractor()
+    reference = FeatureStats.of(extractor(torch.tensor(data.images)))
+    return Job(data, extractor, reference, evaluations, folder, seed, "cpu", 1)  # pyright: ignore
+
+
+@pytest.fixture
+def evaluator(data: Dataset) -> Evaluator:
+    extractor = TinyExtractor()
+    return Evaluator(data, extractor, FeatureStats.of(extractor(torch.tensor(data.images))))  # pyright: ignore

@@ -1,0 +1,113 @@
+"""`python -m trainable.data small` builds a small set; `... show` draws and describes a set."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from spaces.errors import InputError
+from trainable.data.dataset import check_image_size
+from trainable.data.decode import FITS
+from trainable.data.scan import SPLITS
+from trainable.data.show import check_picture, data_table, grid, small_table
+from trainable.data.small import build_small
+from trainable.data.sources import EMBEDDED, load
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; exit code 2 for a user's mistake, 1 if a file cannot be written."""
+    args = _parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, a folder without write permission
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m trainable.data", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    small = commands.add_parser("small", help="draw a small, balanced set of similar images")
+    small.add_argument("--source", required=True, help="folder of class folders to draw from")
+    small.add_argument("--out", required=True, help="folder to make; must not hold anything yet")
+    small.add_argument("--per-class", type=int, default=100, help="images a class (%(default)s)")
+    small.add_argument(
+        "--target-kb", type=float, default=50.0, help="file size to draw near (%(default)g)"
+    )
+    small.add_argument("--seed", type=int, default=0, help="of the draw (%(default)s)")
+    small.add_argument("--split", choices=SPLITS, default="train", help="(%(default)s)")
+    small.set_defaults(run=_small)
+
+    show = commands.add_parser("show", help="draw a grid of images and print what the files are")
+    show.add_argument("data", metavar="DATA", help=f"{', '.join(EMBEDDED)} or a folder")
+    show.add_argument("--out", type=Path, required=True, help="PNG file to write")
+    show.add_argument("--image-size", type=int, default=64, help="in pixels (%(default)s)")
+    show.add_argument("--per-class", type=int, default=10, help="images a class (%(default)s)")
+    show.add_argument("--fit", choices=FITS, default="crop", help="(%(default)s)")
+    show.add_argument("--split", choices=SPLITS, default="train", help="(%(default)s)")
+    show.add_argument("--seed", type=int, default=0, help="of the phantoms (%(default)s)")
+    show.add_argument("--viral", action="store_true", help="keep viral pneumonia (Kaggle's X-rays)")
+    show.set_defaults(run=_show)
+    return parser
+
+
+def _small(args: argparse.Namespace) -> int:
+    report = build_small(
+        args.source, args.out, args.per_class, args.target_kb, args.seed, args.split
+    )
+    _print(small_table(report))
+    for c in report.classes:
+        if c.pool == c.available:
+            print(
+                f"{c.name}: too few images to choose from by file size, all {c.pool} were the "
+                "pool; lower --per-class for more similar ones"
+            )
+    for reason, count in report.left_out.items():
+        print(f"{count} {reason} left out")
+    if report.duplicates:
+        print(f"{report.duplicates} duplicates dropped")
+    for source, reason in report.skipped:
+        print(f"skipped {source}: {reason}")
+    out = shlex.quote(args.out)
+    print(f"{len(report.classes) * report.per_class} images and manifest.csv in {args.out}; next:")
+    print(f"  python -m trainable.data show {out} --out {shlex.quote(args.out.rstrip('/'))}.png")
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    check_picture(args.out)
+    check_image_size(args.image_size)
+    if args.per_class < 1:
+        raise InputError(f"--per-class is {args.per_class}, but must be at least 1")
+    if args.seed < 0:
+        raise InputError(f"--seed is {args.seed}, but must be 0 or more")
+    data = load(
+        args.data, args.image_size, fit=args.fit, split=args.split, seed=args.seed,
+        viral=args.viral,
+    )  # fmt: skip
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    grid(data, args.per_class).save(args.out)
+    root = None if args.data in EMBEDDED else Path(args.data)
+    _print(data_table(data, root, args.split))
+    print(f"{data.report} ({data.report.layout})")
+    for source, reason in data.report.skipped:
+        print(f"skipped {source}: {reason}")
+    print(f"grid in {args.out}; next:")
+    print(f"  python -m search.run --data {shlex.quote(args.data)} --dry-run")
+    return 0
+
+
+def _print(table: object) -> None:
+    from rich.console import Console
+
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""`Dataset`: labelled square images as one uint8 array, and the report of how they were read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from spaces.errors import InputError
+from spaces.task import Task
+
+IMAGE_SIZES = (32, 64, 128, 256)
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What happened to the files on their way to a `Dataset`.
+
+    Attributes:
+        files: files read, before unreadable ones and duplicates were dropped.
+        duplicates: files dropped because an earlier one has the same bytes.
+        skipped: (path, reason) of each unreadable file.
+        left_out: files that the folder's layout left unread, counted by reason.
+        colour: images whose channels differ.
+        fit: how images became square, 'crop' or 'pad'.
+        layout: the folder layout that was recognised, or the embedded source.
+    """
+
+    files: int
+    duplicates: int = 0
+    skipped: tuple[tuple[str, str], ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
+    colour: int = 0
+    fit: str = "crop"
+    layout: str = "folders"
+
+    def __str__(self) -> str:
+        """One line for a log: only what deserves a word."""
+        if not self.files:
+            return f"{self.layout}, without files"
+        parts = [f"{self.files} files read"]
+        if self.duplicates:
+            parts.append(f"{self.duplicates} duplicates dropped")
+        if self.skipped:
+            parts.append(f"{len(self.skipped)} unreadable skipped")
+        parts += [f"{count} {reason} left out" for reason, count in self.left_out.items()]
+        if 0 < self.colour < self.files:
+            parts.append(f"{self.colour} in colour")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled images, decoded once and shared between processes.
+
+    `images` may be a read-only view of shared memory: never write into it.
+
+    Attributes:
+        images: uint8 [n, C, S, S], C is 1 (grey) or 3 (RGB).
+        labels: int64 [n], indices into `classes`.
+        classes: names of the classes, sorted.
+        sources: where each image came from: a posix path relative to the folder's root.
+        patients: who each image shows, or None where the source does not say.
+        name: short name for tables, such as the folder's.
+        report: how the files were read.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    sources: tuple[str, ...]
+    patients: tuple[str | None, ...]
+    name: str
+    report: LoadReport
+
+    def __post_init__(self) -> None:
+        shape = self.images.shape
+        if self.images.dtype != np.uint8 or len(shape) != 4 or shape[2] != shape[3]:
+            raise ValueError(f"images are {self.images.dtype} {shape}, not uint8 [n, C, S, S]")
+        if self.labels.dtype != np.int64 or self.labels.shape != shape[:1]:
+            raise ValueError(f"labels are {self.labels.dtype} {self.labels.shape}, not int64 [n]")
+        if not len(self.sources) == len(self.patients) == self.n:
+            raise ValueError("sources and patients need one entry for each image")
+
+    @property
+    def n(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    @property
+    def task(self) -> Task:
+        """The data set's shape, for spaces and networks."""
+        _, channels, size, _ = self.images.shape
+        return Task(size, channels, len(self.classes), self.n)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of images of each class."""
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, in hex, of images, labels and classes: equal exactly for equal training data."""
+        head = f"{self.images.shape} {self.classes!r}".encode()
+        sha = hashlib.sha256(head)
+        sha.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
+        sha.update(np.ascontiguousarray(self.images).data)
+        return sha.hexdigest()
+
+
+def check_image_size(size: int) -> None:
+    """Raise InputError unless `size` is a power of two from 32 to 256."""
+    if size not in IMAGE_SIZES:
+        sizes = ", ".join(map(str, IMAGE_SIZES))
+        raise InputError(f"image size {size} is not supported; choose one of {sizes}")

@@ -1,0 +1,50 @@
+"""Facts about image files that cost no pixels: bytes and dimensions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from PIL import Image
+
+from trainable.data.decode import FORMATS
+from trainable.data.scan import Entry
+
+BUCKET = 100
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image file with its size in bytes and its dimensions in pixels, as stored."""
+
+    entry: Entry
+    size: int
+    width: int
+    height: int
+
+
+def inventory(entries: Iterable[Entry]) -> tuple[list[Item], list[tuple[str, str]]]:
+    """Open each file's header; also (source, reason) of those without a usable one."""
+    items: list[Item] = []
+    skipped: list[tuple[str, str]] = []
+    for entry in entries:
+        try:
+            size = entry.path.stat().st_size
+            with Image.open(entry.path, formats=FORMATS) as image:
+                items.append(Item(entry, size, *image.size))
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            reason = getattr(error, "strerror", None) or "not a JPEG or PNG image"
+            skipped.append((entry.source, reason))
+    return items, skipped
+
+
+def common_dimensions(items: Iterable[Item], most: int = 5) -> list[tuple[tuple[int, int], int]]:
+    """The most common (width, height), rounded to `BUCKET` pixels, with their counts."""
+    buckets = Counter((_rounded(i.width), _rounded(i.height)) for i in items)
+    return sorted(buckets.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
+
+
+def _rounded(pixels: int) -> int:
+    # An image smaller than half a bucket keeps its own size: "0 x 0" would say nothing.
+    return round(pixels / BUCKET) * BUCKET or pixels

@@ -1,0 +1,110 @@
+"""What `--data` may name: the embedded phantom, PneumoniaMNIST, or a folder."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from spaces.errors import InputError
+from trainable.data.dataset import Dataset, LoadReport, check_image_size
+from trainable.data.decode import check_fit, fit_square
+from trainable.data.folder import Progress, load_folder
+from trainable.data.scan import SPLITS
+
+EMBEDDED = ("phantom", "pneumoniamnist")
+PHANTOMS_PER_CLASS = 100
+
+# The smallest size that medmnist offers (28, 64, 128, 224) at or above the wanted one; 256 is
+# enlarged from 224. 28 is offered too, but never the smallest at or above 32.
+_MNIST_SIZE = {32: 64, 64: 64, 128: 128, 256: 224}
+
+
+def load(
+    spec: str,
+    size: int,
+    *,
+    fit: str = "crop",
+    split: str = "train",
+    seed: int = 0,
+    viral: bool = False,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Load the data set that `spec` names.
+
+    Args:
+        spec: 'phantom', 'pneumoniamnist' or a folder; './phantom' is a folder of that name.
+        size: side of the square images, a power of two from 32 to 256.
+        fit: 'crop' or 'pad', for folders.
+        split: 'train', 'test' or 'val'; phantoms have no splits.
+        seed: of the phantoms.
+        viral: keep viral pneumonia as a class, in Kaggle's chest X-ray layout.
+        progress: told how many files are done.
+
+    Raises:
+        InputError: `spec` names nothing, or what it names cannot serve.
+    """
+    check_image_size(size)
+    check_fit(fit)
+    if split not in SPLITS:
+        raise InputError(f"split is {split!r}, but must be one of {', '.join(SPLITS)}")
+    if spec not in EMBEDDED:
+        if not Path(spec).exists() and spec == Path(spec).name:
+            raise InputError(_unknown(spec))
+        return load_folder(spec, size, fit=fit, split=split, viral=viral, progress=progress)
+    if viral:
+        raise InputError(f"viral pneumonia was asked for, but {spec} does not tell it apart")
+    if spec == "pneumoniamnist":
+        return _pneumoniamnist(size, split)
+    if split != "train":
+        raise InputError(f"phantom has no split {split!r}; choose another seed for other phantoms")
+    return _phantom(size, seed)
+
+
+def _unknown(spec: str) -> str:
+    close = difflib.get_close_matches(spec, EMBEDDED, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return (
+        f"data {spec!r} is no folder; give 'phantom' (embedded), 'pneumoniamnist' (downloaded) or "
+        f"the path of a folder of class folders{hint}"
+    )
+
+
+def _phantom(size: int, seed: int) -> Dataset:
+    from trainable.data.phantom import CLASSES, phantom
+
+    images, labels, sources = phantom(size, per_class=PHANTOMS_PER_CLASS, seed=seed)
+    report = LoadReport(files=0, layout="phantom")
+    return Dataset(images, labels, CLASSES, sources, (None,) * len(images), "phantom", report)
+
+
+def _pneumoniamnist(size: int, split: str) -> Dataset:
+    try:
+        import medmnist  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise InputError(
+            f"data 'pneumoniamnist' needs the package medmnist ({error}); "
+            "pip install 'cgan-search[pneumoniamnist]'"
+        ) from error
+    stored = _MNIST_SIZE[size]
+    try:
+        source = medmnist.PneumoniaMNIST(split=split, download=True, size=stored)
+    except Exception as error:  # medmnist wraps what its download raises in a bare RuntimeError
+        raise InputError(
+            f"pneumoniamnist ({stored} pixels) cannot be downloaded or opened: {error}; check the "
+            "network, or put the file into ~/.medmnist by hand"
+        ) from error
+    images = np.stack([_resized(image, size) for image in source.imgs])[:, None]
+    labels = np.asarray(source.labels).reshape(-1).astype(np.int64)
+    names = source.info["label"]
+    classes = tuple(str(names[str(i)]) for i in range(len(names)))
+    sources = tuple(f"pneumoniamnist/{split}/{i}" for i in range(len(images)))
+    report = LoadReport(files=len(images), layout="pneumoniamnist")
+    patients = (None,) * len(images)
+    return Dataset(images, labels, classes, sources, patients, "pneumoniamnist", report)
+
+
+def _resized(image: np.ndarray, size: int) -> np.ndarray:
+    return np.asarray(fit_square(Image.fromarray(image), size, "crop"))
