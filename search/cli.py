@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from search.launch import Resources, check_local_gpus, local_cores
 from spaces.errors import InputError
 
 STUDY_DEFAULTS: dict[str, Any] = {
@@ -46,7 +45,8 @@ _HELP = {
     "features": "network that FID is computed on: auto, efficientnet-lite0 or inception",
     "top_k": "winners to score again and to keep",
 }
-_TYPES = dict.fromkeys(("image_size", "trials", "eta", "seed", "top_k"), int)
+_WHOLE = ("image_size", "trials", "eta", "seed", "top_k")
+_AUTO = ("epochs", "eval_every", "grace")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,9 +57,8 @@ def parser() -> argparse.ArgumentParser:
     )
     group = p.add_argument_group("the study")
     for name, value in STUDY_DEFAULTS.items():
-        auto = name in ("epochs", "eval_every", "grace")
         said = "" if value is None else f" (default: {value})"
-        kind = _int_or_auto if auto else _TYPES.get(name, str)
+        kind = _int_or_auto if name in _AUTO else int if name in _WHOLE else str
         group.add_argument(f"--{name.replace('_', '-')}", type=kind, help=_HELP[name] + said)
     group.add_argument("--study", metavar="NAME", help="the study's name (default: a new one)")
     group.add_argument(
@@ -102,32 +101,6 @@ def _float_or_auto(text: str) -> float | None:
 # argparse names the type in its message: "invalid integer or auto value: 'x'".
 _int_or_auto.__name__ = "integer or auto"
 _float_or_auto.__name__ = "number or auto"
-
-
-def resources(args: argparse.Namespace) -> Resources:
-    """What each trial may use.
-
-    Raises:
-        InputError: a number is out of range, or this machine has not what it asks for.
-    """
-    at_least = [("cpus_per_trial", 1), ("max_concurrent", 1), ("gpus_per_trial", 0)]
-    for name, low in at_least:
-        value = getattr(args, name)
-        if value is not None and value < low:
-            flag = name.replace("_", "-")
-            raise InputError(f"--{flag} is {value:g}, but must be at least {low}")
-    asked = Resources(
-        args.address, args.cpus_per_trial, args.gpus_per_trial or 0.0, args.max_concurrent
-    )
-    if asked.cluster is not None:
-        return asked
-    if args.cpus_per_trial > local_cores():
-        raise InputError(
-            f"--cpus-per-trial is {args.cpus_per_trial}, but this machine has {local_cores()} "
-            "cores; lower it, or name a cluster with --address"
-        )
-    gpus = check_local_gpus(args.gpus_per_trial)
-    return Resources(args.address, args.cpus_per_trial, gpus, args.max_concurrent)
 
 
 def check_output(output: Path) -> None:

@@ -7,16 +7,15 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from statistics import fmean, stdev
 
 import optuna
 import ray
-import torch
 from ray import tune
 from rich.console import Console
 
 from search.progress import Progress
+from search.resources import Resources, local_cores
 from search.scheduler import build_scheduler
 from search.searcher import StudySearcher, build_sampler
 from search.settings import StudyConfig
@@ -30,40 +29,6 @@ RETRIES = 2
 """Times a trial whose worker died is started again from its checkpoint."""
 FRESH_DRAWS = 3
 """Sets of generated images, as large as an evaluation's, that a winner is scored on."""
-
-
-@dataclass(frozen=True)
-class Resources:
-    """Where trials run and what each may use. Changes how fast a study goes, not what it finds.
-
-    Attributes:
-        address: ``auto`` (a cluster named by RAY_ADDRESS, else this machine), ``local``, or a
-            cluster's address.
-        cpus_per_trial, gpus_per_trial: what Ray sets aside for a trial; GPUs may be fractions.
-        max_concurrent: trials at a time, or None for as many as fit.
-    """
-
-    address: str
-    cpus_per_trial: int
-    gpus_per_trial: float
-    max_concurrent: int | None
-
-    @property
-    def device(self) -> str:
-        """Where a trial trains."""
-        return "cuda" if self.gpus_per_trial > 0 else "cpu"
-
-    @property
-    def cluster(self) -> str | None:
-        """The address of a running cluster, or None for this machine alone."""
-        if self.address == "auto":
-            return os.environ.get("RAY_ADDRESS")
-        return None if self.address == "local" else self.address
-
-
-def local_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 @contextmanager
@@ -120,7 +85,6 @@ def run_trials(
     *,
     budget: float | None,
     console: Console,
-    floor: float,
     wake: Callable[[], None],
 ) -> bool:
     """Run the trials that the study still owes; False if stopped before they had all ended.
@@ -132,7 +96,7 @@ def run_trials(
     scheduler = build_scheduler(config, history)
     study.sampler = build_sampler(config, len(history))
     searcher = StudySearcher(study, config, space, job.data.task, scheduler)
-    progress = Progress(console, config, floor, searcher, wake)
+    progress = Progress(console, config, study.user_attrs["yardstick"]["floor"], searcher, wake)
     trainable = tune.with_resources(
         tune.with_parameters(CGANTrainable, job=job),
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
@@ -154,6 +118,8 @@ def run_trials(
             name="tune",
             storage_path=str(scratch.parent.resolve()),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
+            # Trials keep their own checkpoints.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=[progress],
             verbose=0,
         ),
@@ -183,20 +149,3 @@ def score_again(
     futures = [task.remote(shared, r.number, r.params, FRESH_DRAWS) for r in records]
     scores = ray.get(futures)
     return {r.number: (fmean(s), stdev(s)) for r, s in zip(records, scores, strict=True)}
-
-
-def check_local_gpus(gpus_per_trial: float | None) -> float:
-    """The GPUs of a trial on this machine: None means one where there is one.
-
-    Raises:
-        InputError: there are fewer GPUs than one trial asks for.
-    """
-    there = torch.cuda.device_count()
-    if gpus_per_trial is None:
-        return 1.0 if there else 0.0
-    if gpus_per_trial > there:
-        raise InputError(
-            f"--gpus-per-trial is {gpus_per_trial:g}, but this machine has {there} usable GPUs; "
-            "lower it, or name a cluster with --address"
-        )
-    return gpus_per_trial

@@ -93,10 +93,8 @@ def _number(value: Any) -> Any:
     return value
 
 
-def table(
-    rows: list[Row], config: StudyConfig, yardstick: Mapping[str, Any], base: Mapping[str, Any]
-) -> Table:
-    """The best ten for the terminal; parameters are shown where they differ from `base`."""
+def table(rows: list[Row], config: StudyConfig, yardstick: Mapping[str, Any]) -> Table:
+    """The best ten for the terminal."""
     title = f"{config.name}: FID ({yardstick['protocol']}, {yardstick['n_generated']} generated)"
     caption = (
         f"floor {yardstick['floor']:.1f} (real halves of {yardstick['floor_n']}), untrained "
@@ -106,10 +104,8 @@ def table(
     for name in ("rank", "trial", "FID", "fresh", "x floor", "epochs", "train s"):
         out.add_column(name, justify="right", no_wrap=True)
     out.add_column("status")
-    out.add_column("differs from the default in", overflow="fold")
     for row in rows[:10]:
         record, last = row.record, row.record.last
-        changed = {k: v for k, v in record.params.items() if base.get(k) != v}
         scored = math.isfinite(record.fid)
         out.add_row(
             str(row.rank),
@@ -120,10 +116,12 @@ def table(
             str(last.get("epoch", "")),
             f"{last['train_seconds']:.0f}" if last else "",
             record.status.value,
-            " ".join(f"{k}={_short(v)}" for k, v in changed.items()) or "nothing",
         )
     return out
 
 
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def differences(row: Row, base: Mapping[str, Any]) -> str:
+    """In what a trial differs from the configuration `base`: ``g_lr=0.00121, loss=hinge``."""
+    changed = {k: v for k, v in row.record.params.items() if base.get(k) != v}
+    shown = (f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in changed.items())
+    return ", ".join(shown) or "nothing"

@@ -78,6 +78,8 @@ class Progress(tune.Callback):
         self._wake()
 
     def _end(self, trial_id: str, status: Status, fid: float | None, reason: str) -> None:
+        if trial_id not in self._running:  # Tune may tell of one end twice
+            return
         number, epoch = self._running.pop(trial_id)
         self._ended[status] += 1
         if not self._console.is_terminal:

@@ -15,7 +15,6 @@ import math
 import os
 import re
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,14 +44,14 @@ def prepare_mlflow() -> None:
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",  # who trains on patients' images does not call home
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-    warnings.filterwarnings("ignore", message=".*integer column")
     import mlflow  # noqa: F401  (it sets its loggers' levels on import, so ours come after)
 
-    for name in ("alembic", "mlflow.store", "mlflow.tracking.fluent"):
+    for name in ("alembic", "mlflow.store", "mlflow.pyfunc"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
@@ -198,8 +197,10 @@ class Projection:
             tags["cgan.epoch"] = str(new[-1]["epoch"])
             tags["device"] = str(new[-1].get("device", "unknown"))
         _write(client, run, record.params, [m for r in new for m in _metrics(record, r)], tags)
-        if record.ended is not None:
-            _set_status(client, run, _run_status(record.status), record.ended)
+        # Interrupted trials have no end, and run again later; others' status precedes their end.
+        over = record.ended is not None or record.status is Status.INTERRUPTED
+        status = _run_status(record.status) if over else "RUNNING"
+        _set_status(client, run, status, record.ended or time.time())
 
 
 def study_key(study: optuna.Study) -> str:

@@ -6,6 +6,7 @@ trial whose score is NaN running for ever; this one tells each by its status.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import optuna
@@ -15,7 +16,7 @@ from ray.tune.search import Searcher
 
 from search.scheduler import replay
 from search.settings import StudyConfig
-from search.study import constraints, read_record, record_end, record_report, unfinished
+from search.study import read_record, record_end, record_report, unfinished
 from spaces.catalog import Space
 from spaces.errors import InputError
 from spaces.task import Task
@@ -31,14 +32,11 @@ def build_sampler(config: StudyConfig, finished: int) -> optuna.samplers.BaseSam
     seed = config.seed + finished
     if config.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(
-        seed=seed,
-        multivariate=True,
-        group=True,
-        constant_liar=True,
-        constraints_func=constraints,
-        n_startup_trials=10,
-    )
+    with warnings.catch_warnings():  # multivariate and group are experimental since Optuna 2
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=10
+        )
 
 
 class StudySearcher(Searcher):

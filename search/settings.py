@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -108,7 +107,16 @@ class StudyConfig:
         return cls(**values)
 
     def __str__(self) -> str:
-        return json.dumps(self.to_json(), indent=2)
+        """What a user wants to check before a long search, in three lines."""
+        limit = "" if self.time_budget is None else f", {format_duration(self.time_budget)} at most"
+        rungs = ", ".join(map(str, self.rungs)) or "none"
+        return (
+            f"study {self.name}: space {self.space}, {self.trials} trials ({self.sampler}, "
+            f"seed {self.seed}{limit}), {self.image_size} pixels ({self.fit})\n"
+            f"  {self.epochs} epochs a trial, scored every {self.eval_every} by {self.objective} "
+            f"({self.protocol})\n"
+            f"  ASHA's rungs: epochs {rungs}; the best 1/{self.eta} go on"
+        )
 
     @property
     def rungs(self) -> tuple[int, ...]:

@@ -7,12 +7,14 @@ An Optuna trial carries, besides its searched parameters and intermediate values
     reason          why, where the status alone does not say
     report/000040   the whole report of epoch 40
 
-and the study carries ``config`` (the `StudyConfig`) and ``yardstick``.
+and the study carries ``id`` (unique, as names may be used again), ``config`` (the `StudyConfig`)
+and ``yardstick``.
 """
 
 from __future__ import annotations
 
 import math
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from search.settings import StudyConfig
 from trainable.trial import Report, Status
 
 _REPORT = "report/"
+optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def create_study(folder: Path, config: StudyConfig, yardstick: dict[str, Any]) -
     study = optuna.create_study(
         storage=storage_url(folder), study_name=config.name, direction="minimize"
     )
+    study.set_user_attr("id", uuid.uuid4().hex[:12])
     study.set_user_attr("config", config.to_json())
     study.set_user_attr("yardstick", yardstick)
     return study
@@ -75,7 +79,7 @@ def create_study(folder: Path, config: StudyConfig, yardstick: dict[str, Any]) -
 
 def load_study(folder: Path) -> optuna.Study:
     """The study in `folder`."""
-    return optuna.load_study(study_name=None, storage=storage_url(folder))
+    return optuna.load_study(study_name=folder.resolve().name, storage=storage_url(folder))
 
 
 def read_records(study: optuna.Study) -> list[TrialRecord]:
@@ -111,10 +115,12 @@ def record_end(
     """End a trial, once: what the status means to Optuna's samplers is decided here.
 
     Complete trials count with their FID, pruned ones with their intermediate values. A diverged or
-    out-of-memory trial is told as pruned, and its status makes it infeasible to the sampler (see
-    `constraints`), so that it ranks below every other. Failed ones do not count.
+    out-of-memory trial is told as pruned and as violating a constraint, so that the sampler ranks
+    it below every other. Failed ones do not count.
     """
     trial.set_user_attr("status", status.value)
+    if status.infeasible:
+        trial.set_constraint("trains", 1.0)
     if reason:
         trial.set_user_attr("reason", reason)
     if status is Status.COMPLETE:
@@ -144,8 +150,3 @@ def unfinished(study: optuna.Study) -> list[optuna.Trial]:
         live.set_user_attr("status", Status.RUNNING.value)
         found.append(live)
     return found
-
-
-def constraints(trial: FrozenTrial) -> tuple[float]:
-    """Optuna's ``constraints_func``: above 0 for configurations that broke down."""
-    return (1.0 if Status(trial.user_attrs.get("status", Status.RUNNING)).infeasible else 0.0,)

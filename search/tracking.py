@@ -12,6 +12,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 from search.projection import EXPERIMENT, Projection, connect, prepare_mlflow
@@ -42,7 +43,7 @@ def check(uri: str, limit: float = 10.0) -> str | None:
     asking = threading.Thread(target=ask, daemon=True, name="mlflow-check")
     asking.start()
     asking.join(None if uri.startswith("sqlite:") else limit)
-    return answers[0] if answers else f"no answer within {limit:.0f} s"
+    return answers[0] if answers else f"no answer within {limit:g} s"
 
 
 class Tracker:
@@ -50,7 +51,7 @@ class Tracker:
 
     Attributes:
         problem: why MLflow lacks something at present, or None.
-        projection: what was written, to read once `close` has returned True.
+        projection: what was written; `run_id` may be asked from any thread.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class Tracker:
         self._say = say
         self._pause = pause
         self._wake = threading.Event()
-        self._closing = threading.Event()
-        self._final = "FINISHED"
+        self._hurry = threading.Event()
+        self._waiting: list[Future[bool]] = []
+        self._final: str | None = None
         self._done = False
         # A daemon: a process whose store hangs must still be able to end.
         self._thread = threading.Thread(target=self._loop, daemon=True, name="mlflow-tracker")
@@ -86,13 +88,26 @@ class Tracker:
         """Say that the study has news; returns at once."""
         self._wake.set()
 
+    def flush(self, timeout: float = 60.0) -> bool:
+        """Write what there is, and say whether MLflow holds it; waits `timeout` seconds at most."""
+        if not self._thread.is_alive():
+            return self._done
+        written: Future[bool] = Future()
+        self._waiting.append(written)
+        self._hurry.set()
+        self._wake.set()
+        try:
+            return written.result(timeout)
+        except TimeoutError:
+            return False
+
     def close(self, timeout: float = 60.0, *, interrupted: bool = False) -> bool:
         """Write the rest, end the parent run, and say whether MLflow now holds everything.
 
         Waits `timeout` seconds at most. What is missing then, `publish` can write later.
         """
         self._final = "KILLED" if interrupted else "FINISHED"
-        self._closing.set()
+        self._hurry.set()
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
@@ -102,17 +117,23 @@ class Tracker:
         wait = self._pause
         while True:
             self._wake.wait()
+            # Taken before the study is read, so that a call from now on asks for another round.
             self._wake.clear()
-            closing = self._closing.is_set()
-            if self._sync(self._final if closing else None):
+            self._hurry.clear()
+            waiting, self._waiting = self._waiting, []
+            final = self._final
+            written = self._sync(final)
+            self._done = written and final is not None
+            for future in waiting:
+                future.set_result(written)
+            if final is not None:
+                return
+            if written:
                 wait = self._pause
-                self._done = closing
             else:
                 wait = min(2 * wait, _LONGEST_WAIT)
                 self._wake.set()
-            if closing:
-                return
-            self._closing.wait(wait)
+            self._hurry.wait(wait)
 
     def _sync(self, status: str | None) -> bool:
         try:

@@ -1,0 +1,210 @@
+"""Winners' artifacts, and the champion in MLflow's registry, loadable without this project.
+
+mlflow.pyfunc.load_model("models:/NAME@champion").predict(
+    pd.DataFrame({"class": ["normal", "pneumonia"], "seed": [1, 2]}))
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from search.projection import EXPERIMENT, connect
+from spaces.task import Task
+from trainable.config import TrialConfig
+from trainable.networks import Generator
+from trainable.trial import load_checkpoint
+
+if TYPE_CHECKING:
+    from mlflow.models import Model
+    from mlflow.tracking import MlflowClient
+
+EXPORTED, WEIGHTS, CONFIG = "generator.pt2", "generator.pt", "config.json"
+WINNER = "cgan.winner"
+_MODEL = Path(__file__).with_name("champion_model.py")
+_GRIDS = 30
+"""Sample grids kept of a winner, spread over its training: each makes two files."""
+
+
+class ImageGenerator(nn.Module):
+    """G_ema with its output as images: z [n, latent] and one-hot y [n, K] to uint8 [n, C, S, S]."""
+
+    def __init__(self, generator: Generator, config: TrialConfig):
+        super().__init__()
+        self.generator = generator
+        tanh = config.output_activation == "tanh"
+        self.low, self.span = (-1.0, 2.0) if tanh else (0.0, 1.0)
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """Scale and round as `Run.sample` does."""
+        scaled = (self.generator(z, y) - self.low) * (255 / self.span)
+        return scaled.round().clamp(0, 255).to(torch.uint8)
+
+
+def export_generator(
+    trial: Path,
+    params: dict[str, Any],
+    task: Task,
+    classes: Sequence[str],
+    out: Path,
+    *,
+    study: str,
+    number: int,
+    scores: Mapping[str, float],
+) -> None:
+    """Write what a user of the generator needs into the folder `out`, from a trial's checkpoint.
+
+    ``generator.pt2``: an `ImageGenerator` for any batch size, which needs torch alone to run.
+    ``generator.pt``: the weights of `Generator`, for code that has this project.
+    ``config.json``: how it was made, what its classes are called, how it scored.
+    """
+    config = TrialConfig.from_params(params)
+    generator = Generator(config, task)
+    weights = load_checkpoint(trial)["run"]["G_ema"]
+    generator.load_state_dict(weights)
+    images = ImageGenerator(generator, config).eval().requires_grad_(False)
+    batch = torch.export.Dim("batch", min=1)
+    example = (torch.zeros(2, config.latent_size), torch.zeros(2, task.classes))
+    # Strict, as only Dynamo sees through the len() of a tensor in Generator.forward.
+    program = torch.export.export(
+        images, example, dynamic_shapes=({0: batch}, {0: batch}), strict=True
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    torch.export.save(program, out / EXPORTED)
+    torch.save(weights, out / WEIGHTS)
+    about = {
+        "study": study,
+        "trial": number,
+        "classes": list(classes),
+        "latent_size": config.latent_size,
+        "task": {"image_size": task.image_size, "channels": task.channels, "images": task.images},
+        "scores": dict(scores),
+        "params": params,
+    }
+    (out / CONFIG).write_text(json.dumps(about, indent=2) + "\n")
+
+
+def log_winner(
+    uri: str, run_id: str, trial: Path, exported: Path, rank: int, metrics: Mapping[str, float]
+) -> None:
+    """Mark a trial's run as winner `rank`; keep its generator, its sample grids and new scores.
+
+    `trial` is the trial's folder, `exported` what `export_generator` wrote. Doing it again replaces
+    files and scores. A grid's step is its epoch, so that MLflow's page steps through training.
+    """
+    client = connect(uri)
+    for name in (EXPORTED, WEIGHTS, CONFIG):
+        client.log_artifact(run_id, str(exported / name))
+    for name, value in metrics.items():
+        client.log_metric(run_id, name, value)
+    grids = {int(p.stem.rpartition("_")[2]): p for p in sorted(trial.glob("samples_*.png"))}
+    there = _grid_epochs(client, run_id)
+    for epoch in _spread(sorted(grids), _GRIDS):
+        if epoch not in there:
+            _log_grid(client, run_id, grids[epoch], epoch)
+    client.set_tag(run_id, WINNER, rank)
+
+
+def clear_winners(uri: str, study_key: str) -> None:
+    """Take the mark of winner off every run of a study, before a resumed search sets new ones."""
+    client = connect(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        return
+    marked = f"tags.`cgan.study` = '{study_key}' AND tags.`{WINNER}` LIKE '%'"
+    for run in client.search_runs([experiment.experiment_id], marked):
+        client.delete_tag(run.info.run_id, WINNER)
+
+
+def register_champion(
+    uri: str, run_id: str, exported: Path, model_name: str, alias: str = "champion"
+) -> str:
+    """Log the generator as a model of run `run_id` and register it; returns the new version.
+
+    `exported` is what `export_generator` wrote. The alias moves to the new version.
+    """
+    client = connect(uri)
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
+
+    # Step by step through the client: log_model would write to the process-wide tracking URI and
+    # experiment, reopen the run and move its end time.
+    experiment = client.get_run(run_id).info.experiment_id
+    logged = client.create_logged_model(experiment, "generator", source_run_id=run_id)
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "model"
+        model = Model(
+            artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id
+        )
+        _save_model(folder, exported, model)
+        client.log_model_artifacts(logged.model_id, str(folder))
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    try:
+        client.create_registered_model(model_name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    # The location itself: a models:/ source would be looked up at the process-wide tracking URI.
+    version = client.create_model_version(
+        model_name, logged.artifact_location, run_id=run_id, model_id=logged.model_id
+    ).version
+    client.set_registered_model_alias(model_name, alias, str(version))
+    return str(version)
+
+
+def _save_model(folder: Path, exported: Path, model: Model) -> None:
+    """Write the model's files: our code as it is, the generator, and what it needs installed."""
+    import mlflow
+    import numpy as np
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    about = json.loads((exported / CONFIG).read_text())
+    size, channels = about["task"]["image_size"], about["task"]["channels"]
+    shape = (-1, size, size) if channels == 1 else (-1, size, size, channels)
+    packages = ("torch", "numpy", "pandas")
+    mlflow.pyfunc.save_model(
+        folder,
+        python_model=str(_MODEL),
+        artifacts={"generator": str(exported / EXPORTED), "config": str(exported / CONFIG)},
+        mlflow_model=model,
+        signature=ModelSignature(
+            Schema([ColSpec("string", "class"), ColSpec("long", "seed")]),
+            Schema([TensorSpec(np.dtype(np.uint8), shape)]),
+        ),
+        input_example=pd.DataFrame({"class": about["classes"], "seed": 0}),
+        pip_requirements=[f"{name}=={metadata.version(name).split('+')[0]}" for name in packages],
+    )
+
+
+def _spread(epochs: list[int], most: int) -> list[int]:
+    """At most `most` of `epochs`, evenly spread, the first and the last among them."""
+    if len(epochs) <= most:
+        return epochs
+    return [epochs[round(i * (len(epochs) - 1) / (most - 1))] for i in range(most)]
+
+
+def _grid_epochs(client: MlflowClient, run_id: str) -> set[int]:
+    """Epochs whose grid the run has: MLflow puts the step into an image's file name, between
+    signs that depend on the store."""
+    names = (f.path for f in client.list_artifacts(run_id, "images"))
+    found = (re.search(r"samples.step.(\d+).", name) for name in names)
+    return {int(match[1]) for match in found if match}
+
+
+def _log_grid(client: MlflowClient, run_id: str, path: Path, epoch: int) -> None:
+    from PIL import Image
+
+    with Image.open(path) as grid:
+        client.log_image(run_id, grid, key="samples", step=epoch, synchronous=True)

@@ -1,0 +1,88 @@
+"""What each trial may use, and where."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+
+from spaces.errors import InputError
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where trials run and what each may use. Changes how fast a study goes, not what it finds.
+
+    Attributes:
+        address: ``auto`` (a cluster named by RAY_ADDRESS, else this machine), ``local``, or a
+            cluster's address.
+        cpus_per_trial, gpus_per_trial: what Ray sets aside for a trial; GPUs may be fractions.
+        max_concurrent: trials at a time, or None for as many as fit.
+    """
+
+    address: str
+    cpus_per_trial: int
+    gpus_per_trial: float
+    max_concurrent: int | None
+
+    @property
+    def device(self) -> str:
+        """Where a trial trains."""
+        return "cuda" if self.gpus_per_trial > 0 else "cpu"
+
+    @property
+    def cluster(self) -> str | None:
+        """The address of a running cluster, or None for this machine alone."""
+        if self.address == "auto":
+            return os.environ.get("RAY_ADDRESS")
+        return None if self.address == "local" else self.address
+
+
+def resolve_resources(args: argparse.Namespace) -> Resources:
+    """What each trial may use.
+
+    Raises:
+        InputError: a number is out of range, or this machine has not what it asks for.
+    """
+    at_least = [("cpus_per_trial", 1), ("max_concurrent", 1), ("gpus_per_trial", 0)]
+    for name, low in at_least:
+        value = getattr(args, name)
+        if value is not None and value < low:
+            flag = name.replace("_", "-")
+            raise InputError(f"--{flag} is {value:g}, but must be at least {low}")
+    asked = Resources(
+        args.address, args.cpus_per_trial, args.gpus_per_trial or 0.0, args.max_concurrent
+    )
+    if asked.cluster is not None:
+        return asked
+    if args.cpus_per_trial > local_cores():
+        raise InputError(
+            f"--cpus-per-trial is {args.cpus_per_trial}, but this machine has {local_cores()} "
+            "cores; lower it, or name a cluster with --address"
+        )
+    gpus = _local_gpus(args.gpus_per_trial)
+    return Resources(args.address, args.cpus_per_trial, gpus, args.max_concurrent)
+
+
+def local_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _local_gpus(gpus_per_trial: float | None) -> float:
+    """The GPUs of a trial on this machine: None means one where there is one.
+
+    Raises:
+        InputError: there are fewer GPUs than one trial asks for.
+    """
+    import torch  # seconds, which bad input need not cost
+
+    there = torch.cuda.device_count()
+    if gpus_per_trial is None:
+        return 1.0 if there else 0.0
+    if gpus_per_trial > there:
+        raise InputError(
+            f"--gpus-per-trial is {gpus_per_trial:g}, but this machine has {there} usable GPUs; "
+            "lower it, or name a cluster with --address"
+        )
+    return gpus_per_trial
