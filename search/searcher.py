@@ -74,6 +74,7 @@ class StudySearcher(Searcher):
                 trial = self._unfinished.pop(0)
                 record = read_record(self._study.get_trials(deepcopy=False)[trial.number])
                 replay(self._scheduler, trial_id, record.reports)
+                self._heard[trial_id] = record.last.get("epoch", 0)
                 params = record.params
             else:
                 trial = self._study.ask()

@@ -7,6 +7,7 @@ on a CPU and changes features by some 1e-5 relative, no more than another order 
 from __future__ import annotations
 
 import hashlib
+import pickle
 import urllib.error
 from dataclasses import dataclass
 from importlib import resources
@@ -81,7 +82,7 @@ class Extractor(nn.Module):
         network = spec.network()
         try:
             network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        except (RuntimeError, KeyError) as error:
+        except (RuntimeError, pickle.UnpicklingError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{weights} does not hold the {name} network: {reason}") from error
         network.eval().requires_grad_(False)

@@ -1,0 +1,275 @@
+"""A study as MLflow holds it, read into tables. The only file of `analysis` that knows MLflow.
+
+Nothing here writes: a database that is not there is not created, and a study may be read while its
+search runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from spaces.errors import InputError
+
+if TYPE_CHECKING:  # importing mlflow costs seconds: only those who read pay
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+# The names that a search writes: search/projection.py sets all of these but the last,
+# search/champion.py the last. `analysis` does not import `search`, so they stand here again.
+EXPERIMENT = "cgan-search"
+STUDY = "cgan.study"  # the study's name and id, NAME-0123456789ab, on the parent and every child
+TRIAL = "cgan.trial"  # the trial's number, on children only
+STATUS = "status"
+PROTOCOL = "protocol"  # on the parent, beside the metrics floor, untrained and n_generated
+WINNER = "cgan.winner"  # the rank, from 1
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """A study's trials and what their scores are held against.
+
+    Attributes:
+        name: the study's name.
+        protocol: extractor and resize rule behind every FID here; empty if not recorded.
+        n_generated: generated images behind each FID; 0 if not recorded.
+        floor, untrained: FID between two halves of the real images, and of a generator before its
+            first step; NaN if not recorded.
+        trials: a row a trial, by number: ``number``, ``status``, ``winner`` (rank from 1, or NaN),
+            ``fid``, ``epoch`` and ``train_seconds`` of the last evaluation (NaN without one),
+            ``eval_seconds``, and ``params.NAME`` for each parameter.
+        curves: a row an evaluation: ``number``, ``epoch``, ``fid``, ``train_seconds``.
+        note: what the reader should be told, such as that an older study has the same name.
+    """
+
+    name: str
+    protocol: str
+    n_generated: int
+    floor: float
+    untrained: float
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+    note: str = ""
+
+    @property
+    def score(self) -> str:
+        """What an FID here is: ``FID (efficientnet-lite0/bilinear-224, 200 generated)``."""
+        facts = [self.protocol, f"{self.n_generated} generated" if self.n_generated else ""]
+        known = ", ".join(fact for fact in facts if fact)
+        return f"FID ({known})" if known else "FID"
+
+
+def load_study(name: str, uri: str) -> StudyTable:
+    """Read study `name` from the MLflow store at `uri`; of several so named, the newest.
+
+    Raises:
+        InputError: the store cannot be read, has no such study, or the study has no score yet.
+    """
+    _check_database(uri)
+    _prepare_mlflow()
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        client = MlflowClient(uri, uri)
+        parent, note = _find_parent(client, name, uri)
+        trials, curves = _read_trials(client, parent)
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        raise InputError(
+            f"--tracking-uri {_without_password(uri)} cannot be read ({_reason(error)}); is the "
+            "server running, and the address right?"
+        ) from error
+    if curves.empty:
+        raise InputError(
+            f"--study {name}: none of its {len(trials)} trials has a score yet; wait for the first "
+            "evaluation, or look at the search's own output"
+        )
+    metrics = parent.data.metrics
+    return StudyTable(
+        name=name,
+        protocol=parent.data.tags.get(PROTOCOL, ""),
+        n_generated=int(metrics.get("n_generated", 0)),
+        floor=metrics.get("floor", float("nan")),
+        untrained=metrics.get("untrained", float("nan")),
+        trials=trials,
+        curves=curves,
+        note=note,
+    )
+
+
+def _check_database(uri: str) -> None:
+    """Raise InputError unless `uri` names a server, or a file that MLflow has set up.
+
+    MLflow would create a missing file, and its tables in any database that lacks them.
+    """
+    if "://" not in uri:
+        raise InputError(
+            f"--tracking-uri is {uri!r}, but must be like sqlite:///runs/mlflow.db or "
+            "http://host:5000"
+        )
+    if not uri.startswith("sqlite:"):
+        return
+    path = Path(re.sub(r"^sqlite:///|\?.*$", "", uri))
+    if not path.is_file():
+        raise InputError(
+            f"--tracking-uri {uri}: there is no file {path}; run a search first, or name the "
+            "database of one"
+        )
+    try:
+        database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        try:
+            tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+        finally:
+            database.close()
+    except sqlite3.Error as error:
+        raise InputError(f"--tracking-uri {uri} cannot be read ({error})") from error
+    if not {"experiments", "runs", "tags"} <= tables:
+        raise InputError(
+            f"--tracking-uri {uri}: {path} is not a database of MLflow's; a search keeps its own "
+            "at OUTPUT/mlflow.db"
+        )
+
+
+def _prepare_mlflow() -> None:
+    """Make MLflow give up on a dead server in seconds, not minutes; the user's settings win."""
+    defaults = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    for key, value in defaults.items():
+        os.environ.setdefault(key, value)
+
+
+def _find_parent(client: MlflowClient, name: str, uri: str) -> tuple[Run, str]:
+    """The study's own run, the newest of that name, and a note if there are more."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    parents = []
+    if experiment is not None:
+        is_parent = f"tags.`{STUDY}` IS NOT NULL AND tags.`{TRIAL}` IS NULL"
+        parents = _search(client, experiment.experiment_id, is_parent)
+    named = [run for run in parents if _study_name(run) == name]
+    if not named:
+        there = sorted({_study_name(run) for run in parents})
+        raise InputError(
+            f"--study {name}: {_without_password(uri)} has no such study; "
+            + (f"it has {', '.join(there)}" if there else "it has none yet")
+        )
+    newest = named[-1]
+    if len(named) == 1:
+        return newest, ""
+    started = datetime.fromtimestamp((newest.info.start_time or 0) / 1000)
+    return newest, (
+        f"{len(named)} studies are called {name}; this is the newest, begun "
+        f"{started:%Y-%m-%d %H:%M}"
+    )
+
+
+def _study_name(run: Run) -> str:
+    """The study's name: its tag without the id."""
+    return re.sub(r"-[0-9a-f]{12}$", "", run.data.tags[STUDY])
+
+
+def _search(client: MlflowClient, experiment: str, condition: str) -> list[Run]:
+    """All runs that meet the condition, oldest first."""
+    found: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            [experiment], condition, order_by=["attributes.start_time ASC"], page_token=token
+        )
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def _read_trials(client: MlflowClient, parent: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
+    key = parent.data.tags[STUDY]
+    is_child = f"tags.`{STUDY}` = '{key}' AND tags.`{TRIAL}` IS NOT NULL"
+    runs: dict[int, Run] = {}
+    for run in _search(client, parent.info.experiment_id, is_child):
+        runs.setdefault(int(run.data.tags[TRIAL]), run)  # as search/projection.py takes them
+    rows: list[dict[str, Any]] = []
+    points: list[dict[str, Any]] = []
+    for number, run in sorted(runs.items()):
+        curve = _curve(client, run, number)
+        points += curve
+        rows.append(_row(run, number, curve))
+    own = ["number", "status", "winner", "fid", "epoch", "train_seconds", "eval_seconds"]
+    names = sorted({name for row in rows for name in row} - set(own))
+    trials = pd.DataFrame(rows, columns=[*own, *names])
+    for column in names:
+        trials[column] = _typed(trials[column])
+    return trials, pd.DataFrame(points, columns=["number", "epoch", "fid", "train_seconds"])
+
+
+def _row(run: Run, number: int, curve: list[dict[str, Any]]) -> dict[str, Any]:
+    """A trial's row; FID, epoch and training time are of one and the same evaluation."""
+    tags, nan = run.data.tags, float("nan")
+    last = curve[-1] if curve else {"fid": nan, "epoch": nan, "train_seconds": nan}
+    return {
+        **{f"params.{k}": v for k, v in run.data.params.items()},
+        "number": number,
+        "status": tags.get(STATUS, "running"),
+        "winner": float(tags.get(WINNER, nan)),
+        "fid": last["fid"],
+        "epoch": last["epoch"],
+        "train_seconds": last["train_seconds"],
+        "eval_seconds": run.data.metrics.get("eval_seconds", nan),
+    }
+
+
+def _curve(client: MlflowClient, run: Run, number: int) -> list[dict[str, Any]]:
+    """A trial's evaluations, by epoch."""
+    if "fid" not in run.data.metrics:
+        return []
+    fids, spent = (_by_epoch(client, run, key) for key in ("fid", "train_seconds"))
+    return [
+        {
+            "number": number,
+            "epoch": epoch,
+            "fid": fids[epoch],
+            "train_seconds": spent.get(epoch, float("nan")),
+        }
+        for epoch in sorted(fids)
+    ]
+
+
+def _by_epoch(client: MlflowClient, run: Run, key: str) -> dict[int, float]:
+    """A metric's values; step 0 is no evaluation, but where a winner's scores are written."""
+    history = client.get_metric_history(run.info.run_id, key)
+    return {m.step: m.value for m in sorted(history, key=lambda m: m.timestamp) if m.step > 0}
+
+
+def _typed(column: pd.Series) -> pd.Series:
+    """A column of MLflow's strings as numbers or booleans, if all that is there allows it."""
+    there = column.dropna()
+    if len(there) and there.isin(["True", "False"]).all():
+        return column.map({"True": True, "False": False})
+    numbers = pd.to_numeric(column, errors="coerce")
+    return numbers if numbers.notna().equals(column.notna()) else column
+
+
+def _without_password(uri: str) -> str:
+    return re.sub(r"://[^/@]*@", "://", uri)
+
+
+def _reason(error: BaseException) -> str:
+    """One line for an error: the system's own words where there are any below MLflow's."""
+    below: BaseException | None = error
+    said = str(error)
+    while below is not None:
+        if isinstance(below, OSError) and below.strerror:
+            said = below.strerror
+        below = below.__cause__ or below.__context__
+    line = said.strip().splitlines()[0] if said.strip() else type(error).__name__
+    return line if len(line) <= 200 else line[:199] + "…"

@@ -1,0 +1,160 @@
+"""Bad input to `python -m search.run`: a clear line, exit code 2, no traceback, nothing begun."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from search.run import main
+from search.settings import format_duration, parse_duration, resolve_schedule
+from spaces.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Two classes of twelve little pictures."""
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        (root / name).mkdir()
+        for i in range(12):
+            pixels = rng.integers(0, 255, (40, 40), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{i}.png")
+    return root
+
+
+def run(folder: Path, output: Path, *flags: str) -> int:
+    given = ["--data", str(folder), "--image-size", "32", "--features", "efficientnet-lite0"]
+    return main([*given, "--output", str(output), *flags])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--data", "nowhere"], "nowhere"),
+        (["--image-size", "48"], "48"),
+        (["--space", "ful"], "there is no space 'ful'"),
+        (["--space", "no.such.module:space"], "no.such.module"),
+        (["--trials", "0"], "--trials is 0, but must be at least 1"),
+        (["--epochs", "10", "--grace", "11"], "--grace is 11, but must lie between 1 and --epochs"),
+        (["--epochs", "10", "--eval-every", "11"], "--eval-every is 11, but must lie between 1"),
+        (["--gpus-per-trial", "99"], "--gpus-per-trial is 99, but this machine has"),
+        (["--gpus-per-trial", "-1"], "--gpus-per-trial is -1, but must be at least 0"),
+        (["--cpus-per-trial", "9999"], "--cpus-per-trial is 9999, but this machine has"),
+        (["--cpus-per-trial", "0"], "--cpus-per-trial is 0, but must be at least 1"),
+        (["--max-concurrent", "0"], "--max-concurrent is 0, but must be at least 1"),
+        (["--time-budget", "2 hours"], "a duration is '2 hours', but must be like 90s"),
+        (["--study", "a/b"], "--study is 'a/b'"),
+        (["--features", "vgg"], "--features is 'vgg', but must be one of"),
+        (["--features-weights", "absent.pth"], "absent.pth cannot be read"),
+        (["--sampler", "grid"], "--sampler is 'grid', but must be one of"),
+        (["--objective", "beauty"], "--objective is 'beauty', but must be one of"),
+    ],
+)
+def test_refused_before_any_work(folder, tmp_path, capsys, flags, message):
+    assert run(folder, tmp_path / "runs", *flags) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert message in said
+    assert "Traceback" not in said
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_space_with_unknown_or_missing_parameters_is_refused(
+    folder, tmp_path, capsys, monkeypatch
+):
+    (tmp_path / "mine.py").write_text(
+        "from spaces.presets import default\n"
+        "def unknown(trial, task):\n"
+        "    return {**default(task), 'momentun': trial.suggest_float('momentun', 0, 1)}\n"
+        "def missing(trial, task):\n"
+        "    params = {**default(task), 'g_lr': trial.suggest_float('g_lr', 0.001, 0.01)}\n"
+        "    del params['loss']\n"
+        "    return params\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, message in (
+        ("unknown", "momentun is no hyperparameter"),
+        ("missing", "loss is missing"),
+    ):
+        assert run(folder, tmp_path / "runs", "--space", f"mine:{name}") == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_name_that_exists_says_how_to_go_on(folder, tmp_path, capsys):
+    (tmp_path / "old").mkdir()
+    assert run(folder, tmp_path, "--study", "old") == 2
+    assert "go on with --resume old, or choose another name" in capsys.readouterr().err
+
+
+def test_resume_of_nothing_lists_what_there_is(tmp_path, capsys):
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "study.db").touch()
+    assert main(["--resume", "second", "--output", str(tmp_path)]) == 2
+    assert "there are first" in capsys.readouterr().err
+    assert main(["--resume", "first", "--eta", "4", "--output", str(tmp_path)]) == 2
+    assert "so --eta cannot be given" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_to(folder, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert run(folder, tmp_path / "file" / "runs") == 2
+    assert "cannot be written to" in capsys.readouterr().err
+
+
+def test_a_file_of_text_under_images_is_named(tmp_path, capsys, folder):
+    for name in ("cats", "dogs"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        for path in (folder / name).iterdir():
+            (tmp_path / "d" / name / path.name).write_bytes(path.read_bytes())
+    for i in (3, 4):
+        (tmp_path / "d" / "cats" / f"{i}.png").write_text("no picture")
+    assert run(tmp_path / "d", tmp_path / "runs") == 2
+    assert "cats/3.png" in capsys.readouterr().err
+
+
+def test_dry_run_prints_numbers_and_starts_nothing(folder, tmp_path, capsys):
+    assert run(folder, tmp_path / "runs", "--dry-run", "--trials", "5") == 0
+    said = capsys.readouterr().out
+    assert '"trials": 5' in said
+    assert '"epochs": 4995' in said  # 120,000 images are 5,000 passes over 24; 15 x 333
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_help_is_quick_because_it_imports_nothing_heavy():
+    code = (
+        "import sys, search.run; print([m for m in ('torch', 'ray', 'mlflow') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_auto_schedule():
+    assert resolve_schedule(200, None, None, None) == (600, 40, 80)
+    assert resolve_schedule(200, 90, None, None) == (90, 6, 12)
+    assert resolve_schedule(200, None, 50, None) == (600, 50, 100)
+    assert resolve_schedule(500_000, None, None, None) == (1, 1, 1)
+    assert resolve_schedule(200, 10, 10, 5) == (10, 10, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), ("1h30m", 5400), ("1.5h", 5400)]
+)
+def test_durations(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "90", "1h 30m", "h", "-5m", "2h!"])
+def test_texts_that_are_no_durations(text):
+    with pytest.raises(InputError, match="a duration is"):
+        parse_duration(text)
+
+
+def test_durations_to_read():
+    shown = [format_duration(s) for s in (5, 99, 100, 720, 11100)]
+    assert shown == ["5 s", "99 s", "2 min", "12 min", "3 h 05 min"]
