@@ -41,10 +41,11 @@ def report(epoch, fid):
 @pytest.fixture
 def folder(tmp_path, request):
     """A study with a trial of each kind: complete, pruned, diverged, failed, running."""
-    folder = tmp_path / "planted"
+    name = request.node.name.replace("[", "-").replace("]", "")
+    folder = tmp_path / name
     folder.mkdir()
     config = StudyConfig(
-        name=request.node.name.replace("[", "-").replace("]", ""), space="s", data="d",
+        name=name, space="s", data="d",
         data_digest="0", image_size=32, fit="crop", trials=5, time_budget=None, epochs=4,
         eval_every=1, grace=1, eta=2, sampler="random", seed=0, objective="fid", features="tiny",
         protocol="tiny/1", weights_sha256="0", top_k=1,
@@ -200,7 +201,8 @@ def test_a_store_that_comes_back_gets_everything(uri, folder, monkeypatch):
         patch.setattr("search.projection._write", lambda *a: 1 / 0)
         tracker.start()
         assert not tracker.flush(30)
-    while tracker.problem:  # by itself, without a call
+    deadline = time.monotonic() + 20
+    while tracker.problem and time.monotonic() < deadline:  # by itself, without a call
         time.sleep(0.01)
     assert len(said) == 1
     assert tracker.close(30)

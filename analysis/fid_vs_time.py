@@ -1,0 +1,262 @@
+"""`python -m analysis.fid_vs_time --study NAME`: what image quality costs in training time.
+
+Draws each trial's last FID against the seconds it trained, the best FID to be had within a given
+time (the Pareto front), and what the scores are held against.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from analysis.store import StudyTable, load_study
+from spaces.errors import InputError
+
+# Colours of Okabe and Ito, told apart by the colour-blind too; marks, so that grey print will do.
+STYLES = {
+    "complete": ("o", "#0072B2"),
+    "pruned": ("s", "#E69F00"),
+    "running": ("^", "#009E73"),
+    "interrupted": ("v", "#56B4E9"),
+    "failed": ("D", "#000000"),
+    "diverged": ("X", "#D55E00"),
+    "out_of_memory": ("P", "#CC79A7"),
+}
+INFEASIBLE = ("diverged", "out_of_memory")
+"""Trials whose configuration is at fault: shown, but never on the front, nor best."""
+
+_WIDE = 20.0
+"""An axis whose values span more than this factor is logarithmic."""
+_PLACES = [(x * far, y * far) for far in (9, 20, 32) for y in (1, -1) for x in (1, -1)]
+"""Where a label may stand, in points from its mark."""
+
+
+def pareto_front(seconds: Sequence[float], fids: Sequence[float]) -> list[int]:
+    """Indices of the points that no other beats in time and FID both, fastest first.
+
+    Points that are not finite are left out; of equal points the first stays.
+    """
+    points = [
+        (s, f, i)
+        for i, (s, f) in enumerate(zip(seconds, fids, strict=True))
+        if math.isfinite(s) and math.isfinite(f)
+    ]
+    front: list[int] = []
+    best = math.inf
+    for _, fid, i in sorted(points):
+        if fid < best:
+            front.append(i)
+            best = fid
+    return front
+
+
+def candidates(table: StudyTable) -> pd.DataFrame:
+    """Trials with a score whose configuration trains."""
+    trials = table.trials.dropna(subset=["fid", "train_seconds"])
+    return trials[~trials["status"].isin(INFEASIBLE)].reset_index(drop=True)
+
+
+def draw(table: StudyTable) -> Figure:
+    """The figure, on a canvas of its own: pyplot and its state have no part in it."""
+    figure = Figure(figsize=(8.5, 5.2), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    ax = figure.add_subplot()
+    scored = table.trials.dropna(subset=["fid", "train_seconds"])
+    for status in _in_order(scored):
+        mark, colour = STYLES.get(status, ("h", "#7F7F7F"))
+        group = scored[scored["status"] == status]
+        ax.scatter(
+            group["train_seconds"], group["fid"], s=42, marker=mark, color=colour, zorder=3,
+            linewidths=0.6, edgecolors="white", label=f"{_words(status)} ({len(group)})",
+        )  # fmt: skip
+    winners = scored.dropna(subset=["winner"]).sort_values("winner")
+    if len(winners):
+        ax.scatter(
+            winners["train_seconds"], winners["fid"], s=130, marker="o", facecolors="none",
+            edgecolors="black", linewidths=1.2, zorder=4, label="winner, with its trial's number",
+        )  # fmt: skip
+    _scale(ax, table, scored)
+    _draw_front(ax, candidates(table))
+    _draw_yardstick(ax, table)
+    ax.set_xlabel("training time of the trial / s")
+    ax.set_ylabel(f"{table.score}\nlower is better", fontsize=9)
+    ax.set_title(f"{table.name}: last FID of each trial against its training time", loc="left")
+    ax.grid(color="0.92")
+    ax.set_axisbelow(True)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    unscored = table.trials[table.trials["fid"].isna()]
+    if len(unscored):
+        counts = unscored["status"].value_counts()
+        said = ", ".join(f"{counts[status]} {_words(status)}" for status in _in_order(unscored))
+        ax.plot([], [], " ", label=f"not shown, as without a score: {said}")
+    figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=9)
+    _label(figure, ax, scored, winners)
+    return figure
+
+
+def save(figure: Figure, out: Path) -> list[Path]:
+    """Write ``fid_vs_time.png`` and ``.svg`` into `out`; the same figure gives the same files."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        paths = [out / "fid_vs_time.png", out / "fid_vs_time.svg"]
+        # Text stays text, so that a figure can be searched, and mended for a paper.
+        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cgan-search"}):
+            figure.savefig(paths[0])
+            figure.savefig(paths[1], metadata={"Date": None})
+    except OSError as error:
+        raise InputError(
+            f"--out {out} cannot be written to ({error.strerror}); choose another folder"
+        ) from error
+    return paths
+
+
+def summary(table: StudyTable) -> str:
+    """The best trial, and the fastest whose FID is within 10 % of its."""
+    trials = candidates(table)
+    if trials.empty:
+        return "no trial with a score trains without breaking down"
+    best = trials.loc[trials["fid"].idxmin()]
+    near = trials[trials["fid"] <= 1.1 * best["fid"]]
+    fastest = near.loc[near["train_seconds"].idxmin()]
+    said = f"best {table.score}: {best['fid']:.1f}, trial {best['number']}, {_seconds(best)}"
+    if fastest["number"] == best["number"]:
+        return f"{said}; no trial within 10 % of it is faster"
+    return (
+        f"{said}; the fastest within 10 % of it: {fastest['fid']:.1f}, "
+        f"trial {fastest['number']}, {_seconds(fastest)}"
+    )
+
+
+def _in_order(trials: pd.DataFrame) -> list[str]:
+    """The statuses that occur, in the order of `STYLES`."""
+    there = set(trials["status"])
+    return [*(s for s in STYLES if s in there), *sorted(there - set(STYLES))]
+
+
+def _words(status: str) -> str:
+    return status.replace("_", " ")
+
+
+def _seconds(row: pd.Series) -> str:
+    return f"trained {row['train_seconds']:.3g} s"
+
+
+def _scale(ax: Axes, table: StudyTable, scored: pd.DataFrame) -> None:
+    """Fix both axes to what is to be seen, logarithmic where it spans much."""
+    fids = [f for f in (*scored["fid"], table.floor, table.untrained) if math.isfinite(f)]
+    seconds = [s for s in scored["train_seconds"] if s > 0]
+    for values, axis, set_scale, set_limits in (
+        (seconds, ax.xaxis, ax.set_xscale, ax.set_xlim),
+        (fids, ax.yaxis, ax.set_yscale, ax.set_ylim),
+    ):
+        low, high = min(values, default=1.0), max(values, default=1.0)
+        if low > 0 and high / low > _WIDE:
+            set_scale("log")
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_minor_formatter(NullFormatter())
+            set_limits(low / 1.25, high * 1.25)
+        else:
+            set_limits(0, 1.08 * high)
+        axis.set_major_formatter(StrMethodFormatter("{x:,.6g}"))
+
+
+def _draw_front(ax: Axes, trials: pd.DataFrame) -> None:
+    """The best FID within each time, as steps, the last one to the edge."""
+    front = pareto_front(list(trials["train_seconds"]), list(trials["fid"]))
+    if not front:
+        return
+    points = trials.loc[front, ["train_seconds", "fid"]]
+    x, y = list(points["train_seconds"]), list(points["fid"])
+    ax.plot(
+        [*x, ax.get_xlim()[1]], [*y, y[-1]], drawstyle="steps-post", color="0.35", linewidth=1.3,
+        zorder=2, label="Pareto front: best within that time",
+    )  # fmt: skip
+
+
+def _draw_yardstick(ax: Axes, table: StudyTable) -> None:
+    """Floor and untrained generator, named on the lines themselves."""
+    lines = [
+        (table.floor, "--", f"floor {table.floor:.1f}: two halves of the real images"),
+        (table.untrained, ":", f"generator before training {table.untrained:.1f}"),
+    ]
+    for value, style, text in lines:
+        if math.isfinite(value):
+            ax.axhline(value, linestyle=style, color="0.25", linewidth=1.2, zorder=1)
+            ax.annotate(
+                text, (1, value), xycoords=ax.get_yaxis_transform(), xytext=(-2, 3),
+                textcoords="offset points", ha="right", fontsize=8, color="0.25",
+            )  # fmt: skip
+
+
+def _label(figure: Figure, ax: Axes, scored: pd.DataFrame, winners: pd.DataFrame) -> None:
+    """Write each winner's number beside it, where it hides least."""
+    figure.draw_without_rendering()  # places everything, which overlaps are judged by
+    renderer = figure.canvas.get_renderer()  # pyright: ignore[reportAttributeAccessIssue]
+    marks = ax.transData.transform(scored[["train_seconds", "fid"]].to_numpy())
+    lines = [line.get_path().transformed(line.get_transform()) for line in ax.lines]
+    taken = [text.get_window_extent(renderer) for text in ax.texts]
+    for _, winner in winners.iterrows():
+        tries = []
+        for dx, dy in _PLACES:
+            text = ax.annotate(
+                f"trial {winner['number']}", (winner["train_seconds"], winner["fid"]),
+                xytext=(dx, dy), textcoords="offset points", fontsize=9, fontweight="bold",
+                ha="left" if dx > 0 else "right", va="bottom" if dy > 0 else "top", zorder=5,
+                arrowprops={"arrowstyle": "-", "linewidth": 0.7, "shrinkB": 5.5},
+            )  # fmt: skip
+            box = Text.get_window_extent(text, renderer)  # of the words, without the line to them
+            cost = sum(box.padded(6).contains(*mark) for mark in marks)
+            cost += sum(path.intersects_bbox(box, filled=False) for path in lines if len(path))
+            cost += 3 * sum(box.overlaps(other) for other in taken)
+            cost += 3 * (not (ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1))
+            tries.append((cost, len(tries), text, box))
+        best = min(tries, key=lambda t: t[:2])
+        taken.append(best[3])
+        for _, _, text, _ in tries:
+            if text is not best[2]:
+                text.remove()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's parser."""
+    p = argparse.ArgumentParser(prog="python -m analysis.fid_vs_time", description=__doc__)
+    p.add_argument("--study", required=True, metavar="NAME", help="the study's name")
+    p.add_argument(
+        "--tracking-uri",
+        default="sqlite:///runs/mlflow.db",
+        help="MLflow's store (default: sqlite:///runs/mlflow.db)",
+    )
+    p.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the figures (default: runs/NAME/figures)"
+    )
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns 0, or 2 for bad input."""
+    args = parser().parse_args(argv)
+    try:
+        table = load_study(args.study, args.tracking_uri)
+        paths = save(draw(table), args.out or Path("runs", table.name, "figures"))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for line in filter(None, [table.note, *paths, summary(table)]):
+        print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

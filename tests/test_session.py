@@ -1,0 +1,135 @@
+"""A whole tiny search in a process of its own: interrupted, resumed, finished, read back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from search.study import load_study, read_records
+from tests.conftest import make_data
+
+SPACE = """
+from spaces.presets import default
+
+def tiny(trial, task):
+    lr = trial.suggest_float("g_lr", 1e-4, 1e-2, log=True)
+    return {**default(task), "g_lr": lr, "g_width": 4, "d_width": 4, "latent_size": 8}
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with twenty pictures of two classes, and a space of the user's own."""
+    root = tmp_path_factory.mktemp("place")
+    data = make_data(n=24)
+    for i, (image, label) in enumerate(zip(data.images, data.labels, strict=True)):
+        path = root / "pictures" / data.classes[label] / f"{i:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0]).save(path)
+    (root / "mine.py").write_text(SPACE)
+    return root
+
+
+def start(place: Path, *flags: str) -> subprocess.Popen[str]:
+    project = Path(__file__).parents[1]
+    return subprocess.Popen(
+        [sys.executable, "-m", "search.run", *flags],
+        cwd=place, env={**os.environ, "PYTHONPATH": f"{project}{os.pathsep}{place}"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def said(place) -> tuple[str, str]:
+    """What the search printed: until Ctrl-C after its first report, and after it was resumed."""
+    flags = ["--space", "mine:tiny", "--data", "pictures", "--image-size", "32", "--trials", "3"]
+    flags += ["--epochs", "6", "--eval-every", "3", "--grace", "3", "--eta", "2", "--top-k", "1"]
+    flags += ["--features", "efficientnet-lite0", "--sampler", "random", "--study", "tiny"]
+    process = start(place, *flags)
+    deadline = time.monotonic() + 90
+    while not list(place.glob("runs/tiny/trials/*/checkpoint.pt")):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    first = process.communicate(timeout=90)[0]
+    assert process.returncode == 130, first
+    again = start(place, "--resume", "tiny")
+    second = again.communicate(timeout=180)[0]
+    assert again.returncode == 0, second
+    return first, second
+
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_ctrl_c_says_how_to_go_on(said):
+    assert "python -m search.run --resume tiny" in said[0]
+    assert "Traceback" not in said[0] + said[1]
+
+
+def test_every_trial_ended_once_after_the_resume(said, place):
+    records = read_records(load_study(place / "runs" / "tiny"))
+    assert len(records) == 3
+    assert {r.status.value for r in records} <= {"complete", "pruned"}
+    for record in records:
+        epochs = [r["epoch"] for r in record.reports]
+        assert epochs == [3, 6][: len(epochs)]
+
+
+def test_the_leaderboard_is_kept_and_printed(said, place):
+    rows = list(csv.DictReader((place / "runs/tiny/leaderboard.csv").open()))
+    assert [row["rank"] for row in rows] == ["1", "2", "3"]
+    assert rows[0]["fid_fresh"]
+    assert float(rows[0]["fid_over_floor"]) > 1
+    assert "g_lr" in rows[0]
+    assert "fresh" in said[1]
+    assert json.loads((place / "runs/tiny/study.json").read_text())["trials"] == 3
+    assert not list(place.glob("runs/tiny/tune*"))
+
+
+def test_the_plain_output_is_quiet(said):
+    lines = [line for line in said[1].splitlines() if line.strip()]
+    assert len(lines) < 40, said[1]
+    for noise in ("WARNING", "Warning", "[I 20", "INFO", "Tune Status"):
+        assert noise not in said[1], said[1]
+
+
+def test_mlflow_has_one_run_a_trial_and_the_champion_answers(said, place):
+    import mlflow
+    import pandas as pd
+    from mlflow.tracking import MlflowClient
+
+    uri = f"sqlite:///{place / 'runs' / 'mlflow.db'}"
+    client = MlflowClient(uri, uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'cgan-search'")
+    runs = client.search_runs([experiment.experiment_id])
+    trials = [r.data.tags["cgan.trial"] for r in runs if "cgan.trial" in r.data.tags]
+    assert sorted(trials) == ["0", "1", "2"]
+    assert len(runs) == 4
+    (winner,) = [r for r in runs if r.data.tags.get("cgan.winner") == "1"]
+    assert [m.step for m in client.get_metric_history(winner.info.run_id, "fid")][:1] == [3]
+    assert winner.data.params["latent_size"] == "8"
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        model = mlflow.pyfunc.load_model("models:/tiny@champion")
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
+    asked = pd.DataFrame({"class": ["class0", "class1", "class0"], "seed": [1, 1, 1]})
+    images = model.predict(asked)
+    assert images.shape == (3, 32, 32)
+    assert images.dtype == np.uint8
+    assert (images[0] == images[2]).all()
+    assert (images[0] != images[1]).any()
