@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
@@ -64,7 +66,7 @@ def pareto_front(seconds: Sequence[float], fids: Sequence[float]) -> list[int]:
 def candidates(table: StudyTable) -> pd.DataFrame:
     """Trials with a score whose configuration trains."""
     trials = table.trials.dropna(subset=["fid", "train_seconds"])
-    return trials[~trials["status"].isin(INFEASIBLE)].reset_index(drop=True)
+    return pd.DataFrame(trials[~trials["status"].isin(INFEASIBLE)]).reset_index(drop=True)
 
 
 def draw(table: StudyTable) -> Figure:
@@ -96,9 +98,9 @@ def draw(table: StudyTable) -> Figure:
     ax.set_axisbelow(True)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
-    unscored = table.trials[table.trials["fid"].isna()]
+    unscored = table.trials.drop(index=scored.index)
     if len(unscored):
-        counts = unscored["status"].value_counts()
+        counts = Counter(unscored["status"])
         said = ", ".join(f"{counts[status]} {_words(status)}" for status in _in_order(unscored))
         ax.plot([], [], " ", label=f"not shown, as without a score: {said}")
     figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=9)
@@ -127,9 +129,9 @@ def summary(table: StudyTable) -> str:
     trials = candidates(table)
     if trials.empty:
         return "no trial with a score trains without breaking down"
-    best = trials.loc[trials["fid"].idxmin()]
-    near = trials[trials["fid"] <= 1.1 * best["fid"]]
-    fastest = near.loc[near["train_seconds"].idxmin()]
+    best = trials.sort_values("fid", kind="stable").iloc[0]
+    near = pd.DataFrame(trials[trials["fid"] <= 1.1 * best["fid"]])
+    fastest = near.sort_values("train_seconds", kind="stable").iloc[0]
     said = f"best {table.score}: {best['fid']:.1f}, trial {best['number']}, {_seconds(best)}"
     if fastest["number"] == best["number"]:
         return f"{said}; no trial within 10 % of it is faster"
@@ -214,14 +216,16 @@ def _label(figure: Figure, ax: Axes, scored: pd.DataFrame, winners: pd.DataFrame
                 f"trial {winner['number']}", (winner["train_seconds"], winner["fid"]),
                 xytext=(dx, dy), textcoords="offset points", fontsize=9, fontweight="bold",
                 ha="left" if dx > 0 else "right", va="bottom" if dy > 0 else "top", zorder=5,
+                path_effects=[withStroke(linewidth=2.5, foreground="white")],
                 arrowprops={"arrowstyle": "-", "linewidth": 0.7, "shrinkB": 5.5},
             )  # fmt: skip
+            text.update_positions(renderer)
             box = Text.get_window_extent(text, renderer)  # of the words, without the line to them
-            cost = sum(box.padded(6).contains(*mark) for mark in marks)
+            cost = 2 * sum(box.padded(6).contains(*mark) for mark in marks)
             cost += sum(path.intersects_bbox(box, filled=False) for path in lines if len(path))
             cost += 3 * sum(box.overlaps(other) for other in taken)
-            cost += 3 * (not (ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1))
-            tries.append((cost, len(tries), text, box))
+            cost += 3 * (not all(ax.bbox.contains(*corner) for corner in (box.min, box.max)))
+            tries.append((cost + abs(dx) / 20, len(tries), text, box))
         best = min(tries, key=lambda t: t[:2])
         taken.append(best[3])
         for _, _, text, _ in tries:

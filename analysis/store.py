@@ -206,10 +206,11 @@ def _read_trials(client: MlflowClient, parent: Run) -> tuple[pd.DataFrame, pd.Da
         rows.append(_row(run, number, curve))
     own = ["number", "status", "winner", "fid", "epoch", "train_seconds", "eval_seconds"]
     names = sorted({name for row in rows for name in row} - set(own))
-    trials = pd.DataFrame(rows, columns=[*own, *names])
-    for column in names:
-        trials[column] = _typed(trials[column])
-    return trials, pd.DataFrame(points, columns=["number", "epoch", "fid", "train_seconds"])
+    columns = {name: pd.Series([row[name] for row in rows]) for name in own}
+    columns |= {name: _typed([row.get(name) for row in rows]) for name in names}
+    return pd.DataFrame(columns), pd.DataFrame(
+        points, columns=["number", "epoch", "fid", "train_seconds"]
+    )
 
 
 def _row(run: Run, number: int, curve: list[dict[str, Any]]) -> dict[str, Any]:
@@ -250,13 +251,22 @@ def _by_epoch(client: MlflowClient, run: Run, key: str) -> dict[int, float]:
     return {m.step: m.value for m in sorted(history, key=lambda m: m.timestamp) if m.step > 0}
 
 
-def _typed(column: pd.Series) -> pd.Series:
-    """A column of MLflow's strings as numbers or booleans, if all that is there allows it."""
-    there = column.dropna()
-    if len(there) and there.isin(["True", "False"]).all():
-        return column.map({"True": True, "False": False})
-    numbers = pd.to_numeric(column, errors="coerce")
-    return numbers if numbers.notna().equals(column.notna()) else column
+def _typed(values: list[str | None]) -> pd.Series:
+    """MLflow's strings as numbers or booleans, if all that is there allows it."""
+    there = {value for value in values if value is not None}
+    if there <= {"True", "False"}:
+        return pd.Series([None if value is None else value == "True" for value in values])
+    try:
+        return pd.Series([float("nan") if value is None else _number(value) for value in values])
+    except ValueError:
+        return pd.Series(values)
+
+
+def _number(value: str) -> float:
+    try:
+        return int(value)
+    except ValueError:
+        return float(value)
 
 
 def _without_password(uri: str) -> str:

@@ -23,7 +23,7 @@ from search.winners import conclude, hand_over, print_differences
 from spaces.presets import default
 from trainable.config import TrialConfig
 from trainable.evaluation import measure
-from trainable.fid import FeatureStats
+from trainable.metrics.frechet import FeatureStats
 from trainable.trial import Job
 
 LONG = 1800

@@ -102,7 +102,7 @@ def _scores(row: Row, yardstick: Mapping[str, Any]) -> dict[str, float]:
     assert row.fresh is not None
     mean, sd = row.fresh
     return {
-        "fid": row.record.fid,
+        "fid_search": row.record.fid,
         "fid_fresh": mean,
         "fid_fresh_sd": sd,
         "fid_fresh_draws": FRESH_DRAWS,

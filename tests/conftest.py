@@ -11,7 +11,7 @@ from spaces.presets import default
 from trainable.config import TrialConfig
 from trainable.data import Dataset, LoadReport
 from trainable.evaluation import Evaluator
-from trainable.fid import FeatureStats
+from trainable.metrics.frechet import FeatureStats
 from trainable.trial import Job
 
 

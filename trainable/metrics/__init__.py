@@ -1,0 +1,1 @@
+"""How good a set of generated images is: distances, neighbours, diversity, copies."""
