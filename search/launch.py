@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from statistics import fmean, stdev
 
 import optuna
@@ -32,8 +33,8 @@ FRESH_DRAWS = 3
 
 
 @contextmanager
-def connected(resources: Resources) -> Iterator[int]:
-    """Be connected to Ray; gives the number of trials that run at a time.
+def connected(resources: Resources) -> Iterator[tuple[Resources, int]]:
+    """Be connected to Ray; gives the settled resources and how many trials run at a time.
 
     Raises:
         InputError: the cluster does not answer, or has not the CPUs or GPUs that one trial needs.
@@ -62,16 +63,20 @@ def connected(resources: Resources) -> Iterator[int]:
             ) from error
     try:
         there = ray.cluster_resources()
+        gpus = resources.gpus_per_trial
+        if gpus is None:
+            gpus = 1.0 if there.get("GPU") else 0.0
+            resources = replace(resources, gpus_per_trial=gpus)
         fits = int(there.get("CPU", 0) // resources.cpus_per_trial)
-        if resources.gpus_per_trial > 0:
-            fits = min(fits, int(there.get("GPU", 0) / resources.gpus_per_trial))
+        if gpus:
+            fits = min(fits, int(there.get("GPU", 0) / gpus))
         if fits < 1:
             raise InputError(
-                f"a trial needs {resources.cpus_per_trial} CPUs and {resources.gpus_per_trial:g} "
+                f"a trial needs {resources.cpus_per_trial} CPUs and {gpus:g} "
                 f"GPUs, but there are {there.get('CPU', 0):g} and {there.get('GPU', 0):g}; lower "
                 "--cpus-per-trial or --gpus-per-trial"
             )
-        yield min(fits, resources.max_concurrent or fits)
+        yield resources, min(fits, resources.max_concurrent or fits)
     finally:
         ray.shutdown()
 
@@ -96,10 +101,12 @@ def run_trials(
     scheduler = build_scheduler(config, history)
     study.sampler = build_sampler(config, len(history))
     searcher = StudySearcher(study, config, space, job.data.task, scheduler)
+    if searcher.finished >= config.trials:
+        return True
     progress = Progress(console, config, study.user_attrs["yardstick"]["floor"], searcher, wake)
     trainable = tune.with_resources(
         tune.with_parameters(CGANTrainable, job=job),
-        {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
+        {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial or 0},
     )
     # Tune insists on a folder for its own state, and that every node sees it.
     scratch = job.trials.parent / "tune"
@@ -142,9 +149,8 @@ def score_again(
     Each draw follows the study's own protocol, so the mean compares with the floor and with every
     score of the search, without the optimism of having been picked.
     """
-    task = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial)(
-        fresh_fids
-    )
+    gpus = resources.gpus_per_trial or 0
+    task = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus)(fresh_fids)
     shared = ray.put(job)
     futures = [task.remote(shared, r.number, r.params, FRESH_DRAWS) for r in records]
     scores = ray.get(futures)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spaces.errors import InputError
 
@@ -16,19 +16,20 @@ class Resources:
     Attributes:
         address: ``auto`` (a cluster named by RAY_ADDRESS, else this machine), ``local``, or a
             cluster's address.
-        cpus_per_trial, gpus_per_trial: what Ray sets aside for a trial; GPUs may be fractions.
+        cpus_per_trial, gpus_per_trial: what Ray sets aside for a trial. GPUs may be fractions; None
+            means one where there are any, and is settled once the cluster is asked.
         max_concurrent: trials at a time, or None for as many as fit.
     """
 
     address: str
     cpus_per_trial: int
-    gpus_per_trial: float
+    gpus_per_trial: float | None
     max_concurrent: int | None
 
     @property
     def device(self) -> str:
         """Where a trial trains."""
-        return "cuda" if self.gpus_per_trial > 0 else "cpu"
+        return "cuda" if self.gpus_per_trial else "cpu"
 
     @property
     def cluster(self) -> str | None:
@@ -50,9 +51,7 @@ def resolve_resources(args: argparse.Namespace) -> Resources:
         if value is not None and value < low:
             flag = name.replace("_", "-")
             raise InputError(f"--{flag} is {value:g}, but must be at least {low}")
-    asked = Resources(
-        args.address, args.cpus_per_trial, args.gpus_per_trial or 0.0, args.max_concurrent
-    )
+    asked = Resources(args.address, args.cpus_per_trial, args.gpus_per_trial, args.max_concurrent)
     if asked.cluster is not None:
         return asked
     if args.cpus_per_trial > local_cores():
@@ -60,8 +59,7 @@ def resolve_resources(args: argparse.Namespace) -> Resources:
             f"--cpus-per-trial is {args.cpus_per_trial}, but this machine has {local_cores()} "
             "cores; lower it, or name a cluster with --address"
         )
-    gpus = _local_gpus(args.gpus_per_trial)
-    return Resources(args.address, args.cpus_per_trial, gpus, args.max_concurrent)
+    return replace(asked, gpus_per_trial=_local_gpus(args.gpus_per_trial))
 
 
 def local_cores() -> int:

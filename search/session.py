@@ -62,7 +62,7 @@ def _search(
         problem = check(uri)
     if problem:
         console.print(f"MLflow at {uri} does not answer ({problem}); results stay in {folder}")
-    with console.status("starting Ray") as status, connected(where) as workers:
+    with console.status("starting Ray") as status, connected(where) as (where, workers):
         status.update("measuring the real images")
         study, job = _open(folder, prepared, where, console)
         _say_duration(prepared, job, workers, where, console)
