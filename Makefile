@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup search test lint format clean
+.PHONY: setup search test lint format bench-metrics clean
 
 setup: .venv/.ready
 
@@ -15,7 +15,8 @@ setup: .venv/.ready
 # A first search on the embedded data: no download, some minutes on two cores.
 search: setup
 	$(BIN)/python -m search.run --space full --data phantom --image-size 32 --trials 12 \
-		--epochs 90 --eval-every 30 --grace 30 --features efficientnet-lite0 --top-k 2
+		--epochs 90 --eval-every 30 --grace 30 --features efficientnet-lite0 --top-k 2 \
+		--winner-images 200
 
 test: setup
 	$(BIN)/python -m pytest
@@ -28,6 +29,10 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# FID here, by pytorch-fid and by torch-fidelity, on one thread; some seven minutes.
+bench-metrics: setup
+	$(BIN)/python -m benchmarks.metrics
 
 clean:
 	rm -rf .venv *.egg-info .pytest_cache .ruff_cache

@@ -28,7 +28,7 @@ EXPERIMENT = "cgan-search"
 STUDY = "cgan.study"  # the study's name and id, NAME-0123456789ab, on the parent and every child
 TRIAL = "cgan.trial"  # the trial's number, on children only
 STATUS = "status"
-PROTOCOL = "protocol"  # on the parent, beside the metrics floor, untrained and n_generated
+PROTOCOL = "protocol"  # on the parent, beside the metrics floor, untrained/fid and n_generated
 WINNER = "cgan.winner"  # the rank, from 1
 
 
@@ -40,7 +40,7 @@ class StudyTable:
         name: the study's name.
         protocol: extractor and resize rule behind every FID here; empty if not recorded.
         n_generated: generated images behind each FID; 0 if not recorded.
-        floor, untrained: FID between two halves of the real images, and of a generator before its
+        floor, untrained: FID of real images against other real ones, and of a generator before its
             first step; NaN if not recorded.
         trials: a row a trial, by number: ``number``, ``status``, ``winner`` (rank from 1, or NaN),
             ``fid``, ``epoch`` and ``train_seconds`` of the last evaluation (NaN without one),
@@ -98,7 +98,7 @@ def load_study(name: str, uri: str) -> StudyTable:
         protocol=parent.data.tags.get(PROTOCOL, ""),
         n_generated=int(metrics.get("n_generated", 0)),
         floor=metrics.get("floor", float("nan")),
-        untrained=metrics.get("untrained", float("nan")),
+        untrained=metrics.get("untrained/fid", float("nan")),
         trials=trials,
         curves=curves,
         note=note,

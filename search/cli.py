@@ -24,7 +24,9 @@ STUDY_DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "objective": "fid",
     "features": "auto",
+    "protocol": "bilinear",
     "top_k": 3,
+    "winner_images": 1000,
 }
 """What defines a study. The parser leaves each None unless given, so that --resume sees them."""
 
@@ -41,11 +43,13 @@ _HELP = {
     "eta": "at each rung ASHA lets the best 1/eta go on",
     "sampler": "tpe or random",
     "seed": "of everything random",
-    "objective": "the score to improve: fid",
+    "objective": "what to improve: fid, kid, is, or a weighted sum such as fid+0.5*kid",
     "features": "network that FID is computed on: auto, efficientnet-lite0 or inception",
-    "top_k": "winners to score again and to keep",
+    "protocol": "how images are resized for it: bilinear (as pytorch-fid) or clean (as clean-fid)",
+    "top_k": "of the best, how many are scored again on fresh images and kept",
+    "winner_images": "fresh images a class for that",
 }
-_WHOLE = ("image_size", "trials", "eta", "seed", "top_k")
+_WHOLE = ("image_size", "trials", "eta", "seed", "top_k", "winner_images")
 _AUTO = ("epochs", "eval_every", "grace")
 
 
@@ -68,6 +72,11 @@ def parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--features-weights", type=Path, metavar="FILE", help="weights file of the extractor"
+    )
+    group.add_argument(
+        "--unverified-weights",
+        action="store_true",
+        help="take --features-weights with any checksum; every score then says so",
     )
     group.add_argument("--dry-run", action="store_true", help="print the resolved study and end")
     group = p.add_argument_group("where it runs, and where results go")

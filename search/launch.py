@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from statistics import fmean, stdev
 
 import optuna
 import ray
@@ -23,13 +22,12 @@ from search.settings import StudyConfig
 from search.study import TrialRecord, mark_interrupted, read_records
 from spaces.catalog import Space
 from spaces.errors import InputError
+from trainable.evaluation import Assessment
 from trainable.ray_trainable import CGANTrainable
-from trainable.trial import Job, fresh_fids
+from trainable.trial import Job, assess
 
 RETRIES = 2
 """Times a trial whose worker died is started again from its checkpoint."""
-FRESH_DRAWS = 3
-"""Sets of generated images, as large as an evaluation's, that a winner is scored on."""
 
 
 @contextmanager
@@ -103,7 +101,7 @@ def run_trials(
     searcher = StudySearcher(study, config, space, job.data.task, scheduler)
     if searcher.finished >= config.trials:
         return True
-    progress = Progress(console, config, study.user_attrs["yardstick"]["floor"], searcher, wake)
+    progress = Progress(console, config, study.user_attrs["yardstick"], searcher, wake)
     trainable = tune.with_resources(
         tune.with_parameters(CGANTrainable, job=job),
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial or 0},
@@ -141,17 +139,12 @@ def run_trials(
     return searcher.finished >= config.trials
 
 
-def score_again(
-    job: Job, records: list[TrialRecord], resources: Resources
-) -> dict[int, tuple[float, float]]:
-    """Mean and standard deviation of FID over fresh latents, by trial number, side by side on Ray.
-
-    Each draw follows the study's own protocol, so the mean compares with the floor and with every
-    score of the search, without the optimism of having been picked.
-    """
+def assess_on_ray(
+    job: Job, records: list[TrialRecord], per_class: int, resources: Resources
+) -> dict[int, Assessment]:
+    """Assess trials side by side on Ray, by trial number; see `Evaluator.assess`."""
     gpus = resources.gpus_per_trial or 0
-    task = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus)(fresh_fids)
+    task = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus)(assess)
     shared = ray.put(job)
-    futures = [task.remote(shared, r.number, r.params, FRESH_DRAWS) for r in records]
-    scores = ray.get(futures)
-    return {r.number: (fmean(s), stdev(s)) for r, s in zip(records, scores, strict=True)}
+    futures = {r.number: task.remote(shared, r.number, r.params, per_class) for r in records}
+    return {number: ray.get(future) for number, future in futures.items()}

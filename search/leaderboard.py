@@ -11,11 +11,15 @@ from typing import Any
 
 from rich.table import Table
 
+from search.gates import failed_gates
 from search.settings import StudyConfig
 from search.study import TrialRecord
+from trainable.evaluation import Assessment
+from trainable.metrics.intervals import separable
+from trainable.objective import Objective
 
-FreshScores = Mapping[int, tuple[float, float]]
-"""Mean and standard deviation of FID on fresh latents, by trial number, for the winners."""
+SHOWN = 10
+"""Rows on the terminal; the file has them all."""
 
 
 @dataclass(frozen=True)
@@ -23,42 +27,69 @@ class Row:
     """A trial's place.
 
     Attributes:
-        rank: from 1; winners first, by their fresh score, then the rest by FID.
+        rank: from 1: assessed trials that pass the gates, by their fresh objective, then assessed
+            ones that do not, then the rest by the search's objective.
         record: the trial.
-        fresh: mean and standard deviation of FID on fresh latents, for winners.
-        over_floor: the fresh mean, or else FID, divided by the floor.
+        assessment: its scores on fresh latents, for the best trials.
+        failed: gates that it does not pass.
+        tie: whether its FID interval overlaps the first row's, so that its rank says little.
+        over_floor: FID, fresh where there is one, over the floor.
     """
 
     rank: int
     record: TrialRecord
-    fresh: tuple[float, float] | None
+    assessment: Assessment | None
+    failed: tuple[str, ...]
+    tie: bool
     over_floor: float
 
+    @property
+    def wins(self) -> bool:
+        """Whether the trial is a winner: assessed, and through the gates."""
+        return self.assessment is not None and not self.failed
 
-def pick_winners(records: list[TrialRecord], k: int) -> list[TrialRecord]:
-    """The k trials with the lowest last FID, complete ones before those stopped on the way.
 
-    A trial that ASHA or the clock stopped had shown less training; it wins only where too few
+def candidates(records: list[TrialRecord], k: int) -> list[TrialRecord]:
+    """The k trials with the best last objective, complete ones before those stopped on the way.
+
+    A trial that ASHA or the clock stopped had shown less training; it is taken only where too few
     trials ran to the end.
     """
-    scored = [r for r in records if math.isfinite(r.fid) and not r.status.infeasible]
-    scored.sort(key=lambda r: (r.status != "complete", r.fid, r.number))
+    scored = [r for r in records if math.isfinite(r.objective) and not r.status.infeasible]
+    scored.sort(key=lambda r: (r.status != "complete", r.objective, r.number))
     return scored[:k]
 
 
-def rank(records: list[TrialRecord], fresh: FreshScores, floor: float) -> list[Row]:
-    """All trials that have a score, best first; those without one follow, by number."""
+def rank(
+    records: list[TrialRecord],
+    assessed: Mapping[int, Assessment],
+    objective: Objective,
+    yardstick: Mapping[str, Any],
+) -> list[Row]:
+    """All trials, best first; those without a score come last, by number."""
 
-    def key(record: TrialRecord) -> tuple[bool, float, int]:
-        if record.number in fresh:
-            return False, fresh[record.number][0], record.number
-        return True, record.fid, record.number
+    def key(record: TrialRecord) -> tuple[bool, bool, float, int]:
+        if (found := assessed.get(record.number)) is None:
+            return True, True, record.objective, record.number
+        fresh = {**found.scores, "fid": found.fid.mean, "kid": found.kid.mean}
+        value = objective.value(fresh, yardstick["untrained"])
+        return False, bool(failed_gates(found.scores)), value, record.number
 
-    rows = []
-    for place, record in enumerate(sorted(records, key=key), start=1):
-        score = fresh.get(record.number)
-        fid = score[0] if score else record.fid
-        rows.append(Row(place, record, score, fid / floor))
+    rows: list[Row] = []
+    for record in sorted(records, key=key):
+        found = assessed.get(record.number)
+        best = rows[0].assessment if rows else None
+        fid = found.fid.mean if found else record.fid
+        rows.append(
+            Row(
+                rank=len(rows) + 1,
+                record=record,
+                assessment=found,
+                failed=failed_gates(found.scores) if found else (),
+                tie=bool(found and best and not separable(found.fid, best.fid)),
+                over_floor=fid / yardstick["floor"],
+            )
+        )
     return rows
 
 
@@ -69,55 +100,89 @@ def differing(rows: list[Row]) -> list[str]:
 
 
 def write_csv(path: Path, rows: list[Row]) -> None:
-    """Write every trial, a column for each parameter that differs."""
-    names = differing(rows)
-    head = ["rank", "trial", "status", "fid", "fid_fresh", "fid_fresh_sd", "fid_over_floor"]
-    head += ["epochs", "train_seconds", "eval_seconds", *names, "reason"]
+    """Write every trial, a column for each score and for each parameter that differs.
+
+    Columns ``fresh_…`` are of the assessment, with ``fresh_fid_low`` and ``_high`` the ends of its
+    95 % interval.
+    """
+    records = [_flat(row, differing(rows)) for row in rows]
+    names = list(dict.fromkeys(name for record in records for name in record))
     with path.open("w", newline="") as file:
-        out = csv.writer(file)
-        out.writerow(head)
-        for row in rows:
-            record, last = row.record, row.record.last
-            scores = [record.fid, *(row.fresh or ("", "")), row.over_floor]
-            numbers = [_number(s) for s in scores]
-            spent = [_number(last.get(k, "")) for k in ("train_seconds", "eval_seconds")]
-            place = [row.rank, record.number, record.status.value]
-            params = [record.params.get(name, "") for name in names]
-            out.writerow([*place, *numbers, last.get("epoch", 0), *spent, *params, record.reason])
+        out = csv.DictWriter(file, names, restval="")
+        out.writeheader()
+        out.writerows(records)
+
+
+def _flat(row: Row, params: list[str]) -> dict[str, Any]:
+    record, found = row.record, row.assessment
+    out: dict[str, Any] = {
+        "rank": row.rank,
+        "trial": record.number,
+        "status": record.status.value,
+        "objective": record.objective,
+        "fid": record.fid,
+        "fid_over_floor": row.over_floor,
+        "tie": "yes" if row.tie else "",
+        "failed_gates": "; ".join(row.failed),
+        **{k: v for k, v in record.last.items() if k not in ("status", "objective", "fid")},
+        **{name: record.params.get(name, "") for name in params},
+        "reason": record.reason,
+    }
+    if found:
+        ends = {"low": found.fid.low, "high": found.fid.high, "mean": found.fid.mean}
+        out |= {f"fresh_fid_{k}": v for k, v in ends.items()}
+        out |= {f"fresh_{k}_{found.generated}": v for k, v in found.scores.items()}
+    return {k: _number(v) for k, v in out.items()}
 
 
 def _number(value: Any) -> Any:
-    """A figure to four decimals; nothing for what is no finite number."""
+    """A figure to six digits; nothing for what is no finite number."""
     if isinstance(value, float):
-        return round(value, 4) if math.isfinite(value) else ""
+        return float(f"{value:.6g}") if math.isfinite(value) else ""
     return value
 
 
 def table(rows: list[Row], config: StudyConfig, yardstick: Mapping[str, Any]) -> Table:
-    """The best ten for the terminal."""
+    """The best rows, within the 80 columns of a plain terminal; the file has every score."""
     title = f"{config.name}: FID ({yardstick['protocol']}, {yardstick['n_generated']} generated)"
     caption = (
-        f"floor {yardstick['floor']:.1f} (real halves of {yardstick['floor_n']}), untrained "
-        f"generator {yardstick['untrained']:.1f}; fresh: new latents, mean ± sd"
+        f"floor {yardstick['floor']:.1f} (real against real), untrained generator "
+        f"{yardstick['untrained']['fid']:.1f}. fresh: new latents, 95 % interval, = ties with the "
+        "first. KID x 1000. eval: share of the trial's time. * fails a gate"
     )
-    out = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
-    for name in ("rank", "trial", "FID", "fresh", "x floor", "epochs", "train s"):
+    out = Table(
+        title=title, caption=caption, title_justify="left", caption_justify="left",
+        box=None, padding=(0, 1, 0, 0), pad_edge=False,
+    )  # fmt: skip
+    for name in ("", "trial", "FID", "fresh", "/floor", "KID", "copies"):
         out.add_column(name, justify="right", no_wrap=True)
-    out.add_column("status")
-    for row in rows[:10]:
-        record, last = row.record, row.record.last
-        scored = math.isfinite(record.fid)
-        out.add_row(
-            str(row.rank),
-            str(record.number),
-            f"{record.fid:.1f}" if scored else "",
-            f"{row.fresh[0]:.1f} ± {row.fresh[1]:.1f}" if row.fresh else "",
-            f"{row.over_floor:.2f}" if scored else "",
-            str(last.get("epoch", "")),
-            f"{last['train_seconds']:.0f}" if last else "",
-            record.status.value,
-        )
+    for name in ("epochs", "train s", "eval"):
+        out.add_column(name, justify="right", no_wrap=True)
+    out.add_column("status", no_wrap=True)
+    for row in rows[:SHOWN]:
+        out.add_row(*_cells(row))
     return out
+
+
+def _cells(row: Row) -> list[str]:
+    record, last, found = row.record, row.record.last, row.assessment
+    if not last:
+        return [str(row.rank), str(record.number), *[""] * 8, record.status.value]
+    fresh = f"{found.fid.low:.0f}-{found.fid.high:.0f}{'=' if row.tie else ' '}" if found else ""
+    share = last["eval_seconds"] / (last["eval_seconds"] + last["train_seconds"])
+    return [
+        str(row.rank),
+        str(record.number),
+        f"{record.fid:.1f}",
+        fresh,
+        f"{row.over_floor:.2f}",
+        f"{1000 * last['kid']:.1f}",
+        f"{last['copy_rate']:.0%}",
+        str(last["epoch"]),
+        f"{last['train_seconds']:.0f}",
+        f"{share:.0%}",
+        record.status.value + ("*" if row.failed else ""),
+    ]
 
 
 def differences(row: Row, base: Mapping[str, Any]) -> str:

@@ -66,7 +66,12 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
     epochs, eval_every, grace = resolve_schedule(
         data.n, asked["epochs"], asked["eval_every"], asked["grace"]
     )
-    extractor, features = load_extractor(asked["features"], args.features_weights)
+    extractor, features = load_extractor(
+        asked["features"],
+        args.features_weights,
+        resize=asked["protocol"],
+        unverified=args.unverified_weights,
+    )
     schedule = {"epochs": epochs, "eval_every": eval_every, "grace": grace}
     found = {"name": name, "data_digest": data.digest, "time_budget": budget}
     scored = {
@@ -108,7 +113,12 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             f"--resume {config.name}: {config.data} no longer holds the images that the study "
             "began with; bring them back, or start a new study"
         )
-    extractor, features = load_extractor(config.features, args.features_weights)
+    extractor, features = load_extractor(
+        config.features,
+        args.features_weights,
+        resize=config.protocol.partition("/")[2].partition("-")[0],
+        unverified=args.unverified_weights,
+    )
     if (extractor.protocol, extractor.sha256) != (config.protocol, config.weights_sha256):
         raise InputError(
             f"--resume {config.name}: its scores were made with {config.protocol} and weights "

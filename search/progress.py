@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from ray import tune
@@ -17,7 +18,7 @@ from trainable.trial import Status
 
 
 class Progress(tune.Callback):
-    """Counts trials by status, keeps the best FID, and estimates the time left.
+    """Counts trials by status, keeps the best, and estimates the time left.
 
     Tune calls it on its own loop, so it only updates numbers and wakes the tracker; drawing is done
     by rich's thread, four times a second.
@@ -27,17 +28,18 @@ class Progress(tune.Callback):
         self,
         console: Console,
         config: StudyConfig,
-        floor: float,
+        yardstick: Mapping[str, Any],
         searcher: StudySearcher,
         wake: Any,
     ):
-        self._console, self._config, self._floor = console, config, floor
+        self._console, self._config = console, config
+        self._floor = yardstick["floor"]
         self._searcher, self._wake = searcher, wake
         self._began = time.monotonic()
         self._done_before = searcher.finished
         self._ended: Counter[str] = Counter()
         self._running: dict[str, tuple[int, int]] = {}  # Tune's id: (number, epoch)
-        self._best: tuple[float, int, int] | None = None  # FID, number, epoch
+        self._best: tuple[float, float, int, int] | None = None  # objective, FID, number, epoch
         self._live = Live(console=console, get_renderable=self._line, transient=True)
 
     def __enter__(self) -> Progress:
@@ -63,13 +65,14 @@ class Progress(tune.Callback):
         """A report came in."""
         number, epoch = trial.config["number"], result["epoch"]
         self._running[trial.trial_id] = (number, epoch)
-        fid = result.get("fid")
-        if fid is not None and (self._best is None or fid < self._best[0]):
-            self._best = (fid, number, epoch)
+        report = result["report"]
+        fid = report.get("fid")
+        if fid is not None and (self._best is None or report["objective"] < self._best[0]):
+            self._best = (report["objective"], fid, number, epoch)
         if result["done"]:
-            status = Status(result["report"]["status"])
+            status = Status(report["status"])
             said = Status.PRUNED if status is Status.RUNNING else status
-            self._end(trial.trial_id, said, fid, result["report"].get("reason", ""))
+            self._end(trial.trial_id, said, fid, report.get("reason", ""))
         self._wake()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -97,9 +100,11 @@ class Progress(tune.Callback):
         counts.append(f"{len(self._running)} running of {self._config.trials}")
         parts = [", ".join(counts)]
         if self._best is not None:
-            fid, number, epoch = self._best
+            objective, fid, number, epoch = self._best
+            name = self._config.objective
+            value = "" if name == "fid" else f"{name} {objective:.4g}, "
             parts.append(
-                f"best FID {fid:.1f} ({fid / self._floor:.1f} x floor, trial {number}, "
+                f"best {value}FID {fid:.1f} ({fid / self._floor:.1f} x floor, trial {number}, "
                 f"epoch {epoch})"
             )
         elapsed = time.monotonic() - self._began

@@ -14,10 +14,10 @@ from trainable.trial import Report
 
 
 def build_scheduler(config: StudyConfig, history: Iterable[TrialRecord]) -> ASHAScheduler:
-    """A scheduler that minimises FID over epochs, with the rungs that `history` had filled."""
+    """A scheduler that minimises the objective, with the rungs that `history` had filled."""
     scheduler = ASHAScheduler(
         time_attr="epoch",
-        metric="fid",
+        metric="objective",
         mode="min",
         max_t=config.epochs,
         grace_period=config.grace,
@@ -37,7 +37,7 @@ def replay(scheduler: Any, trial_id: str, reports: Iterable[Report]) -> None:
     stand_in = SimpleNamespace(trial_id=trial_id)
     scheduler.on_trial_add(None, stand_in)
     for report in reports:
-        if "fid" in report:
-            result = {"epoch": report["epoch"], "fid": report["fid"]}
+        if "objective" in report:
+            result = {"epoch": report["epoch"], "objective": report["objective"]}
             scheduler.on_trial_result(None, stand_in, result)
     scheduler.on_trial_remove(None, stand_in)

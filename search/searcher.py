@@ -54,7 +54,7 @@ class StudySearcher(Searcher):
         task: Task,
         scheduler: TrialScheduler,
     ):
-        super().__init__(metric="fid", mode="min")
+        super().__init__(metric="objective", mode="min")
         self._study, self._space, self._task = study, space, task
         self._scheduler = scheduler
         self._unfinished = unfinished(study)
@@ -83,7 +83,7 @@ class StudySearcher(Searcher):
             try:
                 TrialConfig.from_params(params).check_task(self._task)
             except InputError as error:  # a corner of the space that its validation did not meet
-                record_end(self._study, trial, Status.FAILED, fid=None, reason=str(error))
+                record_end(self._study, trial, Status.FAILED, value=None, reason=str(error))
                 self.finished += 1
                 continue
             self._live[trial_id] = trial
@@ -92,7 +92,7 @@ class StudySearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Write a report to the study; a repeated one, after a trial went on, is heard once."""
-        if "fid" in result and result["epoch"] > self._heard.get(trial_id, 0):
+        if "objective" in result and result["epoch"] > self._heard.get(trial_id, 0):
             self._heard[trial_id] = result["epoch"]
             record_report(self._live[trial_id], _report(result))
 
@@ -110,7 +110,7 @@ class StudySearcher(Searcher):
             status = Status.PRUNED
         trial = self._live.pop(trial_id)
         reason = report.get("reason", "")
-        record_end(self._study, trial, status, fid=report.get("fid"), reason=reason)
+        record_end(self._study, trial, status, value=report.get("objective"), reason=reason)
         self.finished += 1
 
     def save(self, checkpoint_path: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import optuna
+import torch
 from rich.console import Console
 
 from search.cli import check_output, resume_command, ui_command
@@ -19,11 +20,13 @@ from search.resources import Resources, resolve_resources
 from search.settings import format_duration
 from search.study import create_study
 from search.tracking import Tracker, check
-from search.winners import conclude, hand_over, print_differences
+from search.winners import conclude, hand_over, print_winners
 from spaces.presets import default
 from trainable.config import TrialConfig
 from trainable.evaluation import measure
-from trainable.metrics.frechet import FeatureStats
+from trainable.feature_cache import cached_features
+from trainable.metrics.scores import RealSet
+from trainable.objective import Objective
 from trainable.trial import Job
 
 LONG = 1800
@@ -41,7 +44,12 @@ def run_session(args: argparse.Namespace, console: Console) -> int:
     check_output(args.output)
     where = resolve_resources(args)
     prepared = prepare(args, console)
-    console.print(f"data: {prepared.data.name}: {prepared.data.report}", markup=False)
+    counts = ", ".join(f"{n} {name}" for name, n in prepared.data.counts.items())
+    console.print(
+        f"data: {prepared.data.name}: {counts} ({prepared.data.report})",
+        soft_wrap=True,
+        markup=False,
+    )
     console.print(prepared.features, soft_wrap=True, markup=False)
     console.print(str(prepared.config), soft_wrap=True, markup=False)
     if args.dry_run:
@@ -81,7 +89,7 @@ def _search(
             tracker.close(interrupted=True)
             return INTERRUPTED
         rows = conclude(study, config, job, where, folder, console)
-        print_differences(rows, default(job.data.task), console)
+        print_winners(rows, default(job.data.task), console)
     version = None
     try:
         with console.status("handing the winners to MLflow"):
@@ -89,7 +97,12 @@ def _search(
     except Exception as error:  # whatever ails MLflow, the search has its results
         console.print(f"the winners are not in MLflow ({error}); they are in {folder / 'winners'}")
     if not tracker.close():
-        console.print(f"MLflow lacks part of the study ({tracker.problem}); all is in {folder}")
+        again = resume_command(config.name, args.output)
+        console.print(
+            f"MLflow lacks part of the study ({tracker.problem}); all is in {folder}. Once it is "
+            f"back, this trains nothing more and hands everything over:\n  {again}",
+            soft_wrap=True,
+        )
     _say_next(args.output, config.name, uri, version, console)
     if not done:
         more = resume_command(config.name, args.output, "--time-budget 1h")
@@ -102,10 +115,12 @@ def _open(
 ) -> tuple[optuna.Study, Job]:
     """The study's database and what its trials share; for a new study, the yardstick measured."""
     config, data, extractor = prepared.config, prepared.data, prepared.extractor
-    first = TrialConfig.from_params(default(data.task))
-    reference, measured = measure(data, extractor, first, seed=config.seed)
+    features = cached_features(extractor, data.images, data.digest, say=console.print)
+    real = RealSet.of(features, torch.tensor(data.labels), len(data.classes))
     study = prepared.study
     if study is None:
+        first = TrialConfig.from_params(default(data.task))
+        measured = measure(data, extractor, real, first, seed=config.seed)
         folder.mkdir()
         study = create_study(folder, config, asdict(measured))
         if prepared.start is not None:
@@ -115,24 +130,23 @@ def _open(
     (folder / "study.json").write_text(json.dumps(config.to_json(), indent=2) + "\n")
     yardstick = study.user_attrs["yardstick"]
     console.print(
-        f"FID floor {yardstick['floor']:.1f} (two real halves of {yardstick['floor_n']}), "
-        f"untrained generator {yardstick['untrained']:.1f}"
+        f"FID floor {yardstick['floor']:.1f} (extrapolated; two real halves of "
+        f"{yardstick['half_n']}: {yardstick['half_floor']:.1f}), untrained generator "
+        f"{yardstick['untrained']['fid']:.1f}"
     )
-    return study, _job(folder, prepared, reference, where)
-
-
-def _job(folder: Path, prepared: Prepared, reference: FeatureStats, where: Resources) -> Job:
-    config = prepared.config
-    return Job(
-        data=prepared.data,
-        extractor=prepared.extractor,
-        reference=reference,
+    job = Job(
+        data=data,
+        extractor=extractor,
+        real=real,
+        objective=Objective.parse(config.objective),
+        untrained=yardstick["untrained"],
         evaluations=config.evaluations,
         trials=(folder / "trials").resolve(),
         seed=config.seed,
         device=where.device,
         threads=where.cpus_per_trial,
     )
+    return study, job
 
 
 def _say_duration(

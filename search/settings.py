@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from spaces.errors import InputError
+from trainable.objective import Objective
 
 SAMPLERS = ("tpe", "random")
-OBJECTIVES = ("fid",)
 IMAGES_PER_TRIAL = 120_000
 EVALUATIONS = 15
 
@@ -35,7 +35,8 @@ class StudyConfig:
         sampler, seed: how configurations are proposed, and the seed of all that is random.
         objective: the score to improve.
         features: the extractor (resolved, never ``auto``); `protocol` and `weights_sha256` fix it.
-        top_k: how many winners are scored again and kept.
+        top_k: how many of the best are assessed on fresh latents and kept.
+        winner_images: images generated for each class in that assessment.
     """
 
     name: str
@@ -57,6 +58,7 @@ class StudyConfig:
     protocol: str
     weights_sha256: str
     top_k: int
+    winner_images: int
 
     def __post_init__(self):
         """Raise InputError for the first value that breaks a rule."""
@@ -64,6 +66,10 @@ class StudyConfig:
             (self.trials >= 1, f"--trials is {self.trials}, but must be at least 1"),
             (self.epochs >= 1, f"--epochs is {self.epochs}, but must be at least 1"),
             (self.eta >= 2, f"--eta is {self.eta}, but must be at least 2"),
+            (
+                self.winner_images >= 20,
+                f"--winner-images is {self.winner_images}, but must be at least 20 a class",
+            ),
             (self.top_k >= 1, f"--top-k is {self.top_k}, but must be at least 1"),
             (self.seed >= 0, f"--seed is {self.seed}, but must be at least 0"),
             (
@@ -84,15 +90,12 @@ class StudyConfig:
                 f"--sampler is {self.sampler!r}, but must be one of {', '.join(SAMPLERS)}",
             ),
             (
-                self.objective in OBJECTIVES,
-                f"--objective is {self.objective!r}, but must be one of {', '.join(OBJECTIVES)}",
-            ),
-            (
                 re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name) is not None,
                 f"--study is {self.name!r}, but must be letters, digits, '.', '_' and '-', "
                 "as it names a folder",
             ),
         ]
+        Objective.parse(self.objective)
         for holds, message in rules:
             if not holds:
                 raise InputError(message)

@@ -53,7 +53,12 @@ class TrialRecord:
     @property
     def last(self) -> Report:
         """The last report with a score, or an empty one."""
-        return next((r for r in reversed(self.reports) if "fid" in r), {})
+        return next((r for r in reversed(self.reports) if "objective" in r), {})
+
+    @property
+    def objective(self) -> float:
+        """What the search minimises, at the last evaluation; infinite without one."""
+        return self.last.get("objective", math.inf)
 
     @property
     def fid(self) -> float:
@@ -104,19 +109,24 @@ def read_record(trial: FrozenTrial) -> TrialRecord:
 
 
 def record_report(trial: optuna.Trial, report: Report) -> None:
-    """Write a report with a score: its FID as an intermediate value, and all of it beside."""
-    trial.report(report["fid"], report["epoch"])
+    """Write a report with scores: the objective as an intermediate value, and all of it beside."""
+    trial.report(report["objective"], report["epoch"])
     trial.set_user_attr(f"{_REPORT}{report['epoch']:06d}", report)
 
 
 def record_end(
-    study: optuna.Study, trial: optuna.Trial, status: Status, *, fid: float | None, reason: str = ""
+    study: optuna.Study,
+    trial: optuna.Trial,
+    status: Status,
+    *,
+    value: float | None,
+    reason: str = "",
 ) -> None:
     """End a trial, once: what the status means to Optuna's samplers is decided here.
 
-    Complete trials count with their FID, pruned ones with their intermediate values. A diverged or
-    out-of-memory trial is told as pruned and as violating a constraint, so that the sampler ranks
-    it below every other. Failed ones do not count.
+    Complete trials count with their objective, pruned ones with their intermediate values. A
+    diverged or out-of-memory trial is told as pruned and as violating a constraint, so that the
+    sampler ranks it below every other. Failed ones do not count.
     """
     trial.set_user_attr("status", status.value)
     if status.infeasible:
@@ -124,7 +134,7 @@ def record_end(
     if reason:
         trial.set_user_attr("reason", reason)
     if status is Status.COMPLETE:
-        study.tell(trial, fid)
+        study.tell(trial, value)
     elif status is Status.PRUNED or status.infeasible:
         study.tell(trial, state=TrialState.PRUNED)
     else:

@@ -1,4 +1,4 @@
-"""The end of a search: winners scored again, ranked, kept on disk and handed to MLflow."""
+"""The end of a search: the best assessed on fresh images, ranked, kept, and handed to MLflow."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import optuna
 from rich.console import Console
 
 from search.champion import clear_winners, export_generator, log_winner, register_champion
-from search.launch import FRESH_DRAWS, score_again
-from search.leaderboard import Row, differences, pick_winners, rank, table, write_csv
+from search.launch import assess_on_ray
+from search.leaderboard import Row, candidates, differences, rank, table, write_csv
 from search.projection import study_key
 from search.resources import Resources
 from search.settings import StudyConfig
@@ -29,82 +29,91 @@ def conclude(
     folder: Path,
     console: Console,
 ) -> list[Row]:
-    """Score the winners again on Ray, print and save the leaderboard, export the winners.
+    """Assess the best trials on Ray, print and save the leaderboard, export the assessed.
 
     Returns the leaderboard's rows. Files go under `folder`: ``leaderboard.csv``, and
-    ``winners/<rank>/`` with generator, weights and config of each.
+    ``winners/<rank>/`` with generator, weights and config of each assessed trial.
     """
     yardstick = study.user_attrs["yardstick"]
     records = read_records(study)
-    winners = pick_winners(records, config.top_k)
-    with console.status(f"scoring {len(winners)} winners again on fresh latents"):
-        fresh = score_again(job, winners, where)
-    rows = rank(records, fresh, yardstick["floor"])
+    best = candidates(records, config.top_k)
+    images = config.winner_images * len(job.data.classes)
+    with console.status(f"scoring {len(best)} winners again on {images} fresh images each"):
+        assessed = assess_on_ray(job, best, config.winner_images, where)
+    rows = rank(records, assessed, job.objective, yardstick)
     write_csv(folder / "leaderboard.csv", rows)
     shutil.rmtree(folder / "winners", ignore_errors=True)
-    for row in _winning(rows):
+    for row in _assessed(rows):
         export_generator(
             trial_folder(job.trials, row.record.number),
             row.record.params,
             job.data.task,
             job.data.classes,
-            folder / "winners" / str(row.rank),
+            _export(folder, row),
             study=config.name,
             number=row.record.number,
-            scores=_scores(row, yardstick),
+            scores=_scores(row),
         )
     console.print(table(rows, config, yardstick))
     return rows
 
 
-def print_differences(rows: list[Row], base: Mapping[str, Any], console: Console) -> None:
-    """Say in what each winner differs from the default configuration."""
-    for row in _winning(rows):
+def print_winners(rows: list[Row], base: Mapping[str, Any], console: Console) -> None:
+    """Say in what each assessed trial differs from the default, and which gates it fails."""
+    for row in _assessed(rows):
         text = f"{row.rank}. trial {row.record.number} differs from the default in: "
         console.print(text + differences(row, base), soft_wrap=True, markup=False)
+        if row.failed:
+            faults = "; ".join(row.failed)
+            console.print(f"   is no winner: {faults}", soft_wrap=True, markup=False)
+    if not any(row.wins for row in rows):
+        console.print("no trial passes the gates: none is registered as champion", markup=False)
 
 
 def hand_over(
     rows: list[Row], study: optuna.Study, job: Job, folder: Path, uri: str, tracker: Tracker
 ) -> str | None:
-    """Mark the winners in MLflow and register the best; returns the champion's version.
+    """Keep the assessed trials' generators in MLflow, and register the best that passes the gates.
 
-    None if no trial has a score. The exports of `conclude` must be there.
+    Returns the champion's version, None if no trial passes. Needs what `conclude` exported.
 
     Raises:
         Exception: MLflow did not take it all.
     """
-    winners = _winning(rows)
-    if not winners:
+    assessed = _assessed(rows)
+    if not assessed:
         return None
     if not tracker.flush():
         raise ConnectionError(tracker.problem or "MLflow is slow to answer")
     clear_winners(uri, study_key(study))
     champion = None
-    for row in winners:
-        number = row.record.number
-        run_id = tracker.projection.run_id(number)
+    for row in assessed:
+        run_id = tracker.projection.run_id(row.record.number)
         assert run_id is not None  # flush has written every trial
-        exported = folder / "winners" / str(row.rank)
-        scores = _scores(row, study.user_attrs["yardstick"])
-        log_winner(uri, run_id, trial_folder(job.trials, number), exported, row.rank, scores)
-        if champion is None:
-            champion = register_champion(uri, run_id, exported, study.study_name)
+        trial = trial_folder(job.trials, row.record.number)
+        log_winner(uri, run_id, trial, _export(folder, row), row.rank, _scores(row))
+        if champion is None and row.wins:
+            champion = register_champion(uri, run_id, _export(folder, row), study.study_name)
     return champion
 
 
-def _winning(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if row.fresh is not None]
+def _assessed(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row.assessment is not None]
 
 
-def _scores(row: Row, yardstick: Mapping[str, Any]) -> dict[str, float]:
-    """What a winner's run and card say of its quality."""
-    assert row.fresh is not None
-    mean, sd = row.fresh
+def _export(folder: Path, row: Row) -> Path:
+    return folder / "winners" / str(row.rank)
+
+
+def _scores(row: Row) -> dict[str, float]:
+    """What an assessed trial's run and card say of its quality."""
+    found = row.assessment
+    assert found is not None
+    ends = {"fid_mean": found.fid.mean, "fid_low": found.fid.low, "fid_high": found.fid.high}
+    ends |= {"kid_mean": found.kid.mean, "kid_low": found.kid.low, "kid_high": found.kid.high}
     return {
-        "fid_search": row.record.fid,
-        "fid_fresh": mean,
-        "fid_fresh_sd": sd,
-        "fid_fresh_draws": FRESH_DRAWS,
-        "fid_over_floor": mean / yardstick["floor"],
+        **{f"fresh_{k}": v for k, v in ends.items()},
+        **{f"fresh_{found.generated}/{k}": v for k, v in found.scores.items()},
+        "fid_over_floor": row.over_floor,
+        "gates_failed": float(len(row.failed)),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,17 @@ from spaces.presets import default
 from trainable.config import TrialConfig
 from trainable.data import Dataset, LoadReport
 from trainable.evaluation import Evaluator
-from trainable.metrics.frechet import FeatureStats
+from trainable.metrics.scores import RealSet
+from trainable.objective import Objective
 from trainable.trial import Job
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """No test, nor a process that one starts, writes features into the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CGAN_SEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +45,9 @@ class TinyExtractor(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         x = images.float().mean(1, keepdim=True) / 255
         return nn.functional.adaptive_avg_pool2d(x, 8).flatten(1) @ self.mix
+
+    def logits(self, features: Tensor) -> Tensor:
+        return features
 
 
 def make_data(n: int = 40, size: int = 32, channels: int = 1, classes: int = 2) -> Dataset:
@@ -67,12 +81,18 @@ def small_config(data: Dataset, **changes: object) -> TrialConfig:
 
 
 def make_job(data: Dataset, folder, evaluations: tuple[int, ...] = (1, 2, 3), seed: int = 0) -> Job:
-    extractor = TinyExtractor()
-    reference = FeatureStats.of(extractor(torch.tensor(data.images)))
-    return Job(data, extractor, reference, evaluations, folder, seed, "cpu", 1)  # pyright: ignore
+    extractor: Any = TinyExtractor()
+    objective = Objective.parse("fid")
+    real = real_set(data, extractor)
+    return Job(data, extractor, real, objective, {}, evaluations, folder, seed, "cpu", 1)
+
+
+def real_set(data: Dataset, extractor: nn.Module) -> RealSet:
+    features = extractor(torch.tensor(data.images))
+    return RealSet.of(features, torch.tensor(data.labels), len(data.classes))
 
 
 @pytest.fixture
 def evaluator(data: Dataset) -> Evaluator:
-    extractor = TinyExtractor()
-    return Evaluator(data, extractor, FeatureStats.of(extractor(torch.tensor(data.images))))  # pyright: ignore
+    extractor: Any = TinyExtractor()
+    return Evaluator(data, extractor, real_set(data, extractor))

@@ -47,9 +47,9 @@ def plant_parent(client, experiment, key, start, **metrics):
     return run.info.run_id
 
 
-def plant_trial(client, experiment, parent, key, number, status, winner, points):
+def plant_trial(client, experiment, parent, key, number, status, winner, points, later=0):
     tags = {STUDY: key, TRIAL: str(number), STATUS: status, "mlflow.parentRunId": parent}
-    run_id = client.create_run(experiment, 1000 + number, tags).info.run_id
+    run_id = client.create_run(experiment, 1000 + number + later, tags).info.run_id
     for name, value in {"g_lr": 0.1 * number, "loss": "hinge", "spectral_norm": True}.items():
         client.log_param(run_id, name, value)
     if number:
@@ -69,12 +69,12 @@ def uri(tmp_path_factory):
     uri = f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
     client = MlflowClient(uri, uri)
     experiment = client.create_experiment(EXPERIMENT)
-    yardstick = {"floor": 20.0, "untrained": 120.0, "n_generated": 200.0}
+    yardstick = {"floor": 20.0, "untrained/fid": 120.0, "n_generated": 200.0}
     parent = plant_parent(client, experiment, KEY, 1000, **yardstick)
     for number, (status, winner, points) in TRIALS.items():
         plant_trial(client, experiment, parent, KEY, number, status, winner, points)
     # A run of the same trial that a lost answer made a second time; the first one counts.
-    plant_trial(client, experiment, parent, KEY, 10, "complete", None, [])
+    plant_trial(client, experiment, parent, KEY, 10, "complete", None, [], later=500)
     for key, start, fid in [("twice-aaaaaaaaaaaa", 5, 70.0), ("twice-bbbbbbbbbbbb", 9, 60.0)]:
         parent = plant_parent(client, experiment, key, start)
         plant_trial(client, experiment, parent, key, 0, "complete", None, [(1, fid, 1.0)])

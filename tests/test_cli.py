@@ -53,7 +53,7 @@ def run(folder: Path, output: Path, *flags: str) -> int:
         (["--features", "vgg"], "--features is 'vgg', but must be one of"),
         (["--features-weights", "absent.pth"], "absent.pth cannot be read"),
         (["--sampler", "grid"], "--sampler is 'grid', but must be one of"),
-        (["--objective", "beauty"], "--objective is 'beauty', but must be one of"),
+        (["--objective", "beauty"], "--objective is 'beauty', but must be fid, kid, is"),
     ],
 )
 def test_refused_before_any_work(folder, tmp_path, capsys, flags, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from search.leaderboard import differing, pick_winners, rank, write_csv
+from search.leaderboard import candidates, differing, rank, write_csv
 from search.scheduler import build_scheduler
 from search.searcher import StudySearcher, build_sampler
 from search.settings import StudyConfig
@@ -28,10 +29,13 @@ from search.study import (
 from spaces.errors import InputError
 from spaces.presets import default
 from spaces.task import Task
+from trainable.evaluation import Assessment
+from trainable.metrics.intervals import Interval
+from trainable.objective import Objective
 from trainable.trial import Status
 
 TASK = Task(32, 1, 2, 40)
-YARDSTICK = {"floor": 30.0, "untrained": 300.0, "protocol": "x", "n_generated": 200, "floor_n": 20}
+YARDSTICK = {"floor": 30.0, "untrained": {"fid": 300.0, "kid": 0.3}}
 
 
 def config(**changes: Any) -> StudyConfig:
@@ -39,7 +43,7 @@ def config(**changes: Any) -> StudyConfig:
         "name": "s", "space": "full", "data": "phantom", "data_digest": "d", "image_size": 32,
         "fit": "crop", "trials": 9, "time_budget": None, "epochs": 12, "eval_every": 1, "grace": 2,
         "eta": 3, "sampler": "random", "seed": 0, "objective": "fid", "features": "x",
-        "protocol": "x", "weights_sha256": "0", "top_k": 2,
+        "protocol": "x", "weights_sha256": "0", "top_k": 2, "winner_images": 20,
     }  # fmt: skip
     return StudyConfig(**{**values, **changes})
 
@@ -68,7 +72,7 @@ class Search:
 
     def report(self, trial_id: str, epoch: int, fid: float, status: str = "running") -> str:
         """Hand over a report as Tune does; returns the scheduler's decision."""
-        result = flat(epoch, status, fid=fid)
+        result = flat(epoch, status, objective=fid, fid=fid)
         decision = self.scheduler.on_trial_result(None, stand_in(trial_id), result)  # pyright: ignore
         if status != "running":
             decision = TrialScheduler.STOP
@@ -91,7 +95,7 @@ class Search:
 
 def flat(epoch: int, status: str, **more: Any) -> dict[str, Any]:
     report = {"epoch": epoch, "status": status, "train_seconds": 1.0, **more}
-    seen = {k: v for k, v in report.items() if k in ("epoch", "fid")}
+    seen = {k: v for k, v in report.items() if k in ("epoch", "objective")}
     return {**seen, "done": status != "running", **{f"report/{k}": v for k, v in report.items()}}
 
 
@@ -208,7 +212,7 @@ def test_tpe_keeps_away_from_where_trials_broke_down_however_well_they_began(tmp
         trial = study.ask()
         x = trial.suggest_float("x", 0.0, 1.0)
         trial.report(10.0 if x > 0.5 else 100.0 + x, 5)
-        record_end(study, trial, Status.DIVERGED if x > 0.5 else Status.PRUNED, fid=None)
+        record_end(study, trial, Status.DIVERGED if x > 0.5 else Status.PRUNED, value=None)
     assert sum(t.params["x"] <= 0.5 for t in study.trials[20:]) >= 17
 
 
@@ -230,7 +234,8 @@ def test_same_seed_same_proposals(tmp_path):
 def record(
     number: int, fid: float | None, status: str = "complete", epoch: int = 12
 ) -> TrialRecord:
-    reports = () if fid is None else ({"epoch": epoch, "fid": fid, "train_seconds": 5.0},)
+    scores = {"fid": fid, "objective": fid, "train_seconds": 5.0}
+    reports = () if fid is None else ({"epoch": epoch, **scores},)
     params = {"g_lr": 0.001 * (number + 1), "loss": "hinge"}
     return TrialRecord(number, Status(status), "", params, reports, 0.0, 1.0)
 
@@ -240,21 +245,70 @@ def test_winners_are_finished_trials_first():
         record(0, 60.0), record(1, 50.0, "pruned", 2), record(2, 55.0), record(3, 10.0, "diverged"),
         record(4, None, "failed"),
     ]  # fmt: skip
-    assert [r.number for r in pick_winners(records, 2)] == [2, 0]
-    assert [r.number for r in pick_winners(records, 9)] == [2, 0, 1]
+    assert [r.number for r in candidates(records, 2)] == [2, 0]
+    assert [r.number for r in candidates(records, 9)] == [2, 0, 1]
 
 
-def test_leaderboard_ranks_winners_by_their_fresh_scores(tmp_path):
+GOOD = {"copy_rate": 0.01, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.6}
+
+
+def assessment(fid: float, kid: float = 0.01, **scores: float) -> Assessment:
+    """An assessment whose FID is known to +-2."""
+    intervals = Interval(fid - 2, fid + 2, fid), Interval(kid, kid, kid)
+    return Assessment({**GOOD, "fid": fid - 20, "kid": kid, **scores}, 2000, *intervals)
+
+
+def test_leaderboard_ranks_by_fresh_scores_gates_first(tmp_path):
     records = [record(0, 60.0), record(1, None, "failed"), record(2, 55.0), record(3, 58.0)]
-    rows = rank(records, {2: (66.0, 1.0), 0: (61.0, 2.0)}, floor=30.0)
-    assert [(r.rank, r.record.number) for r in rows] == [(1, 0), (2, 2), (3, 3), (4, 1)]
+    records += [record(4, 20.0), record(5, 64.0)]
+    assessed = {
+        0: assessment(61.0), 2: assessment(66.0), 5: assessment(64.0),
+        4: assessment(20.0, copy_rate=0.31, coverage=0.0),
+    }  # fmt: skip
+    rows = rank(records, assessed, Objective.parse("fid"), YARDSTICK)
+    assert [(r.rank, r.record.number) for r in rows] == list(enumerate([0, 5, 2, 4, 3, 1], start=1))
+    assert [r.wins for r in rows] == [True] * 3 + [False] * 3
+    assert rows[3].failed == (
+        "copy rate in features 0.31, at most 0.25",
+        "coverage 0.00, at least 0.01",
+    )
+    assert [r.tie for r in rows[:3]] == [False, True, False]  # 61 and 64 are known to +-2
     assert rows[0].over_floor == pytest.approx(61 / 30)
     assert differing(rows) == ["g_lr"]
     write_csv(tmp_path / "l.csv", rows)
-    head, first, *_, last = (tmp_path / "l.csv").read_text().splitlines()
-    assert head.startswith("rank,trial,status,fid,fid_fresh,fid_fresh_sd,fid_over_floor,epochs")
-    assert first.startswith("1,0,complete,60.0,61.0,2.0,2.0333,12,5.0,")
-    assert last.startswith("4,1,failed,,,,,0,,")
+    first, *_, copies, _, last = csv.DictReader((tmp_path / "l.csv").open())
+    assert (first["trial"], first["fid"], first["fresh_fid_mean"]) == ("0", "60.0", "61.0")
+    assert (first["fresh_fid_low"], first["fresh_fid_2000"]) == ("59.0", "41.0")
+    assert copies["failed_gates"].startswith("copy rate in features 0.31")
+    assert (last["trial"], last["status"], last["fid"]) == ("1", "failed", "")
+
+
+def test_the_leaderboard_follows_the_objective():
+    records = [record(0, 60.0), record(1, 50.0)]
+    assessed = {0: assessment(60.0, kid=0.01), 1: assessment(50.0, kid=0.05)}
+    best = {
+        text: rank(records, assessed, Objective.parse(text), YARDSTICK)[0].record.number
+        for text in ("fid", "kid", "fid+kid", "fid+0.1*kid")
+    }
+    # Of the untrained generator's: FID 0.20 and 0.17, KID 0.03 and 0.17.
+    assert best == {"fid": 1, "kid": 0, "fid+kid": 0, "fid+0.1*kid": 1}
+
+
+def test_objective_values_by_hand():
+    scores = {"fid": 60.0, "kid": 0.03, "inception_score": 1.7}
+    untrained = {"fid": 300.0, "kid": 0.3}
+    values = {t: Objective.parse(t).value(scores, untrained) for t in ("fid", "kid", "is")}
+    assert values == {"fid": 60.0, "kid": 0.03, "is": -1.7}
+    weighted = Objective.parse("0.5*fid+1.5*kid").value(scores, untrained)
+    assert weighted == pytest.approx((0.5 * 0.2 + 1.5 * 0.1) / 2)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "fids", "2*fid", "fid+is", "fid+fid", "fid-kid", "0*fid+0*kid"]
+)
+def test_texts_that_are_no_objectives(text):
+    with pytest.raises(InputError, match="must be fid, kid, is, or a weighted sum"):
+        Objective.parse(text)
 
 
 @pytest.mark.parametrize(

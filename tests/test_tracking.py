@@ -13,7 +13,7 @@ from search.study import unfinished as take_up
 from search.tracking import Tracker, check, publish
 from trainable.trial import Status
 
-YARDSTICK = {"protocol": "tiny/1", "n_real": 40, "floor": 2.5, "untrained": 90.0}
+YARDSTICK = {"protocol": "tiny/1", "n_real": 40, "floor": 2.5, "untrained": {"fid": 90.0}}
 STATUSES = ["FINISHED", "FINISHED", "FAILED", "FAILED", "RUNNING"]
 
 
@@ -32,7 +32,8 @@ def _quick(monkeypatch):
 
 def report(epoch, fid):
     return {
-        "epoch": epoch, "status": "running", "fid": fid, "g_loss": 1.0 / epoch, "kid": {"a b": fid},
+        "epoch": epoch, "status": "running", "objective": fid, "fid": fid, "kid": {"a b": fid},
+        "g_loss": 1.0 / epoch,
         "images_seen": 40 * epoch, "train_seconds": float(epoch), "eval_seconds": 0.5 * epoch,
         "device": "cpu", "odd": float("nan"), "flag": True,
     }  # fmt: skip
@@ -48,7 +49,7 @@ def folder(tmp_path, request):
         name=name, space="s", data="d",
         data_digest="0", image_size=32, fit="crop", trials=5, time_budget=None, epochs=4,
         eval_every=1, grace=1, eta=2, sampler="random", seed=0, objective="fid", features="tiny",
-        protocol="tiny/1", weights_sha256="0", top_k=1,
+        protocol="tiny/1", weights_sha256="0", top_k=1, winner_images=20,
     )  # fmt: skip
     study = create_study(folder, config, YARDSTICK)
     ends = [Status.COMPLETE, Status.PRUNED, Status.DIVERGED, Status.FAILED, None]
@@ -58,7 +59,7 @@ def folder(tmp_path, request):
         for epoch in range(1, 5 - number):
             record_report(trial, report(epoch, 50.0 - epoch))
         if end:
-            record_end(study, trial, end, fid=46.0, reason="it broke" if number > 1 else "")
+            record_end(study, trial, end, value=46.0, reason="it broke" if number > 1 else "")
     (folder / "study.json").write_text("{}")
     return folder
 
@@ -81,7 +82,7 @@ def test_everything_is_there(uri, folder):
     assert parent.info.status == "FINISHED"
     assert parent.data.params["epochs"] == "4"
     assert "time_budget" not in parent.data.params
-    assert parent.data.metrics == {"n_real": 40, "floor": 2.5, "untrained": 90, "best_fid": 46}
+    assert parent.data.metrics == {"n_real": 40, "floor": 2.5, "untrained/fid": 90, "best_fid": 46}
     assert parent.data.tags["protocol"] == "tiny/1"
     assert [f.path for f in client.list_artifacts(parent.info.run_id)] == ["study.json"]
     assert (parent.info.artifact_uri or "").startswith("file:///")
@@ -100,7 +101,7 @@ def test_everything_is_there(uri, folder):
     assert [(m.step, m.value) for m in fids] == [(1, 49), (2, 48), (3, 47), (4, 46)]
     assert fids[1].timestamp - fids[0].timestamp == 1500  # as they were reported, not written
     assert set(children[0].data.metrics) == {
-        "fid", "g_loss", "kid/a b", "images_seen", "train_seconds", "eval_seconds"
+        "fid", "objective", "g_loss", "kid/a b", "images_seen", "train_seconds", "eval_seconds"
     }  # fmt: skip
 
 
@@ -122,7 +123,7 @@ def test_once_and_only_once_however_often(uri, folder, monkeypatch):
 
     # A write whose mark was lost is repeated, and is the same write.
     client.set_tag(children[0].info.run_id, "cgan.epoch", "1")
-    record_end(study, take_up(study)[0], Status.COMPLETE, fid=30.0)
+    record_end(study, take_up(study)[0], Status.COMPLETE, value=30.0)
     projection = Projection(folder, uri)
     projection.sync("FINISHED")
     client, [parent], children = runs(uri, folder)

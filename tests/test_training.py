@@ -223,8 +223,8 @@ def test_divergence_is_raised_and_becomes_a_status(data, tmp_path):
 def test_a_score_that_is_not_finite_is_divergence(data, evaluator):
     run = Run(small_config(data), data, seed=0)
     evaluator.extractor.mix.fill_(float("nan"))
-    with pytest.raises(DivergedError, match="fid is nan in epoch 0"):
-        evaluator.fid(run, seed=0)
+    with pytest.raises(DivergedError, match="no finite features in epoch 0"):
+        evaluator.scores(run, seed=0)
 
 
 def test_trial_reports_in_order_and_goes_on_from_its_checkpoint(data, tmp_path):

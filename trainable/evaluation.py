@@ -1,8 +1,8 @@
-"""Scoring a run: FID of generated images against all reals, and what to hold it against."""
+"""Scoring a run's generator against all real images, and what the scores are held against."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,10 @@ from torch import Tensor
 from trainable.config import TrialConfig
 from trainable.data import Dataset
 from trainable.extractors import Extractor
-from trainable.metrics.frechet import FeatureStats, frechet_distance
+from trainable.metrics.frechet import frechet_distance
+from trainable.metrics.intervals import Interval, extrapolated_floor, interval
+from trainable.metrics.kernel import kernel_distance
+from trainable.metrics.scores import RealSet, Scores, all_scores, evaluation_scores
 from trainable.training import DivergedError, Run
 
 GENERATED = 200
@@ -20,51 +23,95 @@ GENERATED = 200
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What an FID of this study means: its protocol and its two reference values.
+    """What the scores of a study mean: their protocol and their reference values.
 
     Attributes:
         protocol: extractor and resize rule, see `Extractor.protocol`.
-        n_real: real images in the reference.
-        n_generated: images generated for each score.
-        floor: FID between two disjoint random halves of the real set, mean over five splits. As
-            both halves are smaller than the sets behind a score, it lies above what a perfect
-            generator would score.
-        floor_n: images in each half.
-        untrained: FID of a generator before its first step.
+        n_real, n_generated: images behind each score.
+        floor: FID of n_real real images against as many others, extrapolated from parts of the
+            real set (see `extrapolated_floor`): what a perfect generator would score.
+        half_floor, half_n: FID between disjoint real halves, as measured, and images in each.
+        untrained: scores of a generator before its first step.
     """
 
     protocol: str
     n_real: int
     n_generated: int
     floor: float
-    floor_n: int
-    untrained: float
+    half_floor: float
+    half_n: int
+    untrained: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A winner, scored again on latents that the search never used.
+
+    Attributes:
+        scores: `all_scores` of all images generated for it.
+        generated: how many those are.
+        fid, kid: what one evaluation of the study's own size would give: mean and 95 % interval.
+    """
+
+    scores: Scores
+    generated: int
+    fid: Interval
+    kid: Interval
 
 
 class Evaluator:
-    """Scores runs on one data set by one protocol; the real statistics are computed once."""
+    """Scores runs on one data set by one protocol."""
 
-    def __init__(self, data: Dataset, extractor: Extractor, reference: FeatureStats):
+    def __init__(self, data: Dataset, extractor: Extractor, real: RealSet):
+        self.data = data
         self.extractor = extractor
-        self.reference = reference
-        self.labels = spread_labels(data.labels, len(data.classes), GENERATED)
+        self.real = real
+        self.labels = spread_labels(real.labels, real.classes, GENERATED)
 
-    def fid(self, run: Run, *, seed: int, labels: Tensor | None = None) -> float:
-        """FID of images that `run` generates from the latents of `seed`, classes as in the reals.
+    def scores(self, run: Run, *, seed: int) -> Scores:
+        """`evaluation_scores` of images from the latents of `seed`, classes as in the reals.
 
         Raises:
-            DivergedError: the generated images have features that are not finite.
+            DivergedError: a feature or a score is no finite number.
         """
-        images = run.sample(self.labels if labels is None else labels, seed=seed)
-        fid = frechet_distance(self.reference, self.extractor(images).cpu())
-        if not math.isfinite(fid):
-            raise DivergedError(f"fid is {fid} in epoch {run.epoch}")
-        return fid
+        _, features = self._generate(run, self.labels, seed)
+        return evaluation_scores(self.real, features, self.labels, self.extractor.logits(features))
+
+    def assess(self, run: Run, per_class: int, *, seed: int) -> Assessment:
+        """Everything about `per_class` images a class from the latents of `seed`.
+
+        Raises:
+            DivergedError: a feature is no finite number.
+        """
+        labels = torch.arange(self.real.classes).repeat_interleave(per_class)
+        images, features = self._generate(run, labels, seed)
+        real_images = torch.tensor(self.data.images)
+        logits = self.extractor.logits(features)
+        scores = all_scores(self.real, real_images, features, images, labels, logits)
+        # The intervals are those of an evaluation: its size, the real classes' proportions.
+        counts = self.real.labels.bincount(minlength=self.real.classes)
+        keep = (per_class * counts / counts.max()).long()
+        sample = torch.cat([features[labels == c][:k] for c, k in enumerate(keep.tolist())])
+        size = min(GENERATED, len(sample) // 2)
+        fid = interval(frechet_distance, self.real.stats, sample, size, seed=seed)
+        kid = interval(
+            lambda own, part: kernel_distance(self.real.features, part, own),
+            self.real.own_kernel, sample, size, seed=seed,
+        )  # fmt: skip
+        return Assessment(scores, len(labels), fid, kid)
+
+    def _generate(self, run: Run, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Images and their features, both on the CPU."""
+        images = run.sample(labels, seed=seed)
+        features = self.extractor(images).cpu()
+        if not torch.isfinite(features).all():
+            raise DivergedError(f"generated images have no finite features in epoch {run.epoch}")
+        return images.cpu(), features
 
 
-def spread_labels(labels: object, classes: int, n: int) -> Tensor:
+def spread_labels(labels: Tensor, classes: int, n: int) -> Tensor:
     """`n` class indices in order, with the proportions of `labels` (largest remainders)."""
-    counts = torch.bincount(torch.tensor(labels), minlength=classes).double()
+    counts = labels.bincount(minlength=classes).double()
     exact = counts / counts.sum() * n
     shares = exact.floor().long()
     extra = (exact - shares).argsort(descending=True, stable=True)[: n - int(shares.sum())]
@@ -73,23 +120,17 @@ def spread_labels(labels: object, classes: int, n: int) -> Tensor:
 
 
 def measure(
-    data: Dataset, extractor: Extractor, config: TrialConfig, *, seed: int
-) -> tuple[FeatureStats, Yardstick]:
-    """The real statistics of a study, and its yardstick, from one pass over the real images.
-
-    `config` is the configuration whose untrained generator is scored.
-    """
-    features = extractor(torch.tensor(data.images)).cpu()
-    reference = FeatureStats.of(features)
-    rng = torch.Generator().manual_seed(seed)
-    half = data.n // 2
-    floors = []
-    for _ in range(5):
-        order = torch.randperm(data.n, generator=rng)
-        first, second = features[order[:half]], features[order[half : 2 * half]]
-        floors.append(frechet_distance(FeatureStats.of(first), second))
-    evaluator = Evaluator(data, extractor, reference)
-    untrained = evaluator.fid(Run(config, data, seed=seed), seed=seed)
-    return reference, Yardstick(
-        extractor.protocol, data.n, GENERATED, sum(floors) / len(floors), half, untrained
+    data: Dataset, extractor: Extractor, real: RealSet, config: TrialConfig, *, seed: int
+) -> Yardstick:
+    """The yardstick of a study; `config` is the one whose untrained generator is scored."""
+    floor = extrapolated_floor(real.features, seed)
+    run = Run(config, data, seed=seed)
+    return Yardstick(
+        protocol=extractor.protocol,
+        n_real=data.n,
+        n_generated=GENERATED,
+        floor=floor.floor,
+        half_floor=floor.halves,
+        half_n=floor.half_n,
+        untrained=Evaluator(data, extractor, real).scores(run, seed=seed),
     )

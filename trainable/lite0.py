@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (Tan and Le 2019, the variant without squeeze-and-excitation), features only.
+"""EfficientNet-Lite0 (Tan and Le 2019, the variant without squeeze-and-excitation).
 
 Parameter names are those of the published ImageNet weights. Padding follows TensorFlow's SAME,
 computed for 224-pixel input: more on the right and below where a stride of 2 leaves it uneven.
@@ -58,7 +58,7 @@ class _Block(nn.Module):
 
 
 class Lite0(nn.Module):
-    """Features [n, 1280] of normalised images [n, 3, 224, 224]; the classifier is kept unused."""
+    """Features [n, 1280] of normalised images [n, 3, 224, 224]."""
 
     def __init__(self):
         super().__init__()
@@ -82,3 +82,7 @@ class Lite0(nn.Module):
         for block in self._blocks:
             x = block(x)
         return F.relu6(self._bn1(self._conv_head(x)), inplace=True).mean((2, 3))
+
+    def logits(self, features: Tensor) -> Tensor:
+        """ImageNet class scores [n, 1000] of features [n, 1280]."""
+        return self._fc(features)

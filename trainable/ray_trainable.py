@@ -32,14 +32,14 @@ class CGANTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """The next evaluation's report, and from it what Tune and ASHA look at.
 
-        A trial that broke down has no ``fid``, so that no made-up score enters ASHA's rungs.
+        A trial that broke down has no ``objective``, so that no made-up score enters ASHA's rungs.
         """
         assert self._trial is not None
         report = self._trial.advance()
         done = report["status"] != Status.RUNNING
         if done:
             self._release()
-        seen = {k: report[k] for k in ("epoch", "fid") if k in report}
+        seen = {k: report[k] for k in ("epoch", "objective") if k in report}
         return {**seen, "report": report, "done": done}
 
     def cleanup(self) -> None:

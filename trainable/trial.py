@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,14 +19,16 @@ import torch
 
 from trainable.config import TrialConfig
 from trainable.data import Dataset
-from trainable.evaluation import Evaluator
+from trainable.evaluation import Assessment, Evaluator
 from trainable.extractors import Extractor
 from trainable.grid import draw_grid
-from trainable.metrics.frechet import FeatureStats
+from trainable.metrics.scores import RealSet
+from trainable.objective import Objective
 from trainable.training import DivergedError, Run
 
 Report = dict[str, Any]
-"""What an evaluation says: epoch, status and, unless the trial broke down, fid and the rest."""
+"""What an evaluation says: epoch, status and, unless the trial broke down, its scores and the
+``objective`` that the search minimises."""
 
 GRID_COLUMNS = 8
 CHECKPOINT = "checkpoint.pt"
@@ -54,7 +57,9 @@ class Job:
 
     Attributes:
         data: the training images.
-        extractor, reference: the network that FID is computed on, and the real statistics.
+        extractor, real: the network that scores are computed on, and the real set.
+        objective: what to minimise.
+        untrained: the untrained generator's scores, which scale a weighted objective.
         evaluations: epochs at which a trial is scored, ascending; the last one ends it.
         trials: folder that holds a folder for each trial; on a cluster, one that all nodes see.
         seed: the study's seed.
@@ -64,7 +69,9 @@ class Job:
 
     data: Dataset
     extractor: Extractor
-    reference: FeatureStats
+    real: RealSet
+    objective: Objective
+    untrained: Mapping[str, float]
     evaluations: tuple[int, ...]
     trials: Path
     seed: int
@@ -93,7 +100,7 @@ class Trial:
         self.folder.mkdir(parents=True, exist_ok=True)
         config = TrialConfig.from_params(params)
         self.run = Run(config, job.data, seed=trial_seed(job.seed, number), device=job.device)
-        self.evaluator = Evaluator(job.data, job.extractor.to(job.device), job.reference)
+        self.evaluator = Evaluator(job.data, job.extractor.to(job.device), job.real)
         self.eval_seconds = 0.0
         self._unheard: Report | None = None
         if (self.folder / CHECKPOINT).exists():
@@ -114,7 +121,7 @@ class Trial:
             while self.run.epoch < epoch:
                 losses = self.run.train_epoch()
             started = time.perf_counter()
-            fid = self.evaluator.fid(self.run, seed=self.job.seed)
+            scores = self.evaluator.scores(self.run, seed=self.job.seed)
             self._draw(epoch)
         except DivergedError as error:
             return self._report(epoch, Status.DIVERGED, reason=str(error))
@@ -124,7 +131,8 @@ class Trial:
         self.eval_seconds += time.perf_counter() - started
         done = epoch == self.job.evaluations[-1]
         status = Status.COMPLETE if done else Status.RUNNING
-        report = self._report(epoch, status, fid=fid, **losses)
+        objective = self.job.objective.value(scores, self.job.untrained)
+        report = self._report(epoch, status, objective=objective, **scores, **losses)
         self._save(report)
         return report
 
@@ -165,10 +173,10 @@ def load_checkpoint(folder: Path, device: str = "cpu") -> dict[str, Any]:
     return torch.load(folder / CHECKPOINT, map_location=device, weights_only=True)
 
 
-def fresh_fids(job: Job, number: int, params: dict[str, Any], draws: int) -> list[float]:
-    """FIDs of a trial's last checkpoint on `draws` sets of latents that the search never used."""
+def assess(job: Job, number: int, params: dict[str, Any], per_class: int) -> Assessment:
+    """A trial's last checkpoint, scored on `per_class` images a class that the search never saw."""
     trial = Trial(job, number, params)
-    return [trial.evaluator.fid(trial.run, seed=job.seed + 1000 + draw) for draw in range(draws)]
+    return trial.evaluator.assess(trial.run, per_class, seed=job.seed + 1000)
 
 
 def _device_name(device: torch.device) -> str:

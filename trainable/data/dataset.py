@@ -39,7 +39,7 @@ class LoadReport:
     def __str__(self) -> str:
         """One line for a log: only what deserves a word."""
         if not self.files:
-            return f"{self.layout}, without files"
+            return f"{self.layout}, made here"
         parts = [f"{self.files} files read"]
         if self.duplicates:
             parts.append(f"{self.duplicates} duplicates dropped")

@@ -72,7 +72,7 @@ def load_folder(
     found = scan(root, split, viral)
     decoded = list(read_all(found.entries, size, fit, channels, progress, workers))
     skipped = tuple((d.entry.source, d.reason) for d in decoded if d.pixels is None)
-    _check_unreadable(root, skipped, len(decoded))
+    check_unreadable(root, skipped, len(decoded))
     kept, duplicates = drop_duplicates([d for d in decoded if d.pixels is not None])
     labels = np.array([found.classes.index(d.entry.label) for d in kept], dtype=np.int64)
     counts = np.bincount(labels, minlength=len(found.classes)).tolist()
@@ -84,7 +84,7 @@ def load_folder(
             "left out of all classes)"
         ),
     )
-    images, colour = _stack([d.pixels for d in kept if d.pixels is not None])
+    images, colour = stack([d.pixels for d in kept if d.pixels is not None])
     return Dataset(
         images=images,
         labels=labels,
@@ -154,7 +154,8 @@ def _read(entry: Entry, size: int, fit: str, channels: int | None) -> Decoded:
         return Decoded(entry, sha256, None, str(error))
 
 
-def _check_unreadable(root: Path, skipped: tuple[tuple[str, str], ...], files: int) -> None:
+def check_unreadable(root: Path, skipped: tuple[tuple[str, str], ...], files: int) -> None:
+    """Raise InputError if more than 5 % of `files` were skipped; `skipped` is (path, reason)."""
     if len(skipped) > MAX_UNREADABLE * files:
         named = "; ".join(f"{source}: {reason}" for source, reason in skipped[:5])
         more = f"; and {len(skipped) - 5} more" if len(skipped) > 5 else ""
@@ -164,7 +165,7 @@ def _check_unreadable(root: Path, skipped: tuple[tuple[str, str], ...], files: i
         )
 
 
-def _stack(pixels: list[np.ndarray]) -> tuple[np.ndarray, int]:
+def stack(pixels: list[np.ndarray]) -> tuple[np.ndarray, int]:
     """One array, grey repeated to RGB where any image has colour, and how many have."""
     channels = max(p.shape[0] for p in pixels)
     images = np.empty((len(pixels), channels, *pixels[0].shape[1:]), dtype=np.uint8)

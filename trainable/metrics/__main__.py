@@ -1,0 +1,127 @@
+"""`python -m trainable.metrics REAL FAKE`: judge generated images by real ones."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from trainable.metrics.compare import Result
+
+# A score's value for a generator that cannot be told from the real images.
+_BEST = {
+    "kid": "0", "diversity": "1", "one_nn": "0.5", "one_nn_real": "0.5", "one_nn_fake": "0.5",
+    "precision": "1", "recall": "1", "density": "1", "coverage": "1", "likeness": "1",
+    "copy_rate": "0.01 to 0.03, no copies", "pixel_copy_rate": "0, no copies",
+    "creativity": "1", "inheritance": "1", "cid_diversity": "as much as can be",
+}  # fmt: skip
+# And where it must be measured: its key, and what it is.
+_MEASURED = {
+    "fid": ("floor", "the floor"),
+    "inception_score": ("inception_score_real", "the reals'"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns 0, or 2 for bad input."""
+    args = _parser().parse_args(argv)
+    try:
+        from trainable.metrics.compare import compare  # torch: seconds, not for --help
+
+        result = compare(
+            args.real,
+            args.fake,
+            size=args.image_size,
+            features=args.features,
+            weights=args.features_weights,
+            resize=args.protocol,
+            unverified=args.unverified_weights,
+            train=args.train,
+            baseline=args.baseline,
+            neighbours=args.neighbours,
+            say=lambda line: print(line, file=sys.stderr),
+        )
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if args.json:
+        print(json.dumps(result, allow_nan=False))
+    else:
+        _show(result)
+    return 0
+
+
+def _show(result: Result) -> None:
+    """Print a result as a table, with its sizes, protocol and floor."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    copied = ""
+    if result["train_digest"] != result["real_digest"]:
+        copied = f", copies sought among {result['n_train']} training images"
+    sizes = f"{result['n_fake']} generated images against {result['n_real']} real ones{copied}"
+    protocol = f"{result['image_size']} pixels, {result['protocol']}, {result['features']}"
+    for line in (sizes, protocol):
+        console.print(line, soft_wrap=True, markup=False)
+    before = result.get("baseline")
+    table = Table("score", "value", *([] if before is None else ["baseline"]), "ideal")
+    references = {reference for reference, _ in _MEASURED.values()}
+    for key, value in result.items():
+        name, slash, label = key.partition("/")
+        if name in references or not (value is None or isinstance(value, float)):
+            continue
+        ideal = _BEST.get(name, "")
+        if name in _MEASURED:
+            reference, words = _MEASURED[name]
+            ideal = f"{_shown(result[reference + slash + label])}, {words}"
+        earlier = [] if before is None else [_shown(before.get(key))]
+        table.add_row(escape(key), _shown(value), *earlier, ideal)
+    console.print(table)
+    for warning in result["warnings"]:
+        console.print(f"warning: {warning}", soft_wrap=True, markup=False)
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m trainable.metrics",
+        description="FID, KID and what they cannot see, for two folders of images.",
+    )
+    p.add_argument("real", type=Path, help="real images, in class folders or not")
+    p.add_argument("fake", type=Path, help="generated images, in class folders or not")
+    p.add_argument("--image-size", type=int, default=64, help="side in pixels (default: 64)")
+    p.add_argument(
+        "--features", default="auto", help="auto, efficientnet-lite0 or inception (default: auto)"
+    )
+    p.add_argument("--features-weights", type=Path, metavar="FILE", help="the network's weights")
+    p.add_argument("--unverified-weights", action="store_true", help="take any checksum")
+    p.add_argument(
+        "--protocol", default="bilinear", help="resizing: bilinear or clean (default: bilinear)"
+    )
+    p.add_argument(
+        "--train", type=Path, metavar="DIR",
+        help="what the generator was trained on, to look for copies of (default: REAL)",
+    )  # fmt: skip
+    p.add_argument(
+        "--baseline", type=Path, metavar="JSON", help="what --json printed earlier, to show beside"
+    )
+    p.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    p.add_argument(
+        "--neighbours", type=Path, metavar="PNG",
+        help="draw the generated images most like a training image, each beside it",
+    )  # fmt: skip
+    return p
+
+
+if __name__ == "__main__":
+    sys.exit(main())

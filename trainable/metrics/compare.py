@@ -1,0 +1,196 @@
+"""Two folders of images, real and generated, to one page of scores with what they rest on."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spaces.errors import InputError
+from trainable.data import Dataset, check_image_size
+from trainable.extractors import Extractor, load_extractor
+from trainable.feature_cache import cached_features
+from trainable.metrics.folders import FEW, common_classes, list_images, read_images
+from trainable.metrics.inception_score import inception_score
+from trainable.metrics.intervals import extrapolated_floor
+from trainable.metrics.neighbours import Distances, copy_rate
+from trainable.metrics.pixels import Copies, pixel_copies
+from trainable.metrics.scores import RealSet, Scores, all_scores
+from trainable.metrics.sheet import check_place, draw_pairs
+from trainable.resize import RULES
+
+PAIRS = 24
+"""Generated images on the sheet of neighbours."""
+
+Result = dict[str, Any]
+
+
+def compare(
+    real: Path,
+    fake: Path,
+    *,
+    size: int = 64,
+    features: str = "auto",
+    weights: Path | None = None,
+    resize: str = "bilinear",
+    unverified: bool = False,
+    train: Path | None = None,
+    baseline: Path | None = None,
+    neighbours: Path | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Result:
+    """Every score of the images in `fake` against those in `real`, JSON-ready.
+
+    Copies are looked for among the images in `train`, `real` if None. `baseline` is the JSON of an
+    earlier call to hold the result against; `neighbours` a PNG to draw the nearest pairs on; `say`
+    is told what the feature cache has to tell. The keys:
+
+    * those of `all_scores` with class names for numbers, ``inception_score_real``, ``floor`` and
+      each class's ``floor/<class>``: numbers, or None where there is none;
+    * ``protocol`` to ``classes``: what must be equal for two results to compare;
+    * ``features``, ``warnings`` and, if asked for, ``baseline``: the earlier scores.
+
+    Raises:
+        InputError: a folder, file or combination cannot be used.
+    """
+    check_image_size(size)
+    if resize not in RULES:
+        raise InputError(f"--protocol is {resize!r}, but must be one of {', '.join(RULES)}")
+    before = None if baseline is None else _read_baseline(baseline)
+    roots = [real, fake, *([] if train is None else [train])]
+    listed = [list_images(root) for root in roots]  # all, before any is read
+    if neighbours is not None:
+        check_place(neighbours, roots)
+    warnings: list[str] = []
+    reals, fakes, *others = (
+        read_images(found, size, unique=found is not listed[1], note=warnings.append)
+        for found in listed
+    )
+    reals, fakes = common_classes(reals, fakes, note=warnings.append)
+    trained = others[0] if others else reals
+    extractor, line = load_extractor(features, weights, resize=resize, unverified=unverified)
+    classes = reals.classes if fakes.classes else ()
+    made: Result = {
+        "protocol": extractor.protocol,
+        "weights": extractor.sha256,
+        "image_size": size,
+        "n_real": reals.n,
+        "n_fake": fakes.n,
+        "n_train": trained.n,
+        "real_digest": reals.digest,
+        "train_digest": trained.digest,
+        "classes": list(classes),
+    }
+    if before is not None:
+        _check_alike(before, made, f"--baseline {baseline}")
+
+    images = torch.tensor(fakes.images)
+    found = _finite(extractor(images).cpu(), fakes)
+    known = _finite(cached_features(extractor, reals.images, reals.digest, say=say), reals)
+    scores = _scores(extractor, reals, known, fakes, found, len(classes))
+    if train is not None:
+        theirs = cached_features(extractor, trained.images, trained.digest, say=say)
+        scores["copy_rate"] = copy_rate(Distances.between(_finite(theirs, trained), found)).rate
+    if train is not None or neighbours is not None:
+        copies = pixel_copies(torch.tensor(trained.images), images)
+        scores["pixel_copy_rate"] = copies.rate
+        if neighbours is not None:
+            warnings += _draw(neighbours, fakes, trained, copies)
+    result: Result = {
+        **{_named(key, classes): _number(score) for key, score in scores.items()},
+        **made,
+        "features": line,
+        "warnings": warnings + _size_warnings(reals.n, fakes.n),
+    }
+    if before is not None:
+        earlier = {_named(key, classes): before.get(_named(key, classes)) for key in scores}
+        result["baseline"] = {key: _number(score) for key, score in earlier.items()}
+    return result
+
+
+def _scores(
+    extractor: Extractor, reals: Dataset, known: Tensor, fakes: Dataset, found: Tensor, classes: int
+) -> Scores:
+    """Every score by features `known` and `found`, but without classes none of a class."""
+    labels, asked = torch.tensor(reals.labels), torch.tensor(fakes.labels)
+    if not classes:
+        labels, asked = torch.zeros_like(labels), torch.zeros_like(asked)
+    real = RealSet.of(known, labels, max(1, classes))
+    own, images = torch.tensor(reals.images), torch.tensor(fakes.images)
+    scores = all_scores(real, own, found, images, asked, extractor.logits(found))
+    scores["inception_score_real"] = inception_score(extractor.logits(known))
+    scores["floor"] = extrapolated_floor(known, seed=0).floor
+    for index in range(classes):
+        scores[f"floor/{index}"] = extrapolated_floor(known[labels == index], seed=0).floor
+    return {key: score for key, score in scores.items() if classes or "/" not in key}
+
+
+def _finite(features: Tensor, data: Dataset) -> Tensor:
+    if not torch.isfinite(features).all():
+        raise InputError(
+            f"the extractor's features of {data.name} are not finite, so nothing can be scored; "
+            "choose other --features or --features-weights"
+        )
+    return features
+
+
+def _draw(path: Path, fakes: Dataset, trained: Dataset, copies: Copies) -> list[str]:
+    """Draw the sheet of neighbours; a warning if that fails, as the scores took minutes."""
+    best = copies.similarity.argsort(descending=True, stable=True)[:PAIRS].numpy()
+    similarity, nearest = copies.similarity.numpy()[best], copies.nearest.numpy()[best]
+    sheet = draw_pairs(fakes.images[best], trained.images[nearest], similarity, copies.threshold)
+    try:
+        sheet.save(path)
+    except OSError as error:  # the disk filled up meanwhile
+        return [f"{path} could not be written: {error.strerror}"]
+    return []
+
+
+def _size_warnings(n_real: int, n_fake: int) -> list[str]:
+    few = [(n, what) for n, what in ((n_real, "real"), (n_fake, "generated")) if n < FEW]
+    lines = [f"{n} {what} images are few: FID and its like lean on chance" for n, what in few]
+    if not 0.8 <= n_fake / n_real <= 1.25:
+        lines.append(
+            f"FID falls with the number of images, and the floor is that of {n_real} against "
+            f"{n_real}: with {n_fake} generated images a perfect generator would score "
+            f"{'more' if n_fake < n_real else 'less'}"
+        )
+    return lines
+
+
+def _read_baseline(path: Path) -> Result:
+    try:
+        result = json.loads(path.read_text())
+        if not isinstance(result, dict) or "protocol" not in result:
+            raise ValueError("no result of this command with --json")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"--baseline {path} cannot be read: {reason}") from error
+    return result
+
+
+def _check_alike(before: Result, now: Result, name: str) -> None:
+    """Raise InputError unless the earlier scores were made the same way."""
+    for key, value in now.items():
+        if before.get(key) != value:
+            raise InputError(
+                f"{name} has {key} {before.get(key)}, here it is {value}; scores of unequal "
+                "protocols do not compare"
+            )
+
+
+def _named(key: str, classes: Sequence[str]) -> str:
+    """``fid/1`` under the second class's name."""
+    name, _, number = key.partition("/")
+    return f"{name}/{classes[int(number)]}" if number else key
+
+
+def _number(value: object) -> float | None:
+    """A finite number, or None: JSON knows no other kind."""
+    known = isinstance(value, int | float) and math.isfinite(value)
+    return float(value) if known else None  # pyright: ignore

@@ -1,0 +1,123 @@
+"""All scores of a generated set from one pass of the extractor: the few that every evaluation has,
+and the many that a winner or a user's two folders get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainable.metrics.creativity import creativity_inheritance_diversity
+from trainable.metrics.frechet import FeatureStats, frechet_distance
+from trainable.metrics.inception_score import inception_score
+from trainable.metrics.kernel import kernel_distance, kernel_mean
+from trainable.metrics.likeness import likeness_score
+from trainable.metrics.neighbours import Distances, copy_rate, one_nn, prdc
+from trainable.metrics.pixels import pixel_copies, within_class_diversity
+
+Scores = dict[str, float]
+
+NEIGHBOURS = 2000
+"""Most real images that neighbour scores look at: their distances take n^2 numbers."""
+
+
+SIMILARITIES = 200
+"""Most images of either kind that creativity looks at: SSIM of all pairs takes seconds at 200."""
+
+
+@dataclass(frozen=True)
+class RealSet:
+    """The real images as scores need them: all that depends on them alone, computed once.
+
+    Attributes:
+        features: [n, D], float32.
+        labels: class indices [n].
+        classes: number of classes.
+        stats: moments of the features.
+        own_kernel: mean kernel value between two different images, for KID.
+        rows: the real images that neighbour scores look at, all of them up to `NEIGHBOURS`.
+        distances: between those, [len(rows), len(rows)].
+    """
+
+    features: Tensor
+    labels: Tensor
+    classes: int
+    stats: FeatureStats
+    own_kernel: float
+    rows: Tensor
+    distances: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor, labels: Tensor, classes: int) -> RealSet:
+        """Everything about features [n, D] with their labels [n]."""
+        rng = torch.Generator().manual_seed(0)
+        rows = torch.randperm(len(features), generator=rng)[:NEIGHBOURS].sort().values
+        chosen = features[rows]
+        distances = Distances.between(chosen, chosen[:2]).real_real
+        own = kernel_mean(features)
+        return cls(features, labels, classes, FeatureStats.of(features), own, rows, distances)
+
+
+def evaluation_scores(real: RealSet, fake: Tensor, labels: Tensor, logits: Tensor) -> Scores:
+    """The scores of one evaluation, for features [m, D], their classes and class-head logits.
+
+    ``fid``, ``kid``, ``inception_score``, ``one_nn``, ``coverage``, ``copy_rate`` (see the modules
+    they come from) and ``diversity``: the least diverse class's mean pairwise feature distance,
+    over that of its real images.
+
+    Raises:
+        ValueError: features or logits are not finite.
+    """
+    distances = Distances.between(real.features[real.rows], fake, real.distances)
+    return {
+        "fid": frechet_distance(real.stats, fake),
+        "kid": kernel_distance(real.features, fake, real.own_kernel),
+        "inception_score": inception_score(logits),
+        "one_nn": one_nn(distances.even()).accuracy,
+        "coverage": prdc(distances).coverage,
+        "copy_rate": copy_rate(distances).rate,
+        "diversity": min(_diversity(real, fake, labels)),
+    }
+
+
+def all_scores(
+    real: RealSet, real_images: Tensor, fake: Tensor, images: Tensor, labels: Tensor, logits: Tensor
+) -> Scores:
+    """Everything there is to say of generated images uint8 [m, C, S, S] with features `fake`.
+
+    Besides `evaluation_scores`: the parts of 1-NN, precision, recall, density, Likeness Score,
+    copies in pixel space, creativity, inheritance and diversity after Guan and Loew, and FID, KID
+    and diversity of each class (``fid/0`` is class 0's).
+    """
+    distances = Distances.between(real.features[real.rows], fake, real.distances)
+    even = distances.even()
+    parts, balls = one_nn(even), prdc(distances)
+    cid = creativity_inheritance_diversity(_some(real_images), _some(images))
+    scores = evaluation_scores(real, fake, labels, logits) | {
+        "one_nn_real": parts.real_part,
+        "one_nn_fake": parts.fake_part,
+        "precision": balls.precision,
+        "recall": balls.recall,
+        "density": balls.density,
+        "likeness": likeness_score(even.real_real, even.real_fake, even.fake_fake),
+        "pixel_copy_rate": pixel_copies(real_images, images).rate,
+        "creativity": cid.creativity,
+        "inheritance": cid.inheritance,
+        "cid_diversity": cid.diversity,
+    }
+    for index, diversity in enumerate(_diversity(real, fake, labels)):
+        mine, theirs = real.features[real.labels == index], fake[labels == index]
+        scores[f"diversity/{index}"] = diversity
+        scores[f"fid/{index}"] = frechet_distance(FeatureStats.of(mine), theirs)
+        scores[f"kid/{index}"] = kernel_distance(mine, theirs)
+    return scores
+
+
+def _some(images: Tensor) -> Tensor:
+    """At most `SIMILARITIES` images, spread evenly and so over all classes in order."""
+    return images[:: -(-len(images) // SIMILARITIES)]
+
+
+def _diversity(real: RealSet, fake: Tensor, labels: Tensor) -> list[float]:
+    return within_class_diversity(real.features, real.labels, fake, labels, real.classes)
