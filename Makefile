@@ -15,7 +15,7 @@ setup: .venv/.ready
 # A first search on the embedded data: no download, some minutes on two cores.
 search: setup
 	$(BIN)/python -m search.run --space full --data phantom --image-size 32 --trials 12 \
-		--epochs 90 --eval-every 30 --grace 30 --features efficientnet-lite0 --top-k 2 \
+		--epochs 120 --eval-every 40 --grace 40 --features efficientnet-lite0 --top-k 2 \
 		--winner-images 200
 
 test: setup

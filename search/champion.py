@@ -90,10 +90,16 @@ def export_generator(
 
 
 def log_winner(
-    uri: str, run_id: str, trial: Path, exported: Path, rank: int, metrics: Mapping[str, float]
+    uri: str,
+    run_id: str,
+    trial: Path,
+    exported: Path,
+    rank: int | None,
+    metrics: Mapping[str, float],
 ) -> None:
-    """Mark a trial's run as winner `rank`; keep its generator, its sample grids and new scores.
+    """Keep an assessed trial's generator, sample grids and new scores in its run.
 
+    `rank` marks it as that winner; None, for one that fails a gate, leaves it unmarked.
     `trial` is the trial's folder, `exported` what `export_generator` wrote. Doing it again replaces
     files and scores. A grid's step is its epoch, so that MLflow's page steps through training.
     """
@@ -107,7 +113,8 @@ def log_winner(
     for epoch in _spread(sorted(grids), _GRIDS):
         if epoch not in there:
             _log_grid(client, run_id, grids[epoch], epoch)
-    client.set_tag(run_id, WINNER, rank)
+    if rank is not None:
+        client.set_tag(run_id, WINNER, rank)
 
 
 def clear_winners(uri: str, study_key: str) -> None:

@@ -91,7 +91,8 @@ def hand_over(
         run_id = tracker.projection.run_id(row.record.number)
         assert run_id is not None  # flush has written every trial
         trial = trial_folder(job.trials, row.record.number)
-        log_winner(uri, run_id, trial, _export(folder, row), row.rank, _scores(row))
+        place = row.rank if row.wins else None
+        log_winner(uri, run_id, trial, _export(folder, row), place, _scores(row))
         if champion is None and row.wins:
             champion = register_champion(uri, run_id, _export(folder, row), study.study_name)
     return champion

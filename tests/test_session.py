@@ -10,13 +10,26 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import mlflow
 import numpy as np
+import pandas as pd
 import pytest
+from mlflow.tracking import MlflowClient
 from PIL import Image
 
+from search.champion import export_generator
+from search.leaderboard import rank
 from search.study import load_study, read_records
+from search.tracking import Tracker
+from search.winners import hand_over
+from spaces.task import Task
 from tests.conftest import make_data
+from trainable.evaluation import Assessment
+from trainable.metrics.intervals import Interval
+from trainable.objective import Objective
 
 SPACE = """
 from spaces.presets import default
@@ -53,7 +66,20 @@ def start(place: Path, *flags: str) -> subprocess.Popen[str]:
 def said(place) -> tuple[str, str]:
     """What the search printed: until Ctrl-C after its first report, and after it was resumed."""
     flags = ["--space", "mine:tiny", "--data", "pictures", "--image-size", "32", "--trials", "3"]
-    flags += ["--epochs", "6", "--eval-every", "3", "--grace", "3", "--eta", "2", "--top-k", "1"]
+    flags += [
+        "--epochs",
+        "6",
+        "--eval-every",
+        "3",
+        "--grace",
+        "3",
+        "--eta",
+        "2",
+        "--top-k",
+        "1",
+        "--winner-images",
+        "20",
+    ]
     flags += ["--features", "efficientnet-lite0", "--sampler", "random", "--study", "tiny"]
     process = start(place, *flags)
     deadline = time.monotonic() + 90
@@ -90,8 +116,9 @@ def test_every_trial_ended_once_after_the_resume(said, place):
 def test_the_leaderboard_is_kept_and_printed(said, place):
     rows = list(csv.DictReader((place / "runs/tiny/leaderboard.csv").open()))
     assert [row["rank"] for row in rows] == ["1", "2", "3"]
-    assert rows[0]["fid_fresh"]
+    assert float(rows[0]["fresh_fid_low"]) < float(rows[0]["fresh_fid_high"])
     assert float(rows[0]["fid_over_floor"]) > 1
+    assert {"kid", "one_nn", "coverage", "copy_rate", "diversity"} <= set(rows[0])
     assert "g_lr" in rows[0]
     assert "fresh" in said[1]
     assert json.loads((place / "runs/tiny/study.json").read_text())["trials"] == 3
@@ -105,21 +132,60 @@ def test_the_plain_output_is_quiet(said):
         assert noise not in said[1], said[1]
 
 
-def test_mlflow_has_one_run_a_trial_and_the_champion_answers(said, place):
-    import mlflow
-    import pandas as pd
-    from mlflow.tracking import MlflowClient
+def test_a_generator_that_fails_a_gate_is_no_champion(said, place):
+    """A few steps of training reach no real image: coverage says so."""
+    first = next(csv.DictReader((place / "runs/tiny/leaderboard.csv").open()))
+    assert "coverage 0.00, at least 0.005" in first["failed_gates"]
+    assert "is no winner: " in said[1]
+    assert "no trial passes the gates" in said[1]
+    assert "champion:" not in said[1]
 
-    uri = f"sqlite:///{place / 'runs' / 'mlflow.db'}"
-    client = MlflowClient(uri, uri)
+
+def test_mlflow_has_one_run_a_trial(said, place):
+    client = MlflowClient(f"sqlite:///{place / 'runs' / 'mlflow.db'}")
     (experiment,) = client.search_experiments(filter_string="name = 'cgan-search'")
     runs = client.search_runs([experiment.experiment_id])
     trials = [r.data.tags["cgan.trial"] for r in runs if "cgan.trial" in r.data.tags]
     assert sorted(trials) == ["0", "1", "2"]
     assert len(runs) == 4
-    (winner,) = [r for r in runs if r.data.tags.get("cgan.winner") == "1"]
-    assert [m.step for m in client.get_metric_history(winner.info.run_id, "fid")][:1] == [3]
-    assert winner.data.params["latent_size"] == "8"
+    assert not any("cgan.winner" in r.data.tags for r in runs)  # it fails a gate
+    (best,) = [r for r in runs if "gates_failed" in r.data.metrics]
+    assert [m.step for m in client.get_metric_history(best.info.run_id, "fid")][:1] == [3]
+    assert best.data.params["latent_size"] == "8"
+    assert best.data.metrics["gates_failed"] >= 1
+    assert "fresh_40/precision" in best.data.metrics
+
+
+def test_the_champion_is_the_best_that_passes_and_answers(said, place):
+    """The same study, had its best trial failed and its second passed the gates."""
+    uri = f"sqlite:///{place / 'runs' / 'mlflow.db'}"
+    folder = place / "runs" / "tiny"
+    study = load_study(folder)
+    first, second, *_ = sorted(read_records(study), key=lambda r: r.objective)
+    good = {"copy_rate": 0.0, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.5}
+    some = Interval(50.0, 60.0, 55.0)
+    assessed = {
+        first.number: Assessment({**good, "coverage": 0.0}, 40, some, some),
+        second.number: Assessment(good, 40, some, some),
+    }
+    yardstick = study.user_attrs["yardstick"]
+    rows = rank(read_records(study), assessed, Objective.parse("fid"), yardstick)
+    for row in rows[:2]:
+        export_generator(
+            folder / "trials" / f"{row.record.number:05d}", row.record.params, Task(32, 1, 2, 24),
+            ["class0", "class1"], folder / "winners" / str(row.rank),
+            study="tiny", number=row.record.number, scores={},
+        )  # fmt: skip
+    tracker = Tracker(folder, uri)
+    tracker.start()
+    job: Any = SimpleNamespace(trials=folder / "trials")
+    assert hand_over(rows, study, job, folder, uri, tracker) == "1"
+    assert tracker.close()
+    client = MlflowClient(uri, uri)
+    run = client.get_run(client.get_model_version_by_alias("tiny", "champion").run_id or "")
+    assert run.data.tags["cgan.trial"] == str(second.number)
+    assert run.data.tags["cgan.winner"] == "1"
+
     before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     mlflow.set_tracking_uri(uri)
     try:
