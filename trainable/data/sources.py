@@ -86,7 +86,7 @@ def _pneumoniamnist(size: int, split: str) -> Dataset:
     except ImportError as error:
         raise InputError(
             f"data 'pneumoniamnist' needs the package medmnist ({error}); "
-            "pip install 'cgan-search[pneumoniamnist]'"
+            "pip install -c constraints.txt -e '.[pneumoniamnist]'"
         ) from error
     stored = _MNIST_SIZE[size]
     try:
