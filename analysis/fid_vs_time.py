@@ -190,7 +190,7 @@ def _draw_front(ax: Axes, trials: pd.DataFrame) -> None:
 def _draw_yardstick(ax: Axes, table: StudyTable) -> None:
     """Floor and untrained generator, named on the lines themselves."""
     lines = [
-        (table.floor, "--", f"floor {table.floor:.1f}: two halves of the real images"),
+        (table.floor, "--", f"floor {table.floor:.1f}: real images against real"),
         (table.untrained, ":", f"generator before training {table.untrained:.1f}"),
     ]
     for value, style, text in lines:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from tests.conftest import TinyExtractor, real_set, small_config
+from spaces.errors import InputError
+from tests.conftest import TinyExtractor, make_data, real_set, small_config
 from trainable.data import Dataset
 from trainable.evaluation import GENERATED, Evaluator, measure, spread_labels
 from trainable.training import DivergedError, Run
@@ -118,3 +120,14 @@ def test_generated_labels_follow_the_real_proportions(labels, classes, n, counts
     spread = spread_labels(torch.tensor(labels), classes, n)
     assert spread.bincount(minlength=classes).tolist() == counts
     assert spread.tolist() == sorted(spread.tolist())
+
+
+def test_a_class_without_any_variety_is_refused_before_a_search():
+    data = make_data()
+    images = data.images.copy()
+    images[data.labels == 1] = 128  # plain grey, as from a broken export
+    plain = replace(data, images=images)
+    extractor: Any = TinyExtractor()
+    real = real_set(plain, extractor)
+    with pytest.raises(InputError, match=r"made cannot be scored \(diversity is nan in epoch 0\)"):
+        measure(plain, extractor, real, small_config(plain), seed=0)

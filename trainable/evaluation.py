@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from spaces.errors import InputError
 from trainable.config import TrialConfig
 from trainable.data import Dataset
 from trainable.extractors import Extractor
@@ -75,7 +77,12 @@ class Evaluator:
             DivergedError: a feature or a score is no finite number.
         """
         _, features = self._generate(run, self.labels, seed)
-        return evaluation_scores(self.real, features, self.labels, self.extractor.logits(features))
+        logits = self.extractor.logits(features)
+        scores = evaluation_scores(self.real, features, self.labels, logits)
+        for name, value in scores.items():
+            if not math.isfinite(value):
+                raise DivergedError(f"{name} is {value} in epoch {run.epoch}")
+        return scores
 
     def assess(self, run: Run, per_class: int, *, seed: int) -> Assessment:
         """Everything about `per_class` images a class from the latents of `seed`.
@@ -122,9 +129,21 @@ def spread_labels(labels: Tensor, classes: int, n: int) -> Tensor:
 def measure(
     data: Dataset, extractor: Extractor, real: RealSet, config: TrialConfig, *, seed: int
 ) -> Yardstick:
-    """The yardstick of a study; `config` is the one whose untrained generator is scored."""
+    """The yardstick of a study; `config` is the one whose untrained generator is scored.
+
+    Raises:
+        InputError: the real images do not allow a score, as where a class has but one image, again
+            and again.
+    """
     floor = extrapolated_floor(real.features, seed)
     run = Run(config, data, seed=seed)
+    try:
+        untrained = Evaluator(data, extractor, real).scores(run, seed=seed)
+    except DivergedError as error:
+        raise InputError(
+            f"{data.name} cannot be scored ({error}): look for images that are all alike with "
+            "python -m trainable.data show"
+        ) from error
     return Yardstick(
         protocol=extractor.protocol,
         n_real=data.n,
@@ -132,5 +151,5 @@ def measure(
         floor=floor.floor,
         half_floor=floor.halves,
         half_n=floor.half_n,
-        untrained=Evaluator(data, extractor, real).scores(run, seed=seed),
+        untrained=untrained,
     )

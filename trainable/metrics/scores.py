@@ -77,7 +77,7 @@ def evaluation_scores(real: RealSet, fake: Tensor, labels: Tensor, logits: Tenso
         "one_nn": one_nn(distances.even()).accuracy,
         "coverage": prdc(distances).coverage,
         "copy_rate": copy_rate(distances).rate,
-        "diversity": min(_diversity(real, fake, labels)),
+        "diversity": torch.tensor(_diversity(real, fake, labels)).min().item(),  # NaN if any is
     }
 
 
