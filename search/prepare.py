@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from search.cli import STUDY_DEFAULTS
 from search.settings import StudyConfig, parse_duration, resolve_schedule
@@ -139,10 +139,9 @@ def _free_name(output: Path, asked: dict[str, Any]) -> str:
 
 def _load(spec: str, size: int, fit: str, console: Console) -> Dataset:
     """Load the images, with a bar for folders that take a while."""
-    columns = (TextColumn("reading images {task.completed:.0f}/{task.total:.0f}"),)
     with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True,
-        disable=not console.is_terminal,
+        TextColumn("reading images"), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
     ) as bar:  # fmt: skip
         task = bar.add_task("", total=None)
         return load(

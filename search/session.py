@@ -154,14 +154,16 @@ def _say_duration(
 ) -> None:
     """Say how many workers there are and, on CPUs, for how long; name a smaller search if long."""
     config = prepared.config
-    console.print(f"{workers} trials at a time on {where.device}", end="")
+    speed = f"{workers} trials at a time on {where.device}"
     if where.device != "cpu":
-        console.print()
+        console.print(speed)
         return
     first = TrialConfig.from_params(default(prepared.data.task))
     seconds = search_seconds(config, job, first, config.trials, workers)
     limit = config.time_budget
-    console.print(f", about {format_duration(min(seconds, limit or seconds))} for this search")
+    console.print(
+        f"{speed}, about {format_duration(min(seconds, limit or seconds))} for this search"
+    )
     if seconds > LONG and (limit is None or limit > LONG):
         console.print(
             f"a smaller one: python -m search.run --space {config.space} --data {config.data} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
+from search.cli import parser
+from search.prepare import prepare
 from search.run import main
 from search.settings import format_duration, parse_duration, resolve_schedule
 from spaces.errors import InputError
@@ -124,6 +128,17 @@ def test_dry_run_prints_numbers_and_starts_nothing(folder, tmp_path, capsys):
     assert '"trials": 5' in said
     assert '"epochs": 4995' in said  # 120,000 images are 5,000 passes over 24; 15 x 333
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_a_terminal_sees_the_images_being_read(folder, tmp_path, embedded):
+    data = "phantom" if embedded else str(folder)
+    flags = ["--data", data, "--image-size", "32", "--features", "efficientnet-lite0"]
+    args = parser().parse_args([*flags, "--output", str(tmp_path)])
+    screen = io.StringIO()
+    prepared = prepare(args, Console(file=screen, force_terminal=True))
+    assert prepared.data.n == (200 if embedded else 24)
+    assert "reading images" in screen.getvalue()
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy():

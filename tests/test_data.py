@@ -390,7 +390,9 @@ def test_an_unknown_word_lists_the_options(tmp_path: Path, monkeypatch: pytest.M
 
 def test_pneumoniamnist_without_its_package(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "medmnist", None)
-    with pytest.raises(InputError, match=r"pip install '\.\[pneumoniamnist\]'"):
+    with pytest.raises(
+        InputError, match=r"pip install -c constraints.txt -e '\.\[pneumoniamnist\]'"
+    ):
         load("pneumoniamnist", 32)
 
 

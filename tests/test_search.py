@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,10 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
+from rich.console import Console
 
 from search.leaderboard import candidates, differing, rank, write_csv
+from search.progress import Progress
 from search.scheduler import build_scheduler
 from search.searcher import StudySearcher, build_sampler
 from search.settings import StudyConfig
@@ -229,6 +232,38 @@ def test_same_seed_same_proposals(tmp_path):
         proposals.append(seen)
     assert proposals[0] == proposals[1]
     assert len(set(proposals[0])) == 14
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_says_what_runs_what_ended_and_what_is_best(tmp_path, terminal):
+    s = Search(tmp_path / "s", trials=4)
+    screen, woken = io.StringIO(), []
+    console = Console(file=screen, force_terminal=terminal, width=200)
+    progress = Progress(console, s.config, YARDSTICK, s.searcher, lambda: woken.append(1))
+
+    def tell(number: int, epoch: int, status: str, done: bool, **scores: Any) -> None:
+        report = {"epoch": epoch, "status": status, **scores}
+        trial = SimpleNamespace(trial_id=str(number), config={"number": number})
+        result = {"epoch": epoch, "report": report, "done": done}
+        progress.on_trial_result(0, [], trial, result)
+
+    with progress:
+        for number in range(4):
+            trial = SimpleNamespace(trial_id=str(number), config={"number": number})
+            progress.on_trial_start(0, [], trial)
+        tell(0, 2, "running", False, fid=90.0, objective=90.0)
+        tell(0, 12, "complete", True, fid=60.0, objective=60.0)
+        tell(1, 2, "running", True, fid=120.0, objective=120.0)
+        tell(2, 1, "diverged", True, reason="g_loss is nan")
+        line = str(progress._line())
+    assert line.startswith(
+        "1 complete, 1 diverged, 1 pruned, 1 running of 4 | best FID 60.0 (2.0 x"
+    )
+    assert "trial 0, epoch 12" in line
+    assert "left" in line
+    assert len(woken) == 4
+    assert ("trial    2  diverged  epoch 1" in screen.getvalue()) is not terminal
+    assert "running of 4" in screen.getvalue()
 
 
 def record(
