@@ -65,7 +65,7 @@ def _search(
     began = time.monotonic()
     config = prepared.config
     folder = args.output / config.name
-    uri = args.tracking_uri or f"sqlite:///{(args.output / 'mlflow.db').resolve()}"
+    uri = args.tracking_uri or _default_uri(args.output)
     with console.status("opening MLflow"):
         problem = check(uri)
     if problem:
@@ -172,6 +172,10 @@ def _say_duration(
         )  # fmt: skip
 
 
+def _default_uri(output: Path) -> str:
+    return f"sqlite:///{(output / 'mlflow.db').resolve()}"
+
+
 def _say_next(output: Path, name: str, uri: str, version: str | None, console: Console) -> None:
     """The commands that a user would type next."""
     console.print(f"kept: {output / name / 'leaderboard.csv'}, {output / name / 'study.json'}")
@@ -179,4 +183,8 @@ def _say_next(output: Path, name: str, uri: str, version: str | None, console: C
         console.print(f"champion: models:/{name}@champion (version {version})")
     console.print("next:")
     console.print(f"  {ui_command(uri)}", soft_wrap=True)
-    console.print(f"  python -m analysis.fid_vs_time --study {name}", soft_wrap=True)
+    where = "" if uri == _default_uri(Path("runs")) else f" --tracking-uri {uri}"
+    figures = "" if output == Path("runs") else f" --out {output / name / 'figures'}"
+    console.print(
+        f"  python -m analysis.fid_vs_time --study {name}{where}{figures}", soft_wrap=True
+    )
