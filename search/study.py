@@ -147,16 +147,17 @@ def mark_interrupted(study: optuna.Study) -> None:
     To Optuna they stay running, so that a resumed search takes up the same trials, numbers,
     reports and checkpoints included.
     """
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        live = optuna.Trial(study, trial._trial_id)
-        live.set_user_attr("status", Status.INTERRUPTED.value)
+    _mark_under_way(study, Status.INTERRUPTED)
 
 
 def unfinished(study: optuna.Study) -> list[optuna.Trial]:
     """The trials that a former life of the search left under way, by number, marked as running."""
-    found = []
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        live = optuna.Trial(study, trial._trial_id)
-        live.set_user_attr("status", Status.RUNNING.value)
-        found.append(live)
-    return found
+    return _mark_under_way(study, Status.RUNNING)
+
+
+def _mark_under_way(study: optuna.Study, status: Status) -> list[optuna.Trial]:
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    live = [optuna.Trial(study, trial._trial_id) for trial in running]
+    for trial in live:
+        trial.set_user_attr("status", status.value)
+    return live

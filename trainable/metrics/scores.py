@@ -69,12 +69,23 @@ def evaluation_scores(real: RealSet, fake: Tensor, labels: Tensor, logits: Tenso
     Raises:
         ValueError: features or logits are not finite.
     """
-    distances = Distances.between(real.features[real.rows], fake, real.distances)
+    distances = _distances(real, fake)
+    return _evaluation_scores(real, fake, labels, logits, distances, distances.even())
+
+
+def _evaluation_scores(
+    real: RealSet,
+    fake: Tensor,
+    labels: Tensor,
+    logits: Tensor,
+    distances: Distances,
+    even: Distances,
+) -> Scores:
     return {
         "fid": frechet_distance(real.stats, fake),
         "kid": kernel_distance(real.features, fake, real.own_kernel),
         "inception_score": inception_score(logits),
-        "one_nn": one_nn(distances.even()).accuracy,
+        "one_nn": one_nn(even).accuracy,
         "coverage": prdc(distances).coverage,
         "copy_rate": copy_rate(distances).rate,
         "diversity": torch.tensor(_diversity(real, fake, labels)).min().item(),  # NaN if any is
@@ -90,11 +101,11 @@ def all_scores(
     copies in pixel space, creativity, inheritance and diversity after Guan and Loew, and FID, KID
     and diversity of each class (``fid/0`` is class 0's).
     """
-    distances = Distances.between(real.features[real.rows], fake, real.distances)
+    distances = _distances(real, fake)
     even = distances.even()
     parts, balls = one_nn(even), prdc(distances)
     cid = creativity_inheritance_diversity(_some(real_images), _some(images))
-    scores = evaluation_scores(real, fake, labels, logits) | {
+    scores = _evaluation_scores(real, fake, labels, logits, distances, even) | {
         "one_nn_real": parts.real_part,
         "one_nn_fake": parts.fake_part,
         "precision": balls.precision,
@@ -112,6 +123,10 @@ def all_scores(
         scores[f"fid/{index}"] = frechet_distance(FeatureStats.of(mine), theirs)
         scores[f"kid/{index}"] = kernel_distance(mine, theirs)
     return scores
+
+
+def _distances(real: RealSet, fake: Tensor) -> Distances:
+    return Distances.between(real.features[real.rows], fake, real.distances)
 
 
 def _some(images: Tensor) -> Tensor:
