@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from search.projection import EXPERIMENT, connect
 from spaces.task import Task
+from trainable.checkpoints import newest
 from trainable.config import TrialConfig
 from trainable.networks import Generator
-from trainable.trial import load_checkpoint
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -68,7 +68,7 @@ def export_generator(
     """
     config = TrialConfig.from_params(params)
     generator = Generator(config, task)
-    weights = load_checkpoint(trial)["run"]["G_ema"]
+    weights = newest(trial)["run"]["G_ema"]
     generator.load_state_dict(weights)
     images = ImageGenerator(generator, config).eval().requires_grad_(False)
     batch = torch.export.Dim("batch", min=1)

@@ -16,10 +16,13 @@ STUDY_DEFAULTS: dict[str, Any] = {
     "fit": "crop",
     "trials": 64,
     "time_budget": None,
+    "resource": "epoch",
     "epochs": None,
+    "train_time": None,
     "eval_every": None,
     "grace": None,
     "eta": 3,
+    "max_trial_time": None,
     "sampler": "tpe",
     "seed": 0,
     "objective": "fid",
@@ -36,12 +39,15 @@ _HELP = {
     "image_size": "side of the images in pixels: 32, 64, 128 or 256",
     "fit": "how images become square: crop the centre, or pad",
     "trials": "configurations to try",
-    "time_budget": "stop trials after this long: 90s, 10m, 2h, 1h30m (default: no limit)",
+    "time_budget": "end the search, winners scored, within: 90s, 10m, 1h30m (default: no limit)",
+    "resource": "what ASHA holds equal when it compares trials: epoch, or seconds of training",
     "epochs": "epochs of a complete trial (default: auto, some 120,000 images)",
-    "eval_every": "epochs between evaluations (default: auto, about 15 a trial)",
-    "grace": "epochs before ASHA may stop a trial (default: auto, two evaluations)",
+    "train_time": "with --resource seconds, in place of --epochs: a complete trial's, such as 2m",
+    "eval_every": "epochs, or seconds, between evaluations (default: auto, about 15 a trial)",
+    "grace": "epochs, or seconds, before ASHA may stop a trial (default: auto, two evaluations)",
     "eta": "at each rung ASHA lets the best 1/eta go on",
-    "sampler": "tpe or random",
+    "max_trial_time": "prune a trial that takes longer, evaluations included (default: no limit)",
+    "sampler": "Optuna's tpe, random, gp or nsgaii; the last two learn from complete trials alone",
     "seed": "of everything random",
     "objective": "what to improve: fid, kid, is, or a weighted sum such as fid+0.5*kid",
     "features": "network that FID is computed on: auto, efficientnet-lite0 or inception",
@@ -68,7 +74,18 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--resume",
         metavar="NAME",
-        help="go on with a stopped study; may take --trials, --time-budget",
+        help="go on with a stopped study; may take --trials, --time-budget, --enqueue",
+    )
+    group.add_argument(
+        "--enqueue",
+        type=Path,
+        metavar="FILE",
+        help="JSON: configurations to try first, such as another study's best.json",
+    )
+    group.add_argument(
+        "--warm-start",
+        metavar="STUDY",
+        help="let the sampler learn from an earlier study of the same space and images",
     )
     group.add_argument(
         "--features-weights", type=Path, metavar="FILE", help="weights file of the extractor"
@@ -83,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--output", type=Path, default=Path("runs"), help="folder of all studies (default: runs)"
     )
-    group.add_argument("--tracking-uri", help="MLflow (default: sqlite:///OUTPUT/mlflow.db)")
+    add_stores(group)
     group.add_argument("--cpus-per-trial", type=int, default=1, help="(default: 1)")
     group.add_argument(
         "--gpus-per-trial", type=_float_or_auto, help="may be a fraction (default: auto)"
@@ -92,11 +109,33 @@ def parser() -> argparse.ArgumentParser:
         "--max-concurrent", type=int, help="trials at a time (default: all that fit)"
     )
     group.add_argument(
+        "--report-timeout",
+        default="30m",
+        metavar="TIME",
+        help="a trial without a report for this long hangs: its worker is killed, and it is tried "
+        "once more (default: 30m)",
+    )
+    group.add_argument(
         "--address",
         default="auto",
         help="a Ray cluster's address, local, or auto: RAY_ADDRESS if set, else local",
     )
     return p
+
+
+def add_stores(group: argparse._ActionsContainer) -> None:
+    """The flags that say where results are kept besides the output folder."""
+    group.add_argument("--tracking-uri", help="MLflow (default: sqlite:///OUTPUT/mlflow.db)")
+    group.add_argument(
+        "--database",
+        metavar="URL",
+        help="Optuna storage of the study (default: sqlite:///OUTPUT/STUDY/study.db)",
+    )
+
+
+def default_tracking(output: Path) -> str:
+    """The tracking store beside the studies."""
+    return f"sqlite:///{(output / 'mlflow.db').resolve()}"
 
 
 def _int_or_auto(text: str) -> int | None:
@@ -124,12 +163,20 @@ def check_output(output: Path) -> None:
         ) from error
 
 
-def resume_command(name: str, output: Path, *more: str) -> str:
-    """The command that goes on with study `name`."""
-    parts = ["python -m search.run --resume", name]
-    if output != Path("runs"):
-        parts.append(f"--output {output}")
-    return " ".join([*parts, *more])
+def study_command(command: str, name: str, args: argparse.Namespace) -> str:
+    """Such as ``python -m search.run --resume NAME``, with the flags that find the study again."""
+    parts = [f"python -m {command} {name}"]
+    if args.output != Path("runs"):
+        parts.append(f"--output {args.output}")
+    if args.tracking_uri:
+        parts.append(
+            "--tracking-uri URI"
+            if "@" in args.tracking_uri
+            else f"--tracking-uri {args.tracking_uri}"
+        )
+    if args.database:
+        parts.append("--database URL" if "@" in args.database else f"--database {args.database}")
+    return " ".join(parts)
 
 
 def ui_command(uri: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 
 import torch
 
@@ -14,38 +15,70 @@ from trainable.training import Run
 from trainable.trial import Job
 
 _PROBE_SECONDS = 1.0
+_MARGIN = 1.5  # distances, intervals and two workers that share a memory bus come on top
+_FIXED = 20.0  # the end of the epochs under way, export, and handing over to MLflow
+_UNKNOWN = 120.0
 
 
 def epoch_share(config: StudyConfig, trials: int) -> float:
-    """The share of all epochs of `trials` trials that ASHA lets be trained, if ranks were random.
+    """The share of all training of `trials` trials that ASHA lets be trained, if ranks were random.
 
     Of n trials that reach a rung asynchronously, some n / eta + ln n go on.
     """
     trained, reach, previous = 0.0, float(trials), 0
-    for rung in (*config.rungs, config.epochs):
+    for rung in (*config.rungs, config.length):
         trained += reach * (rung - previous)
         previous = rung
         reach = min(reach, reach / config.eta + math.log(max(reach, 1)))
-    return trained / (trials * config.epochs)
+    return trained / (trials * config.length)
 
 
-def search_seconds(
-    config: StudyConfig, job: Job, default: TrialConfig, trials: int, workers: int
-) -> float:
-    """Seconds that `trials` trials like `default` take on `workers` workers of this machine."""
+@dataclass(frozen=True)
+class Speed:
+    """What a worker does in a second, roughly: trains on images, extracts features of images."""
+
+    trained: float
+    extracted: float
+
+
+def measure_speed(job: Job, default: TrialConfig) -> Speed | None:
+    """The speed on this machine; None if trials run on a device that this machine has not."""
+    if job.device != "cpu" and not torch.cuda.is_available():
+        return None
     threads = torch.get_num_threads()
     torch.set_num_threads(job.threads)
     try:
-        run = Run(default, job.data, seed=job.seed)
-        began, seen = time.perf_counter(), 0
-        while (spent := time.perf_counter() - began) < _PROBE_SECONDS:
-            run.train_step()
-            seen = run.images_seen
-        images = torch.tensor(job.data.images[:16])
+        run = Run(default, job.data, seed=job.seed, device=job.device)
         began = time.perf_counter()
-        job.extractor(images)
-        evaluation = (time.perf_counter() - began) / len(images) * GENERATED
+        while (spent := time.perf_counter() - began) < _PROBE_SECONDS:
+            run.train_step().tolist()  # waits for the device
+        trained = run.images_seen / spent
+        images = torch.tensor(job.data.images[:16], device=job.device)
+        extractor = job.extractor.to(job.device)
+        extractor(images)
+        began = time.perf_counter()
+        extractor(images).cpu()
+        extracted = len(images) / (time.perf_counter() - began)
+        job.extractor.to("cpu")
     finally:
         torch.set_num_threads(threads)
-    trial = config.epochs * job.data.n * spent / seen + len(config.evaluations) * evaluation
+    return Speed(trained, extracted)
+
+
+def search_seconds(config: StudyConfig, images: int, speed: Speed, workers: int) -> float:
+    """Seconds that the study's trials take on `workers` workers, if all were like the default."""
+    training = float(config.length)
+    if config.resource == "epoch":
+        training *= images / speed.trained
+    trial = training + len(config.evaluations) * GENERATED / speed.extracted
+    trials = config.trials
     return trials * trial * epoch_share(config, trials) / min(workers, trials)
+
+
+def winner_seconds(config: StudyConfig, classes: int, speed: Speed | None, workers: int) -> float:
+    """Seconds that a search needs after its last trial, rather more than less."""
+    if speed is None:
+        return _UNKNOWN
+    rounds = math.ceil(config.top_k / workers)
+    one = config.winner_images * classes / speed.extracted
+    return _MARGIN * rounds * one + _FIXED

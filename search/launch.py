@@ -5,29 +5,34 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import optuna
 import ray
+from optuna.storages import RDBStorage
 from ray import tune
 from rich.console import Console
 
-from search.progress import Progress
+from search.ledger import Ledger
+from search.progress import RETRIES, Progress
 from search.resources import Resources, local_cores
-from search.scheduler import build_scheduler
-from search.searcher import StudySearcher, build_sampler
+from search.scheduler import StudyASHA, rebuild
+from search.searcher import StudySearcher
 from search.settings import StudyConfig
-from search.study import TrialRecord, mark_interrupted, read_records
+from search.study import TrialRecord, interrupt_running, read_learnt, read_records
+from search.watchdog import Watchdog
 from spaces.catalog import Space
 from spaces.errors import InputError
 from trainable.evaluation import Assessment
 from trainable.ray_trainable import CGANTrainable
 from trainable.trial import Job, assess
 
-RETRIES = 2
-"""Times a trial whose worker died is started again from its checkpoint."""
+_SCRATCH = "tune"
 
 
 @contextmanager
@@ -79,72 +84,149 @@ def connected(resources: Resources) -> Iterator[tuple[Resources, int]]:
         ray.shutdown()
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a search's trials ended.
+
+    Attributes:
+        done: whether all trials that the study owes have ended.
+        halted: why it could not go on, or None.
+    """
+
+    done: bool
+    halted: str | None
+
+
 def run_trials(
     study: optuna.Study,
+    storage: RDBStorage,
     config: StudyConfig,
     space: Space,
     job: Job,
     resources: Resources,
     *,
-    budget: float | None,
+    workers: int,
+    deadline: float | None,
     console: Console,
     wake: Callable[[], None],
-) -> bool:
-    """Run the trials that the study still owes; False if stopped before they had all ended.
+    trainable: type[tune.Trainable] = CGANTrainable,
+) -> Outcome:
+    """Run the trials that the study still owes.
 
-    `budget` seconds after the start, and at the user's Ctrl-C, running trials are stopped and
+    At `deadline` (seconds since 1970), and at the user's Ctrl-C, running trials are stopped and
     marked interrupted. `wake` is called after every change of the study, and must not block.
+    `trainable` is given the `job`; benchmarks run one that costs nothing.
     """
-    history = [r for r in read_records(study) if r.ended is not None]
-    scheduler = build_scheduler(config, history)
-    study.sampler = build_sampler(config, len(history))
-    searcher = StudySearcher(study, config, space, job.data.task, scheduler)
-    if searcher.finished >= config.trials:
-        return True
-    progress = Progress(console, config, study.user_attrs["yardstick"], searcher, wake)
-    trainable = tune.with_resources(
-        tune.with_parameters(CGANTrainable, job=job),
-        {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial or 0},
+    interrupt_running(study, storage)  # of a former life; who calls this holds the study's lock
+    records = read_records(study)
+    scheduler, stopped = rebuild(config, records)
+    ledger = Ledger(config, study, storage, read_learnt(study, storage))
+    searcher = StudySearcher(
+        ledger, config, space, job.data.task, records, stopped, deadline=deadline
     )
-    # Tune insists on a folder for its own state, and that every node sees it.
-    scratch = job.trials.parent / "tune"
+    try:
+        if searcher.finished < config.trials:
+            progress = Progress(console, config, study.user_attrs["yardstick"], searcher, wake)
+            watchdog = Watchdog(job.trials, resources.report_timeout, progress.say)
+            with progress, _terminated_like_interrupted():
+                runner = _with_resources(trainable, job, resources)
+                _tuner(
+                    config, job, runner, workers, searcher, scheduler, [progress, watchdog]
+                ).fit()
+    finally:
+        searcher.interrupt_rest()
+        ledger.close()
+        shutil.rmtree(_scratch(job), ignore_errors=True)
+        wake()
+    return Outcome(searcher.finished >= config.trials, searcher.halted)
+
+
+def _with_resources(trainable: type[tune.Trainable], job: Job, resources: Resources) -> Any:
+    given = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial or 0}
+    return tune.with_resources(tune.with_parameters(trainable, job=job), given)
+
+
+def _tuner(
+    config: StudyConfig,
+    job: Job,
+    runner: Any,
+    workers: int,
+    searcher: StudySearcher,
+    scheduler: StudyASHA,
+    callbacks: list[tune.Callback],
+) -> tune.Tuner:
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    tuner = tune.Tuner(
-        trainable,
+    return tune.Tuner(
+        runner,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
             num_samples=config.trials - searcher.finished,
-            max_concurrent_trials=resources.max_concurrent,
-            time_budget_s=budget,
+            # Without a limit Tune asks one trial ahead, before the last one's score is known.
+            max_concurrent_trials=workers,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(scratch.parent.resolve()),
+            name=_SCRATCH,
+            storage_path=str(_scratch(job).parent),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
+            stop=_Halt(searcher),
             # Trials keep their own checkpoints.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            callbacks=[progress],
+            callbacks=callbacks,
             verbose=0,
         ),
     )
+
+
+def _scratch(job: Job) -> Path:
+    """Tune insists on a folder for its own state, and that every node sees it."""
+    return job.trials.parent / _SCRATCH
+
+
+class _Halt(tune.Stopper):
+    """Ends the experiment when the searcher says that it must."""
+
+    def __init__(self, searcher: StudySearcher):
+        self._searcher = searcher
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._searcher.halted is not None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM, as from a cluster's scheduler, end the search in order, as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        with progress:
-            tuner.fit()
+        yield
     finally:
-        mark_interrupted(study)
-        shutil.rmtree(scratch, ignore_errors=True)
-        wake()
-    return searcher.finished >= config.trials
+        signal.signal(signal.SIGTERM, before)
 
 
 def assess_on_ray(
     job: Job, records: list[TrialRecord], per_class: int, resources: Resources
 ) -> dict[int, Assessment]:
-    """Assess trials side by side on Ray, by trial number; see `Evaluator.assess`."""
+    """Assess trials side by side on Ray, by trial number; see `trainable.trial.assess`.
+
+    A trial whose checkpoints are lost is left out.
+    """
     gpus = resources.gpus_per_trial or 0
     task = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus)(assess)
     shared = ray.put(job)
     futures = {r.number: task.remote(shared, r.number, r.params, per_class) for r in records}
-    return {number: ray.get(future) for number, future in futures.items()}
+    found: dict[int, Assessment] = {}
+    for number, future in futures.items():
+        with suppress(FileNotFoundError):
+            found[number] = ray.get(future)
+    return found

@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from search.cli import STUDY_DEFAULTS
-from search.settings import StudyConfig, parse_duration, resolve_schedule
-from search.study import load_study
+from search.sampling import learn_from, read_queue, space_differences
+from search.settings import StudyConfig, parse_duration, resolve_epochs, resolve_seconds
+from search.study import open_study
 from spaces.catalog import Space, get_space
-from spaces.describe import starting_point, validate
+from spaces.describe import portrait, starting_point, validate
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.config import TrialConfig
 from trainable.data import Dataset, load
+from trainable.data.images import IMAGES, image_differences
 from trainable.extractors import Extractor, load_extractor
 
 
@@ -29,18 +33,26 @@ class Prepared:
 
     Attributes:
         config, space, data, extractor: what to do, in full.
-        study: the database of a resumed study, None for a new one.
+        portrait: what the space looks like now.
+        study, storage: a resumed study and its database, None for a new one.
         features: one line that says which extractor was taken, and why.
-        start: searched values of the default configuration, None if the space leaves it out.
+        start: searched values of the default configuration, None if a new study's space leaves it
+            out.
+        queue: searched values that the user wants tried next.
+        learnt: ended trials of an earlier study, for the sampler.
     """
 
     config: StudyConfig
     space: Space
     data: Dataset
     extractor: Extractor
+    portrait: dict[str, str]
     study: optuna.Study | None
+    storage: RDBStorage | None
     features: str
     start: dict[str, Any] | None
+    queue: list[dict[str, Any]]
+    learnt: list[FrozenTrial]
 
 
 def prepare(args: argparse.Namespace, console: Console) -> Prepared:
@@ -55,63 +67,93 @@ def prepare(args: argparse.Namespace, console: Console) -> Prepared:
 def _new(args: argparse.Namespace, console: Console) -> Prepared:
     asked = {k: v if (v := getattr(args, k)) is not None else d for k, d in STUDY_DEFAULTS.items()}
     space = get_space(asked["space"])
-    budget = parse_duration(asked["time_budget"]) if asked["time_budget"] else None
+    for name in ("time_budget", "max_trial_time"):
+        asked[name] = parse_duration(asked[name]) if asked[name] else None
     name = args.study or _free_name(args.output, asked)
-    if (args.output / name).exists():
+    if _taken(args.output / name):
         raise InputError(
             f"--study {name}: there is such a study under {args.output} already; go on with "
             f"--resume {name}, or choose another name"
         )
     data = _load(asked["data"], asked["image_size"], asked["fit"], console)
-    epochs, eval_every, grace = resolve_schedule(
-        data.n, asked["epochs"], asked["eval_every"], asked["grace"]
-    )
     extractor, features = load_extractor(
         asked["features"],
         args.features_weights,
         resize=asked["protocol"],
         unverified=args.unverified_weights,
     )
-    schedule = {"epochs": epochs, "eval_every": eval_every, "grace": grace}
-    found = {"name": name, "data_digest": data.digest, "time_budget": budget}
+    found = {"name": name, "data_digest": data.digest, **_schedule(asked, data)}
     scored = {
         "features": extractor.name,
         "protocol": extractor.protocol,
         "weights_sha256": extractor.sha256,
     }
-    config = StudyConfig(**{**asked, **schedule, **found, **scored})
+    config = StudyConfig(**{**asked, **found, **scored})
     validate(space, data.task, lambda p: TrialConfig.from_params(p).check_task(data.task))
+    seen = portrait(space, data.task)
     start = starting_point(space, data.task, default(data.task))
-    return Prepared(config, space, data, extractor, None, features, start)
+    queue = read_queue(args.enqueue, space, data.task) if args.enqueue else []
+    learnt = []
+    if args.warm_start:
+        beside = (args.output / args.warm_start / "study.db").exists()
+        old, _ = open_study(args.output, args.warm_start, None if beside else args.database)
+        learnt = learn_from(old, config, seen)
+    return Prepared(
+        config, space, data, extractor, seen, None, None, features, start, queue, learnt
+    )
+
+
+def _schedule(asked: dict[str, Any], data: Dataset) -> dict[str, int]:
+    """Length, eval-every and grace from their flags, which are taken out of `asked`.
+
+    Raises:
+        InputError: --epochs and --train-time do not go with the resource.
+    """
+    epochs, train_time = asked.pop("epochs"), asked.pop("train_time")
+    every, grace = asked["eval_every"], asked["grace"]
+    if asked["resource"] == "seconds":
+        if epochs is not None or train_time is None:
+            raise InputError(
+                "--resource seconds needs --train-time, the training time of a complete trial, "
+                "such as 2m, and takes no --epochs"
+            )
+        found = resolve_seconds(parse_duration(train_time), every, grace)
+    elif train_time is not None:
+        raise InputError("--train-time goes with --resource seconds; here, give --epochs")
+    else:
+        found = resolve_epochs(data.n, epochs, every, grace)
+    return dict(zip(("length", "eval_every", "grace"), found, strict=True))
 
 
 def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
     """The stopped study, with more trials or another time budget if they are given."""
     fixed = [k for k in STUDY_DEFAULTS if k not in ("trials", "time_budget")]
     given = [f"--{k.replace('_', '-')}" for k in fixed if getattr(args, k) is not None]
-    given += ["--study"] if args.study else []
+    given += [f"--{k.replace('_', '-')}" for k in ("study", "warm_start") if getattr(args, k)]
     if given:
         raise InputError(
             f"--resume keeps the study's own settings, so {', '.join(given)} cannot be given; "
-            "--trials and --time-budget can"
+            "--trials, --time-budget and --enqueue can"
         )
-    folder = args.output / args.resume
-    if not (folder / "study.db").exists():
-        there = sorted(p.parent.name for p in args.output.glob("*/study.db"))
-        raise InputError(
-            f"--resume {args.resume}: there is no such study under {args.output}; "
-            + (f"there are {', '.join(there)}" if there else "there are none yet")
-        )
-    study = load_study(folder)
+    study, storage = open_study(args.output, args.resume, args.database)
     old = StudyConfig.from_json(study.user_attrs["config"])
     budget = parse_duration(args.time_budget) if args.time_budget else None
     trials = old.trials if args.trials is None else args.trials
     config = replace(old, trials=trials, time_budget=budget)
     data = _load(config.data, config.image_size, config.fit, console)
     if data.digest != config.data_digest:
+        how = image_differences(args.output / config.name / IMAGES, data)
         raise InputError(
             f"--resume {config.name}: {config.data} no longer holds the images that the study "
-            "began with; bring them back, or start a new study"
+            f"began with ({how}); bring them back, or start a new study"
+        )
+    space = get_space(config.space)
+    seen = portrait(space, data.task)
+    if changed := space_differences(study.user_attrs["space"], seen):
+        raise InputError(
+            f"--resume {config.name}: its space {config.space} is no longer what it was: "
+            f"{'; '.join(changed)}. Bring it back, or start a new study, which --warm-start or "
+            "--enqueue can give a good start"
         )
     extractor, features = load_extractor(
         config.features,
@@ -125,8 +167,16 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             f"{config.weights_sha256[:12]}…, here are {extractor.protocol} and "
             f"{extractor.sha256[:12]}…; scores of both would not compare"
         )
-    study.set_user_attr("config", config.to_json())
-    return Prepared(config, get_space(config.space), data, extractor, study, features, None)
+    queue = read_queue(args.enqueue, space, data.task) if args.enqueue else []
+    return Prepared(config, space, data, extractor, seen, study, storage, features, None, queue, [])
+
+
+def _taken(folder: Path) -> bool:
+    """Whether `folder` holds anything but what a study leaves that was killed while it began."""
+    left = {"lock", IMAGES, "study.db", "study.db-journal"}
+    return folder.exists() and (
+        not folder.is_dir() or bool({path.name for path in folder.iterdir()} - left)
+    )
 
 
 def _free_name(output: Path, asked: dict[str, Any]) -> str:

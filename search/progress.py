@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -15,6 +16,18 @@ from rich.text import Text
 from search.searcher import StudySearcher
 from search.settings import StudyConfig, format_duration
 from trainable.trial import Status
+
+RETRIES = 3
+"""Times a trial whose worker died is started again from its checkpoint."""
+
+
+def failure(trial: Any) -> str:
+    """One line for the last error of a Tune trial: its own words, or Ray's on its worker's end."""
+    text = Path(trial.error_file).read_text().rpartition("Failure # ")[2]
+    lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
+    if not lines:
+        return "no reason given"
+    return lines[-1] if "ray::" in lines[0] else lines[0]  # after a traceback, or before details
 
 
 class Progress(tune.Callback):
@@ -55,6 +68,10 @@ class Progress(tune.Callback):
         """Tune pickles its callbacks into its snapshots, which nobody reads: nothing to keep."""
         return {}
 
+    def say(self, line: str) -> None:
+        """A line that stays, on a terminal too."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial began, or began again on a fresh worker."""
         self._running.setdefault(trial.trial_id, (trial.config["number"], 0))
@@ -63,9 +80,9 @@ class Progress(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A report came in."""
-        number, epoch = trial.config["number"], result["epoch"]
-        self._running[trial.trial_id] = (number, epoch)
         report = result["report"]
+        number, epoch = trial.config["number"], report["epoch"]
+        self._running[trial.trial_id] = (number, epoch)
         fid = report.get("fid")
         if fid is not None and (self._best is None or report["objective"] < self._best[0]):
             self._best = (report["objective"], fid, number, epoch)
@@ -75,9 +92,18 @@ class Progress(tune.Callback):
             self._end(trial.trial_id, said, fid, report.get("reason", ""))
         self._wake()
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker died, and its trial is about to go on elsewhere."""
+        self.say(
+            f"trial {trial.config['number']:>4}  its worker failed ({failure(trial)}); it goes on "
+            f"from its last checkpoint on a fresh one, retry {trial.num_failures} of {RETRIES}"
+        )
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial failed for good, after its retries."""
-        self._end(trial.trial_id, Status.FAILED, None, f"see {trial.error_file}")
+        reason = failure(trial)
+        self._searcher.fail(trial.trial_id, reason)
+        self._end(trial.trial_id, Status.FAILED, None, reason)
         self._wake()
 
     def _end(self, trial_id: str, status: Status, fid: float | None, reason: str) -> None:
@@ -87,10 +113,9 @@ class Progress(tune.Callback):
         self._ended[status] += 1
         if not self._console.is_terminal:
             score = "" if fid is None else f"  FID {fid:.1f}"
-            self._console.print(
-                f"trial {number:>4}  {status:<9} epoch {epoch}{score}  {reason}  [{self._line()}]",
-                markup=False, highlight=False, soft_wrap=True,
-            )  # fmt: skip
+            self.say(
+                f"trial {number:>4}  {status:<9} epoch {epoch}{score}  {reason}  [{self._line()}]"
+            )
 
     def _line(self) -> Text:
         """Such as: 5 complete, 9 pruned, 2 running of 64 | best FID 112.3 … | 12 min gone, …"""

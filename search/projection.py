@@ -20,15 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.study import TrialRecord, load_study, read_records
+from search.study import TrialRecord, load_study, read_record
 from trainable.trial import Status
 
 if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
     import optuna
     from mlflow.tracking import MlflowClient
+    from optuna.storages import RDBStorage
 
 EXPERIMENT = "cgan-search"
-ARTIFACTS = ("study.json", "leaderboard.csv")
+ARTIFACTS = ("study.json", "leaderboard.csv", "best.json")
+_PLACES = ("epoch", "resource", "order")  # where a report stands, not what it measured
 _FAILED = {Status.DIVERGED, Status.OUT_OF_MEMORY, Status.FAILED}
 
 
@@ -77,13 +79,15 @@ class _Written:
 class Projection:
     """The study in `folder`, written to the MLflow store at `uri`. For one thread."""
 
-    def __init__(self, folder: Path, uri: str):
+    def __init__(self, folder: Path, storage: RDBStorage, uri: str):
         self.folder = folder
         self.uri = uri
+        self._storage = storage
         self._study: optuna.Study | None = None
         self._client: MlflowClient | None = None
         self._experiment = ""
         self._runs: dict[str, _Written] | None = None  # by cgan.trial; the parent's key is ""
+        self._settled: dict[int, float] = {}  # FID of trials that ended and are written in full
 
     def sync(self, status: str | None = None) -> None:
         """Write what MLflow lacks. `status` ends the parent run, as FINISHED or KILLED.
@@ -95,6 +99,7 @@ class Projection:
             self._sync(status)
         except BaseException:
             self._runs = None  # what the store took is unknown: look again before writing
+            self._settled.clear()
             raise
 
     def run_id(self, number: int | None = None) -> str | None:
@@ -106,10 +111,18 @@ class Projection:
         study, client = self._open()
         if self._runs is None:
             self._runs = self._find_runs(study, client)
-        records = read_records(study)
-        self._write_parent(study, client, records, status or "RUNNING")
-        for record in records:
+        # What is settled is not read again: a search of thousands would do little else.
+        fresh = [
+            read_record(trial)
+            for trial in study.get_trials(deepcopy=False)
+            if trial.number not in self._settled
+        ]
+        self._write_parent(study, client, fresh, status or "RUNNING")
+        for record in fresh:
             self._write_trial(study, client, record)
+            if record.ended is not None:
+                complete = record.status is Status.COMPLETE
+                self._settled[record.number] = record.fid if complete else math.inf
         if status:
             for path in (self.folder / name for name in ARTIFACTS):
                 if path.exists():
@@ -118,7 +131,7 @@ class Projection:
     def _open(self) -> tuple[optuna.Study, MlflowClient]:
         """The thread's own study, not the driver's, and the experiment, created if absent."""
         if self._study is None:
-            self._study = load_study(self.folder)
+            self._study = load_study(self.folder.resolve().name, self._storage)
         if self._client is None:
             client = connect(self.uri)
             found = client.get_experiment_by_name(EXPERIMENT)
@@ -162,18 +175,20 @@ class Projection:
         return self._runs[key]
 
     def _write_parent(
-        self, study: optuna.Study, client: MlflowClient, records: list[TrialRecord], status: str
+        self, study: optuna.Study, client: MlflowClient, fresh: list[TrialRecord], status: str
     ) -> None:
-        started = min((r.started for r in records if r.started), default=None)
+        started = min((r.started for r in fresh if r.started), default=None)
         key = {"cgan.study": study_key(study)}
         run = self._run(client, "", study.study_name, key, started)
         yardstick = dict(_flat(study.user_attrs.get("yardstick", {})))
         metrics = {k: float(v) for k, v in yardstick.items() if _is_number(v)}
         tags = {k: v for k, v in yardstick.items() if isinstance(v, str)}
-        complete = [r.fid for r in records if r.status is Status.COMPLETE]
-        if complete and math.isfinite(min(complete)):
-            metrics["best_fid"] = min(complete)
-        ended, now = sum(r.ended is not None for r in records), int(1000 * time.time())
+        complete = [r.fid for r in fresh if r.status is Status.COMPLETE]
+        best = min([*complete, *self._settled.values()], default=math.inf)
+        if math.isfinite(best):
+            metrics["best_fid"] = best
+        ended = len(self._settled) + sum(r.ended is not None for r in fresh)
+        now = int(1000 * time.time())
         new = [(k, v, now, ended) for k, v in metrics.items() if run.metrics.get(k) != v]
         _write(client, run, study.user_attrs.get("config", {}), new, tags)
         run.metrics = run.metrics | metrics
@@ -239,7 +254,7 @@ def _metrics(record: TrialRecord, report: dict[str, Any]) -> Iterator[tuple[str,
     spent = report.get("train_seconds", 0.0) + report.get("eval_seconds", 0.0)
     stamp = int(1000 * ((record.started or 0.0) + spent))
     for key, value in _flat(report):
-        if key != "epoch" and _is_number(value):
+        if key not in _PLACES and _is_number(value):
             yield key, float(value), stamp, report["epoch"]
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 from dataclasses import dataclass, replace
 
+from search.settings import parse_duration
 from spaces.errors import InputError
 
 
@@ -19,12 +20,14 @@ class Resources:
         cpus_per_trial, gpus_per_trial: what Ray sets aside for a trial. GPUs may be fractions; None
             means one where there are any, and is settled once the cluster is asked.
         max_concurrent: trials at a time, or None for as many as fit.
+        report_timeout: seconds without a report after which a trial counts as hanging.
     """
 
     address: str
     cpus_per_trial: int
     gpus_per_trial: float | None
     max_concurrent: int | None
+    report_timeout: float
 
     @property
     def device(self) -> str:
@@ -51,7 +54,13 @@ def resolve_resources(args: argparse.Namespace) -> Resources:
         if value is not None and value < low:
             flag = name.replace("_", "-")
             raise InputError(f"--{flag} is {value:g}, but must be at least {low}")
-    asked = Resources(args.address, args.cpus_per_trial, args.gpus_per_trial, args.max_concurrent)
+    asked = Resources(
+        args.address,
+        args.cpus_per_trial,
+        args.gpus_per_trial,
+        args.max_concurrent,
+        parse_duration(args.report_timeout),
+    )
     if asked.cluster is not None:
         return asked
     if args.cpus_per_trial > local_cores():

@@ -6,118 +6,145 @@ trial whose score is NaN running for ever; this one tells each by its status.
 
 from __future__ import annotations
 
-import warnings
+import time
 from typing import Any
 
-import optuna
-from optuna.trial import TrialState
-from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from search.scheduler import replay
+from search.ledger import Entry, Ledger
 from search.settings import StudyConfig
-from search.study import read_record, record_end, record_report, unfinished
+from search.study import TrialRecord
 from spaces.catalog import Space
-from spaces.errors import InputError
 from spaces.task import Task
-from trainable.config import TrialConfig
-from trainable.trial import Report, Status
-
-
-def build_sampler(config: StudyConfig, finished: int) -> optuna.samplers.BaseSampler:
-    """The sampler that a study asks for, with `finished` trials already told.
-
-    A resumed search draws from a seed of its own, so that it does not propose the same again.
-    """
-    seed = config.seed + finished
-    if config.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    with warnings.catch_warnings():  # multivariate and group are experimental since Optuna 2
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=10
-        )
+from trainable.trial import SPENT, Report, Status
 
 
 class StudySearcher(Searcher):
-    """Proposes what the study's sampler asks for, until `config.trials` trials have ended.
+    """Proposes trials until `config.trials` have ended: first those that a former life of the
+    search left unfinished, then what the study's queue and sampler say.
 
-    Trials that a former life left unfinished come first, with their reports replayed into the
-    scheduler.
+    Attributes:
+        halted: why the search must stop at once (a full disk, a lost database), or None.
     """
 
     def __init__(
         self,
-        study: optuna.Study,
+        ledger: Ledger,
         config: StudyConfig,
         space: Space,
         task: Task,
-        scheduler: TrialScheduler,
+        records: list[TrialRecord],
+        stopped: set[int],
+        deadline: float | None = None,
     ):
+        """`records` and `stopped` are the study's past, as `scheduler.rebuild` takes and gives it.
+
+        `deadline`, in seconds since 1970: no trial begins or goes on after it.
+        """
         super().__init__(metric="objective", mode="min")
-        self._study, self._space, self._task = study, space, task
-        self._scheduler = scheduler
-        self._unfinished = unfinished(study)
-        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        self.finished = len(study.get_trials(deepcopy=False, states=states))
-        self._owed = config.trials - self.finished
-        self._live: dict[str, optuna.Trial] = {}
-        self._heard: dict[str, int] = {}
+        self._ledger, self._space, self._task = ledger, space, task
+        self._deadline = deadline
+        self._halted: str | None = None
+        self._live: dict[str, Entry] = {}
+        self._unfinished: list[TrialRecord] = []
+        for record in records:
+            if record.ended is None:
+                self._resolve(record, stopped)
+        self._owed = config.trials - ledger.ended
+
+    def _resolve(self, record: TrialRecord, stopped: set[int]) -> None:
+        """Queue an unfinished trial, unless the search died between its end and that being told."""
+        status = Status(record.last.get("status", Status.RUNNING))
+        if record.number in stopped:
+            status = Status.PRUNED
+        if status is Status.RUNNING:
+            self._unfinished.append(record)
+        else:
+            entry = self._ledger.take_up(record.number, record.params, record.last["resource"])
+            self._ledger.end(entry, status, record.last.get("reason", ""))
+
+    @property
+    def halted(self) -> str | None:
+        """Why the search must stop at once, or None."""
+        return self._halted or self._ledger.problem
+
+    @property
+    def finished(self) -> int:
+        """Trials that have ended, in all lives of the study."""
+        return self._ledger.ended
 
     def suggest(  # pyright: ignore[reportIncompatibleMethodOverride]  # Tune's FINISHED is text
         self, trial_id: str
     ) -> dict[str, Any] | str:
-        """The number and parameters of the next trial, or that there are no more to come."""
-        while self._owed > 0:
+        """The arguments of the next `Trial`, or that there are no more to come."""
+        late = self._deadline is not None and time.time() >= self._deadline
+        while self._owed > 0 and not late and self.halted is None:
             self._owed -= 1
             if self._unfinished:
-                trial = self._unfinished.pop(0)
-                record = read_record(self._study.get_trials(deepcopy=False)[trial.number])
-                replay(self._scheduler, trial_id, record.reports)
-                self._heard[trial_id] = record.last.get("epoch", 0)
-                params = record.params
+                old = self._unfinished.pop(0)
+                entry = self._ledger.take_up(old.number, old.params, old.last.get("resource", 0))
             else:
-                trial = self._study.ask()
-                params = self._space(trial, self._task)
-                trial.set_user_attr("params", params)
-            try:
-                TrialConfig.from_params(params).check_task(self._task)
-            except InputError as error:  # a corner of the space that its validation did not meet
-                record_end(self._study, trial, Status.FAILED, value=None, reason=str(error))
-                self.finished += 1
-                continue
-            self._live[trial_id] = trial
-            return {"number": trial.number, "params": params}
+                entry = self._ledger.draw(self._space, self._task)
+                if entry is None:
+                    continue
+            self._live[trial_id] = entry
+            return {
+                "number": entry.number,
+                "params": entry.params,
+                "heard": entry.heard,
+                "deadline": self._deadline,
+            }
         return Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Write a report to the study; a repeated one, after a trial went on, is heard once."""
-        if "objective" in result and result["epoch"] > self._heard.get(trial_id, 0):
-            self._heard[trial_id] = result["epoch"]
-            record_report(self._live[trial_id], _report(result))
+        """Write a report to the study."""
+        self._ledger.report(self._live[trial_id], _report(result))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """End a trial by its status; the report that made ASHA stop it arrives only here."""
-        if trial_id not in self._live:
+        """End a trial by its status; the report that made ASHA stop it arrives only here.
+
+        Of an error Tune says no more here, so its trial ends in `fail`.
+        """
+        if error or trial_id not in self._live:
             return
+        entry = self._live.pop(trial_id)
         report = _report(result or {})
-        if report:
-            self.on_trial_result(trial_id, result or {})
-        status = Status(report["status"]) if report and not error else Status.FAILED
+        if not report:  # it never began: the search was stopped first
+            self._ledger.interrupt(entry)
+            return
+        self._ledger.report(entry, report)
+        status = Status(report["status"])
         if status is Status.RUNNING:  # had more to do, and Tune ended it: the scheduler's decision
             status = Status.PRUNED
-        trial = self._live.pop(trial_id)
-        reason = report.get("reason", "")
-        record_end(self._study, trial, status, value=report.get("objective"), reason=reason)
-        self.finished += 1
+        if status is Status.INTERRUPTED:
+            if report["reason"] != SPENT:
+                self._halted = report["reason"]
+            self._ledger.interrupt(entry)
+        else:
+            self._ledger.end(entry, status, report.get("reason", ""))
+
+    def fail(self, trial_id: str, reason: str) -> None:
+        """A trial's worker died, and it has been tried often enough."""
+        if trial_id in self._live:
+            self._ledger.end(self._live.pop(trial_id), Status.FAILED, reason)
+
+    def interrupt_rest(self) -> None:
+        """Tune has been stopped: what still ran is to go on another time."""
+        for entry in self._live.values():
+            self._ledger.interrupt(entry)
+        self._live.clear()
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the study's database has it all."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its searcher into files that nobody reads."""
+        return {}
 
 
 def _report(result: dict[str, Any]) -> Report:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import optuna
 import torch
+from optuna.storages import RDBStorage
 from rich.console import Console
 
-from search.cli import check_output, resume_command, ui_command
-from search.estimate import search_seconds
+from search.cli import check_output, default_tracking, study_command, ui_command
+from search.estimate import Speed, measure_speed, search_seconds, winner_seconds
 from search.launch import connected, run_trials
+from search.lock import locked
 from search.prepare import Prepared, prepare
 from search.resources import Resources, resolve_resources
-from search.settings import format_duration
-from search.study import create_study
+from search.settings import StudyConfig, format_duration
+from search.study import began, create_study, database_url, keep_learnt, open_storage
 from search.tracking import Tracker, check
 from search.winners import conclude, hand_over, print_winners
+from spaces.errors import InputError
 from spaces.presets import default
 from trainable.config import TrialConfig
+from trainable.data import Dataset
+from trainable.data.images import IMAGES, write_images
 from trainable.evaluation import measure
 from trainable.feature_cache import cached_features
 from trainable.metrics.scores import RealSet
@@ -33,6 +39,8 @@ LONG = 1800
 """Seconds of estimated search above which a smaller one is named."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
+HALTED = 1
+"""Exit code of a search that could not go on, such as on a full disk."""
 
 
 def run_session(args: argparse.Namespace, console: Console) -> int:
@@ -61,71 +69,137 @@ def run_session(args: argparse.Namespace, console: Console) -> int:
 def _search(
     args: argparse.Namespace, prepared: Prepared, where: Resources, console: Console
 ) -> int:
+    """Hold the study's lock while it is worked on; a study that does not come to be leaves none."""
+    folder = args.output / prepared.config.name
+    folder.mkdir(exist_ok=True)
+    with locked(folder):
+        try:
+            return _locked_search(args, prepared, where, console, folder)
+        except InputError:
+            if not began(folder):
+                shutil.rmtree(folder)
+            raise
+
+
+def _locked_search(
+    args: argparse.Namespace, prepared: Prepared, where: Resources, console: Console, folder: Path
+) -> int:
     """Run the trials that the study owes, then score, rank and keep the winners."""
-    began = time.monotonic()
+    started = time.time()
     config = prepared.config
-    folder = args.output / config.name
-    uri = args.tracking_uri or _default_uri(args.output)
+    uri = args.tracking_uri or default_tracking(args.output)
     with console.status("opening MLflow"):
         problem = check(uri)
     if problem:
         console.print(f"MLflow at {uri} does not answer ({problem}); results stay in {folder}")
     with console.status("starting Ray") as status, connected(where) as (where, workers):
         status.update("measuring the real images")
-        study, job = _open(folder, prepared, where, console)
-        _say_duration(prepared, job, workers, where, console)
+        real = _real_set(prepared, console)
+        job = _job(prepared, real, where, folder)
+        speed = measure_speed(job, TrialConfig.from_params(default(prepared.data.task)))
+        deadline = _deadline(config, prepared.data, speed, workers, started)
+        study, storage = _open(folder, prepared, real, args.database, console)
+        job = replace(job, untrained=study.user_attrs["yardstick"]["untrained"])
+        _say_duration(prepared, speed, workers, where, console)
         status.stop()
-        budget = config.time_budget
-        left = None if budget is None else max(1.0, budget - (time.monotonic() - began))
-        tracker = Tracker(folder, uri, console.print)
+        tracker = Tracker(folder, storage, uri, console.print)
         tracker.start()
-        done = run_trials(
-            study, config, prepared.space, job, where,
-            budget=left, console=console, wake=tracker.wake,
+        outcome = run_trials(
+            study, storage, config, prepared.space, job, where,
+            workers=workers, deadline=deadline, console=console, wake=tracker.wake,
         )  # fmt: skip
-        if not done and (budget is None or time.monotonic() - began < budget):
-            again = resume_command(config.name, args.output)
-            console.print(f"stopped; what is trained is kept. To go on:\n  {again}")
-            tracker.close(interrupted=True)
-            return INTERRUPTED
+        in_time = deadline is None or time.time() < deadline
+        if outcome.halted or (not outcome.done and in_time):
+            return _stopped(args, config, outcome.halted, tracker, console)
         rows = conclude(study, config, job, where, folder, console)
         print_winners(rows, default(job.data.task), console)
     version = None
     try:
         with console.status("handing the winners to MLflow"):
-            version = hand_over(rows, study, job, folder, uri, tracker)
+            if not tracker.flush():
+                raise ConnectionError(tracker.problem or "MLflow is slow to answer")
+            run_id = tracker.projection.run_id
+            version = hand_over(rows, study, job.trials, folder, uri, run_id)
     except Exception as error:  # whatever ails MLflow, the search has its results
         console.print(f"the winners are not in MLflow ({error}); they are in {folder / 'winners'}")
     if not tracker.close():
-        again = resume_command(config.name, args.output)
+        again = study_command("search.publish", config.name, args)
         console.print(
             f"MLflow lacks part of the study ({tracker.problem}); all is in {folder}. Once it is "
-            f"back, this trains nothing more and hands everything over:\n  {again}",
+            f"back:\n  {again}",
             soft_wrap=True,
         )
     _say_next(args.output, config.name, uri, version, console)
-    if not done:
-        more = resume_command(config.name, args.output, "--time-budget 1h")
-        console.print(f"  {more}   # the time budget is spent; goes on", soft_wrap=True)
+    if not outcome.done:
+        more = study_command("search.run --resume", config.name, args)
+        console.print(
+            f"  {more} --time-budget 1h   # the time budget is spent; goes on", soft_wrap=True
+        )
     return 0
 
 
+def _stopped(
+    args: argparse.Namespace,
+    config: StudyConfig,
+    halted: str | None,
+    tracker: Tracker,
+    console: Console,
+) -> int:
+    """Say how to go on after a stop that the study did not ask for; returns the exit code."""
+    if halted:
+        console.print(f"the search had to stop: {halted}", soft_wrap=True, markup=False)
+    again = study_command("search.run --resume", config.name, args)
+    console.print(f"stopped; what is trained is kept. To go on:\n  {again}", soft_wrap=True)
+    tracker.close(interrupted=True)
+    return HALTED if halted else INTERRUPTED
+
+
+def _real_set(prepared: Prepared, console: Console) -> RealSet:
+    data = prepared.data
+    features = cached_features(prepared.extractor, data.images, data.digest, say=console.print)
+    return RealSet.of(features, torch.tensor(data.labels), len(data.classes))
+
+
+def _deadline(
+    config: StudyConfig, data: Dataset, speed: Speed | None, workers: int, started: float
+) -> float | None:
+    """When trials must stop so that the winners are scored within the time budget.
+
+    Raises:
+        InputError: that leaves no time to train.
+    """
+    if config.time_budget is None:
+        return None
+    needed = winner_seconds(config, len(data.classes), speed, workers)
+    deadline = started + config.time_budget - needed
+    if deadline <= time.time():
+        raise InputError(
+            f"--time-budget is {format_duration(config.time_budget)}, but scoring the winners "
+            f"alone takes some {format_duration(needed)}; raise it, or lower --top-k or --winner-images"
+        )
+    return deadline
+
+
 def _open(
-    folder: Path, prepared: Prepared, where: Resources, console: Console
-) -> tuple[optuna.Study, Job]:
-    """The study's database and what its trials share; for a new study, the yardstick measured."""
-    config, data, extractor = prepared.config, prepared.data, prepared.extractor
-    features = cached_features(extractor, data.images, data.digest, say=console.print)
-    real = RealSet.of(features, torch.tensor(data.labels), len(data.classes))
-    study = prepared.study
-    if study is None:
+    folder: Path, prepared: Prepared, real: RealSet, database: str | None, console: Console
+) -> tuple[optuna.Study, RDBStorage]:
+    """The study's database; for a new study, the yardstick measured and what to try first."""
+    config, data = prepared.config, prepared.data
+    if prepared.study is not None and prepared.storage is not None:
+        study, storage = prepared.study, prepared.storage
+        study.set_user_attr("config", config.to_json())
+        study.set_user_attr("queue", study.user_attrs["queue"] + prepared.queue)
+    else:
         first = TrialConfig.from_params(default(data.task))
-        measured = measure(data, extractor, real, first, seed=config.seed)
-        folder.mkdir()
-        study = create_study(folder, config, asdict(measured))
-        if prepared.start is not None:
-            study.enqueue_trial(prepared.start)
-        else:
+        measured = measure(data, prepared.extractor, real, first, seed=config.seed)
+        write_images(folder / IMAGES, data)
+        storage = open_storage(database or database_url(folder))
+        queue = ([] if prepared.start is None else [prepared.start]) + prepared.queue
+        study = create_study(storage, config, asdict(measured), prepared.portrait, queue)
+        if prepared.learnt:
+            keep_learnt(study, storage, prepared.learnt)
+            console.print(f"the sampler starts from {len(prepared.learnt)} trials of another study")
+        if prepared.start is None:
             console.print("the default configuration lies outside this space and is not tried")
     (folder / "study.json").write_text(json.dumps(config.to_json(), indent=2) + "\n")
     yardstick = study.user_attrs["yardstick"]
@@ -134,35 +208,41 @@ def _open(
         f"{yardstick['half_n']}: {yardstick['half_floor']:.1f}), untrained generator "
         f"{yardstick['untrained']['fid']:.1f}"
     )
-    job = Job(
-        data=data,
-        extractor=extractor,
+    return study, storage
+
+
+def _job(prepared: Prepared, real: RealSet, where: Resources, folder: Path) -> Job:
+    config = prepared.config
+    return Job(
+        data=prepared.data,
+        extractor=prepared.extractor,
         real=real,
         objective=Objective.parse(config.objective),
-        untrained=yardstick["untrained"],
+        untrained={},
         evaluations=config.evaluations,
         trials=(folder / "trials").resolve(),
         seed=config.seed,
         device=where.device,
         threads=where.cpus_per_trial,
+        resource=config.resource,
+        max_seconds=config.max_trial_time,
     )
-    return study, job
 
 
 def _say_duration(
-    prepared: Prepared, job: Job, workers: int, where: Resources, console: Console
+    prepared: Prepared, speed: Speed | None, workers: int, where: Resources, console: Console
 ) -> None:
-    """Say how many workers there are and, on CPUs, for how long; name a smaller search if long."""
+    """Say how many workers there are and for how long; name a smaller search if long."""
     config = prepared.config
-    speed = f"{workers} trials at a time on {where.device}"
-    if where.device != "cpu":
-        console.print(speed)
+    at_work = f"{workers} trials at a time on {where.device}"
+    if speed is None:
+        console.print(at_work)
         return
-    first = TrialConfig.from_params(default(prepared.data.task))
-    seconds = search_seconds(config, job, first, config.trials, workers)
+    seconds = search_seconds(config, prepared.data.n, speed, workers)
+    seconds += winner_seconds(config, len(prepared.data.classes), speed, workers)
     limit = config.time_budget
     console.print(
-        f"{speed}, about {format_duration(min(seconds, limit or seconds))} for this search"
+        f"{at_work}, about {format_duration(min(seconds, limit or seconds))} for this search"
     )
     if seconds > LONG and (limit is None or limit > LONG):
         console.print(
@@ -172,10 +252,6 @@ def _say_duration(
         )  # fmt: skip
 
 
-def _default_uri(output: Path) -> str:
-    return f"sqlite:///{(output / 'mlflow.db').resolve()}"
-
-
 def _say_next(output: Path, name: str, uri: str, version: str | None, console: Console) -> None:
     """The commands that a user would type next."""
     console.print(f"kept: {output / name / 'leaderboard.csv'}, {output / name / 'study.json'}")
@@ -183,7 +259,7 @@ def _say_next(output: Path, name: str, uri: str, version: str | None, console: C
         console.print(f"champion: models:/{name}@champion (version {version})")
     console.print("next:")
     console.print(f"  {ui_command(uri)}", soft_wrap=True)
-    where = "" if uri == _default_uri(Path("runs")) else f" --tracking-uri {uri}"
+    where = "" if uri == default_tracking(Path("runs")) else f" --tracking-uri {uri}"
     figures = "" if output == Path("runs") else f" --out {output / name / 'figures'}"
     console.print(
         f"  python -m analysis.fid_vs_time --study {name}{where}{figures}", soft_wrap=True

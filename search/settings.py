@@ -10,8 +10,10 @@ from typing import Any
 
 from spaces.errors import InputError
 from trainable.objective import Objective
+from trainable.trial import RESOURCES
 
-SAMPLERS = ("tpe", "random")
+SAMPLERS = ("tpe", "random", "gp", "nsgaii")
+LENGTH_FLAG = {"epoch": "--epochs", "seconds": "--train-time"}
 IMAGES_PER_TRIAL = 120_000
 EVALUATIONS = 15
 
@@ -26,12 +28,15 @@ class StudyConfig:
         data: the value of ``--data``; `data_digest` says what was found there.
         image_size, fit: how images were brought to size.
         trials: how many trials to run.
-        time_budget: seconds after which no trial goes on, or None.
-        epochs: epochs of a complete trial; one epoch shows as many images as the data set has.
-        eval_every: epochs between evaluations.
-        grace: epochs before ASHA may stop a trial: the first rung.
+        time_budget: seconds for the whole search, the scoring of its winners included, or None.
+        resource: what trials are given and compared by: ``epoch`` (equal passes over the images) or
+            ``seconds`` (equal training time).
+        length: what a complete trial gets of it. An epoch shows as many images as the data set has.
+        eval_every: how much of it lies between evaluations.
+        grace: what a trial gets of it before ASHA may stop it: the first rung.
         eta: ASHA's reduction factor; rungs lie at grace, grace * eta, …, and the best 1 / eta of
             those seen so far at a rung go on.
+        max_trial_time: seconds of training and evaluations after which a trial is pruned, or None.
         sampler, seed: how configurations are proposed, and the seed of all that is random.
         objective: the score to improve.
         features: the extractor (resolved, never ``auto``); `protocol` and `weights_sha256` fix it.
@@ -47,10 +52,12 @@ class StudyConfig:
     fit: str
     trials: int
     time_budget: float | None
-    epochs: int
+    resource: str
+    length: int
     eval_every: int
     grace: int
     eta: int
+    max_trial_time: float | None
     sampler: str
     seed: int
     objective: str
@@ -62,9 +69,14 @@ class StudyConfig:
 
     def __post_init__(self):
         """Raise InputError for the first value that breaks a rule."""
+        length = LENGTH_FLAG.get(self.resource, "")
         rules = [
             (self.trials >= 1, f"--trials is {self.trials}, but must be at least 1"),
-            (self.epochs >= 1, f"--epochs is {self.epochs}, but must be at least 1"),
+            (
+                self.resource in RESOURCES,
+                f"--resource is {self.resource!r}, but must be one of {', '.join(RESOURCES)}",
+            ),
+            (self.length >= 1, f"{length} is {self.length}, but must be at least 1"),
             (self.eta >= 2, f"--eta is {self.eta}, but must be at least 2"),
             (
                 self.winner_images >= 20,
@@ -73,17 +85,21 @@ class StudyConfig:
             (self.top_k >= 1, f"--top-k is {self.top_k}, but must be at least 1"),
             (self.seed >= 0, f"--seed is {self.seed}, but must be at least 0"),
             (
-                1 <= self.eval_every <= self.epochs,
-                f"--eval-every is {self.eval_every}, but must lie between 1 and --epochs, "
-                f"{self.epochs}",
+                1 <= self.eval_every <= self.length,
+                f"--eval-every is {self.eval_every}, but must lie between 1 and {length}, "
+                f"{self.length}",
             ),
             (
-                1 <= self.grace <= self.epochs,
-                f"--grace is {self.grace}, but must lie between 1 and --epochs, {self.epochs}",
+                1 <= self.grace <= self.length,
+                f"--grace is {self.grace}, but must lie between 1 and {length}, {self.length}",
             ),
             (
                 self.time_budget is None or self.time_budget > 0,
                 f"--time-budget is {self.time_budget} s, but must be above 0",
+            ),
+            (
+                self.max_trial_time is None or self.max_trial_time > 0,
+                f"--max-trial-time is {self.max_trial_time} s, but must be above 0",
             ),
             (
                 self.sampler in SAMPLERS,
@@ -113,31 +129,34 @@ class StudyConfig:
         """What a user wants to check before a long search, in three lines."""
         limit = "" if self.time_budget is None else f", {format_duration(self.time_budget)} at most"
         rungs = ", ".join(map(str, self.rungs)) or "none"
+        unit = "epochs" if self.resource == "epoch" else "seconds of training"
+        capped = self.max_trial_time
+        cap = "" if capped is None else f", in {format_duration(capped)} at most"
         return (
             f"study {self.name}: space {self.space}, {self.trials} trials ({self.sampler}, "
             f"seed {self.seed}{limit}), {self.image_size} pixels ({self.fit})\n"
-            f"  {self.epochs} epochs a trial, scored every {self.eval_every} by {self.objective} "
-            f"({self.protocol})\n"
-            f"  ASHA's rungs: epochs {rungs}; the best 1/{self.eta} go on"
+            f"  {self.length} {unit} a trial{cap}, scored every {self.eval_every} by "
+            f"{self.objective} ({self.protocol})\n"
+            f"  ASHA's rungs: {unit} {rungs}; the best 1/{self.eta} go on"
         )
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """Epochs at which ASHA compares trials, ascending, the last epoch left out."""
+        """Resources at which ASHA compares trials, ascending, the complete length left out."""
         rungs, rung = [], self.grace
-        while rung < self.epochs:
+        while rung < self.length:
             rungs.append(rung)
             rung *= self.eta
         return tuple(rungs)
 
     @property
     def evaluations(self) -> tuple[int, ...]:
-        """Epochs at which a trial is scored: every `eval_every`, every rung, and the last one."""
-        regular = range(self.eval_every, self.epochs, self.eval_every)
-        return tuple(sorted({*regular, *self.rungs, self.epochs}))
+        """Resources at which a trial is scored: every `eval_every`, every rung, and the last."""
+        regular = range(self.eval_every, self.length, self.eval_every)
+        return tuple(sorted({*regular, *self.rungs, self.length}))
 
 
-def resolve_schedule(
+def resolve_epochs(
     images: int, epochs: int | None, eval_every: int | None, grace: int | None
 ) -> tuple[int, int, int]:
     """The numbers behind ``auto`` for epochs, eval-every and grace, for a set of `images` images.
@@ -151,9 +170,17 @@ def resolve_schedule(
     elif epochs is None:
         total = math.ceil(IMAGES_PER_TRIAL / images)
         epochs = max(1, round(total / eval_every)) * eval_every
-    if grace is None:
-        grace = min(2 * eval_every, epochs)
-    return epochs, eval_every, grace
+    return epochs, eval_every, min(2 * eval_every, epochs) if grace is None else grace
+
+
+def resolve_seconds(
+    train_time: float, eval_every: int | None, grace: int | None
+) -> tuple[int, int, int]:
+    """The same in whole seconds of training, for a complete trial of `train_time`."""
+    length = max(1, round(train_time))
+    if eval_every is None:
+        eval_every = max(1, round(length / EVALUATIONS))
+    return length, eval_every, min(2 * eval_every, length) if grace is None else grace
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

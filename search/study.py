@@ -3,29 +3,41 @@
 An Optuna trial carries, besides its searched parameters and intermediate values:
 
     params          the whole configuration, as `TrialConfig.to_params` gives it
-    status          a `trainable.trial.Status`, once it has ended
+    started         when, in seconds since 1970: Optuna's own start moves when a trial goes on
+    queued          its place in the study's queue, if a user asked for it
+    status          a `trainable.trial.Status`, once it is no longer running
     reason          why, where the status alone does not say
-    report/000040   the whole report of epoch 40
+    report/000040   the whole report at resource 40, with ``order``, its place among all reports
 
-and the study carries ``id`` (unique, as names may be used again), ``config`` (the `StudyConfig`)
-and ``yardstick``.
+and the study carries ``id`` (unique, as names may be used again), ``config`` (the `StudyConfig`),
+``space`` (what its space looked like, see `spaces.describe.portrait`), ``yardstick``, ``queue``
+(searched values to try before the sampler's) and ``assessed`` (winners' scores).
+
+To Optuna an interrupted trial is waiting: it goes on under its own number once the study is
+resumed. What a killed search left running is made so by `interrupt_running`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy.exc
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from search.settings import StudyConfig
+from spaces.errors import InputError
 from trainable.trial import Report, Status
 
-_REPORT = "report/"
+REPORT = "report/"
+_WAIT = 60  # seconds for which another reader or writer may hold a SQLite file
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -38,7 +50,8 @@ class TrialRecord:
         status: how it stands.
         reason: why, or an empty string.
         params: its whole configuration.
-        reports: its reports, by epoch.
+        searched: the values that were drawn for it.
+        reports: its reports, by resource.
         started, ended: seconds since 1970; `ended` is None while it runs.
     """
 
@@ -46,6 +59,7 @@ class TrialRecord:
     status: Status
     reason: str
     params: dict[str, Any]
+    searched: dict[str, Any]
     reports: tuple[Report, ...]
     started: float | None
     ended: float | None
@@ -66,98 +80,153 @@ class TrialRecord:
         return self.last.get("fid", math.inf)
 
 
-def storage_url(folder: Path) -> str:
-    """The database of the study in `folder`."""
+def database_url(folder: Path) -> str:
+    """Where the study in `folder` is kept unless a user says otherwise."""
     return f"sqlite:///{folder.resolve() / 'study.db'}"
 
 
-def create_study(folder: Path, config: StudyConfig, yardstick: dict[str, Any]) -> optuna.Study:
-    """Start the study's database in `folder`, which exists; the sampler is the caller's to set."""
-    study = optuna.create_study(
-        storage=storage_url(folder), study_name=config.name, direction="minimize"
-    )
+def open_storage(url: str) -> RDBStorage:
+    """The database at `url`, its tables created if it is new.
+
+    Raises:
+        InputError: it cannot be opened; the message holds no password.
+    """
+    # SQLAlchemy's own default for SQLite gives up on a locked file after 5 s.
+    options = {"connect_args": {"timeout": _WAIT}} if url.startswith("sqlite:") else {}
+    try:
+        return RDBStorage(url, engine_kwargs=options)
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        shown = without_password(url)
+        raise InputError(
+            f"--database {shown} cannot be opened ({reason}); Optuna takes SQLAlchemy URLs, such "
+            "as sqlite:////path/study.db or postgresql://user@host/name"
+        ) from error
+
+
+def without_password(url: str) -> str:
+    """`url` as it may be shown and logged."""
+    return re.sub(r"://[^/@]*@", "://", url)
+
+
+def create_study(
+    storage: RDBStorage,
+    config: StudyConfig,
+    yardstick: dict[str, Any],
+    space: dict[str, str],
+    queue: list[dict[str, Any]],
+) -> optuna.Study:
+    """Start a study in the database; one that was killed while it was started is begun anew.
+
+    Raises:
+        InputError: there is such a study already.
+    """
+    with contextlib.suppress(KeyError):
+        if "config" in load_study(config.name, storage).user_attrs:
+            raise InputError(
+                f"--database holds a study {config.name} already; choose another name with --study"
+            )
+        optuna.delete_study(study_name=config.name, storage=storage)
+    optuna.create_study(storage=storage, study_name=config.name, direction="minimize")
+    study = load_study(config.name, storage)
     study.set_user_attr("id", uuid.uuid4().hex[:12])
-    study.set_user_attr("config", config.to_json())
+    study.set_user_attr("space", space)
     study.set_user_attr("yardstick", yardstick)
+    study.set_user_attr("queue", queue)
+    study.set_user_attr("config", config.to_json())  # the last: now it is a study
     return study
 
 
-def load_study(folder: Path) -> optuna.Study:
-    """The study in `folder`."""
-    return optuna.load_study(study_name=folder.resolve().name, storage=storage_url(folder))
+def load_study(name: str, storage: RDBStorage) -> optuna.Study:
+    """The study called `name`.
+
+    Raises:
+        KeyError: the database has no such study.
+    """
+    # The sampler that the default would build is never asked: see `search.ledger`.
+    return optuna.load_study(
+        study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler()
+    )
+
+
+def began(folder: Path) -> bool:
+    """Whether a study was started in `folder`, and not killed while it was."""
+    return (folder / "study.json").exists()
+
+
+def open_study(output: Path, name: str, database: str | None) -> tuple[optuna.Study, RDBStorage]:
+    """An existing study of the folder `output`, and the database that holds it.
+
+    Raises:
+        InputError: there is no such study.
+    """
+    folder = output / name
+    if not began(folder):
+        there = sorted(p.parent.name for p in output.glob("*/study.json"))
+        raise InputError(
+            f"there is no study {name} under {output}; "
+            + (f"there are {', '.join(there)}" if there else "there are none yet")
+        )
+    if database is None and not (folder / "study.db").exists():
+        raise InputError(
+            f"study {name} under {output} keeps its database elsewhere; name it with --database"
+        )
+    storage = open_storage(database or database_url(folder))
+    try:
+        return load_study(name, storage), storage
+    except KeyError:
+        there = sorted(optuna.get_all_study_names(storage))
+        raise InputError(
+            f"--database holds no study {name}; it holds {', '.join(there) or 'none'}"
+        ) from None
+
+
+def keep_learnt(study: optuna.Study, storage: RDBStorage, trials: list[FrozenTrial]) -> None:
+    """Keep an earlier study's trials for the sampler of `study`, in a study of their own beside it,
+    so that they count nowhere as this study's."""
+    beside = optuna.create_study(storage=storage, study_name=_beside(study))
+    for trial in trials:
+        trial.user_attrs = {}
+    beside.add_trials(trials)
+
+
+def read_learnt(study: optuna.Study, storage: RDBStorage) -> list[FrozenTrial]:
+    """What `keep_learnt` kept."""
+    if _beside(study) not in optuna.get_all_study_names(storage):
+        return []
+    return load_study(_beside(study), storage).get_trials()
+
+
+def _beside(study: optuna.Study) -> str:
+    return f"{study.study_name} (learnt from)"
 
 
 def read_records(study: optuna.Study) -> list[TrialRecord]:
     """All trials that were started, by number."""
-    trials = study.get_trials(deepcopy=False)
-    return [read_record(t) for t in trials if t.state != TrialState.WAITING]
+    return [read_record(trial) for trial in study.get_trials(deepcopy=False)]
 
 
 def read_record(trial: FrozenTrial) -> TrialRecord:
     """One trial."""
     attrs = trial.user_attrs
-    started, ended = trial.datetime_start, trial.datetime_complete
+    ended = trial.datetime_complete
     return TrialRecord(
         number=trial.number,
         status=Status(attrs.get("status", Status.RUNNING)),
         reason=attrs.get("reason", ""),
         params=attrs.get("params", {}),
-        reports=tuple(attrs[k] for k in sorted(attrs) if k.startswith(_REPORT)),
-        started=started.timestamp() if started else None,
+        searched=trial.params,
+        reports=tuple(attrs[k] for k in sorted(attrs) if k.startswith(REPORT)),
+        started=attrs.get("started"),
         ended=ended.timestamp() if ended else None,
     )
 
 
-def record_report(trial: optuna.Trial, report: Report) -> None:
-    """Write a report with scores: the objective as an intermediate value, and all of it beside."""
-    trial.report(report["objective"], report["epoch"])
-    trial.set_user_attr(f"{_REPORT}{report['epoch']:06d}", report)
+def interrupt_running(study: optuna.Study, storage: RDBStorage) -> None:
+    """Say of every trial under way that it stopped with the search, to go on when that is resumed.
 
-
-def record_end(
-    study: optuna.Study,
-    trial: optuna.Trial,
-    status: Status,
-    *,
-    value: float | None,
-    reason: str = "",
-) -> None:
-    """End a trial, once: what the status means to Optuna's samplers is decided here.
-
-    Complete trials count with their objective, pruned ones with their intermediate values. A
-    diverged or out-of-memory trial is told as pruned and as violating a constraint, so that the
-    sampler ranks it below every other. Failed ones do not count.
+    Only for who holds the study's lock: another search's trials would be taken from it.
     """
-    trial.set_user_attr("status", status.value)
-    if status.infeasible:
-        trial.set_constraint("trains", 1.0)
-    if reason:
-        trial.set_user_attr("reason", reason)
-    if status is Status.COMPLETE:
-        study.tell(trial, value)
-    elif status is Status.PRUNED or status.infeasible:
-        study.tell(trial, state=TrialState.PRUNED)
-    else:
-        study.tell(trial, state=TrialState.FAIL)
-
-
-def mark_interrupted(study: optuna.Study) -> None:
-    """Say of every trial under way that it stopped with the search.
-
-    To Optuna they stay running, so that a resumed search takes up the same trials, numbers,
-    reports and checkpoints included.
-    """
-    _mark_under_way(study, Status.INTERRUPTED)
-
-
-def unfinished(study: optuna.Study) -> list[optuna.Trial]:
-    """The trials that a former life of the search left under way, by number, marked as running."""
-    return _mark_under_way(study, Status.RUNNING)
-
-
-def _mark_under_way(study: optuna.Study, status: Status) -> list[optuna.Trial]:
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    live = [optuna.Trial(study, trial._trial_id) for trial in running]
-    for trial in live:
-        trial.set_user_attr("status", status.value)
-    return live
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        storage.set_trial_user_attr(trial._trial_id, "status", Status.INTERRUPTED.value)
+        storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)

@@ -15,7 +15,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
+from optuna.storages import RDBStorage
+
 from search.projection import EXPERIMENT, Projection, connect, prepare_mlflow
+from search.study import without_password
 
 _LONGEST_WAIT = 60.0
 _log = logging.getLogger(__name__)
@@ -57,6 +60,7 @@ class Tracker:
     def __init__(
         self,
         folder: Path,
+        storage: RDBStorage,
         uri: str,
         say: Callable[[str], None] = _log.warning,
         *,
@@ -67,7 +71,7 @@ class Tracker:
         Reports that come within `pause` seconds of the last write are written together.
         """
         self.problem: str | None = None
-        self.projection = Projection(folder, uri)
+        self.projection = Projection(folder, storage, uri)
         self._uri = uri
         self._say = say
         self._pause = pause
@@ -104,7 +108,7 @@ class Tracker:
     def close(self, timeout: float = 60.0, *, interrupted: bool = False) -> bool:
         """Write the rest, end the parent run, and say whether MLflow now holds everything.
 
-        Waits `timeout` seconds at most. What is missing then, `publish` can write later.
+        Waits `timeout` seconds at most. What is missing then, `search.publish` can write later.
         """
         self._final = "KILLED" if interrupted else "FINISHED"
         self._hurry.set()
@@ -141,26 +145,13 @@ class Tracker:
         except Exception as error:
             if self.problem is None:
                 self._say(
-                    f"MLflow at {_without_password(self._uri)} fails ({_reason(error)}); "
+                    f"MLflow at {without_password(self._uri)} fails ({_reason(error)}); "
                     "the search goes on, and its results are written there once that works again"
                 )
             self.problem = _reason(error)
             return False
         self.problem = None
         return True
-
-
-def publish(folder: Path, uri: str, *, interrupted: bool = False) -> None:
-    """Write the whole study in `folder` to the store at `uri`, as often as you like.
-
-    Raises:
-        Exception: the store did not take it all.
-    """
-    Projection(folder, uri).sync("KILLED" if interrupted else "FINISHED")
-
-
-def _without_password(uri: str) -> str:
-    return re.sub(r"://[^/@]*@", "://", uri)
 
 
 def _reason(error: BaseException) -> str:

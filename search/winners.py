@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from search.projection import study_key
 from search.resources import Resources
 from search.settings import StudyConfig
 from search.study import read_records
-from search.tracking import Tracker
+from trainable.evaluation import Assessment
+from trainable.metrics.intervals import Interval
+from trainable.objective import Objective
 from trainable.trial import Job, trial_folder
 
 
@@ -31,17 +35,22 @@ def conclude(
 ) -> list[Row]:
     """Assess the best trials on Ray, print and save the leaderboard, export the assessed.
 
-    Returns the leaderboard's rows. Files go under `folder`: ``leaderboard.csv``, and
-    ``winners/<rank>/`` with generator, weights and config of each assessed trial.
+    Returns the leaderboard's rows. Files go under `folder`: ``leaderboard.csv``, ``best.json`` (for
+    --enqueue), and ``winners/<rank>/`` with generator, weights and config of each assessed trial.
     """
-    yardstick = study.user_attrs["yardstick"]
-    records = read_records(study)
-    best = candidates(records, config.top_k)
+    best = candidates(read_records(study), config.top_k)
     images = config.winner_images * len(job.data.classes)
     with console.status(f"scoring {len(best)} winners again on {images} fresh images each"):
         assessed = assess_on_ray(job, best, config.winner_images, where)
-    rows = rank(records, assessed, job.objective, yardstick)
+    for record in best:
+        if record.number not in assessed:
+            console.print(f"trial {record.number} has no valid checkpoint and is not scored again")
+    kept = {str(number): asdict(assessment) for number, assessment in assessed.items()}
+    study.set_user_attr("assessed", kept)
+    rows = leaderboard(study, job.objective)
     write_csv(folder / "leaderboard.csv", rows)
+    searched = [row.record.searched for row in _assessed(rows)]
+    (folder / "best.json").write_text(json.dumps(searched, indent=2) + "\n")
     shutil.rmtree(folder / "winners", ignore_errors=True)
     for row in _assessed(rows):
         export_generator(
@@ -54,8 +63,22 @@ def conclude(
             number=row.record.number,
             scores=_scores(row),
         )
-    console.print(table(rows, config, yardstick))
+    console.print(table(rows, config, study.user_attrs["yardstick"]))
     return rows
+
+
+def leaderboard(study: optuna.Study, objective: Objective) -> list[Row]:
+    """The study's rows, with the winners' scores as the last search's end left them."""
+    assessed = {
+        int(number): Assessment(
+            values["scores"],
+            values["generated"],
+            Interval(**values["fid"]),
+            Interval(**values["kid"]),
+        )
+        for number, values in study.user_attrs.get("assessed", {}).items()
+    }
+    return rank(read_records(study), assessed, objective, study.user_attrs["yardstick"])
 
 
 def print_winners(rows: list[Row], base: Mapping[str, Any], console: Console) -> None:
@@ -71,11 +94,17 @@ def print_winners(rows: list[Row], base: Mapping[str, Any], console: Console) ->
 
 
 def hand_over(
-    rows: list[Row], study: optuna.Study, job: Job, folder: Path, uri: str, tracker: Tracker
+    rows: list[Row],
+    study: optuna.Study,
+    trials: Path,
+    folder: Path,
+    uri: str,
+    run_id: Callable[[int], str | None],
 ) -> str | None:
     """Keep the assessed trials' generators in MLflow, and register the best that passes the gates.
 
-    Returns the champion's version, None if no trial passes. Needs what `conclude` exported.
+    `trials` holds the trials' folders; `run_id` gives the run of a trial, which must be written
+    already. Needs what `conclude` exported. Returns the champion's version, None if none passes.
 
     Raises:
         Exception: MLflow did not take it all.
@@ -83,18 +112,17 @@ def hand_over(
     assessed = _assessed(rows)
     if not assessed:
         return None
-    if not tracker.flush():
-        raise ConnectionError(tracker.problem or "MLflow is slow to answer")
     clear_winners(uri, study_key(study))
     champion = None
     for row in assessed:
-        run_id = tracker.projection.run_id(row.record.number)
-        assert run_id is not None  # flush has written every trial
-        trial = trial_folder(job.trials, row.record.number)
+        run = run_id(row.record.number)
+        if run is None:
+            raise ConnectionError(f"trial {row.record.number} is not there yet")
+        trial = trial_folder(trials, row.record.number)
         place = row.rank if row.wins else None
-        log_winner(uri, run_id, trial, _export(folder, row), place, _scores(row))
+        log_winner(uri, run, trial, _export(folder, row), place, _scores(row))
         if champion is None and row.wins:
-            champion = register_champion(uri, run_id, _export(folder, row), study.study_name)
+            champion = register_champion(uri, run, _export(folder, row), study.study_name)
     return champion
 
 

@@ -7,6 +7,8 @@ an end is found before the search rather than in its third hour.
 
 from __future__ import annotations
 
+import difflib
+import hashlib
 import math
 import random
 from collections.abc import Callable, Iterator
@@ -71,6 +73,50 @@ def validate(
         except InputError as error:
             raise InputError(f"{_where(space, recorder)}: {error}") from error
     _distributions(space, runs)
+
+
+def portrait(space: Space, task: Task, draws: int = DRAWS, seed: int = 0) -> dict[str, str]:
+    """What `space` makes of `task`, one line for each searched value and each parameter returned.
+
+    Two portraits are equal exactly if the space still searches the same and still makes the same
+    configurations of it, as far as `draws` draws can tell.
+    """
+    drawn = list(_runs(space, task, draws, seed))
+    recorders = [recorder for recorder, _ in drawn]
+    found = _distributions(space, recorders)
+    lines = {f"searched {name}": str(distribution) for name, distribution in found.items()}
+    for name in sorted({name for _, params in drawn for name in params}):
+        values = [params.get(name) for _, params in drawn]
+        as_drawn = [recorder.params.get(name) for recorder in recorders]
+        if values == as_drawn:
+            continue  # its line above says it all
+        if all(value == values[0] for value in values):
+            lines[name] = show(values[0])
+        else:
+            digest = hashlib.sha256(repr(values).encode()).hexdigest()
+            lines[name] = f"computed ({digest[:8]})"
+    return lines
+
+
+def check_draw(space: Space, task: Task, values: Params) -> None:
+    """Raise InputError unless `values` are searched values that the space can draw together.
+
+    Not all need be given: the sampler draws the rest.
+    """
+    known = {parameter.name: parameter.distribution for parameter in describe(space, task)}
+    for name, value in values.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
+            raise InputError(f"{name} is not searched by the space {_name(space)}{hint}")
+        if not known[name].contains(value):
+            raise InputError(f"{name} is {show(value)}, but is searched in {known[name]}")
+    rng = random.Random(0)
+    recorder = Recorder(lambda name, found: values.get(name, found.draw(rng)))
+    _run(space, task, recorder)
+    unasked = [name for name in values if name not in recorder.params]
+    if unasked and not [name for name in recorder.params if name not in values]:
+        raise InputError(f"{', '.join(unasked)} cannot go with the other values")
 
 
 def starting_point(space: Space, task: Task, preset: Params) -> Params | None:

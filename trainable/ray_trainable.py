@@ -8,25 +8,27 @@ from typing import Any
 import torch
 from ray import tune
 
-from trainable.trial import Job, Status, Trial
+from trainable.trial import Job, Report, Status, Trial, breakdown
 
 
 class CGANTrainable(tune.Trainable):
     """Trains one trial an evaluation at a time; its process serves many trials in turn.
 
-    The config holds ``number`` and ``params``. Trials keep their own checkpoints (see
-    `trainable.trial`), so Tune's are off: a trial that Tune starts again finds its place itself.
+    The config holds the arguments of `Trial`. Trials keep their own checkpoints, so Tune's are off:
+    a trial that Tune starts again finds its place itself.
     """
 
     def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
-        """Keep what all trials share, and build the first one."""
+        """Keep what all trials share, and the first one's config."""
         assert job is not None  # handed over by tune.with_parameters
         self._job = job
-        self._begin(config)
+        self._trial: Trial | None = None
+        self._config = config
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up another trial in the same warm process."""
-        self._begin(new_config)
+        self._release()
+        self._config = new_config
         return True
 
     def step(self) -> dict[str, Any]:
@@ -34,24 +36,31 @@ class CGANTrainable(tune.Trainable):
 
         A trial that broke down has no ``objective``, so that no made-up score enters ASHA's rungs.
         """
-        assert self._trial is not None
-        report = self._trial.advance()
+        report = self._advance()
         done = report["status"] != Status.RUNNING
         if done:
             self._release()
-        seen = {k: report[k] for k in ("epoch", "objective") if k in report}
+        seen = {k: report[k] for k in ("resource", "objective") if k in report}
         return {**seen, "report": report, "done": done}
 
     def cleanup(self) -> None:
         """Let go of the trial's memory."""
         self._release()
 
-    def _begin(self, config: dict[str, Any]) -> None:
-        self._release()
-        self._trial = Trial(self._job, config["number"], config["params"])
+    def _advance(self) -> Report:
+        """The trial's next report; it is built here, as its networks may not fit either."""
+        try:
+            if self._trial is None:
+                self._trial = Trial(self._job, **self._config)
+        except Exception as error:
+            found = breakdown(error)
+            if found is None:
+                raise
+            return {"resource": 0, "epoch": 0, "status": found[0].value, "reason": found[1]}
+        return self._trial.advance()
 
     def _release(self) -> None:
-        self._trial: Trial | None = None
+        self._trial = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

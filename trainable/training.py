@@ -90,12 +90,18 @@ class Run:
         while self.images_seen < target:
             sums += self.train_step()
             steps += 1
-        g_loss, d_loss, real, fake = (sums / steps).tolist()
+        # Of G by way of G_ema, which never forgets a NaN. Its images could not tell: there a NaN is
+        # a black pixel.
+        norms = torch._foreach_norm(_floats(self.G_ema) + _floats(self.D))  # pyright: ignore
+        values = torch.cat([sums / steps, torch.stack(norms).sum()[None]]).tolist()
         self.train_seconds += time.perf_counter() - started
-        means = {"g_loss": g_loss, "d_loss": d_loss, "real_logit": real, "fake_logit": fake}
+        norm = "norm of all weights"
+        names = ["g_loss", "d_loss", "real_logit", "fake_logit", norm]
+        means = dict(zip(names, values, strict=True))
         for name, value in means.items():
             if not math.isfinite(value):
                 raise DivergedError(f"{name} is {value} in epoch {self.epoch}")
+        del means[norm]
         return means
 
     def train_step(self) -> Tensor:

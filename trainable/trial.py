@@ -1,12 +1,12 @@
 """One trial: a run trained from evaluation to evaluation, each followed by a report.
 
-A trial lives in a folder of its own. There it keeps its last checkpoint, from which it goes on
-after anything, and a sample grid for each evaluation.
+A trial lives in a folder of its own. There it keeps checkpoints, from which it goes on after
+anything (see `trainable.checkpoints`), and a sample grid for each evaluation.
 """
 
 from __future__ import annotations
 
-import os
+import errno
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainable.checkpoints import Attempt, newest, times_hung
 from trainable.config import TrialConfig
 from trainable.data import Dataset
 from trainable.evaluation import Assessment, Evaluator
@@ -27,11 +28,15 @@ from trainable.objective import Objective
 from trainable.training import DivergedError, Run
 
 Report = dict[str, Any]
-"""What an evaluation says: epoch, status and, unless the trial broke down, its scores and the
-``objective`` that the search minimises."""
+"""What an evaluation says: ``resource`` (how much of what trials are given it has had: epochs or
+seconds), epoch, status and, unless the trial broke down, its scores and the ``objective`` that the
+search minimises."""
 
+SPENT = "the time budget is spent"
 GRID_COLUMNS = 8
-CHECKPOINT = "checkpoint.pt"
+HANGS = 1
+"""Times a trial that hangs is tried again."""
+RESOURCES = ("epoch", "seconds")
 
 
 class Status(StrEnum):
@@ -39,10 +44,10 @@ class Status(StrEnum):
 
     RUNNING = "running"
     COMPLETE = "complete"  # trained to its last epoch
-    PRUNED = "pruned"  # stopped by ASHA at a rung
-    DIVERGED = "diverged"  # a loss or score was no finite number
+    PRUNED = "pruned"  # stopped by ASHA at a rung, or by its own time limit
+    DIVERGED = "diverged"  # a loss, weight or score was no finite number
     OUT_OF_MEMORY = "out_of_memory"
-    FAILED = "failed"  # crashed, retries included
+    FAILED = "failed"  # crashed or hung, retries included
     INTERRUPTED = "interrupted"  # stopped with the search; a resumed search takes it up again
 
     @property
@@ -60,11 +65,15 @@ class Job:
         extractor, real: the network that scores are computed on, and the real set.
         objective: what to minimise.
         untrained: the untrained generator's scores, which scale a weighted objective.
-        evaluations: epochs at which a trial is scored, ascending; the last one ends it.
+        evaluations: epochs, or seconds of training, at which a trial is scored, ascending; the
+            last one ends it.
         trials: folder that holds a folder for each trial; on a cluster, one that all nodes see.
         seed: the study's seed.
         device: ``cpu`` or ``cuda``.
         threads: CPU threads of one trial.
+        resource: what `evaluations` count, ``epoch`` or ``seconds``. Seconds are looked at when an
+            epoch ends.
+        max_seconds: a trial's training and evaluations may take this long, or None.
     """
 
     data: Dataset
@@ -77,6 +86,8 @@ class Job:
     seed: int
     device: str
     threads: int
+    resource: str = "epoch"
+    max_seconds: float | None = None
 
 
 def trial_folder(trials: Path, number: int) -> Path:
@@ -92,53 +103,107 @@ def trial_seed(study_seed: int, number: int) -> int:
 class Trial:
     """A trial under way. Build it anew to go on from its last checkpoint."""
 
-    def __init__(self, job: Job, number: int, params: dict[str, Any]):
-        torch.set_num_threads(job.threads)
-        torch.set_flush_denormal(True)  # denormals in dying units slow a CPU step severalfold
+    def __init__(
+        self,
+        job: Job,
+        number: int,
+        params: dict[str, Any],
+        *,
+        heard: int = 0,
+        deadline: float | None = None,
+    ):
+        """`heard`: reports up to this resource are known and not repeated.
+
+        `deadline`, in seconds since 1970, is when the trial must have stopped, whole or not.
+        """
+        _prepare_process(job)
         self.job = job
         self.folder = trial_folder(job.trials, number)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.attempt = Attempt(self.folder)
+        self._params = params
+        self._deadline = deadline
         config = TrialConfig.from_params(params)
         self.run = Run(config, job.data, seed=trial_seed(job.seed, number), device=job.device)
         self.evaluator = Evaluator(job.data, job.extractor.to(job.device), job.real)
         self.eval_seconds = 0.0
-        self._unheard: Report | None = None
-        if (self.folder / CHECKPOINT).exists():
-            self._load()
+        self._reports: list[Report] = []
+        state = self.attempt.resume(params, job.device)
+        if state is not None:
+            self.run.load_state(state["run"])
+            self.eval_seconds = state["eval_seconds"]
+            self._reports = state["reports"]
+        self._unheard = [r for r in self._reports if r["resource"] > heard]
 
     def advance(self) -> Report:
         """Train to the next evaluation, score, save, and report.
 
-        The first call after a load repeats the saved report: it may never have been heard.
-        Breakdowns of the configuration itself (not finite, out of GPU memory) are a status.
+        After a load, reports of the saved past that were never heard come first. Breakdowns of the
+        configuration itself (not finite, out of GPU memory) are a status, and so is a full disk,
+        which interrupts. Past the deadline the trial saves where it stands and is interrupted.
         """
-        if self._unheard is not None:
-            report, self._unheard = self._unheard, None
-            return report
-        epoch = next(e for e in self.job.evaluations if e > self.run.epoch)
+        if self._unheard:
+            return self._unheard.pop(0)
+        if times_hung(self.folder) > HANGS:
+            return self._report(Status.FAILED, reason="it hung again when it was tried once more")
         losses: dict[str, float] = {}
         try:
-            while self.run.epoch < epoch:
+            while not self._due():
+                if self._deadline is not None and time.time() >= self._deadline:
+                    self._save()
+                    return self._report(Status.INTERRUPTED, reason=SPENT)
                 losses = self.run.train_epoch()
             started = time.perf_counter()
             scores = self.evaluator.scores(self.run, seed=self.job.seed)
-            self._draw(epoch)
-        except DivergedError as error:
-            return self._report(epoch, Status.DIVERGED, reason=str(error))
-        except torch.cuda.OutOfMemoryError as error:
-            reason = str(error).split(". ")[0]
-            return self._report(epoch, Status.OUT_OF_MEMORY, reason=reason)
+            self._draw()
+        except Exception as error:
+            return self._broken(error)
         self.eval_seconds += time.perf_counter() - started
-        done = epoch == self.job.evaluations[-1]
-        status = Status.COMPLETE if done else Status.RUNNING
         objective = self.job.objective.value(scores, self.job.untrained)
-        report = self._report(epoch, status, objective=objective, **scores, **losses)
-        self._save(report)
+        report = self._report(self._standing(), objective=objective, **scores, **losses)
+        if report["status"] == Status.PRUNED:
+            report["reason"] = f"its {self.job.max_seconds:g} s were spent"
+        self._reports.append(report)
+        try:
+            self._save()
+        except OSError as error:
+            self._reports.pop()  # not kept, so not said: the resumed trial scores it again
+            return self._broken(error)
         return report
 
-    def _report(self, epoch: int, status: Status, **more: Any) -> Report:
+    def _spent(self) -> float:
+        """Seconds of training and evaluations, those of former attempts included."""
+        return self.run.train_seconds + self.eval_seconds
+
+    def _progress(self) -> float:
+        """How much the trial has had of what it is given."""
+        return self.run.epoch if self.job.resource == "epoch" else self.run.train_seconds
+
+    def _due(self) -> bool:
+        """Whether the next evaluation is due: by plan, or because the trial's time is up."""
+        reached = self._reports[-1]["resource"] if self._reports else 0
+        if self._progress() >= next(e for e in self.job.evaluations if e > reached):
+            return True
+        limit = self.job.max_seconds
+        return limit is not None and self._spent() >= limit and self.run.epoch > 0
+
+    def _standing(self) -> Status:
+        """How the trial stands after an evaluation."""
+        if self._progress() >= self.job.evaluations[-1]:
+            return Status.COMPLETE
+        limit = self.job.max_seconds
+        return Status.PRUNED if limit is not None and self._spent() >= limit else Status.RUNNING
+
+    def _resource(self) -> int:
+        """What a report counts for: the evaluation that was due, lest an epoch's end that came a
+        second later than another's keep two trials from meeting in a rung."""
+        reached = self._reports[-1]["resource"] if self._reports else 0
+        passed = [e for e in self.job.evaluations if reached < e <= self._progress()]
+        return passed[-1] if passed else max(reached + 1, int(self._progress()))
+
+    def _report(self, status: Status, **more: Any) -> Report:
         return {
-            "epoch": epoch,
+            "resource": self._resource(),
+            "epoch": self.run.epoch,
             "status": status.value,
             "images_seen": self.run.images_seen,
             "train_seconds": self.run.train_seconds,
@@ -147,36 +212,59 @@ class Trial:
             **more,
         }
 
-    def _draw(self, epoch: int) -> None:
+    def _broken(self, error: Exception) -> Report:
+        """The report of a breakdown that is a status; any other error is raised again."""
+        found = breakdown(error)
+        if found is None:
+            raise error
+        return self._report(found[0], reason=found[1])
+
+    def _draw(self) -> None:
         """Write the sample grid: the same latents at every evaluation, a row a class."""
         classes = len(self.job.data.classes)
         labels = torch.arange(classes).repeat_interleave(GRID_COLUMNS)
         images = self.run.sample(labels, seed=self.job.seed + 1).cpu().numpy()
-        draw_grid(images, GRID_COLUMNS).save(self.folder / f"samples_{epoch:06d}.png")
+        draw_grid(images, GRID_COLUMNS).save(self.folder / f"samples_{self.run.epoch:06d}.png")
 
-    def _save(self, report: Report) -> None:
-        """Replace the checkpoint in one move: a crash leaves the old one or the new one."""
-        state = {"run": self.run.state(), "eval_seconds": self.eval_seconds, "report": report}
-        scratch = self.folder / f"{CHECKPOINT}.{os.getpid()}"
-        torch.save(state, scratch)
-        scratch.replace(self.folder / CHECKPOINT)
-
-    def _load(self) -> None:
-        state = load_checkpoint(self.folder, self.job.device)
-        self.run.load_state(state["run"])
-        self.eval_seconds = state["eval_seconds"]
-        self._unheard = state["report"]
+    def _save(self) -> None:
+        state = {
+            "run": self.run.state(),
+            "eval_seconds": self.eval_seconds,
+            "reports": self._reports,
+        }
+        self.attempt.save(self.run.images_seen, self._params, state)
 
 
-def load_checkpoint(folder: Path, device: str = "cpu") -> dict[str, Any]:
-    """The last checkpoint in a trial's folder: ``run`` (`Run.state`), ``report``, and more."""
-    return torch.load(folder / CHECKPOINT, map_location=device, weights_only=True)
+def breakdown(error: Exception) -> tuple[Status, str] | None:
+    """The status that an error amounts to, and why; None if it is a crash.
+
+    A configuration may diverge or not fit; a full disk is nobody's fault and only interrupts.
+    """
+    if isinstance(error, DivergedError):
+        return Status.DIVERGED, str(error)
+    if isinstance(error, torch.OutOfMemoryError):
+        return Status.OUT_OF_MEMORY, str(error).split(". ")[0]
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Status.INTERRUPTED, f"{error.strerror}: {error.filename or 'a checkpoint'}"
+    return None
 
 
 def assess(job: Job, number: int, params: dict[str, Any], per_class: int) -> Assessment:
-    """A trial's last checkpoint, scored on `per_class` images a class that the search never saw."""
-    trial = Trial(job, number, params)
-    return trial.evaluator.assess(trial.run, per_class, seed=job.seed + 1000)
+    """A trial's last checkpoint, scored on `per_class` images a class that the search never saw.
+
+    Raises:
+        FileNotFoundError: the trial has no valid checkpoint.
+    """
+    _prepare_process(job)
+    run = Run(TrialConfig.from_params(params), job.data, seed=job.seed, device=job.device)
+    run.load_state(newest(trial_folder(job.trials, number), job.device)["run"])
+    evaluator = Evaluator(job.data, job.extractor.to(job.device), job.real)
+    return evaluator.assess(run, per_class, seed=job.seed + 1000)
+
+
+def _prepare_process(job: Job) -> None:
+    torch.set_num_threads(job.threads)
+    torch.set_flush_denormal(True)  # denormals in dying units slow a CPU step severalfold
 
 
 def _device_name(device: torch.device) -> str:

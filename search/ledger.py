@@ -1,0 +1,262 @@
+"""Writing the study: at once in memory, where the sampler looks, and soon after in the database.
+
+Tune's loop must not wait for a disk, nor the sampler for a database: each drawn value alone would
+be a transaction. So a trial is drawn in memory, and one thread repeats there what was done here, in
+the same order. A crash loses the last moments at most, and nothing of value: what trials reported
+they keep in their checkpoints and say again (see `trainable.trial`), and a proposal that was lost
+is drawn again from the same seed.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from search.sampling import build_sampler
+from search.settings import StudyConfig
+from search.study import REPORT, read_records
+from spaces.catalog import Space
+from spaces.errors import InputError
+from spaces.task import Task
+from trainable.config import TrialConfig
+from trainable.trial import Report, Status
+
+_BACKLOG = 10_000  # writes that may wait; beyond, the search is too fast for its disk, and waits
+
+
+@dataclass
+class Entry:
+    """A trial under way.
+
+    Attributes:
+        number: the study's number of it.
+        params: its whole configuration.
+        heard: the resource of its last report.
+    """
+
+    number: int
+    params: dict[str, Any]
+    heard: int = 0
+    trial: optuna.Trial = field(repr=False, kw_only=True)
+
+
+class Ledger:
+    """The one writer of a study. For the driver's thread.
+
+    Attributes:
+        ended: trials that have ended, in all lives of the study.
+        problem: why the database does not take more, or None. What was written stays good.
+    """
+
+    def __init__(
+        self,
+        config: StudyConfig,
+        study: optuna.Study | None,
+        storage: RDBStorage | None,
+        learnt: list[FrozenTrial] | None = None,
+    ):
+        """`study` in `storage` is taken up where it stands; without one, nothing is kept.
+
+        `learnt`: ended trials of an earlier study, for the sampler alone.
+        """
+        self.problem: str | None = None
+        self._config = config
+        self._memory = InMemoryStorage()
+        self._sampled = optuna.create_study(storage=self._memory)
+        self._sampled.add_trials(learnt or [])
+        self._learnt = len(learnt or [])
+        known = study.get_trials(deepcopy=False) if study else []
+        self._queue: list[dict[str, Any]] = study.user_attrs["queue"] if study else []
+        self._queued = {t.user_attrs["queued"] for t in known if "queued" in t.user_attrs}
+        for trial in known:
+            self._remember(trial)
+        self._started = len(known)
+        self.ended = sum(trial.state.is_finished() for trial in known)
+        reports = (r for record in (read_records(study) if study else []) for r in record.reports)
+        self._order = max((r["order"] for r in reports), default=-1) + 1
+        self._writer = _Writer(study, storage, self._failed) if study and storage else None
+
+    def _remember(self, trial: FrozenTrial) -> None:
+        """Hold a trial in memory, without its reports' text."""
+        attrs = {k: v for k, v in trial.user_attrs.items() if not k.startswith(REPORT)}
+        copy = optuna.trial.create_trial(
+            state=trial.state if trial.state.is_finished() else TrialState.RUNNING,
+            values=trial.values,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs=attrs,
+            system_attrs=trial.system_attrs,
+            intermediate_values=trial.intermediate_values,
+        )
+        self._sampled.add_trial(copy)
+
+    def draw(self, space: Space, task: Task) -> Entry | None:
+        """The next trial of the study, None if the space has no valid one for it.
+
+        A corner of a space that its validation did not meet is a failed trial, with the reason.
+        """
+        number = self._started
+        self._started += 1
+        name, seed = self._config.sampler, self._config.seed
+        self._sampled.sampler = build_sampler(name, seed, number)
+        place = next((i for i in range(len(self._queue)) if i not in self._queued), None)
+        if place is not None:
+            self._queued.add(place)
+            self._sampled.enqueue_trial(self._queue[place], user_attrs={"queued": place})
+        trial = self._sampled.ask()
+        trial.set_user_attr("started", time.time())
+        fault, params = None, {}
+        try:
+            params = space(trial, task)
+            TrialConfig.from_params(params).check_task(task)
+        except Exception as error:  # a user's space may fail in any way
+            fault = str(error) if isinstance(error, InputError) else f"the space raised {error!r}"
+        trial.set_user_attr("params", params)
+        entry = Entry(number, params, trial=trial)
+        frozen = self._memory.get_trial(trial._trial_id)
+        self._write(lambda writer: writer.create(number, frozen))
+        if fault is None:
+            return entry
+        self.end(entry, Status.FAILED, fault)
+        return None
+
+    def take_up(self, number: int, params: dict[str, Any], heard: int) -> Entry:
+        """A trial that a former life left under way."""
+        self._sampled.sampler = optuna.samplers.RandomSampler()  # Trial's constructor asks it
+        trial = optuna.Trial(self._sampled, self._trial_id(number))
+        self._write(lambda writer: writer.run(number))
+        return Entry(number, params, heard, trial=trial)
+
+    def _trial_id(self, number: int) -> int:
+        study_id = self._memory.get_study_id_from_name(self._sampled.study_name)
+        place = self._learnt + number
+        return self._memory.get_trial_id_from_study_id_trial_number(study_id, place)
+
+    def report(self, entry: Entry, report: Report) -> None:
+        """Write a report with scores; one that was heard before is not written again."""
+        resource = report["resource"]
+        if "objective" not in report or resource <= entry.heard:
+            return
+        entry.heard = resource
+        entry.trial.report(report["objective"], resource)
+        kept = {**report, "order": self._order}
+        self._order += 1
+        self._write(lambda writer: writer.report(entry.number, kept))
+
+    def end(self, entry: Entry, status: Status, reason: str = "") -> None:
+        """End a trial, once: what the status means to Optuna's samplers is decided here."""
+        _end(self._sampled, entry.trial, status, reason)
+        self.ended += 1
+        self._write(lambda writer: writer.end(entry.number, status, reason))
+
+    def interrupt(self, entry: Entry) -> None:
+        """Say that a trial stopped with the search."""
+        self._write(lambda writer: writer.interrupt(entry.number))
+
+    def close(self) -> None:
+        """Wait until all is written, or the database has failed."""
+        if self._writer:
+            self._writer.close()
+
+    def _write(self, act: Callable[[_Writer], None]) -> None:
+        if self._writer and self.problem is None:
+            self._writer.put(act)
+
+    def _failed(self, reason: str) -> None:
+        self.problem = reason
+
+
+def _end(study: optuna.Study, trial: optuna.Trial, status: Status, reason: str) -> None:
+    """Tell Optuna of an end.
+
+    Complete trials count with their objective, pruned ones with their intermediate values. A
+    diverged or out-of-memory trial is told as pruned and as violating a constraint, so that the
+    sampler ranks it below every other. Failed ones do not count.
+    """
+    trial.set_user_attr("status", status.value)
+    if reason:
+        trial.set_user_attr("reason", reason)
+    if status.infeasible:
+        trial.set_constraint("trains", 1.0)
+    if status is Status.COMPLETE:
+        values = study._storage.get_trial(trial._trial_id).intermediate_values
+        study.tell(trial, values[max(values)])
+    elif status is Status.PRUNED or status.infeasible:
+        study.tell(trial, state=TrialState.PRUNED)
+    else:
+        study.tell(trial, state=TrialState.FAIL)
+
+
+class _Writer:
+    """The thread that writes the database; the methods other than `put` and `close` run in it."""
+
+    def __init__(self, study: optuna.Study, storage: RDBStorage, failed: Callable[[str], None]):
+        self._study, self._storage, self._failed = study, storage, failed
+        self._study_id = storage.get_study_id_from_name(study.study_name)
+        self._live: dict[int, optuna.Trial] = {}
+        self._acts: queue.Queue[Callable[[_Writer], None] | None] = queue.Queue(_BACKLOG)
+        self._thread = threading.Thread(target=self._loop, name="study-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, act: Callable[[_Writer], None]) -> None:
+        """Have `act` done, after all that was put before."""
+        self._acts.put(act)
+
+    def close(self) -> None:
+        """Wait for all that was put, and end."""
+        self._acts.put(None)
+        self._thread.join()
+
+    def _loop(self) -> None:
+        broken = False
+        while (act := self._acts.get()) is not None:
+            if broken:
+                continue  # the order is the truth's: nothing after what was lost
+            try:
+                act(self)
+            except Exception as error:
+                broken = True
+                cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
+                self._failed(str(cause).splitlines()[0])
+
+    def _trial(self, number: int) -> optuna.Trial:
+        if number not in self._live:
+            trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+            self._live[number] = optuna.Trial(self._study, trial_id)
+        return self._live[number]
+
+    def create(self, number: int, trial: FrozenTrial) -> None:
+        trial_id = self._storage.create_new_trial(self._study_id, trial)
+        given = self._storage.get_trial_number_from_id(trial_id)
+        if given != number:
+            raise RuntimeError(
+                f"trial {number} became {given}: something else adds trials to this study"
+            )
+
+    def run(self, number: int) -> None:
+        trial_id = self._trial(number)._trial_id
+        self._storage.set_trial_user_attr(trial_id, "status", Status.RUNNING.value)
+        self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+
+    def report(self, number: int, report: Report) -> None:
+        trial = self._trial(number)
+        trial.set_user_attr(f"{REPORT}{report['resource']:06d}", report)
+        trial.report(report["objective"], report["resource"])
+
+    def end(self, number: int, status: Status, reason: str) -> None:
+        _end(self._study, self._trial(number), status, reason)
+        del self._live[number]
+
+    def interrupt(self, number: int) -> None:
+        trial_id = self._trial(number)._trial_id
+        self._storage.set_trial_user_attr(trial_id, "status", Status.INTERRUPTED.value)
+        self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
+        del self._live[number]

@@ -1,0 +1,36 @@
+"""One search at a time for each study: a lock that ends with its process, however that ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spaces.errors import InputError
+
+_FILE = "lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the study in `folder`.
+
+    Raises:
+        InputError: another process holds it; the message says which.
+    """
+    with (folder / _FILE).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(
+                f"study {folder.name} is at work in {file.read().strip() or 'another process'}; "
+                "wait for it, or stop it with Ctrl-C there"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield

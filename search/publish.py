@@ -1,0 +1,82 @@
+"""`python -m search.publish STUDY`: write to MLflow what it lacks of a study, winners included.
+
+For a store that was away while the study was searched, or for another store. It trains nothing, and
+does nothing twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from search.cli import add_stores, default_tracking, study_command, ui_command
+from spaces.errors import InputError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns 0, 1 if the store did not take all, or 2 for bad input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m search.publish",
+        description="Write to MLflow what it lacks of a study, winners included.",
+    )
+    parser.add_argument("study", help="the study's name")
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs"), help="folder of all studies (default: runs)"
+    )
+    add_stores(parser)
+    try:
+        return _publish(parser.parse_args(argv), Console(highlight=False))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _publish(args: argparse.Namespace, console: Console) -> int:
+    from search.lock import locked  # what follows costs seconds to import, bad flags need not
+    from search.projection import Projection
+    from search.settings import StudyConfig
+    from search.study import interrupt_running, open_study, without_password
+    from search.tracking import check
+    from search.winners import hand_over, leaderboard
+    from trainable.objective import Objective
+
+    study, storage = open_study(args.output, args.study, args.database)
+    uri = args.tracking_uri or default_tracking(args.output)
+    folder = args.output / args.study
+    config = StudyConfig.from_json(study.user_attrs["config"])
+    with locked(folder):
+        interrupt_running(study, storage)  # a killed search left them so
+        with console.status("opening MLflow"):
+            problem = check(uri)
+        if problem:
+            raise InputError(
+                f"MLflow at {without_password(uri)} does not answer ({problem}); start it, or name "
+                "another store with --tracking-uri"
+            )
+        projection = Projection(folder, storage, uri)
+        rows = leaderboard(study, Objective.parse(config.objective))
+        done = sum(row.record.ended is not None for row in rows) >= config.trials
+        try:
+            with console.status(f"writing {len(rows)} trials"):
+                projection.sync("FINISHED" if done else "KILLED")
+            with console.status("handing over the winners"):
+                trials = folder / "trials"
+                version = hand_over(rows, study, trials, folder, uri, projection.run_id)
+        except Exception as error:  # whatever ails MLflow; all is still here
+            console.print(f"MLflow lacks part of the study ({error}); try again", soft_wrap=True)
+            return 1
+    console.print(f"MLflow has all {len(rows)} trials of study {args.study}")
+    if version is not None:
+        console.print(f"champion: models:/{args.study}@champion (version {version})")
+    if not done:
+        again = study_command("search.run --resume", args.study, args)
+        console.print(f"the study is not finished; to go on:\n  {again}", soft_wrap=True)
+    console.print(f"next:\n  {ui_command(uri)}", soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

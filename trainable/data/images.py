@@ -1,0 +1,47 @@
+"""Which images a data set holds, kept as a CSV, so that a changed set can say what changed."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+
+from trainable.data.dataset import Dataset
+
+IMAGES = "images.csv"
+_SHOWN = 3
+
+
+def write_images(path: Path, data: Dataset) -> None:
+    """Write source, class and SHA-256 of the pixels of each image, as they were trained on."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(("source", "class", "sha256"))
+        out.writerows((source, *rest) for source, rest in _facts(data).items())
+
+
+def image_differences(path: Path, data: Dataset) -> str:
+    """In what `data` differs from what `write_images` wrote, such as ``2 gone (a.png, b.png)``."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            was = {row["source"]: (row["class"], row["sha256"]) for row in rows}
+    except (OSError, KeyError):
+        return f"which ones is not known, as {path} cannot be read"
+    now = _facts(data)
+    changed = [s for s in was.keys() & now.keys() if was[s] != now[s]]
+    kinds = {"gone": was.keys() - now.keys(), "new": now.keys() - was.keys(), "changed": changed}
+    parts = [f"{len(names)} {kind} ({_some(names)})" for kind, names in kinds.items() if names]
+    return ", ".join(parts) or "the same images in another order"
+
+
+def _facts(data: Dataset) -> dict[str, tuple[str, str]]:
+    return {
+        source: (data.classes[label], hashlib.sha256(image.tobytes()).hexdigest())
+        for source, label, image in zip(data.sources, data.labels, data.images, strict=True)
+    }
+
+
+def _some(names: set[str] | list[str]) -> str:
+    shown = sorted(names)[:_SHOWN]
+    return ", ".join(shown) + (", …" if len(names) > _SHOWN else "")
