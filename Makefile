@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup search test lint format bench-metrics clean
+.PHONY: setup search test lint format bench-metrics bench-search bench-scale bench-pays clean
 
 setup: .venv/.ready
 
@@ -33,6 +33,18 @@ format: setup
 # FID here, by pytorch-fid and by torch-fidelity, on one thread; some seven minutes.
 bench-metrics: setup
 	$(BIN)/python -m benchmarks.metrics
+
+# Overhead of the search engine against stock Tune + OptunaSearch + MLflowLoggerCallback.
+bench-search: setup
+	$(BIN)/python -m benchmarks.search
+
+# 2,000 simulated trials: how the driver's time, memory and database grow.
+bench-scale: setup
+	$(BIN)/python -m benchmarks.scale
+
+# What is found for equal epochs, on tabulated curves, against stock parts and random search.
+bench-pays: setup
+	$(BIN)/python -m benchmarks.pays
 
 clean:
 	rm -rf .venv *.egg-info .pytest_cache .ruff_cache

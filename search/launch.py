@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -47,6 +48,7 @@ def connected(resources: Resources) -> Iterator[tuple[Resources, int]]:
         RAY_AIR_NEW_OUTPUT="0",
         TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
         TUNE_DISABLE_STRICT_METRIC_CHECKING="1",  # a trial that broke down has no FID to report
+        TUNE_PRINT_ALL_TRIAL_ERRORS="0",  # we say them in a line
         TUNE_GLOBAL_CHECKPOINT_S="3600",
         TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="0",
     )
@@ -124,21 +126,27 @@ def run_trials(
     searcher = StudySearcher(
         ledger, config, space, job.data.task, records, stopped, deadline=deadline
     )
+    failed = None
     try:
         if searcher.finished < config.trials:
-            progress = Progress(console, config, study.user_attrs["yardstick"], searcher, wake)
+            ledger.flush()
+            yardstick = study.user_attrs["yardstick"]
+            progress = Progress(console, config, yardstick, searcher, wake, read_records(study))
             watchdog = Watchdog(job.trials, resources.report_timeout, progress.say)
             with progress, _terminated_like_interrupted():
                 runner = _with_resources(trainable, job, resources)
                 _tuner(
                     config, job, runner, workers, searcher, scheduler, [progress, watchdog]
                 ).fit()
+    except Exception as error:  # Tune writes files of its own, and has no mercy on a full disk
+        if (failed := os.strerror(errno.ENOSPC)) not in str(error):
+            raise
     finally:
         searcher.interrupt_rest()
         ledger.close()
         shutil.rmtree(_scratch(job), ignore_errors=True)
         wake()
-    return Outcome(searcher.finished >= config.trials, searcher.halted)
+    return Outcome(searcher.finished >= config.trials, searcher.halted or failed)
 
 
 def _with_resources(trainable: type[tune.Trainable], job: Job, resources: Resources) -> Any:

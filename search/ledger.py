@@ -53,7 +53,7 @@ class Ledger:
 
     Attributes:
         ended: trials that have ended, in all lives of the study.
-        problem: why the database does not take more, or None. What was written stays good.
+        problem: why the database takes no more, or None. What was written stays good.
     """
 
     def __init__(
@@ -161,8 +161,13 @@ class Ledger:
         """Say that a trial stopped with the search."""
         self._write(lambda writer: writer.interrupt(entry.number))
 
-    def close(self) -> None:
+    def flush(self) -> None:
         """Wait until all is written, or the database has failed."""
+        if self._writer:
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Flush, and write no more."""
         if self._writer:
             self._writer.close()
 
@@ -210,6 +215,10 @@ class _Writer:
         """Have `act` done, after all that was put before."""
         self._acts.put(act)
 
+    def flush(self) -> None:
+        """Wait for all that was put."""
+        self._acts.join()
+
     def close(self) -> None:
         """Wait for all that was put, and end."""
         self._acts.put(None)
@@ -218,14 +227,14 @@ class _Writer:
     def _loop(self) -> None:
         broken = False
         while (act := self._acts.get()) is not None:
-            if broken:
-                continue  # the order is the truth's: nothing after what was lost
             try:
-                act(self)
+                if not broken:  # else: the order is the truth's, nothing after what was lost
+                    act(self)
             except Exception as error:
                 broken = True
                 cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
-                self._failed(str(cause).splitlines()[0])
+                self._failed(f"its database cannot be written: {str(cause).splitlines()[0]}")
+            self._acts.task_done()
 
     def _trial(self, number: int) -> optuna.Trial:
         if number not in self._live:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from search.searcher import StudySearcher
 from search.settings import StudyConfig, format_duration
+from search.study import TrialRecord
 from trainable.trial import Status
 
 RETRIES = 3
@@ -44,15 +45,21 @@ class Progress(tune.Callback):
         yardstick: Mapping[str, Any],
         searcher: StudySearcher,
         wake: Any,
+        records: Sequence[TrialRecord] = (),
     ):
+        """`records` are what a resumed study has already."""
         self._console, self._config = console, config
         self._floor = yardstick["floor"]
         self._searcher, self._wake = searcher, wake
         self._began = time.monotonic()
         self._done_before = searcher.finished
-        self._ended: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter(r.status for r in records if r.ended is not None)
         self._running: dict[str, tuple[int, int]] = {}  # Tune's id: (number, epoch)
-        self._best: tuple[float, float, int, int] | None = None  # objective, FID, number, epoch
+        scored = [
+            (r["objective"], r["fid"], record.number, r["epoch"])
+            for record in records for r in record.reports
+        ]  # fmt: skip
+        self._best = min(scored, default=None)  # objective, FID, number, epoch
         self._live = Live(console=console, get_renderable=self._line, transient=True)
 
     def __enter__(self) -> Progress:
@@ -120,8 +127,6 @@ class Progress(tune.Callback):
     def _line(self) -> Text:
         """Such as: 5 complete, 9 pruned, 2 running of 64 | best FID 112.3 … | 12 min gone, …"""
         counts = [f"{n} {status}" for status, n in sorted(self._ended.items())]
-        if self._done_before:
-            counts.insert(0, f"{self._done_before} before")
         counts.append(f"{len(self._running)} running of {self._config.trials}")
         parts = [", ".join(counts)]
         if self._best is not None:
@@ -138,7 +143,7 @@ class Progress(tune.Callback):
 
     def _eta(self, elapsed: float) -> str:
         """Time left, if trials go on ending at the rate so far; none before the third has ended."""
-        ended = sum(self._ended.values())
+        ended = self._searcher.finished - self._done_before
         if ended < 3:
             return ""
         left = (self._config.trials - self._done_before - ended) * elapsed / ended

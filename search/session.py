@@ -21,7 +21,15 @@ from search.lock import locked
 from search.prepare import Prepared, prepare
 from search.resources import Resources, resolve_resources
 from search.settings import StudyConfig, format_duration
-from search.study import began, create_study, database_url, keep_learnt, open_storage
+from search.study import (
+    TrialRecord,
+    began,
+    create_study,
+    database_url,
+    keep_learnt,
+    open_storage,
+    read_records,
+)
 from search.tracking import Tracker, check
 from search.winners import conclude, hand_over, print_winners
 from spaces.errors import InputError
@@ -100,6 +108,8 @@ def _locked_search(
         deadline = _deadline(config, prepared.data, speed, workers, started)
         study, storage = _open(folder, prepared, real, args.database, console)
         job = replace(job, untrained=study.user_attrs["yardstick"]["untrained"])
+        if prepared.study is not None:
+            _say_standing(config, read_records(study), console)
         _say_duration(prepared, speed, workers, where, console)
         status.stop()
         tracker = Tracker(folder, storage, uri, console.print)
@@ -175,7 +185,8 @@ def _deadline(
     if deadline <= time.time():
         raise InputError(
             f"--time-budget is {format_duration(config.time_budget)}, but scoring the winners "
-            f"alone takes some {format_duration(needed)}; raise it, or lower --top-k or --winner-images"
+            f"alone takes some {format_duration(needed)}; raise it, or lower --top-k or "
+            "--winner-images"
         )
     return deadline
 
@@ -227,6 +238,14 @@ def _job(prepared: Prepared, real: RealSet, where: Resources, folder: Path) -> J
         resource=config.resource,
         max_seconds=config.max_trial_time,
     )
+
+
+def _say_standing(config: StudyConfig, records: list[TrialRecord], console: Console) -> None:
+    """Where a resumed study stands."""
+    ended = sum(r.ended is not None for r in records)
+    under_way = len(records) - ended
+    ahead = max(0, config.trials - len(records))
+    console.print(f"resumed: {ended} trials have ended, {under_way} go on, {ahead} are to come")
 
 
 def _say_duration(

@@ -1,0 +1,236 @@
+"""Faults injected for real: processes killed, stopped and starved, files spoiled, disks filled.
+
+At length, on real images: ``python -m tests.chaos``.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from search.launch import connected, run_trials
+from search.progress import RETRIES
+from search.resources import Resources
+from search.settings import StudyConfig
+from search.study import create_study, database_url, open_storage, read_records
+from spaces.presets import default
+from spaces.task import Task
+from tests.chaos import Place, kill_and_resume, search_without_mlflow, wait_for_reports
+from tests.conftest import make_data, make_job
+from trainable.ray_trainable import CGANTrainable
+from trainable.trial import Status
+
+pytestmark = pytest.mark.timeout(300)
+YARDSTICK = {"floor": 1.0, "untrained": {"fid": 100.0, "kid": 0.1}}
+
+
+def space(trial: optuna.Trial, task: Task) -> dict[str, Any]:
+    lr = trial.suggest_float("g_lr", 1e-4, 1e-2, log=True)
+    return {**default(task), "g_lr": lr, "g_width": 4, "d_width": 4, "latent_size": 8}
+
+
+class Faulty(CGANTrainable):
+    """What befalls each trial, by its number, after its first report."""
+
+    def step(self) -> dict[str, Any]:
+        number = self._config["number"]
+        if self._trial is not None:
+            getattr(self, f"_trial_{number}", lambda: None)()
+        return super().step()
+
+    def _first_time(self) -> bool:
+        assert self._trial is not None
+        mark = self._trial.folder / "befell"
+        first = not mark.exists()
+        mark.touch()
+        return first
+
+    def _trial_0(self) -> None:  # its worker is killed
+        if self._first_time():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _trial_1(self) -> None:  # its worker stands still
+        if self._first_time():
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _trial_2(self) -> None:  # it stands still each time
+        time.sleep(1000)
+
+    def _trial_3(self) -> None:  # a defect
+        raise ZeroDivisionError("by accident")
+
+    def _trial_4(self) -> None:  # out of GPU memory
+        def train() -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+        assert self._trial is not None
+        self._trial.run.train_epoch = train  # pyright: ignore
+
+    def _trial_5(self) -> None:  # a weight is no number
+        assert self._trial is not None
+        next(self._trial.run.D.parameters()).data.view(-1)[0] = math.nan
+
+    def _trial_6(self) -> None:  # killed, and its last checkpoint rots
+        assert self._trial is not None
+        attempt = self._trial.attempt.folder
+        if len(list(attempt.glob("*.pt"))) == 2 and self._first_time():
+            last = max(attempt.glob("*.pt"))
+            last.write_bytes(last.read_bytes()[:-100])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+TRIALS, EPOCHS = 8, 6
+
+
+def config(name: str, **changes: Any) -> StudyConfig:
+    values: dict[str, Any] = {
+        "name": name, "space": "x", "data": "x", "data_digest": "x", "image_size": 32,
+        "fit": "crop", "trials": TRIALS, "time_budget": None, "resource": "epoch",
+        "length": EPOCHS, "eval_every": 1, "grace": EPOCHS, "eta": 3, "max_trial_time": None,
+        "sampler": "random", "seed": 0, "objective": "fid", "features": "x", "protocol": "x",
+        "weights_sha256": "0", "top_k": 1, "winner_images": 20,
+    }  # fmt: skip
+    return StudyConfig(**{**values, **changes})
+
+
+@pytest.fixture(scope="module")
+def ray():
+    with connected(Resources("local", 1, 0.0, 2, 600.0)) as settled:
+        yield settled
+
+
+def search(ray, folder: Path, trainable: type[CGANTrainable]) -> tuple[list, str]:
+    """A search of its own in `folder`; returns the study's records and what was said."""
+    folder.mkdir()
+    settings = config(folder.name)
+    storage = open_storage(database_url(folder))
+    study = create_study(storage, settings, YARDSTICK, {}, [])
+    job = make_job(make_data(), folder / "trials", settings.evaluations)
+    screen = io.StringIO()
+    where, _ = ray
+    outcome = run_trials(
+        study, storage, settings, space, job, Resources(where.address, 1, 0.0, 2, 12.0),
+        workers=2, deadline=None, console=Console(file=screen, width=300), wake=lambda: None,
+        trainable=trainable,
+    )  # fmt: skip
+    assert outcome.done
+    return read_records(study), screen.getvalue()
+
+
+@pytest.fixture(scope="module")
+def survived(ray, tmp_path_factory):
+    root = tmp_path_factory.mktemp("faults")
+    plain, _ = search(ray, root / "plain", CGANTrainable)
+    faulty, said = search(ray, root / "faulty", Faulty)
+    return plain, faulty, said
+
+
+@pytest.mark.parametrize("number", [0, 1, 6, 7])
+def test_a_trial_goes_on_as_if_nothing_had_been(survived, number):
+    plain, faulty, _ = survived
+    assert faulty[number].status is Status.COMPLETE
+    assert len(faulty[number].reports) == EPOCHS
+    ours, theirs = ([(r["epoch"], r["fid"]) for r in x[number].reports] for x in (faulty, plain))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "reason"),
+    [
+        (2, "failed", "it hung again when it was tried once more"),
+        (3, "failed", "ZeroDivisionError: by accident"),
+        (4, "out_of_memory", "CUDA out of memory"),
+        (5, "diverged", "in epoch 2"),
+    ],
+)
+def test_each_end_has_its_status_and_reason(survived, number, status, reason):
+    _, faulty, _ = survived
+    assert faulty[number].status.value == status
+    assert reason in faulty[number].reason
+    assert len(faulty[number].reports) >= 1
+
+
+def test_every_retry_is_said_and_they_are_bounded(survived):
+    _, _, said = survived
+    lines = [line for line in said.splitlines() if "its worker failed" in line]
+    of = {n: [line for line in lines if line.startswith(f"trial {n:>4}")] for n in range(TRIALS)}
+    assert [len(of[n]) for n in range(TRIALS)] == [1, 1, 1, RETRIES, 0, 0, 1, 0]
+    assert "died unexpectedly" in of[0][0]
+    assert "no report for 12 s: its worker is killed" in said
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    data = make_data(n=24)
+    for i, (image, label) in enumerate(zip(data.images, data.labels, strict=True)):
+        path = tmp_path / "pictures" / data.classes[label] / f"{i:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0]).save(path)
+    return tmp_path / "pictures"
+
+
+SHORT = ["--epochs", "4", "--eval-every", "2", "--grace", "2", "--top-k", "1"]
+SHORT += ["--winner-images", "20"]
+
+
+def test_drivers_and_workers_killed_at_random_moments(tmp_path, pictures):
+    place = Place(tmp_path, str(pictures), "--trials", "5", *SHORT)
+    kill_and_resume(place, 2, 2, random.Random(1), longest=16)
+    place.no_orphans()
+    place.check(5, f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
+
+
+@pytest.mark.parametrize("how", ["dies", "hangs"])
+def test_the_search_does_without_mlflow_which_gets_everything_later(tmp_path, pictures, how):
+    place = Place(tmp_path, str(pictures), "--trials", "3", *SHORT, study=how)
+    search_without_mlflow(place, how, tmp_path, 3)
+    place.no_orphans()
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def test_a_full_disk_stops_the_search_in_order_and_it_goes_on_when_there_is_room(
+    tmp_path, pictures
+):
+    small = tmp_path / "runs"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here (not root?)")
+    try:
+        place = Place(tmp_path, str(pictures), "--trials", "4", *SHORT)
+        process = place.search()
+        wait_for_reports(place, 1, process)
+        with pytest.raises(OSError, match="No space"):
+            fill(small / "ballast")
+        assert process.wait(60) == 1, place.log.read_text()
+        said = place.log.read_text()
+        assert "the search had to stop" in said
+        assert "search.run --resume chaos" in said
+        assert "Traceback" not in said
+        before = place.reports()
+        (small / "ballast").unlink()
+        process = place.search()
+        assert process.wait(120) == 0, place.log.read_text()
+        assert before.items() <= place.reports().items()
+        place.check(4, f"sqlite:///{small / 'mlflow.db'}")
+        place.no_orphans()
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
