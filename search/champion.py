@@ -6,6 +6,7 @@ mlflow.pyfunc.load_model("models:/NAME@champion").predict(
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -24,11 +25,13 @@ from trainable.config import TrialConfig
 from trainable.networks import Generator
 
 if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import Model
     from mlflow.tracking import MlflowClient
 
 EXPORTED, WEIGHTS, CONFIG = "generator.pt2", "generator.pt", "config.json"
 WINNER = "cgan.winner"
+_DIGEST = "cgan.weights_sha256"
 _MODEL = Path(__file__).with_name("champion_model.py")
 _GRIDS = 30
 """Sample grids kept of a winner, spread over its training: each makes two files."""
@@ -131,11 +134,16 @@ def clear_winners(uri: str, study_key: str) -> None:
 def register_champion(
     uri: str, run_id: str, exported: Path, model_name: str, alias: str = "champion"
 ) -> str:
-    """Log the generator as a model of run `run_id` and register it; returns the new version.
+    """Log the generator as a model of run `run_id` and register it; returns its version.
 
-    `exported` is what `export_generator` wrote. The alias moves to the new version.
+    `exported` is what `export_generator` wrote. The alias moves to the new version; if it marks
+    these very weights already, nothing is done.
     """
     client = connect(uri)
+    digest = hashlib.sha256((exported / WEIGHTS).read_bytes()).hexdigest()
+    champion = _by_alias(client, model_name, alias)
+    if champion is not None and (champion.run_id, champion.tags.get(_DIGEST)) == (run_id, digest):
+        return str(champion.version)
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model
@@ -160,10 +168,20 @@ def register_champion(
             raise
     # The location itself: a models:/ source would be looked up at the process-wide tracking URI.
     version = client.create_model_version(
-        model_name, logged.artifact_location, run_id=run_id, model_id=logged.model_id
-    ).version
+        model_name, logged.artifact_location, run_id=run_id, model_id=logged.model_id,
+        tags={_DIGEST: digest},
+    ).version  # fmt: skip
     client.set_registered_model_alias(model_name, alias, str(version))
     return str(version)
+
+
+def _by_alias(client: MlflowClient, model_name: str, alias: str) -> ModelVersion | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(model_name, alias)
+    except MlflowException:
+        return None
 
 
 def _save_model(folder: Path, exported: Path, model: Model) -> None:

@@ -135,9 +135,9 @@ def run_trials(
             watchdog = Watchdog(job.trials, resources.report_timeout, progress.say)
             with progress, _terminated_like_interrupted():
                 runner = _with_resources(trainable, job, resources)
-                _tuner(
-                    config, job, runner, workers, searcher, scheduler, [progress, watchdog]
-                ).fit()
+                # A cluster may grow: there Tune itself sees how many trials fit.
+                limit = workers if resources.cluster is None else resources.max_concurrent
+                _tuner(config, job, runner, limit, searcher, scheduler, [progress, watchdog]).fit()
     except Exception as error:  # Tune writes files of its own, and has no mercy on a full disk
         if (failed := os.strerror(errno.ENOSPC)) not in str(error):
             raise
@@ -158,7 +158,7 @@ def _tuner(
     config: StudyConfig,
     job: Job,
     runner: Any,
-    workers: int,
+    limit: int | None,
     searcher: StudySearcher,
     scheduler: StudyASHA,
     callbacks: list[tune.Callback],
@@ -171,7 +171,7 @@ def _tuner(
             scheduler=scheduler,
             num_samples=config.trials - searcher.finished,
             # Without a limit Tune asks one trial ahead, before the last one's score is known.
-            max_concurrent_trials=workers,
+            max_concurrent_trials=limit,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(

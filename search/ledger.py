@@ -9,6 +9,7 @@ is drawn again from the same seed.
 
 from __future__ import annotations
 
+import copy
 import queue
 import threading
 import time
@@ -87,7 +88,7 @@ class Ledger:
     def _remember(self, trial: FrozenTrial) -> None:
         """Hold a trial in memory, without its reports' text."""
         attrs = {k: v for k, v in trial.user_attrs.items() if not k.startswith(REPORT)}
-        copy = optuna.trial.create_trial(
+        remembered = optuna.trial.create_trial(
             state=trial.state if trial.state.is_finished() else TrialState.RUNNING,
             values=trial.values,
             params=trial.params,
@@ -96,7 +97,7 @@ class Ledger:
             system_attrs=trial.system_attrs,
             intermediate_values=trial.intermediate_values,
         )
-        self._sampled.add_trial(copy)
+        self._sampled.add_trial(remembered)
 
     def draw(self, space: Space, task: Task) -> Entry | None:
         """The next trial of the study, None if the space has no valid one for it.
@@ -121,7 +122,8 @@ class Ledger:
             fault = str(error) if isinstance(error, InputError) else f"the space raised {error!r}"
         trial.set_user_attr("params", params)
         entry = Entry(number, params, trial=trial)
-        frozen = self._memory.get_trial(trial._trial_id)
+        # A copy: memory's own goes on while the writer is still on its way here.
+        frozen = copy.deepcopy(self._memory.get_trial(trial._trial_id))
         self._write(lambda writer: writer.create(number, frozen))
         if fault is None:
             return entry

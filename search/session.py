@@ -206,7 +206,9 @@ def _open(
         write_images(folder / IMAGES, data)
         storage = open_storage(database or database_url(folder))
         queue = ([] if prepared.start is None else [prepared.start]) + prepared.queue
-        study = create_study(storage, config, asdict(measured), prepared.portrait, queue)
+        study = create_study(
+            storage, config, asdict(measured), prepared.portrait, queue, ours=database is None
+        )
         if prepared.learnt:
             keep_learnt(study, storage, prepared.learnt)
             console.print(f"the sampler starts from {len(prepared.learnt)} trials of another study")

@@ -96,7 +96,9 @@ def open_storage(url: str) -> RDBStorage:
     try:
         return RDBStorage(url, engine_kwargs=options)
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        # Optuna hides which driver is missing, SQLAlchemy what the driver said.
+        cause = error.__cause__ if isinstance(error, ImportError) else getattr(error, "orig", None)
+        reason = str(cause or error).strip().splitlines()[0]
         shown = without_password(url)
         raise InputError(
             f"--database {shown} cannot be opened ({reason}); Optuna takes SQLAlchemy URLs, such "
@@ -115,14 +117,18 @@ def create_study(
     yardstick: dict[str, Any],
     space: dict[str, str],
     queue: list[dict[str, Any]],
+    *,
+    ours: bool = True,
 ) -> optuna.Study:
     """Start a study in the database; one that was killed while it was started is begun anew.
+
+    `ours`: the database is this study's own, so whatever it holds of that name never began.
 
     Raises:
         InputError: there is such a study already.
     """
     with contextlib.suppress(KeyError):
-        if "config" in load_study(config.name, storage).user_attrs:
+        if "config" in load_study(config.name, storage).user_attrs and not ours:
             raise InputError(
                 f"--database holds a study {config.name} already; choose another name with --study"
             )
