@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from rich.console import Console
@@ -13,6 +14,8 @@ from spaces.errors import InputError
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, 2 for bad input, or 130 after Ctrl-C."""
     args = parser().parse_args(argv)
+    # Ray reads this when it is imported. Its three lines on a dead worker are our one.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")
     try:
         from search.session import run_session  # torch, Ray and MLflow: seconds, not for --help
 

@@ -167,7 +167,7 @@ def test_every_retry_is_said_and_they_are_bounded(survived):
     _, _, said = survived
     lines = [line for line in said.splitlines() if "its worker failed" in line]
     of = {n: [line for line in lines if line.startswith(f"trial {n:>4}")] for n in range(TRIALS)}
-    assert [len(of[n]) for n in range(TRIALS)] == [1, 1, 1, RETRIES, 0, 0, 1, 0]
+    assert [len(of[n]) for n in range(TRIALS)] == [1, 1, 2, RETRIES, 0, 0, 1, 0]
     assert "died unexpectedly" in of[0][0]
     assert "no report for 12 s: its worker is killed" in said
 
