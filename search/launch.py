@@ -163,7 +163,8 @@ def _tuner(
     scheduler: StudyASHA,
     callbacks: list[tune.Callback],
 ) -> tune.Tuner:
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    # What goes wrong there reaches the user as a line of ours, or as the exception itself.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     return tune.Tuner(
         runner,
         tune_config=tune.TuneConfig(
