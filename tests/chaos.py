@@ -144,7 +144,7 @@ class Place:
         pruned = {r.number for r in records if r.status is Status.PRUNED}
         assert stopped == pruned, f"ASHA stops {stopped} on the history, but {pruned} were"
         for record in records:
-            planned = [e for e in config.evaluations if e <= record.last["resource"]]
+            planned = [e for e in config.evaluations if e <= record.last.get("resource", 0)]
             assert [r["resource"] for r in record.reports] == planned, record.number
         self.check_mlflow(trials, uri)
 
@@ -183,31 +183,32 @@ class Place:
 
 
 def kill_and_resume(
-    place: Place, driver_kills: int, worker_kills: int, rng: random.Random, longest: float
+    place: Place, trials: int, driver_kills: int, worker_kills: int, rng: random.Random
 ) -> None:
-    """Let a search go through its kills, each at a random moment, and then to its end.
+    """Let a search go through its kills, spread over its work, and then to its end.
 
-    A driver is killed up to `longest` seconds after it was started, or, every second one, after it
-    had its first worker; it is resumed at once, with its workers still alive. After each life all
-    that was reported before must still be there, unchanged.
+    Every third driver is killed at a random moment of its first seconds, the others, and workers,
+    at a random moment after the study had so many reports; drivers are resumed at once, with their
+    workers still alive. After each life all that was reported before must be there, unchanged.
     """
     known: dict[tuple[int, int], float] = {}
     drivers = workers = 0
     while True:
         process = place.search()
-        while drivers % 2 and not place.workers() and process.poll() is None:
-            time.sleep(0.2)
         began = time.monotonic()
-        lives = drivers < driver_kills
-        moment = rng.uniform(1.0, longest) if lives else float("inf")
-        shot = rng.uniform(0, longest / 4)
-        while process.poll() is None and time.monotonic() - began < moment:
-            time.sleep(0.2)
+        driver_due = worker_due = None
+        if drivers < driver_kills and drivers % 3 == 2:
+            driver_due = began + rng.uniform(0.5, 15.0)
+        while process.poll() is None and (driver_due is None or time.monotonic() < driver_due):
+            time.sleep(0.3)
             place.watch()
-            gone = time.monotonic() - began
-            if workers < worker_kills and gone > shot and place.kill_a_worker(rng):
-                workers += 1
-                shot = gone + rng.uniform(1.0, longest / 4)
+            done = len(place.reports()) / trials  # a trial has a report at least
+            if worker_due and time.monotonic() > worker_due and place.kill_a_worker(rng):
+                workers, worker_due = workers + 1, None
+            if worker_due is None and workers < min(worker_kills, 1 + done * worker_kills):
+                worker_due = time.monotonic() + rng.uniform(0.0, 4.0)
+            if driver_due is None and drivers < min(driver_kills, 0.5 + done * driver_kills):
+                driver_due = time.monotonic() + rng.uniform(0.0, 6.0)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -316,7 +317,6 @@ def _main() -> None:
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--driver-kills", type=int, default=10)
     parser.add_argument("--worker-kills", type=int, default=10)
-    parser.add_argument("--longest", type=float, default=40.0)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     data = str(Path(args.data).resolve()) if Path(args.data).exists() else args.data
@@ -328,7 +328,7 @@ def _main() -> None:
             place = Place(folder, data, *map(str, flags))
             rng = random.Random(args.seed)
             began = time.monotonic()
-            kill_and_resume(place, args.driver_kills, args.worker_kills, rng, args.longest)
+            kill_and_resume(place, args.trials, args.driver_kills, args.worker_kills, rng)
             place.no_orphans()
             place.check(args.trials, f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
             print(f"all held, {time.monotonic() - began:.0f} s, {len(place.reports())} reports")

@@ -188,7 +188,7 @@ SHORT += ["--winner-images", "20"]
 
 def test_drivers_and_workers_killed_at_random_moments(tmp_path, pictures):
     place = Place(tmp_path, str(pictures), "--trials", "5", *SHORT)
-    kill_and_resume(place, 2, 2, random.Random(1), longest=16)
+    kill_and_resume(place, 5, 2, 2, random.Random(1))
     place.no_orphans()
     place.check(5, f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
 
