@@ -1,0 +1,205 @@
+"""A search replayed on tabulated curves in a second: the real classes, without Ray and training.
+
+Two workers never wait, and time is epochs: an epoch costs every configuration the same.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from benchmarks.curves import TASK, Curves, Landscape
+from search import ledger as ledger_module
+from search.ledger import Ledger
+from search.scheduler import StudyASHA
+from search.searcher import StudySearcher
+from search.settings import StudyConfig
+from spaces.catalog import full
+from trainable.trial import Status
+
+MARKS = (0.25, 0.5, 1.0)
+"""Shares of the budget at which is reported what was found."""
+
+WORKERS = 2
+GRACE, ETA = 12, 3
+Values = dict[str, Any]
+
+
+@dataclass
+class Tune:
+    """Tune's controller: what it asks of a searcher and a scheduler, and tells them, in its order.
+
+    Attributes:
+        searched: the searched values behind a config that the searcher suggested.
+        result: what a trial reports, from the evaluation's place, its FID, and whether it is the
+            last.
+    """
+
+    searcher: Searcher
+    scheduler: Any
+    searched: Callable[[Values], Values]
+    result: Callable[[int, float, bool], dict[str, Any]]
+    begun: int = 0
+
+    def begin(self) -> tuple[Any, Values]:
+        """The next trial, and its searched values."""
+        key = f"{self.begun:05d}"
+        self.begun += 1
+        config = self.searcher.suggest(key)
+        assert isinstance(config, dict)
+        trial = SimpleNamespace(trial_id=key, config=config)
+        self.scheduler.on_trial_add(None, trial)
+        return trial, self.searched(config)
+
+    def goes_on(self, trial: Any, place: int, fid: float, last: bool) -> bool:
+        """Hand over a result; whether the trial goes on."""
+        result = self.result(place, fid, last)
+        stop = result["done"]
+        stop = stop or self.scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP
+        if not stop:
+            self.searcher.on_trial_result(trial.trial_id, result)
+            return True
+        self.scheduler.on_trial_complete(None, trial, result)
+        self.searcher.on_trial_complete(trial.trial_id, result=result)
+        return False
+
+
+def ours(
+    curves: Curves, seed: int, *, first: bool, sampler: str = "tpe", grace: int = GRACE,
+    eta: int = ETA,
+) -> Tune:  # fmt: skip
+    """This project's search; `first`: the default configuration is tried first."""
+    config = StudyConfig(
+        name="pays", space="full", data="", data_digest="", image_size=TASK.image_size, fit="crop",
+        trials=10**6, time_budget=None, resource="epoch", length=curves.evaluations[-1],
+        eval_every=curves.evaluations[0], grace=grace, eta=eta, max_trial_time=None,
+        sampler=sampler, seed=seed, objective="fid", features="", protocol="", weights_sha256="",
+        top_k=1, winner_images=100,
+    )  # fmt: skip
+    drawn: Values = {}
+
+    def space(trial: Any, task: Any) -> Values:
+        params = full(trial, task)
+        drawn.clear()
+        drawn.update(trial.params)
+        return params
+
+    def result(place: int, fid: float, last: bool) -> dict[str, Any]:
+        report: dict[str, Any] = {"resource": curves.evaluations[place]}
+        if math.isnan(fid):
+            report["status"] = Status.DIVERGED.value
+        else:
+            report["objective"] = fid
+            report["status"] = (Status.COMPLETE if last else Status.RUNNING).value
+        done = report["status"] != Status.RUNNING
+        seen = {k: report[k] for k in ("resource", "objective") if k in report}
+        return {**seen, **{f"report/{k}": v for k, v in report.items()}, "done": done}
+
+    ledger = Ledger(config, None, None)
+    if first:
+        ledger._queue = [curves.searched[0]]
+    searcher = StudySearcher(ledger, config, space, TASK, [], set())
+    return Tune(searcher, StudyASHA(config), lambda _: dict(drawn), result)
+
+
+def stock_space(trial: Any) -> None:
+    """The same space, as OptunaSearch takes one."""
+    full(trial, TASK)
+
+
+def stock(curves: Curves, seed: int, *, first: bool) -> Tune:
+    """What a user of Tune gets without this project."""
+    points = [curves.searched[0]] if first else None
+    searcher = OptunaSearch(
+        stock_space, metric="fid", mode="min", seed=seed + 1, points_to_evaluate=points
+    )
+    scheduler = ASHAScheduler(
+        metric="fid", mode="min", max_t=len(curves.evaluations), grace_period=1,
+        reduction_factor=ETA,
+    )  # fmt: skip
+
+    def result(place: int, fid: float, last: bool) -> dict[str, Any]:
+        return {"training_iteration": place + 1, "fid": fid, "done": False}
+
+    return Tune(searcher, scheduler, lambda config: config, result)
+
+
+@dataclass
+class Contender:
+    """A way to search; `patches` replaces names in `search.ledger` while it does."""
+
+    build: Callable[..., Tune]
+    patches: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Found:
+    """What one search found.
+
+    Attributes:
+        complete: at each of `MARKS`, the best FID of trials trained to the end.
+        any: the same of all evaluations.
+        begun, completed: trials.
+        rows: how often each row was looked up.
+    """
+
+    complete: list[float]
+    any: list[float]
+    begun: int
+    completed: int
+    rows: Counter[int]
+
+
+def search(contender: Contender, landscape: Landscape, seed: int, budget: int) -> Found:
+    """Let two workers train for `budget` epochs in all."""
+    with ExitStack() as stack:
+        for name, value in contender.patches.items():
+            stack.enter_context(mock.patch.object(ledger_module, name, value))
+        return _search(contender.build(landscape.curves, seed), landscape, budget)
+
+
+def _search(tune: Tune, landscape: Landscape, budget: int) -> Found:
+    gaps = np.diff([0, *landscape.curves.evaluations]).tolist()
+    found = Found([], [], 0, 0, Counter())
+    events: list[Any] = []  # (when, tie-break, trial, place of the evaluation, FID by place)
+    spent, complete, anything = 0, math.inf, math.inf
+
+    def begin(now: int) -> None:
+        trial, values = tune.begin()
+        row, fid = landscape.curve(values)
+        found.begun += 1
+        found.rows[row] += 1
+        heapq.heappush(events, (now + gaps[0], tune.begun, trial, 0, fid))
+
+    for _ in range(WORKERS):
+        begin(0)
+    while True:
+        now, number, trial, place, fid = heapq.heappop(events)
+        spent += gaps[place]
+        while spent > MARKS[len(found.any)] * budget:
+            found.complete.append(complete)
+            found.any.append(anything)
+            if len(found.any) == len(MARKS):
+                return found
+        last = place == len(gaps) - 1
+        score = float(fid[place])
+        if not math.isnan(score):
+            anything = min(anything, score)
+            complete = min(complete, score) if last else complete
+            found.completed += last
+        if tune.goes_on(trial, place, score, last):
+            heapq.heappush(events, (now + gaps[place + 1], number, trial, place + 1, fid))
+        else:
+            begin(now)
