@@ -10,6 +10,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from search.settings import StudyConfig
 from search.study import TrialRecord
+from trainable.trial import Status
 
 
 class StudyASHA(ASHAScheduler):
@@ -37,8 +38,12 @@ class StudyASHA(ASHAScheduler):
         return super().on_trial_result(tune_controller, _numbered(trial), result)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """A trial has ended."""
-        super().on_trial_complete(tune_controller, _numbered(trial), result)
+        """A trial has ended: forget it.
+
+        Tune's own would enter its last score here, at an end that is no comparison, into any rung
+        that its epochs had leapt over.
+        """
+        self._trial_info.pop(_numbered(trial).trial_id, None)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """A trial will not begin."""
@@ -68,14 +73,18 @@ def rebuild(config: StudyConfig, records: Iterable[TrialRecord]) -> tuple[StudyA
     scheduler = StudyASHA(config)
     stopped: set[int] = set()
     trials: dict[int, Any] = {}
-    reports = [(r["order"], record.number, r) for record in records for r in record.reports]
+    reports = [
+        (r["order"], record.number, r)
+        for record in records for r in record.reports
+        if r["status"] == Status.RUNNING  # ASHA is not asked about a trial that ends by itself
+    ]  # fmt: skip
     for _, number, report in sorted(reports, key=lambda entry: entry[0]):
         if number not in trials:
             trials[number] = SimpleNamespace(config={"number": number})
             scheduler.on_trial_add(None, trials[number])
         seen = {"resource": report["resource"], "objective": report["objective"]}
         decision = scheduler.on_trial_result(None, trials[number], seen)
-        if decision == TrialScheduler.STOP and report["resource"] < config.length:
+        if decision == TrialScheduler.STOP:
             stopped.add(number)
     for trial in trials.values():
         scheduler.on_trial_remove(None, trial)

@@ -177,7 +177,7 @@ def resolve_seconds(
     train_time: float, eval_every: int | None, grace: int | None
 ) -> tuple[int, int, int]:
     """The same in whole seconds of training, for a complete trial of `train_time`."""
-    length = max(1, round(train_time))
+    length = round(train_time)
     if eval_every is None:
         eval_every = max(1, round(length / EVALUATIONS))
     return length, eval_every, min(2 * eval_every, length) if grace is None else grace

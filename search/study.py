@@ -108,7 +108,7 @@ def open_storage(url: str) -> RDBStorage:
 
 def without_password(url: str) -> str:
     """`url` as it may be shown and logged."""
-    return re.sub(r"://[^/@]*@", "://", url)
+    return re.sub(r"://[^:/@]*(:[^?]*)?@", "://", url)
 
 
 def create_study(
@@ -132,7 +132,9 @@ def create_study(
             raise InputError(
                 f"--database holds a study {config.name} already; choose another name with --study"
             )
-        optuna.delete_study(study_name=config.name, storage=storage)
+        for name in (config.name, _beside(config.name)):
+            if name in optuna.get_all_study_names(storage):
+                optuna.delete_study(study_name=name, storage=storage)
     optuna.create_study(storage=storage, study_name=config.name, direction="minimize")
     study = load_study(config.name, storage)
     study.set_user_attr("id", uuid.uuid4().hex[:12])
@@ -190,7 +192,7 @@ def open_study(output: Path, name: str, database: str | None) -> tuple[optuna.St
 def keep_learnt(study: optuna.Study, storage: RDBStorage, trials: list[FrozenTrial]) -> None:
     """Keep an earlier study's trials for the sampler of `study`, in a study of their own beside it,
     so that they count nowhere as this study's."""
-    beside = optuna.create_study(storage=storage, study_name=_beside(study))
+    beside = optuna.create_study(storage=storage, study_name=_beside(study.study_name))
     for trial in trials:
         trial.user_attrs = {}
     beside.add_trials(trials)
@@ -198,13 +200,14 @@ def keep_learnt(study: optuna.Study, storage: RDBStorage, trials: list[FrozenTri
 
 def read_learnt(study: optuna.Study, storage: RDBStorage) -> list[FrozenTrial]:
     """What `keep_learnt` kept."""
-    if _beside(study) not in optuna.get_all_study_names(storage):
+    beside = _beside(study.study_name)
+    if beside not in optuna.get_all_study_names(storage):
         return []
-    return load_study(_beside(study), storage).get_trials()
+    return load_study(beside, storage).get_trials()
 
 
-def _beside(study: optuna.Study) -> str:
-    return f"{study.study_name} (learnt from)"
+def _beside(name: str) -> str:
+    return f"{name} (learnt from)"
 
 
 def read_records(study: optuna.Study) -> list[TrialRecord]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ from trainable.data import Dataset, LoadReport
 from trainable.evaluation import Evaluator
 from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
-from trainable.trial import Job
+from trainable.trial import Job, Trial
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -96,3 +99,44 @@ def real_set(data: Dataset, extractor: nn.Module) -> RealSet:
 def evaluator(data: Dataset) -> Evaluator:
     extractor: Any = TinyExtractor()
     return Evaluator(data, extractor, real_set(data, extractor))
+
+
+@pytest.fixture
+def params(data) -> dict[str, Any]:
+    return small_params(data)
+
+
+def run_on(trial: Trial) -> list[dict[str, Any]]:
+    """All reports up to the end."""
+    reports = [trial.advance()]
+    while reports[-1]["status"] == "running":
+        reports.append(trial.advance())
+    return reports
+
+
+def fids(reports: list[dict[str, Any]]) -> list[tuple[int, float]]:
+    return [(r["epoch"], r["fid"]) for r in reports]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> tuple[Path, list[dict[str, Any]]]:
+    """The folder and the reports of trial 4, never interrupted."""
+    folder, data = tmp_path_factory.mktemp("finished"), make_data()
+    torch.set_num_threads(1)
+    return folder, run_on(Trial(make_job(data, folder), 4, small_params(data)))
+
+
+@pytest.fixture
+def whole(finished) -> list[dict[str, Any]]:
+    """The reports of trial 4, never interrupted."""
+    return finished[1]
+
+
+def full(*args: Any, **kwargs: Any) -> None:
+    """In place of a call that writes: the disk is full."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere.pt")
+
+
+def out_of_memory(*args: Any, **kwargs: Any) -> None:
+    """In place of a call that computes: the GPU's memory is full."""
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")

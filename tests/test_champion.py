@@ -1,6 +1,7 @@
 """A winner's artifacts, and a champion that loads where this project is not."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -118,11 +119,11 @@ def test_the_champion_loads_where_this_project_is_not(uri, winner, tmp_path, mon
     foreign.mkdir()
     monkeypatch.chdir(foreign)  # where a store that was set up wrongly would leave its files
     assert champion.register_champion(uri, run_id, out, "planted") == "1"
-    assert champion.register_champion(uri, run_id, out, "planted") == "2"
+    assert champion.register_champion(uri, run_id, out, "planted") == "1"  # it is there already
     run = connect(uri).get_run(run_id)
     assert (run.info.status, run.info.end_time) == ("FINISHED", 12345)
     assert run.outputs is not None
-    assert len(run.outputs.model_outputs) == 2
+    assert len(run.outputs.model_outputs) == 1
     assert connect(uri).get_model_version_by_alias("planted", "champion").run_id == run_id
     assert capfd.readouterr() == ("", "")
     command = [sys.executable, "-I", "-c", ELSEWHERE, uri]
@@ -135,6 +136,22 @@ def test_the_champion_loads_where_this_project_is_not(uri, winner, tmp_path, mon
     z, _ = draw(1, seed=6)
     expected = trial.run.G_ema(z, torch.tensor([[1.0, 0.0]]))
     np.testing.assert_array_equal(images[1], ((expected + 1) * 127.5).round()[0, 0].detach())
+
+
+def test_another_champion_is_another_version(uri, winner, tmp_path):
+    """Told by its weights: the alias moves to them, and back to an earlier champion's again."""
+    run_id, _, out = winner
+    other = tmp_path / "other"
+    shutil.copytree(out, other)
+    with (other / champion.WEIGHTS).open("ab") as file:
+        file.write(b"x")
+    versions = []
+    for exported in (out, other, other, out):
+        version = champion.register_champion(uri, run_id, exported, "moved")
+        versions.append(version)
+        found = connect(uri).get_model_version_by_alias("moved", "champion")
+        assert (str(found.version), found.run_id) == (version, run_id)
+    assert versions == ["1", "2", "2", "3"]
 
 
 def test_an_image_depends_on_its_class_and_seed_alone(tmp_path):

@@ -15,7 +15,7 @@ from rich.console import Console
 from search.cli import parser
 from search.prepare import prepare
 from search.run import main
-from search.settings import format_duration, parse_duration, resolve_schedule
+from search.settings import format_duration, parse_duration
 from spaces.errors import InputError
 
 
@@ -58,6 +58,28 @@ def run(folder: Path, output: Path, *flags: str) -> int:
         (["--features-weights", "absent.pth"], "absent.pth cannot be read"),
         (["--sampler", "grid"], "--sampler is 'grid', but must be one of"),
         (["--objective", "beauty"], "--objective is 'beauty', but must be fid, kid, is"),
+        (["--resource", "steps"], "--resource is 'steps', but must be one of epoch, seconds"),
+        (["--resource", "seconds"], "--resource seconds needs --train-time"),
+        (
+            ["--resource", "seconds", "--train-time", "2m", "--epochs", "9"],
+            "needs --train-time, the training time of a complete trial, such as 2m, and takes no",
+        ),
+        (["--resource", "seconds", "--epochs", "9"], "--resource seconds needs --train-time"),
+        (["--train-time", "2m"], "--train-time goes with --resource seconds; here, give --epochs"),
+        (["--resource", "seconds", "--train-time", "soon"], "a duration is 'soon', but must be"),
+        (
+            ["--resource", "seconds", "--train-time", "60s", "--grace", "61"],
+            "--grace is 61, but must lie between 1 and --train-time, 60",
+        ),
+        (
+            ["--resource", "seconds", "--train-time", "60s", "--eval-every", "61"],
+            "--eval-every is 61, but must lie between 1 and --train-time, 60",
+        ),
+        (["--max-trial-time", "0s"], "--max-trial-time is 0.0 s, but must be above 0"),
+        (["--max-trial-time", "fast"], "a duration is 'fast', but must be like 90s"),
+        (["--report-timeout", "never"], "a duration is 'never', but must be like 90s"),
+        (["--enqueue", "absent.json"], "--enqueue absent.json cannot be read"),
+        (["--warm-start", "absent"], "there is no study absent under"),
     ],
 )
 def test_refused_before_any_work(folder, tmp_path, capsys, flags, message):
@@ -90,15 +112,26 @@ def test_a_space_with_unknown_or_missing_parameters_is_refused(
         assert message in capsys.readouterr().err
 
 
-def test_a_name_that_exists_says_how_to_go_on(folder, tmp_path, capsys):
+@pytest.mark.parametrize("left", ["study.json", "holiday.jpg"])
+def test_a_name_that_exists_says_how_to_go_on(folder, tmp_path, capsys, left):
     (tmp_path / "old").mkdir()
+    (tmp_path / "old" / left).touch()
     assert run(folder, tmp_path, "--study", "old") == 2
     assert "go on with --resume old, or choose another name" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.rglob("*.*")] == [left]
+
+
+def test_a_study_killed_while_it_began_may_be_begun_anew(folder, tmp_path):
+    """What it left is no study yet."""
+    (tmp_path / "old").mkdir()
+    for name in ("lock", "images.csv", "study.db"):
+        (tmp_path / "old" / name).touch()
+    assert run(folder, tmp_path, "--study", "old", "--dry-run") == 0
 
 
 def test_resume_of_nothing_lists_what_there_is(tmp_path, capsys):
     (tmp_path / "first").mkdir()
-    (tmp_path / "first" / "study.db").touch()
+    (tmp_path / "first" / "study.json").touch()
     assert main(["--resume", "second", "--output", str(tmp_path)]) == 2
     assert "there are first" in capsys.readouterr().err
     assert main(["--resume", "first", "--eta", "4", "--output", str(tmp_path)]) == 2
@@ -126,8 +159,18 @@ def test_dry_run_prints_numbers_and_starts_nothing(folder, tmp_path, capsys):
     assert run(folder, tmp_path / "runs", "--dry-run", "--trials", "5") == 0
     said = capsys.readouterr().out
     assert '"trials": 5' in said
-    assert '"epochs": 4995' in said  # 120,000 images are 5,000 passes over 24; 15 x 333
+    assert '"length": 4995' in said  # 120,000 images are 5,000 passes over 24; 15 x 333
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_search_in_seconds_says_so(folder, tmp_path, capsys):
+    flags = ["--resource", "seconds", "--train-time", "1m", "--max-trial-time", "150s"]
+    assert run(folder, tmp_path / "runs", "--dry-run", *flags) == 0
+    said = capsys.readouterr().out
+    assert "60 seconds of training a trial, in 2 min at most, scored every 4" in said
+    assert "ASHA's rungs: seconds of training 8, 24; the best 1/3 go on" in said
+    assert '"resource": "seconds"' in said
+    assert '"length": 60' in said
 
 
 @pytest.mark.parametrize("embedded", [True, False])
@@ -147,14 +190,6 @@ def test_help_is_quick_because_it_imports_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
-
-
-def test_auto_schedule():
-    assert resolve_schedule(200, None, None, None) == (600, 40, 80)
-    assert resolve_schedule(200, 90, None, None) == (90, 6, 12)
-    assert resolve_schedule(200, None, 50, None) == (600, 50, 100)
-    assert resolve_schedule(500_000, None, None, None) == (1, 1, 1)
-    assert resolve_schedule(200, 10, 10, 5) == (10, 10, 5)
 
 
 @pytest.mark.parametrize(

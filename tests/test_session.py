@@ -5,24 +5,28 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import mlflow
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
+from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
+from optuna.storages import RDBStorage
 from PIL import Image
 
 from search.champion import export_generator
 from search.leaderboard import rank
-from search.study import load_study, read_records
+from search.study import open_study, read_records
 from search.tracking import Tracker
 from search.winners import hand_over
 from spaces.task import Task
@@ -53,10 +57,10 @@ def place(tmp_path_factory) -> Path:
     return root
 
 
-def start(place: Path, *flags: str) -> subprocess.Popen[str]:
+def start(place: Path, *flags: str, module: str = "search.run") -> subprocess.Popen[str]:
     project = Path(__file__).parents[1]
     return subprocess.Popen(
-        [sys.executable, "-m", "search.run", *flags],
+        [sys.executable, "-m", module, *flags],
         cwd=place, env={**os.environ, "PYTHONPATH": f"{project}{os.pathsep}{place}"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
@@ -82,13 +86,16 @@ def said(place) -> tuple[str, str]:
     ]
     flags += ["--features", "efficientnet-lite0", "--sampler", "random", "--study", "tiny"]
     process = start(place, *flags)
-    deadline = time.monotonic() + 90
-    while not list(place.glob("runs/tiny/trials/*/checkpoint.pt")):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    first = process.communicate(timeout=90)[0]
+    try:
+        deadline = time.monotonic() + 240
+        while not list(place.glob("runs/tiny/trials/*/attempt-*/*.pt")):
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        first = process.communicate(timeout=90)[0]
+    finally:
+        process.kill()
     assert process.returncode == 130, first
     again = start(place, "--resume", "tiny")
     second = again.communicate(timeout=180)[0]
@@ -96,7 +103,7 @@ def said(place) -> tuple[str, str]:
     return first, second
 
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_ctrl_c_says_how_to_go_on(said):
@@ -104,13 +111,19 @@ def test_ctrl_c_says_how_to_go_on(said):
     assert "Traceback" not in said[0] + said[1]
 
 
+def opened(place: Path) -> tuple[optuna.Study, RDBStorage]:
+    return open_study(place / "runs", "tiny", None)
+
+
 def test_every_trial_ended_once_after_the_resume(said, place):
-    records = read_records(load_study(place / "runs" / "tiny"))
+    records = read_records(opened(place)[0])
     assert len(records) == 3
     assert {r.status.value for r in records} <= {"complete", "pruned"}
     for record in records:
         epochs = [r["epoch"] for r in record.reports]
         assert epochs == [3, 6][: len(epochs)]
+    orders = [report["order"] for record in records for report in record.reports]
+    assert sorted(orders) == list(range(len(orders)))
 
 
 def test_the_leaderboard_is_kept_and_printed(said, place):
@@ -123,6 +136,10 @@ def test_the_leaderboard_is_kept_and_printed(said, place):
     assert "fresh" in said[1]
     assert json.loads((place / "runs/tiny/study.json").read_text())["trials"] == 3
     assert not list(place.glob("runs/tiny/tune*"))
+    images = list(csv.DictReader((place / "runs/tiny/images.csv").open()))
+    assert len(images) == 24
+    best = json.loads((place / "runs/tiny/best.json").read_text())
+    assert [values["g_lr"] for values in best] == [pytest.approx(float(rows[0]["g_lr"]), rel=1e-5)]
 
 
 def test_the_plain_output_is_quiet(said):
@@ -141,12 +158,26 @@ def test_a_generator_that_fails_a_gate_is_no_champion(said, place):
     assert "champion:" not in said[1]
 
 
+def mlflow_runs(place: Path) -> list[Run]:
+    """What the store holds now: a copy, as MLflow keeps a file open that has been replaced."""
+    copy = place / f"{uuid.uuid4().hex}.db"
+    shutil.copy(place / "runs" / "mlflow.db", copy)
+    client = MlflowClient(f"sqlite:///{copy}")
+    (experiment,) = client.search_experiments(filter_string="name = 'cgan-search'")
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def by_trial(runs: list[Run]) -> dict[str, Run]:
+    """The children, each once."""
+    found = [(r.data.tags["cgan.trial"], r) for r in runs if "cgan.trial" in r.data.tags]
+    assert len(found) == len(dict(found))
+    return dict(sorted(found))
+
+
 def test_mlflow_has_one_run_a_trial(said, place):
     client = MlflowClient(f"sqlite:///{place / 'runs' / 'mlflow.db'}")
-    (experiment,) = client.search_experiments(filter_string="name = 'cgan-search'")
-    runs = client.search_runs([experiment.experiment_id])
-    trials = [r.data.tags["cgan.trial"] for r in runs if "cgan.trial" in r.data.tags]
-    assert sorted(trials) == ["0", "1", "2"]
+    runs = mlflow_runs(place)
+    assert list(by_trial(runs)) == ["0", "1", "2"]
     assert len(runs) == 4
     assert not any("cgan.winner" in r.data.tags for r in runs)  # it fails a gate
     (best,) = [r for r in runs if "gates_failed" in r.data.metrics]
@@ -156,11 +187,74 @@ def test_mlflow_has_one_run_a_trial(said, place):
     assert "fresh_40/precision" in best.data.metrics
 
 
+def publish(place: Path, *flags: str) -> tuple[int, str]:
+    process = start(place, *flags, module="search.publish")
+    said = process.communicate(timeout=180)[0]
+    assert "Traceback" not in said, said
+    return process.returncode, said
+
+
+def test_a_lost_store_is_published_anew_and_twice_is_once(said, place):
+    """Runs, metrics and winners are all there again, from the study's folder alone."""
+    before = by_trial(mlflow_runs(place))
+    store = place / "runs" / "mlflow.db"
+    kept = place / "runs" / "kept.db"
+    store.rename(kept)
+    try:
+        for _ in range(2):
+            code, text = publish(place, "tiny")
+            assert code == 0, text
+            assert "MLflow has all 3 trials of study tiny" in text
+            runs = mlflow_runs(place)
+            assert len(runs) == 4
+            after = by_trial(runs)
+            assert after.keys() == before.keys()
+            for number, run in after.items():
+                assert run.data.metrics == before[number].data.metrics
+                assert run.data.params == before[number].data.params
+                assert run.info.status == before[number].info.status == "FINISHED"
+                assert run.info.run_id != before[number].info.run_id
+            (parent,) = [r for r in runs if "cgan.trial" not in r.data.tags]
+            assert parent.info.status == "FINISHED"
+    finally:
+        kept.replace(store)
+
+
+def test_publish_of_an_unknown_study_lists_what_there_is(said, place):
+    code, text = publish(place, "tinny")
+    assert code == 2
+    assert text.strip() == "error: there is no study tinny under runs; there are tiny"
+
+
+def test_publish_to_a_dead_server_says_so(said, place):
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    uri = f"http://me:secret@127.0.0.1:{port}"
+    code, text = publish(place, "tiny", "--tracking-uri", uri)
+    assert code == 2
+    assert text.startswith(f"error: MLflow at http://127.0.0.1:{port} does not answer (")
+    assert "refused" in text
+    assert "secret" not in text
+    assert len(text.strip().splitlines()) == 1
+
+
+def test_a_finished_study_resumed_trains_nothing_and_says_the_same(said, place):
+    board = (place / "runs/tiny/leaderboard.csv").read_bytes()
+    kept = sorted(p.name for p in place.glob("runs/tiny/trials/*/attempt-*/*.pt"))
+    process = start(place, "--resume", "tiny")
+    text = process.communicate(timeout=180)[0]
+    assert process.returncode == 0, text
+    assert "resumed: 3 trials have ended, 0 go on, 0 are to come" in text
+    assert (place / "runs/tiny/leaderboard.csv").read_bytes() == board
+    assert sorted(p.name for p in place.glob("runs/tiny/trials/*/attempt-*/*.pt")) == kept
+    assert len(mlflow_runs(place)) == 4
+
+
 def test_the_champion_is_the_best_that_passes_and_answers(said, place):
     """The same study, had its best trial failed and its second passed the gates."""
     uri = f"sqlite:///{place / 'runs' / 'mlflow.db'}"
     folder = place / "runs" / "tiny"
-    study = load_study(folder)
+    study, storage = opened(place)
     first, second, *_ = sorted(read_records(study), key=lambda r: r.objective)
     good = {"copy_rate": 0.0, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.5}
     some = Interval(50.0, 60.0, 55.0)
@@ -176,10 +270,12 @@ def test_the_champion_is_the_best_that_passes_and_answers(said, place):
             ["class0", "class1"], folder / "winners" / str(row.rank),
             study="tiny", number=row.record.number, scores={},
         )  # fmt: skip
-    tracker = Tracker(folder, uri)
+    tracker = Tracker(folder, storage, uri)
     tracker.start()
-    job: Any = SimpleNamespace(trials=folder / "trials")
-    assert hand_over(rows, study, job, folder, uri, tracker) == "1"
+    assert tracker.flush()
+    run_id = tracker.projection.run_id
+    for _ in range(2):  # as after a search that had to publish again: the same version
+        assert hand_over(rows, study, folder / "trials", folder, uri, run_id) == "1"
     assert tracker.close()
     client = MlflowClient(uri, uri)
     run = client.get_run(client.get_model_version_by_alias("tiny", "champion").run_id or "")

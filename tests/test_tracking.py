@@ -3,14 +3,24 @@
 import logging
 import socket
 import time
+from functools import cache
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
+from search.ledger import _end
 from search.projection import EXPERIMENT, Projection, connect, study_key
-from search.settings import StudyConfig
-from search.study import create_study, load_study, mark_interrupted, record_end, record_report
-from search.study import unfinished as take_up
-from search.tracking import Tracker, check, publish
+from search.study import (
+    REPORT,
+    create_study,
+    database_url,
+    interrupt_running,
+    load_study,
+    open_storage,
+)
+from search.tracking import Tracker, check
+from tests.by_hand import config
 from trainable.trial import Status
 
 YARDSTICK = {"protocol": "tiny/1", "n_real": 40, "floor": 2.5, "untrained": {"fid": 90.0}}
@@ -32,11 +42,32 @@ def _quick(monkeypatch):
 
 def report(epoch, fid):
     return {
-        "epoch": epoch, "status": "running", "objective": fid, "fid": fid, "kid": {"a b": fid},
+        "resource": epoch, "order": epoch, "epoch": epoch, "status": "running", "objective": fid,
+        "fid": fid, "kid": {"a b": fid},
         "g_loss": 1.0 / epoch,
         "images_seen": 40 * epoch, "train_seconds": float(epoch), "eval_seconds": 0.5 * epoch,
         "device": "cpu", "odd": float("nan"), "flag": True,
     }  # fmt: skip
+
+
+@cache
+def storage_in(folder):
+    return open_storage(database_url(folder))
+
+
+def opened(folder):
+    """The study in `folder`, read afresh, and its database."""
+    return load_study(folder.name, storage_in(folder)), storage_in(folder)
+
+
+def say(folder, number, *reports):
+    """Write reports to the database, as the search does."""
+    study, _ = opened(folder)
+    trial = optuna.Trial(study, study.trials[number]._trial_id)
+    for said in reports:
+        trial.set_user_attr(f"{REPORT}{said['resource']:06d}", said)
+        trial.report(said["objective"], said["resource"])
+    return study, trial
 
 
 @pytest.fixture
@@ -45,23 +76,29 @@ def folder(tmp_path, request):
     name = request.node.name.replace("[", "-").replace("]", "")
     folder = tmp_path / name
     folder.mkdir()
-    config = StudyConfig(
-        name=name, space="s", data="d",
-        data_digest="0", image_size=32, fit="crop", trials=5, time_budget=None, epochs=4,
-        eval_every=1, grace=1, eta=2, sampler="random", seed=0, objective="fid", features="tiny",
-        protocol="tiny/1", weights_sha256="0", top_k=1, winner_images=20,
-    )  # fmt: skip
-    study = create_study(folder, config, YARDSTICK)
+    settings = config(name=name, trials=5, length=4, grace=1, eta=2, protocol="tiny/1")
+    study = create_study(storage_in(folder), settings, YARDSTICK, {}, [])
     ends = [Status.COMPLETE, Status.PRUNED, Status.DIVERGED, Status.FAILED, None]
     for number, end in enumerate(ends):
         trial = study.ask()
+        trial.set_user_attr("started", time.time())
         trial.set_user_attr("params", {"g_lr": 0.1 * (number + 1), "augment": "none"})
-        for epoch in range(1, 5 - number):
-            record_report(trial, report(epoch, 50.0 - epoch))
+        said, trial = say(
+            folder, number, *(report(epoch, 50.0 - epoch) for epoch in range(1, 5 - number))
+        )
         if end:
-            record_end(study, trial, end, value=46.0, reason="it broke" if number > 1 else "")
+            _end(said, trial, end, "it broke" if number > 1 else "")
     (folder / "study.json").write_text("{}")
     return folder
+
+
+def projection_of(folder, uri):
+    return Projection(folder, opened(folder)[1], uri)
+
+
+def follow(folder, uri, *more):
+    """A tracker that hurries."""
+    return Tracker(folder, opened(folder)[1], uri, *more, pause=0.01)
 
 
 def runs(uri, folder):
@@ -69,18 +106,26 @@ def runs(uri, folder):
     client = connect(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
-    key = study_key(load_study(folder))
+    key = study_key(opened(folder)[0])
     found = client.search_runs([experiment.experiment_id], f"tags.`cgan.study` = '{key}'")
     parents = [r for r in found if "cgan.trial" not in r.data.tags]
     children = [r for r in found if "cgan.trial" in r.data.tags]
     return client, parents, sorted(children, key=lambda r: int(r.data.tags["cgan.trial"]))
 
 
+def go_on(folder):
+    """The interrupted trial runs again, as a resumed search has it."""
+    study, storage = opened(folder)
+    trial_id = study.trials[4]._trial_id
+    storage.set_trial_user_attr(trial_id, "status", Status.RUNNING.value)
+    storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+
+
 def test_everything_is_there(uri, folder):
-    publish(folder, uri)
+    projection_of(folder, uri).sync("FINISHED")
     client, [parent], children = runs(uri, folder)
     assert parent.info.status == "FINISHED"
-    assert parent.data.params["epochs"] == "4"
+    assert parent.data.params["length"] == "4"
     assert "time_budget" not in parent.data.params
     assert parent.data.metrics == {"n_real": 40, "floor": 2.5, "untrained/fid": 90, "best_fid": 46}
     assert parent.data.tags["protocol"] == "tiny/1"
@@ -106,12 +151,11 @@ def test_everything_is_there(uri, folder):
 
 
 def test_once_and_only_once_however_often(uri, folder, monkeypatch):
-    projection = Projection(folder, uri)
-    for again in (projection, projection, Projection(folder, uri)):
+    projection = projection_of(folder, uri)
+    for again in (projection, projection, projection_of(folder, uri)):
         again.sync()
-    study = load_study(folder)
-    record_report(take_up(study)[0], report(1, 30.0))
-    mark_interrupted(study)
+    say(folder, 4, report(1, 30.0))
+    interrupt_running(*opened(folder))
     projection.sync()
     client, [parent], children = runs(uri, folder)
     assert parent.info.status == "RUNNING"
@@ -123,37 +167,39 @@ def test_once_and_only_once_however_often(uri, folder, monkeypatch):
 
     # A write whose mark was lost is repeated, and is the same write.
     client.set_tag(children[0].info.run_id, "cgan.epoch", "1")
-    record_end(study, take_up(study)[0], Status.COMPLETE, value=30.0)
-    projection = Projection(folder, uri)
+    go_on(folder)
+    _end(*say(folder, 4), Status.COMPLETE, "")
+    projection = projection_of(folder, uri)
     projection.sync("FINISHED")
     client, [parent], children = runs(uri, folder)
     assert len(client.get_metric_history(children[0].info.run_id, "fid")) == 4
     assert children[4].info.status == parent.info.status == "FINISHED"
     assert parent.data.metrics["best_fid"] == 30
 
-    # With nothing new, nothing is written.
+    # With nothing new, nothing is written; also by a process that finds all of it there.
     written = []
     monkeypatch.setattr(type(client), "log_batch", lambda *a, **k: written.append(a))
     projection.sync("FINISHED")
+    projection_of(folder, uri).sync("FINISHED")
     assert written == []
 
 
 def test_an_interrupted_trial_runs_again(uri, folder):
-    mark_interrupted(load_study(folder))
-    Projection(folder, uri).sync("KILLED")
+    interrupt_running(*opened(folder))
+    projection_of(folder, uri).sync("KILLED")
     _, [parent], children = runs(uri, folder)
     assert (parent.info.status, children[4].info.status) == ("KILLED", "KILLED")
-    take_up(load_study(folder))
-    Projection(folder, uri).sync()
+    go_on(folder)
+    projection_of(folder, uri).sync()
     _, [parent], children = runs(uri, folder)
     assert (parent.info.status, children[4].info.status) == ("RUNNING", "RUNNING")
 
 
 def test_a_tracker_follows_the_study(uri, folder):
-    tracker = Tracker(folder, uri, pause=0.01)
+    tracker = follow(folder, uri)
     tracker.start()
     assert tracker.flush(30)
-    record_report(take_up(load_study(folder))[0], report(1, 30.0))
+    say(folder, 4, report(1, 30.0))
     tracker.wake()
     assert tracker.close(30)
     assert tracker.problem is None
@@ -179,7 +225,7 @@ def test_check_says_why_not(bad, reason):
 
 def test_an_outage_is_said_once_and_made_good_later(uri, folder):
     said = []
-    tracker = Tracker(folder, "http://user:secret@127.0.0.1:9", said.append, pause=0.01)
+    tracker = follow(folder, "http://user:secret@127.0.0.1:9", said.append)
     tracker.start()
     for _ in range(20):
         tracker.wake()
@@ -190,14 +236,14 @@ def test_an_outage_is_said_once_and_made_good_later(uri, folder):
     assert len(said) == 1
     assert "\n" not in said[0]
     assert "secret" not in said[0]
-    publish(folder, uri)
+    projection_of(folder, uri).sync("FINISHED")
     _, [_], children = runs(uri, folder)
     assert [c.info.status for c in children] == STATUSES
 
 
 def test_a_store_that_comes_back_gets_everything(uri, folder, monkeypatch):
     said = []
-    tracker = Tracker(folder, uri, said.append, pause=0.01)
+    tracker = follow(folder, uri, said.append)
     with monkeypatch.context() as patch:
         patch.setattr("search.projection._write", lambda *a: 1 / 0)
         tracker.start()
@@ -216,7 +262,7 @@ def test_a_store_that_hangs_stops_nobody(folder, caplog):
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         started = time.monotonic()
         assert check(address, limit=0.5) == "no answer within 0.5 s"
-        tracker = Tracker(folder, address, pause=0.01)
+        tracker = follow(folder, address)
         tracker.start()
         time.sleep(0.2)
         called = time.perf_counter()
@@ -228,3 +274,45 @@ def test_a_store_that_hangs_stops_nobody(folder, caplog):
             assert time.monotonic() - started < 5
             assert not tracker.close(20)  # its last attempt fails, and it ends
     assert len([r for r in caplog.records if r.name == "search.tracking"]) == 1
+
+
+def test_a_report_that_comes_for_a_settled_trial_of_another_life_is_not_missed(uri, folder):
+    """A trial is settled once its end is written; until then each of its reports is looked for."""
+    projection = projection_of(folder, uri)
+    projection.sync()
+    for epoch in (1, 2, 3):
+        say(folder, 4, report(epoch, 30.0 - epoch))
+        projection.sync()
+    _end(*say(folder, 4), Status.PRUNED, "")
+    projection.sync()
+    client, [parent], children = runs(uri, folder)
+    fids = client.get_metric_history(children[4].info.run_id, "fid")
+    assert [(m.step, m.value) for m in fids] == [(1, 29), (2, 28), (3, 27)]
+    assert children[4].info.status == "FINISHED"
+    assert parent.data.metrics["best_fid"] == 46  # of complete trials only
+    assert children[4].data.tags["status"] == "pruned"
+
+
+def test_after_a_failure_in_the_middle_the_rest_is_written_and_nothing_twice(
+    uri, folder, monkeypatch
+):
+    projection = projection_of(folder, uri)
+    client = connect(uri)
+    log_batch, calls = type(client).log_batch, iter(range(100))
+
+    def fails_once(self, *args, **kwargs):
+        if next(calls) == 5:
+            raise ConnectionError("gone")
+        return log_batch(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(client), "log_batch", fails_once)
+        with pytest.raises(ConnectionError):
+            projection.sync()
+        assert projection.run_id() is None  # what is there is not known
+        projection.sync("FINISHED")
+    client, [_], children = runs(uri, folder)
+    assert [c.info.status for c in children] == STATUSES
+    for child, points in zip(children, [4, 3, 2, 1, 0], strict=True):
+        found = client.get_metric_history(child.info.run_id, "fid") if points else []
+        assert len(found) == points

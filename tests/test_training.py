@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from spaces.errors import InputError
-from tests.conftest import make_data, make_job, small_config, small_params
+from tests.conftest import make_data, small_config
 from trainable.augment import augment
 from trainable.config import ACTIVATIONS
 from trainable.networks import Discriminator
 from trainable.training import DivergedError, Run, _optimizer
-from trainable.trial import Trial, load_checkpoint, trial_seed
 
 
 def weights(run: Run) -> list[torch.Tensor]:
@@ -205,19 +204,52 @@ def test_translation_moves_content_by_whole_pixels_and_reflects():
         assert (where.min().item(), where.max().item()) == (12, 20)  # an eighth each way
 
 
-def test_divergence_is_raised_and_becomes_a_status(data, tmp_path):
+def test_a_loss_that_is_not_finite_is_divergence(data):
     run = Run(small_config(data), data, seed=0)
     with torch.no_grad():
         run.D.head.weight.fill_(float("nan"))
     with pytest.raises(DivergedError, match="loss is nan in epoch 1"):
         run.train_epoch()
-    trial = Trial(make_job(data, tmp_path), 0, small_params(data))
-    with torch.no_grad():
-        trial.run.G.project.weight.fill_(float("inf"))
-    report = trial.advance()
-    assert report["status"] == "diverged"
-    assert "nan" in report["reason"]
-    assert "fid" not in report
+
+
+@pytest.mark.parametrize("network", ["G", "G_ema", "D"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_one_weight_that_is_not_finite_is_divergence_though_all_losses_are_finite(
+    data, monkeypatch, network, value
+):
+    """It breaks in the epoch's last step: no loss has seen it, and images show NaN as black."""
+    run, step = Run(small_config(data), data, seed=0), Run.train_step
+
+    def last(self: Run) -> torch.Tensor:
+        losses = step(self)
+        if self.images_seen >= 2 * 40:
+            with torch.no_grad():
+                next(getattr(self, network).parameters()).view(-1)[3] = float(value)
+            if network == "G":
+                self._average()  # as a step ends: G_ema takes G's weights
+        assert losses.isfinite().all()
+        return losses
+
+    monkeypatch.setattr(Run, "train_step", last)
+    run.train_epoch()
+    with pytest.raises(DivergedError, match=r"norm of all weights is (nan|inf) in epoch 2"):
+        run.train_epoch()
+
+
+def test_a_running_variance_that_is_not_finite_is_divergence(data, monkeypatch):
+    """Buffers, too, are drawn with."""
+    run, step = Run(small_config(data), data, seed=0), Run.train_step
+    buffers = [b for b in run.G_ema.buffers() if b.is_floating_point()]
+    assert buffers
+
+    def last(self: Run) -> torch.Tensor:
+        losses = step(self)
+        buffers[0].view(-1)[0] = float("inf")
+        return losses
+
+    monkeypatch.setattr(Run, "train_step", last)
+    with pytest.raises(DivergedError, match="norm of all weights"):
+        run.train_epoch()
 
 
 def test_a_score_that_is_not_finite_is_divergence(data, evaluator):
@@ -225,42 +257,6 @@ def test_a_score_that_is_not_finite_is_divergence(data, evaluator):
     evaluator.extractor.mix.fill_(float("nan"))
     with pytest.raises(DivergedError, match="no finite features in epoch 0"):
         evaluator.scores(run, seed=0)
-
-
-def test_trial_reports_in_order_and_goes_on_from_its_checkpoint(data, tmp_path):
-    job, params = make_job(data, tmp_path), small_params(data)
-    whole = Trial(make_job(data, tmp_path / "whole"), 4, params)
-    reports = [whole.advance() for _ in range(3)]
-    assert [r["epoch"] for r in reports] == [1, 2, 3]
-    assert [r["status"] for r in reports] == ["running", "running", "complete"]
-    first = Trial(job, 4, params)
-    said = first.advance()
-    again = Trial(job, 4, params)
-    assert again.advance() == said  # repeated: it may not have been heard
-    rest = [again.advance(), again.advance()]
-    assert [r["fid"] for r in [said, *rest]] == [r["fid"] for r in reports]
-    assert sorted(p.name for p in again.folder.glob("*.png")) == [
-        f"samples_{e:06d}.png" for e in (1, 2, 3)
-    ]
-    assert load_checkpoint(again.folder)["report"]["status"] == "complete"
-    assert [p.name for p in again.folder.glob("checkpoint*")] == ["checkpoint.pt"]
-
-
-def test_out_of_gpu_memory_is_a_status(data, tmp_path, monkeypatch):
-    trial = Trial(make_job(data, tmp_path), 0, small_params(data))
-
-    def full(self):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-
-    monkeypatch.setattr(Run, "train_epoch", full)
-    report = trial.advance()
-    assert report["status"] == "out_of_memory"
-    assert report["reason"] == "CUDA out of memory"
-
-
-def test_trial_seeds_differ_between_trials_and_studies():
-    seeds = {trial_seed(study, number) for study in range(5) for number in range(50)}
-    assert len(seeds) == 250
 
 
 def test_networks_that_cannot_be_built_are_refused(data):

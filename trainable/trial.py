@@ -141,10 +141,10 @@ class Trial:
         configuration itself (not finite, out of GPU memory) are a status, and so is a full disk,
         which interrupts. Past the deadline the trial saves where it stands and is interrupted.
         """
-        if times_hung(self.folder) > HANGS:
-            return self._report(Status.FAILED, reason="it hung again when it was tried once more")
         if self._unheard:
             return self._unheard.pop(0)
+        if times_hung(self.folder) > HANGS:
+            return self._report(Status.FAILED, reason="it hung again when it was tried once more")
         losses: dict[str, float] = {}
         try:
             while not self._due():

@@ -1,0 +1,97 @@
+"""Which trials win, what the leaderboard shows, and what an objective is."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from search.leaderboard import candidates, differing, rank, write_csv
+from search.study import TrialRecord
+from spaces.errors import InputError
+from tests.by_hand import YARDSTICK
+from trainable.evaluation import Assessment
+from trainable.metrics.intervals import Interval
+from trainable.objective import Objective
+from trainable.trial import Status
+
+
+def record(
+    number: int, fid: float | None, status: str = "complete", epoch: int = 12
+) -> TrialRecord:
+    scores = {"fid": fid, "objective": fid, "train_seconds": 5.0}
+    reports = () if fid is None else ({"resource": epoch, "epoch": epoch, **scores},)
+    params = {"g_lr": 0.001 * (number + 1), "loss": "hinge"}
+    searched = {"g_lr": params["g_lr"]}
+    return TrialRecord(number, Status(status), "", params, searched, reports, 0.0, 1.0)
+
+
+def test_winners_are_finished_trials_first():
+    records = [
+        record(0, 60.0), record(1, 50.0, "pruned", 2), record(2, 55.0), record(3, 10.0, "diverged"),
+        record(4, None, "failed"),
+    ]  # fmt: skip
+    assert [r.number for r in candidates(records, 2)] == [2, 0]
+    assert [r.number for r in candidates(records, 9)] == [2, 0, 1]
+
+
+GOOD = {"copy_rate": 0.01, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.6}
+
+
+def assessment(fid: float, kid: float = 0.01, **scores: float) -> Assessment:
+    """An assessment whose FID is known to +-2."""
+    intervals = Interval(fid - 2, fid + 2, fid), Interval(kid, kid, kid)
+    return Assessment({**GOOD, "fid": fid - 20, "kid": kid, **scores}, 2000, *intervals)
+
+
+def test_leaderboard_ranks_by_fresh_scores_gates_first(tmp_path):
+    records = [record(0, 60.0), record(1, None, "failed"), record(2, 55.0), record(3, 58.0)]
+    records += [record(4, 20.0), record(5, 64.0)]
+    assessed = {
+        0: assessment(61.0), 2: assessment(66.0), 5: assessment(64.0),
+        4: assessment(20.0, copy_rate=0.31, coverage=0.0),
+    }  # fmt: skip
+    rows = rank(records, assessed, Objective.parse("fid"), YARDSTICK)
+    assert [(r.rank, r.record.number) for r in rows] == list(enumerate([0, 5, 2, 4, 3, 1], start=1))
+    assert [r.wins for r in rows] == [True] * 3 + [False] * 3
+    assert rows[3].failed == (
+        "copy rate in features 0.31, at most 0.25",
+        "coverage 0.00, at least 0.005",
+    )
+    assert [r.tie for r in rows[:3]] == [False, True, False]  # 61 and 64 are known to +-2
+    assert rows[0].over_floor == pytest.approx(61 / 30)
+    assert differing(rows) == ["g_lr"]
+    write_csv(tmp_path / "l.csv", rows)
+    first, *_, copies, _, last = csv.DictReader((tmp_path / "l.csv").open())
+    assert (first["trial"], first["fid"], first["fresh_fid_mean"]) == ("0", "60.0", "61.0")
+    assert (first["fresh_fid_low"], first["fresh_fid_2000"]) == ("59.0", "41.0")
+    assert copies["failed_gates"].startswith("copy rate in features 0.31")
+    assert (last["trial"], last["status"], last["fid"]) == ("1", "failed", "")
+
+
+def test_the_leaderboard_follows_the_objective():
+    records = [record(0, 60.0), record(1, 50.0)]
+    assessed = {0: assessment(60.0, kid=0.01), 1: assessment(50.0, kid=0.05)}
+    best = {
+        text: rank(records, assessed, Objective.parse(text), YARDSTICK)[0].record.number
+        for text in ("fid", "kid", "fid+kid", "fid+0.1*kid")
+    }
+    # Of the untrained generator's: FID 0.20 and 0.17, KID 0.03 and 0.17.
+    assert best == {"fid": 1, "kid": 0, "fid+kid": 0, "fid+0.1*kid": 1}
+
+
+def test_objective_values_by_hand():
+    scores = {"fid": 60.0, "kid": 0.03, "inception_score": 1.7}
+    untrained = {"fid": 300.0, "kid": 0.3}
+    values = {t: Objective.parse(t).value(scores, untrained) for t in ("fid", "kid", "is")}
+    assert values == {"fid": 60.0, "kid": 0.03, "is": -1.7}
+    weighted = Objective.parse("0.5*fid+1.5*kid").value(scores, untrained)
+    assert weighted == pytest.approx((0.5 * 0.2 + 1.5 * 0.1) / 2)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "fids", "2*fid", "fid+is", "fid+fid", "fid-kid", "0*fid+0*kid"]
+)
+def test_texts_that_are_no_objectives(text):
+    with pytest.raises(InputError, match="must be fid, kid, is, or a weighted sum"):
+        Objective.parse(text)

@@ -1,0 +1,200 @@
+"""What a resumed study must find as it was: images, space, extractor; and what may change."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from search.cli import parser
+from search.prepare import Prepared, prepare
+from search.run import main
+from search.study import create_study, database_url, open_storage
+from spaces.errors import InputError
+from tests.by_hand import YARDSTICK
+from tests.conftest import make_data
+from trainable.data.images import IMAGES, image_differences, write_images
+
+SPACE = """
+from spaces.presets import default
+
+def line(trial, task):
+    lr = trial.suggest_float("g_lr", {low}, 1e-2, log=True)
+    return {{**default(task), "g_lr": lr, "d_lr": lr * {scale}, "l2": {l2}}}
+"""
+
+
+def write_space(folder: Path, low: float = 1e-4, scale: float = 2.0, l2: float = 0.0) -> None:
+    (folder / "resumed_space.py").write_text(SPACE.format(low=low, scale=scale, l2=l2))
+    sys.modules.pop("resumed_space", None)
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+    importlib.invalidate_caches()
+
+
+def draw(path: Path, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 255, (40, 40), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def prepared_from(output: Path, *flags: str) -> Prepared:
+    args = parser().parse_args(["--output", str(output), *flags])
+    return prepare(args, Console(file=io.StringIO()))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """Pictures, a space, and under runs a study of both, begun."""
+    for first, name in ((100, "cats"), (200, "dogs")):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(16):
+            draw(tmp_path / "pictures" / name / f"{i:02d}.png", first + i)
+    write_space(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    flags = ["--data", str(tmp_path / "pictures"), "--space", "resumed_space:line"]
+    flags += ["--image-size", "32", "--features", "efficientnet-lite0", "--study", "s"]
+    new = prepared_from(tmp_path / "runs", *flags, "--trials", "5", "--time-budget", "1h")
+    folder = tmp_path / "runs" / "s"
+    folder.mkdir(parents=True)
+    storage = open_storage(database_url(folder))
+    create_study(storage, new.config, YARDSTICK, new.portrait, [{"g_lr": 1e-3}])
+    write_images(folder / IMAGES, new.data)
+    (folder / "study.json").write_text(json.dumps(new.config.to_json()))
+    return tmp_path
+
+
+def test_a_resumed_study_is_as_it_was(place):
+    found = prepared_from(place / "runs", "--resume", "s")
+    assert found.study is not None
+    stored = found.study.user_attrs["config"]
+    assert found.config.to_json() == {**stored, "time_budget": None}  # a budget is for one life
+    assert (found.start, found.queue, found.learnt) == (None, [], [])
+    assert found.portrait == found.study.user_attrs["space"]
+    assert found.data.n == 32
+
+
+def test_trials_budget_and_queue_may_change(place):
+    (place / "more.json").write_text('[{"g_lr": 0.002}]')
+    flags = ["--trials", "9", "--time-budget", "10m", "--enqueue", str(place / "more.json")]
+    found = prepared_from(place / "runs", "--resume", "s", *flags)
+    same = replace(prepared_from(place / "runs", "--resume", "s").config, trials=9)
+    assert found.config == replace(same, time_budget=600.0)
+    assert found.queue == [{"g_lr": 0.002}]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--eta", "4"], ["--resource", "seconds"], ["--max-trial-time", "1m"], ["--study", "t"],
+     ["--warm-start", "t"], ["--train-time", "1m"], ["--data", "x"]],
+)  # fmt: skip
+def test_what_defines_a_study_cannot_be_given_again(place, flags):
+    with pytest.raises(InputError, match=f"so {flags[0]} cannot be given"):
+        prepared_from(place / "runs", "--resume", "s", *flags)
+
+
+def refusal(place: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the command says when it refuses to go on; it has done nothing."""
+    before = (place / "runs" / "s" / "study.db").read_bytes()
+    assert main(["--resume", "s", "--output", str(place / "runs")]) == 2
+    assert (place / "runs" / "s" / "study.db").read_bytes() == before
+    said = capsys.readouterr().err
+    assert said.startswith("error: --resume s: ")
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda cats: (cats / "03.png").unlink(), "1 gone (cats/03.png)"),
+        (lambda cats: draw(cats / "99.png", 7), "1 new (cats/99.png)"),
+        (lambda cats: draw(cats / "05.png", 7), "1 changed (cats/05.png)"),
+        (
+            lambda cats: [(cats / f"{i:02d}.png").unlink() for i in range(4)],
+            "4 gone (cats/00.png, cats/01.png, cats/02.png, …)",
+        ),
+        (
+            lambda cats: [draw(cats / "99.png", 7), (cats / "00.png").unlink()],
+            "1 gone (cats/00.png), 1 new (cats/99.png)",
+        ),
+    ],
+)
+def test_changed_images_are_named(place, capsys, change, said):
+    change(place / "pictures" / "cats")
+    text = refusal(place, capsys)
+    assert "no longer holds the images that the study began with" in text
+    assert said in text.replace(f"{place / 'pictures'}/", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"low": 1e-5}, "searched g_lr (0.0001 to 0.01, log, now 1e-05 to 0.01, log)"),
+        ({"l2": 0.5}, "l2 (0, now 0.5)"),
+        ({"scale": 3.0}, "d_lr (computed ("),
+    ],
+)
+def test_a_changed_space_is_named(place, capsys, change, said):
+    write_space(place, **change)
+    text = refusal(place, capsys)
+    assert "its space resumed_space:line is no longer what it was: " in text
+    assert said in text
+
+
+def test_other_extractor_weights_are_refused(place, capsys):
+    study = prepared_from(place / "runs", "--resume", "s").study
+    assert study is not None
+    study.set_user_attr("config", {**study.user_attrs["config"], "weights_sha256": "f" * 64})
+    text = refusal(place, capsys)
+    assert "weights ffffffffffff…" in text
+    assert "would not compare" in text
+
+
+def test_a_warm_start_from_a_study_of_other_images_is_refused(place, capsys):
+    draw(place / "pictures" / "cats" / "99.png", 7)
+    flags = ["--data", str(place / "pictures"), "--space", "resumed_space:line", "--study", "t"]
+    flags += ["--image-size", "32", "--features", "efficientnet-lite0", "--warm-start", "s"]
+    assert main([*flags, "--output", str(place / "runs")]) == 2
+    assert "error: --warm-start s: its scores do not compare" in capsys.readouterr().err
+    assert sorted(p.name for p in (place / "runs").iterdir()) == ["s"]
+
+
+def test_image_differences_by_hand(tmp_path):
+    data = make_data(n=6)
+    path = tmp_path / IMAGES
+    write_images(path, data)
+    assert image_differences(path, data) == "the same images in another order"
+    assert path.read_text().splitlines()[0] == "source,class,sha256"
+    assert len(path.read_text().splitlines()) == 7
+
+    def having(**changes: Any) -> str:
+        return image_differences(path, replace(data, **changes))
+
+    pixels = data.images.copy()
+    pixels[2, 0, 5, 5] ^= 1
+    assert having(images=pixels) == "1 changed (made/2)"
+    labels = data.labels.copy()
+    labels[3] = 1 - labels[3]
+    assert having(labels=labels) == "1 changed (made/3)"
+    sources = (*data.sources[:5], 'a, "b"')
+    assert having(sources=sources) == '1 gone (made/5), 1 new (a, "b")'
+    write_images(path, replace(data, sources=sources))
+    assert having(sources=sources) == "the same images in another order"
+
+
+@pytest.mark.parametrize("content", [None, "a,b\n1,2\n"])
+def test_without_a_readable_list_the_difference_is_not_known(tmp_path, content):
+    path = tmp_path / IMAGES
+    if content is not None:
+        path.write_text(content)
+    said = image_differences(path, make_data(n=4))
+    assert said == f"which ones is not known, as {path} cannot be read"

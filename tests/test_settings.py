@@ -1,0 +1,82 @@
+"""What a study is: its settings, in their ranges, resolved, and read back."""
+
+from __future__ import annotations
+
+import pytest
+
+from search.settings import StudyConfig, resolve_epochs, resolve_seconds
+from spaces.errors import InputError
+from tests.by_hand import config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trials": 0}, "--trials is 0, but must be at least 1"),
+        ({"grace": 13}, "--grace is 13, but must lie between 1 and --epochs, 12"),
+        ({"eval_every": 13}, "--eval-every is 13, but must lie between 1 and --epochs, 12"),
+        ({"eta": 1}, "--eta is 1, but must be at least 2"),
+        ({"sampler": "cma"}, "--sampler is 'cma', but must be one of tpe, random"),
+        ({"name": "a/b"}, "--study is 'a/b'"),
+        ({"time_budget": 0.0}, "--time-budget"),
+        ({"max_trial_time": -1.0}, "--max-trial-time is -1.0 s, but must be above 0"),
+        ({"resource": "steps"}, "--resource is 'steps', but must be one of epoch, seconds"),
+        ({"resource": "seconds", "grace": 13}, "--grace is 13, .* 1 and --train-time, 12"),
+        ({"resource": "seconds", "eval_every": 13}, "--eval-every is 13, .* --train-time, 12"),
+        ({"length": 0, "eval_every": 0, "grace": 0}, "--epochs is 0, but must be at least 1"),
+        ({"winner_images": 19}, "--winner-images is 19, but must be at least 20 a class"),
+        ({"seed": -1}, "--seed is -1, but must be at least 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        config(**changes)
+
+
+def test_config_survives_json_and_names_its_rungs():
+    settings = config(length=100, eval_every=7, grace=10, eta=3)
+    assert StudyConfig.from_json(settings.to_json()) == settings
+    assert settings.rungs == (10, 30, 90)
+    assert set(settings.rungs) <= set(settings.evaluations)
+    assert settings.evaluations[-1] == 100
+
+
+def test_a_study_in_seconds_has_its_rungs_in_seconds():
+    settings = config(resource="seconds", length=60, eval_every=4, grace=8, max_trial_time=150.0)
+    assert settings.rungs == (8, 24)
+    assert settings.evaluations == (*range(4, 60, 4), 60)
+    assert StudyConfig.from_json(settings.to_json()) == settings
+    said = str(settings)
+    assert "60 seconds of training a trial, in 2 min at most, scored every 4 by fid" in said
+    assert "ASHA's rungs: seconds of training 8, 24; the best 1/3 go on" in said
+    assert "12 epochs a trial, scored every 1 by fid" in str(config())
+
+
+def test_old_or_foreign_settings_are_not_taken_for_ours():
+    values = config().to_json()
+    with pytest.raises(TypeError):
+        StudyConfig.from_json({**values, "epochs": 12})
+    del values["resource"]
+    with pytest.raises(TypeError):
+        StudyConfig.from_json(values)
+
+
+def test_auto_schedule():
+    assert resolve_epochs(200, None, None, None) == (600, 40, 80)
+    assert resolve_epochs(200, 90, None, None) == (90, 6, 12)
+    assert resolve_epochs(200, None, 50, None) == (600, 50, 100)
+    assert resolve_epochs(500_000, None, None, None) == (1, 1, 1)
+    assert resolve_epochs(200, 10, 10, 5) == (10, 10, 5)
+
+
+def test_auto_schedule_in_seconds():
+    assert resolve_seconds(600.0, None, None) == (600, 40, 80)
+    assert resolve_seconds(90.4, None, None) == (90, 6, 12)
+    assert resolve_seconds(600.0, 50, None) == (600, 50, 100)
+    assert resolve_seconds(600.0, 50, 7) == (600, 50, 7)
+    assert resolve_seconds(3.0, None, None) == (3, 1, 2)
+    assert resolve_seconds(1.0, None, None) == (1, 1, 1)
+    for seconds in (1, 7, 59, 600, 86400):
+        config(resource="seconds", **dict(zip(
+            ("length", "eval_every", "grace"), resolve_seconds(seconds, None, None), strict=True
+        )))  # fmt: skip
