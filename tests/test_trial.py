@@ -314,6 +314,7 @@ def test_a_trial_that_hangs_is_tried_once_more_and_then_given_up(data, tmp_path,
     assert fids(said) == fids(whole)[:2]
     mark_hung(trial_folder(job.trials, 4))
     given_up = Trial(job, 4, params, heard=1)
+    assert given_up.advance()["fid"] == said[1]["fid"]  # what it had trained is not lost
     report = given_up.advance()
     assert (report["status"], report["reason"]) == (
         "failed", "it hung again when it was tried once more",
