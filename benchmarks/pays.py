@@ -87,7 +87,7 @@ def _tpe(first: bool, **changes: Any) -> Contender:
     return Contender(partial(ours, first=first), {"build_sampler": build})
 
 
-_END = ledger_module._end
+_END = ledger_module.tell_end
 
 
 def _told_complete(study: Any, trial: Any, status: Status, reason: str) -> None:
@@ -98,7 +98,7 @@ def _told_complete(study: Any, trial: Any, status: Status, reason: str) -> None:
 def variants(first: bool) -> dict[str, Contender]:
     """This search with one thing changed, or two."""
     this = partial(ours, first=first)
-    told = {"_end": _told_complete}
+    told = {"tell_end": _told_complete}
     alone = _tpe(first, group=False)
     return {
         "as it is": Contender(this),

@@ -10,8 +10,6 @@ is drawn again from the same seed.
 from __future__ import annotations
 
 import copy
-import queue
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,13 +22,12 @@ from optuna.trial import FrozenTrial, TrialState
 from search.sampling import build_sampler
 from search.settings import StudyConfig
 from search.study import REPORT, read_records
+from search.writer import StudyWriter, tell_end
 from spaces.catalog import Space
 from spaces.errors import InputError
 from spaces.task import Task
 from trainable.config import TrialConfig
 from trainable.trial import Report, Status
-
-_BACKLOG = 10_000  # writes that may wait; beyond, the search is too fast for its disk, and waits
 
 
 @dataclass
@@ -83,7 +80,7 @@ class Ledger:
         self.ended = sum(trial.state.is_finished() for trial in known)
         reports = (r for record in (read_records(study) if study else []) for r in record.reports)
         self._order = max((r["order"] for r in reports), default=-1) + 1
-        self._writer = _Writer(study, storage, self._failed) if study and storage else None
+        self._writer = StudyWriter(study, storage, self._failed) if study and storage else None
 
     def _remember(self, trial: FrozenTrial) -> None:
         """Hold a trial in memory, without its reports' text."""
@@ -155,7 +152,7 @@ class Ledger:
 
     def end(self, entry: Entry, status: Status, reason: str = "") -> None:
         """End a trial, once: what the status means to Optuna's samplers is decided here."""
-        _end(self._sampled, entry.trial, status, reason)
+        tell_end(self._sampled, entry.trial, status, reason)
         self.ended += 1
         self._write(lambda writer: writer.end(entry.number, status, reason))
 
@@ -173,101 +170,9 @@ class Ledger:
         if self._writer:
             self._writer.close()
 
-    def _write(self, act: Callable[[_Writer], None]) -> None:
+    def _write(self, act: Callable[[StudyWriter], None]) -> None:
         if self._writer and self.problem is None:
             self._writer.put(act)
 
     def _failed(self, reason: str) -> None:
         self.problem = reason
-
-
-def _end(study: optuna.Study, trial: optuna.Trial, status: Status, reason: str) -> None:
-    """Tell Optuna of an end.
-
-    Complete trials count with their objective, pruned ones with their intermediate values. A
-    diverged or out-of-memory trial is told as pruned and as violating a constraint, so that the
-    sampler ranks it below every other. Failed ones do not count.
-    """
-    trial.set_user_attr("status", status.value)
-    if reason:
-        trial.set_user_attr("reason", reason)
-    if status.infeasible:
-        trial.set_constraint("trains", 1.0)
-    if status is Status.COMPLETE:
-        values = study._storage.get_trial(trial._trial_id).intermediate_values
-        study.tell(trial, values[max(values)])
-    elif status is Status.PRUNED or status.infeasible:
-        study.tell(trial, state=TrialState.PRUNED)
-    else:
-        study.tell(trial, state=TrialState.FAIL)
-
-
-class _Writer:
-    """The thread that writes the database; the methods other than `put` and `close` run in it."""
-
-    def __init__(self, study: optuna.Study, storage: RDBStorage, failed: Callable[[str], None]):
-        self._study, self._storage, self._failed = study, storage, failed
-        self._study_id = storage.get_study_id_from_name(study.study_name)
-        self._live: dict[int, optuna.Trial] = {}
-        self._acts: queue.Queue[Callable[[_Writer], None] | None] = queue.Queue(_BACKLOG)
-        self._thread = threading.Thread(target=self._loop, name="study-writer", daemon=True)
-        self._thread.start()
-
-    def put(self, act: Callable[[_Writer], None]) -> None:
-        """Have `act` done, after all that was put before."""
-        self._acts.put(act)
-
-    def flush(self) -> None:
-        """Wait for all that was put."""
-        self._acts.join()
-
-    def close(self) -> None:
-        """Wait for all that was put, and end."""
-        self._acts.put(None)
-        self._thread.join()
-
-    def _loop(self) -> None:
-        broken = False
-        while (act := self._acts.get()) is not None:
-            try:
-                if not broken:  # else: the order is the truth's, nothing after what was lost
-                    act(self)
-            except Exception as error:
-                broken = True
-                cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
-                self._failed(f"its database cannot be written: {str(cause).splitlines()[0]}")
-            self._acts.task_done()
-
-    def _trial(self, number: int) -> optuna.Trial:
-        if number not in self._live:
-            trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
-            self._live[number] = optuna.Trial(self._study, trial_id)
-        return self._live[number]
-
-    def create(self, number: int, trial: FrozenTrial) -> None:
-        trial_id = self._storage.create_new_trial(self._study_id, trial)
-        given = self._storage.get_trial_number_from_id(trial_id)
-        if given != number:
-            raise RuntimeError(
-                f"trial {number} became {given}: something else adds trials to this study"
-            )
-
-    def run(self, number: int) -> None:
-        trial_id = self._trial(number)._trial_id
-        self._storage.set_trial_user_attr(trial_id, "status", Status.RUNNING.value)
-        self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
-
-    def report(self, number: int, report: Report) -> None:
-        trial = self._trial(number)
-        trial.set_user_attr(f"{REPORT}{report['resource']:06d}", report)
-        trial.report(report["objective"], report["resource"])
-
-    def end(self, number: int, status: Status, reason: str) -> None:
-        _end(self._study, self._trial(number), status, reason)
-        del self._live[number]
-
-    def interrupt(self, number: int) -> None:
-        trial_id = self._trial(number)._trial_id
-        self._storage.set_trial_user_attr(trial_id, "status", Status.INTERRUPTED.value)
-        self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
-        del self._live[number]

@@ -9,7 +9,6 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from search.ledger import _end
 from search.projection import EXPERIMENT, Projection, connect, study_key
 from search.study import (
     REPORT,
@@ -20,6 +19,7 @@ from search.study import (
     open_storage,
 )
 from search.tracking import Tracker, check
+from search.writer import tell_end
 from tests.by_hand import config
 from trainable.trial import Status
 
@@ -87,7 +87,7 @@ def folder(tmp_path, request):
             folder, number, *(report(epoch, 50.0 - epoch) for epoch in range(1, 5 - number))
         )
         if end:
-            _end(said, trial, end, "it broke" if number > 1 else "")
+            tell_end(said, trial, end, "it broke" if number > 1 else "")
     (folder / "study.json").write_text("{}")
     return folder
 
@@ -168,7 +168,7 @@ def test_once_and_only_once_however_often(uri, folder, monkeypatch):
     # A write whose mark was lost is repeated, and is the same write.
     client.set_tag(children[0].info.run_id, "cgan.epoch", "1")
     go_on(folder)
-    _end(*say(folder, 4), Status.COMPLETE, "")
+    tell_end(*say(folder, 4), Status.COMPLETE, "")
     projection = projection_of(folder, uri)
     projection.sync("FINISHED")
     client, [parent], children = runs(uri, folder)
@@ -283,7 +283,7 @@ def test_a_report_that_comes_for_a_settled_trial_of_another_life_is_not_missed(u
     for epoch in (1, 2, 3):
         say(folder, 4, report(epoch, 30.0 - epoch))
         projection.sync()
-    _end(*say(folder, 4), Status.PRUNED, "")
+    tell_end(*say(folder, 4), Status.PRUNED, "")
     projection.sync()
     client, [parent], children = runs(uri, folder)
     fids = client.get_metric_history(children[4].info.run_id, "fid")

@@ -1,0 +1,117 @@
+"""The thread that writes a study's database, so that nobody waits for a disk."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from search.study import REPORT
+from trainable.trial import Report, Status
+
+_BACKLOG = 10_000  # writes that may wait; beyond, the search is too fast for its disk, and waits
+
+
+def tell_end(study: optuna.Study, trial: optuna.Trial, status: Status, reason: str) -> None:
+    """Tell Optuna of an end.
+
+    Complete trials count with their objective, pruned ones with their intermediate values. A
+    diverged or out-of-memory trial is told as pruned and as violating a constraint, so that the
+    sampler ranks it below every other. Failed ones do not count.
+    """
+    trial.set_user_attr("status", status.value)
+    if reason:
+        trial.set_user_attr("reason", reason)
+    if status.infeasible:
+        trial.set_constraint("trains", 1.0)
+    if status is Status.COMPLETE:
+        values = study._storage.get_trial(trial._trial_id).intermediate_values
+        study.tell(trial, values[max(values)])
+    elif status is Status.PRUNED or status.infeasible:
+        study.tell(trial, state=TrialState.PRUNED)
+    else:
+        study.tell(trial, state=TrialState.FAIL)
+
+
+class StudyWriter:
+    """The thread that writes the database; the methods other than `put` and `close` run in it."""
+
+    def __init__(self, study: optuna.Study, storage: RDBStorage, failed: Callable[[str], None]):
+        self._study, self._storage, self._failed = study, storage, failed
+        self._study_id = storage.get_study_id_from_name(study.study_name)
+        self._live: dict[int, optuna.Trial] = {}
+        self._acts: queue.Queue[Callable[[StudyWriter], None] | None] = queue.Queue(_BACKLOG)
+        self._thread = threading.Thread(target=self._loop, name="study-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, act: Callable[[StudyWriter], None]) -> None:
+        """Have `act` done, after all that was put before."""
+        self._acts.put(act)
+
+    def flush(self) -> None:
+        """Wait for all that was put."""
+        self._acts.join()
+
+    def close(self) -> None:
+        """Wait for all that was put, and end."""
+        self._acts.put(None)
+        self._thread.join()
+
+    def _loop(self) -> None:
+        broken = False
+        while (act := self._acts.get()) is not None:
+            try:
+                if not broken:  # else: the order is the truth's, nothing after what was lost
+                    act(self)
+            except Exception as error:
+                broken = True
+                cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
+                self._failed(f"its database cannot be written: {str(cause).splitlines()[0]}")
+            self._acts.task_done()
+
+    def _trial(self, number: int) -> optuna.Trial:
+        if number not in self._live:
+            trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+            self._live[number] = optuna.Trial(self._study, trial_id)
+        return self._live[number]
+
+    def create(self, number: int, trial: FrozenTrial) -> None:
+        """Write a trial as it was drawn, in one transaction.
+
+        Raises:
+            RuntimeError: the database gave it another number.
+        """
+        trial_id = self._storage.create_new_trial(self._study_id, trial)
+        given = self._storage.get_trial_number_from_id(trial_id)
+        if given != number:
+            raise RuntimeError(
+                f"trial {number} became {given}: something else adds trials to this study"
+            )
+
+    def run(self, number: int) -> None:
+        """An interrupted trial goes on."""
+        trial_id = self._trial(number)._trial_id
+        self._storage.set_trial_user_attr(trial_id, "status", Status.RUNNING.value)
+        self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+
+    def report(self, number: int, report: Report) -> None:
+        """Write a report: all of it, and its objective as an intermediate value."""
+        trial = self._trial(number)
+        trial.set_user_attr(f"{REPORT}{report['resource']:06d}", report)
+        trial.report(report["objective"], report["resource"])
+
+    def end(self, number: int, status: Status, reason: str) -> None:
+        """See `tell_end`."""
+        tell_end(self._study, self._trial(number), status, reason)
+        del self._live[number]
+
+    def interrupt(self, number: int) -> None:
+        """A trial stopped with the search."""
+        trial_id = self._trial(number)._trial_id
+        self._storage.set_trial_user_attr(trial_id, "status", Status.INTERRUPTED.value)
+        self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
+        del self._live[number]
