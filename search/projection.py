@@ -53,8 +53,10 @@ def prepare_mlflow() -> None:
         os.environ.setdefault(name, value)
     import mlflow  # noqa: F401  (it sets its loggers' levels on import, so ours come after)
 
-    for name in ("alembic", "mlflow.store", "mlflow.pyfunc"):
+    for name in ("alembic", "mlflow.pyfunc"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Pages of SQL for each write that fails; the tracker says it in a line.
+    logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
 
 
 def connect(uri: str) -> MlflowClient:
