@@ -240,7 +240,7 @@ def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             command, cwd=folder, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while True:
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).read()
