@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.sampling import build_sampler
 from search.settings import StudyConfig
-from search.study import REPORT, read_records
+from search.study import REPORT, read_record
 from search.writer import StudyWriter, tell_end
 from spaces.catalog import Space
 from spaces.errors import InputError
@@ -78,7 +78,7 @@ class Ledger:
             self._remember(trial)
         self._started = len(known)
         self.ended = sum(trial.state.is_finished() for trial in known)
-        reports = (r for record in (read_records(study) if study else []) for r in record.reports)
+        reports = (report for trial in known for report in read_record(trial).reports)
         self._order = max((r["order"] for r in reports), default=-1) + 1
         self._writer = StudyWriter(study, storage, self._failed) if study and storage else None
 
