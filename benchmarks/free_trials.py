@@ -43,9 +43,9 @@ def free_report(number: int, params: dict[str, Any], at: int, reports: int) -> d
     noise = random.Random(1000 * number + at)
     far = (
         math.log10(params["g_lr"] / 3e-3) ** 2
-        + math.log10(params["d_lr"] / 2e-3) ** 2
+        + math.log10(params["g_lr"] * params["lr_ratio"] / 2e-3) ** 2
         + ((params["g_width"] - 20) / 16) ** 2
-        + (params["spectral_norm"] is True)
+        + (params["d_norm"] == "spectral")
     )
     fid = (60 + 40 * far + 200 * math.exp(-3 * at / reports)) * noise.gauss(1, 0.03)
     names = ["kid", "inception_score", "one_nn", "coverage", "copy_rate", "diversity"]
@@ -124,7 +124,9 @@ def study_config(name: str, trials: int, reports: int, *, prune: bool) -> Any:
         trials=trials, time_budget=None, resource="epoch", length=length, eval_every=EVERY,
         grace=min(2 * EVERY, length) if prune else length, eta=3, max_trial_time=None,
         sampler="tpe", seed=0, objective="fid", features="none", protocol="none",
-        weights_sha256="0" * 64, top_k=1, winner_images=100,
+        weights_sha256="0" * 64, backbone="none",
+        backbone_sha256=None, held_out=None, held_out_digest=None, init_from=None, init_sha256=None,
+        top_k=1, winner_images=100,
     )  # fmt: skip
 
 

@@ -9,87 +9,25 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from search.projection import EXPERIMENT, connect
-from spaces.task import Task
-from trainable.checkpoints import newest
-from trainable.config import TrialConfig
-from trainable.networks import Generator
+from trainable.export import CONFIG, EXPORTED, WEIGHTS
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import Model
     from mlflow.tracking import MlflowClient
 
-EXPORTED, WEIGHTS, CONFIG = "generator.pt2", "generator.pt", "config.json"
 WINNER = "cgan.winner"
 _DIGEST = "cgan.weights_sha256"
 _MODEL = Path(__file__).with_name("champion_model.py")
 _GRIDS = 30
 """Sample grids kept of a winner, spread over its training: each makes two files."""
-
-
-class ImageGenerator(nn.Module):
-    """G_ema with its output as images: z [n, latent] and one-hot y [n, K] to uint8 [n, C, S, S]."""
-
-    def __init__(self, generator: Generator, config: TrialConfig):
-        super().__init__()
-        self.generator = generator
-        tanh = config.output_activation == "tanh"
-        self.low, self.span = (-1.0, 2.0) if tanh else (0.0, 1.0)
-
-    def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        """Scale and round as `Run.sample` does."""
-        scaled = (self.generator(z, y) - self.low) * (255 / self.span)
-        return scaled.round().clamp(0, 255).to(torch.uint8)
-
-
-def export_generator(
-    trial: Path,
-    params: dict[str, Any],
-    task: Task,
-    classes: Sequence[str],
-    out: Path,
-    *,
-    study: str,
-    number: int,
-    scores: Mapping[str, float],
-) -> None:
-    """Write what a user of the generator needs into the folder `out`, from a trial's checkpoint.
-
-    ``generator.pt2``: an `ImageGenerator` for any batch size, which needs torch alone to run.
-    ``generator.pt``: the weights of `Generator`, for code that has this project.
-    ``config.json``: how it was made, what its classes are called, how it scored.
-    """
-    config = TrialConfig.from_params(params)
-    generator = Generator(config, task)
-    weights = newest(trial)["run"]["G_ema"]
-    generator.load_state_dict(weights)
-    images = ImageGenerator(generator, config).eval().requires_grad_(False)
-    batch = torch.export.Dim("batch", min=1)
-    example = (torch.zeros(2, config.latent_size), torch.zeros(2, task.classes))
-    program = torch.export.export(images, example, dynamic_shapes=({0: batch}, {0: batch}))
-    out.mkdir(parents=True, exist_ok=True)
-    torch.export.save(program, out / EXPORTED)
-    torch.save(weights, out / WEIGHTS)
-    about = {
-        "study": study,
-        "trial": number,
-        "classes": list(classes),
-        "latent_size": config.latent_size,
-        "task": {"image_size": task.image_size, "channels": task.channels, "images": task.images},
-        "scores": dict(scores),
-        "params": params,
-    }
-    (out / CONFIG).write_text(json.dumps(about, indent=2) + "\n")
 
 
 def log_winner(

@@ -14,6 +14,7 @@ STUDY_DEFAULTS: dict[str, Any] = {
     "data": "phantom",
     "image_size": 64,
     "fit": "crop",
+    "held_out": None,
     "trials": 64,
     "time_budget": None,
     "resource": "epoch",
@@ -28,6 +29,8 @@ STUDY_DEFAULTS: dict[str, Any] = {
     "objective": "fid",
     "features": "auto",
     "protocol": "bilinear",
+    "backbone": "efficientnet-lite1",
+    "init_from": None,
     "top_k": 3,
     "winner_images": 1000,
 }
@@ -38,6 +41,8 @@ _HELP = {
     "data": "phantom, pneumoniamnist, or a folder: ROOT/<class>/* or ROOT/train/<class>/*",
     "image_size": "side of the images in pixels: 32, 64, 128 or 256",
     "fit": "how images become square: crop the centre, or pad",
+    "held_out": "real images of the same classes that no generator sees, for the independent "
+    "score: a folder, of which the test split counts (default: the test split of --data)",
     "trials": "configurations to try",
     "time_budget": "end the search, winners scored, within: 90s, 10m, 1h30m (default: no limit)",
     "resource": "what ASHA holds equal when it compares trials: epoch, or seconds of training",
@@ -52,6 +57,10 @@ _HELP = {
     "objective": "what to improve: fid, kid, is, or a weighted sum such as fid+0.5*kid",
     "features": "network that FID is computed on: auto, efficientnet-lite0 or inception",
     "protocol": "how images are resized for it: bilinear (as pytorch-fid) or clean (as clean-fid)",
+    "backbone": "pretrained network that a second discriminator stands on: none, googlenet, "
+    "inception_v3, densenet121, vgg16, efficientnet-lite0 to -lite2, xrv-densenet121",
+    "init_from": "weights that generators begin with: models:/NAME@champion of the tracking store, "
+    "or a winner's generator.pt",
     "top_k": "of the best, how many are scored again on fresh images and kept",
     "winner_images": "fresh images a class for that",
 }
@@ -93,7 +102,17 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--unverified-weights",
         action="store_true",
-        help="take --features-weights with any checksum; every score then says so",
+        help="take --features-weights and --backbone-weights with any checksum; every score then "
+        "says so",
+    )
+    group.add_argument(
+        "--backbone-weights", type=Path, metavar="FILE", help="weights file of the backbone"
+    )
+    group.add_argument(
+        "--allow-shared-features",
+        action="store_true",
+        help="let a discriminator stand on the very network that FID is computed on, which "
+        "flatters FID; every score then says so",
     )
     group.add_argument("--dry-run", action="store_true", help="print the resolved study and end")
     group = p.add_argument_group("where it runs, and where results go")

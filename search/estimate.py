@@ -11,7 +11,6 @@ import torch
 from search.settings import StudyConfig
 from trainable.config import TrialConfig
 from trainable.evaluation import GENERATED
-from trainable.training import Run
 from trainable.trial import Job
 
 _PROBE_SECONDS = 1.0
@@ -48,7 +47,7 @@ def measure_speed(job: Job, default: TrialConfig) -> Speed | None:
     threads = torch.get_num_threads()
     torch.set_num_threads(job.threads)
     try:
-        run = Run(default, job.data, seed=job.seed, device=job.device)
+        run = job.build(default, job.seed)
         began = time.perf_counter()
         while (spent := time.perf_counter() - began) < _PROBE_SECONDS:
             run.train_step().tolist()  # waits for the device

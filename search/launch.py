@@ -123,9 +123,7 @@ def run_trials(
     records = read_records(study)
     scheduler, stopped = rebuild(config, records)
     ledger = Ledger(config, study, storage, read_learnt(study, storage))
-    searcher = StudySearcher(
-        ledger, config, space, job.data.task, records, stopped, deadline=deadline
-    )
+    searcher = StudySearcher(ledger, config, space, job.task, records, stopped, deadline=deadline)
     failed = None
     try:
         if searcher.finished < config.trials:

@@ -13,18 +13,24 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from search.cli import STUDY_DEFAULTS
+from search.cli import STUDY_DEFAULTS, default_tracking
 from search.sampling import learn_from, read_queue, space_differences
-from search.settings import StudyConfig, parse_duration, resolve_epochs, resolve_seconds
+from search.settings import StudyConfig, resolve_epochs, resolve_seconds
 from search.study import open_study
 from spaces.catalog import Space, get_space
 from spaces.describe import portrait, starting_point, validate
 from spaces.errors import InputError
 from spaces.presets import default
+from spaces.task import Task
+from trainable.backbones import Backbone, load_backbone, scored_protocol
 from trainable.config import TrialConfig
 from trainable.data import Dataset, load
+from trainable.data.held_out import held_out
 from trainable.data.images import IMAGES, image_differences
+from trainable.durations import parse_duration
 from trainable.extractors import Extractor, load_extractor
+from trainable.registry import load_start
+from trainable.start import Start
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,12 @@ class Prepared:
     """A study before its first, or next, trial.
 
     Attributes:
-        config, space, data, extractor: what to do, in full.
+        config, space, data, held_out, extractor, backbone: what to do, in full.
+        start: the generator that all trials begin with, or None.
         portrait: what the space looks like now.
         study, storage: a resumed study and its database, None for a new one.
         features: one line that says which extractor was taken, and why.
-        start: searched values of the default configuration, None if a new study's space leaves it
+        first: searched values of the default configuration, None if a new study's space leaves it
             out.
         queue: searched values that the user wants tried next.
         learnt: ended trials of an earlier study, for the sampler.
@@ -45,14 +52,22 @@ class Prepared:
     config: StudyConfig
     space: Space
     data: Dataset
+    held_out: Dataset | None
     extractor: Extractor
+    backbone: Backbone | None
+    start: Start | None
     portrait: dict[str, str]
     study: optuna.Study | None
     storage: RDBStorage | None
     features: str
-    start: dict[str, Any] | None
+    first: dict[str, Any] | None
     queue: list[dict[str, Any]]
     learnt: list[FrozenTrial]
+
+    @property
+    def task(self) -> Task:
+        """What configurations are to fit."""
+        return replace(self.data.task, backbone=self.config.backbone)
 
 
 def prepare(args: argparse.Namespace, console: Console) -> Prepared:
@@ -76,31 +91,62 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
             f"--resume {name}, or choose another name"
         )
     data = _load(asked["data"], asked["image_size"], asked["fit"], console)
+    apart = held_out(data, asked["data"], asked["held_out"], asked["fit"])
     extractor, features = load_extractor(
         asked["features"],
         args.features_weights,
         resize=asked["protocol"],
-        unverified=args.unverified_weights,
+        unverified=_unverified(args),
     )
+    backbone = load_backbone(
+        asked["backbone"], args.backbone_weights, unverified=args.unverified_weights
+    )
+    protocol = scored_protocol(extractor, backbone, shared=args.allow_shared_features)
+    start = _start(asked["init_from"], args)
     found = {"name": name, "data_digest": data.digest, **_schedule(asked, data)}
+    found["held_out_digest"] = apart.digest if apart else None
     scored = {
         "features": extractor.name,
-        "protocol": extractor.protocol,
+        "protocol": protocol,
         "weights_sha256": extractor.sha256,
+        "backbone_sha256": backbone.sha256 if backbone else None,
+        "init_sha256": start.sha256 if start else None,
     }
     config = StudyConfig(**{**asked, **found, **scored})
-    validate(space, data.task, lambda p: TrialConfig.from_params(p).check_task(data.task))
-    seen = portrait(space, data.task)
-    start = starting_point(space, data.task, default(data.task))
-    queue = read_queue(args.enqueue, space, data.task) if args.enqueue else []
+    task = replace(data.task, backbone=config.backbone)
+    validate(space, task, lambda p: _check(p, task, start))
+    seen = portrait(space, task)
+    first = starting_point(space, task, default(task))
+    queue = read_queue(args.enqueue, space, task) if args.enqueue else []
     learnt = []
     if args.warm_start:
         beside = (args.output / args.warm_start / "study.db").exists()
         old, _ = open_study(args.output, args.warm_start, None if beside else args.database)
         learnt = learn_from(old, config, seen)
     return Prepared(
-        config, space, data, extractor, seen, None, None, features, start, queue, learnt
-    )
+        config, space, data, apart, extractor, backbone, start, seen, None, None, features, first,
+        queue, learnt,
+    )  # fmt: skip
+
+
+def _unverified(args: argparse.Namespace) -> bool:
+    """Whether the extractor's weights may have any checksum; a backbone's may be meant alone."""
+    return args.unverified_weights and not (args.backbone_weights and not args.features_weights)
+
+
+def _start(init_from: str | None, args: argparse.Namespace) -> Start | None:
+    """The generator that all trials begin with, if one is named."""
+    if init_from is None:
+        return None
+    return load_start(init_from, args.tracking_uri or default_tracking(args.output))
+
+
+def _check(params: dict[str, Any], task: Task, start: Start | None) -> None:
+    """Raise InputError if a run of these parameters could not be built."""
+    config = TrialConfig.from_params(params)
+    config.check_task(task)
+    if start is not None:
+        start.check(config, task)
 
 
 def _schedule(asked: dict[str, Any], data: Dataset) -> dict[str, int]:
@@ -147,8 +193,15 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             f"--resume {config.name}: {config.data} no longer holds the images that the study "
             f"began with ({how}); bring them back, or start a new study"
         )
+    apart = held_out(data, config.data, config.held_out, config.fit)
+    if (apart.digest if apart else None) != config.held_out_digest:
+        raise InputError(
+            f"--resume {config.name}: the held-out images ({config.held_out or config.data}) are "
+            "no longer those that the study began with; bring them back, or start a new study"
+        )
     space = get_space(config.space)
-    seen = portrait(space, data.task)
+    task = replace(data.task, backbone=config.backbone)
+    seen = portrait(space, task)
     if changed := space_differences(study.user_attrs["space"], seen):
         raise InputError(
             f"--resume {config.name}: its space {config.space} is no longer what it was: "
@@ -159,16 +212,34 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
         config.features,
         args.features_weights,
         resize=config.protocol.partition("/")[2].partition("-")[0],
-        unverified=args.unverified_weights,
+        unverified=_unverified(args),
     )
-    if (extractor.protocol, extractor.sha256) != (config.protocol, config.weights_sha256):
+    backbone = load_backbone(
+        config.backbone, args.backbone_weights, unverified=args.unverified_weights
+    )
+    # What was allowed once need not be said again.
+    protocol = scored_protocol(extractor, backbone, shared=True)
+    if (protocol, extractor.sha256) != (config.protocol, config.weights_sha256):
         raise InputError(
             f"--resume {config.name}: its scores were made with {config.protocol} and weights "
-            f"{config.weights_sha256[:12]}…, here are {extractor.protocol} and "
+            f"{config.weights_sha256[:12]}…, here are {protocol} and "
             f"{extractor.sha256[:12]}…; scores of both would not compare"
         )
-    queue = read_queue(args.enqueue, space, data.task) if args.enqueue else []
-    return Prepared(config, space, data, extractor, seen, study, storage, features, None, queue, [])
+    start = _start(config.init_from, args)
+    for what, here, there in (
+        ("--backbone", backbone.sha256 if backbone else None, config.backbone_sha256),
+        ("--init-from", start.sha256 if start else None, config.init_sha256),
+    ):
+        if here != there:
+            raise InputError(
+                f"--resume {config.name}: the weights of its {what} have SHA-256 {str(here)[:12]}… "
+                f"here, but had {str(there)[:12]}…; bring those back"
+            )
+    queue = read_queue(args.enqueue, space, task) if args.enqueue else []
+    return Prepared(
+        config, space, data, apart, extractor, backbone, start, seen, study, storage, features,
+        None, queue, [],
+    )  # fmt: skip
 
 
 def _taken(folder: Path) -> bool:

@@ -14,8 +14,9 @@ from rich.live import Live
 from rich.text import Text
 
 from search.searcher import StudySearcher
-from search.settings import StudyConfig, format_duration
+from search.settings import StudyConfig
 from search.study import TrialRecord
+from trainable.durations import format_duration
 from trainable.trial import Status
 
 RETRIES = 3

@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
 EXPERIMENT = "cgan-search"
 ARTIFACTS = ("study.json", "leaderboard.csv", "best.json")
 _PLACES = ("epoch", "resource", "order")  # where a report stands, not what it measured
-_FAILED = {Status.DIVERGED, Status.OUT_OF_MEMORY, Status.FAILED}
+_FAILED = {Status.DIVERGED, Status.COLLAPSED, Status.OUT_OF_MEMORY, Status.FAILED}
 
 
 def prepare_mlflow() -> None:

@@ -6,8 +6,8 @@ import argparse
 import os
 from dataclasses import dataclass, replace
 
-from search.settings import parse_duration
 from spaces.errors import InputError
+from trainable.durations import parse_duration
 
 
 @dataclass(frozen=True)

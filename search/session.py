@@ -20,7 +20,7 @@ from search.launch import connected, run_trials
 from search.lock import locked
 from search.prepare import Prepared, prepare
 from search.resources import Resources, resolve_resources
-from search.settings import StudyConfig, format_duration
+from search.settings import StudyConfig
 from search.study import (
     TrialRecord,
     began,
@@ -37,7 +37,8 @@ from spaces.presets import default
 from trainable.config import TrialConfig
 from trainable.data import Dataset
 from trainable.data.images import IMAGES, write_images
-from trainable.evaluation import measure
+from trainable.durations import format_duration
+from trainable.evaluation import measure, witness_of
 from trainable.feature_cache import cached_features
 from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
@@ -104,9 +105,9 @@ def _locked_search(
         status.update("measuring the real images")
         real = _real_set(prepared, console)
         job = _job(prepared, real, where, folder)
-        speed = measure_speed(job, TrialConfig.from_params(default(prepared.data.task)))
+        speed = measure_speed(job, TrialConfig.from_params(default(prepared.task)))
         deadline = _deadline(config, prepared.data, speed, workers, started)
-        study, storage = _open(folder, prepared, real, args.database, console)
+        study, storage = _open(folder, prepared, job, args.database, console)
         job = replace(job, untrained=study.user_attrs["yardstick"]["untrained"])
         if prepared.study is not None:
             _say_standing(config, read_records(study), console)
@@ -122,7 +123,7 @@ def _locked_search(
         if outcome.halted or (not outcome.done and in_time):
             return _stopped(args, config, outcome.halted, tracker, console)
         rows = conclude(study, config, job, where, folder, console)
-        print_winners(rows, default(job.data.task), console)
+        print_winners(rows, default(job.task), console)
     version = None
     try:
         with console.status("handing the winners to MLflow"):
@@ -192,7 +193,7 @@ def _deadline(
 
 
 def _open(
-    folder: Path, prepared: Prepared, real: RealSet, database: str | None, console: Console
+    folder: Path, prepared: Prepared, job: Job, database: str | None, console: Console
 ) -> tuple[optuna.Study, RDBStorage]:
     """The study's database; for a new study, the yardstick measured and what to try first."""
     config, data = prepared.config, prepared.data
@@ -201,18 +202,19 @@ def _open(
         study.set_user_attr("config", config.to_json())
         study.set_user_attr("queue", study.user_attrs["queue"] + prepared.queue)
     else:
-        first = TrialConfig.from_params(default(data.task))
-        measured = measure(data, prepared.extractor, real, first, seed=config.seed)
+        first = TrialConfig.from_params(default(prepared.task))
+        untrained = replace(job, device="cpu", start=None).build(first, config.seed)
+        measured = measure(job.evaluator, untrained, config.protocol, seed=config.seed)
         write_images(folder / IMAGES, data)
         storage = open_storage(database or database_url(folder))
-        queue = ([] if prepared.start is None else [prepared.start]) + prepared.queue
+        queue = ([] if prepared.first is None else [prepared.first]) + prepared.queue
         study = create_study(
             storage, config, asdict(measured), prepared.portrait, queue, ours=database is None
         )
         if prepared.learnt:
             keep_learnt(study, storage, prepared.learnt)
             console.print(f"the sampler starts from {len(prepared.learnt)} trials of another study")
-        if prepared.start is None:
+        if prepared.first is None:
             console.print("the default configuration lies outside this space and is not tried")
     (folder / "study.json").write_text(json.dumps(config.to_json(), indent=2) + "\n")
     yardstick = study.user_attrs["yardstick"]
@@ -230,6 +232,7 @@ def _job(prepared: Prepared, real: RealSet, where: Resources, folder: Path) -> J
         data=prepared.data,
         extractor=prepared.extractor,
         real=real,
+        witness=witness_of(prepared.data, prepared.held_out, seed=config.seed),
         objective=Objective.parse(config.objective),
         untrained={},
         evaluations=config.evaluations,
@@ -239,7 +242,9 @@ def _job(prepared: Prepared, real: RealSet, where: Resources, folder: Path) -> J
         threads=where.cpus_per_trial,
         resource=config.resource,
         max_seconds=config.max_trial_time,
-    )
+        backbone=prepared.backbone,
+        start=prepared.start,
+    )  # fmt: skip
 
 
 def _say_standing(config: StudyConfig, records: list[TrialRecord], console: Console) -> None:

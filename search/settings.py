@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spaces.errors import InputError
+from trainable.durations import format_duration
 from trainable.objective import Objective
 from trainable.trial import RESOURCES
 
@@ -27,6 +28,8 @@ class StudyConfig:
         space: a catalogue name or ``package.module:function``.
         data: the value of ``--data``; `data_digest` says what was found there.
         image_size, fit: how images were brought to size.
+        held_out: the value of ``--held-out``, or None; `held_out_digest` says what was found, and
+            is None if there are no held-out images.
         trials: how many trials to run.
         time_budget: seconds for the whole search, the scoring of its winners included, or None.
         resource: what trials are given and compared by: ``epoch`` (equal passes over the images) or
@@ -40,6 +43,9 @@ class StudyConfig:
         sampler, seed: how configurations are proposed, and the seed of all that is random.
         objective: the score to improve.
         features: the extractor (resolved, never ``auto``); `protocol` and `weights_sha256` fix it.
+        backbone: the network that discriminators may stand on, or ``none``; `backbone_sha256` fixes
+            its weights.
+        init_from: where generators' first weights come from, or None; `init_sha256` fixes them.
         top_k: how many of the best are assessed on fresh latents and kept.
         winner_images: images generated for each class in that assessment.
     """
@@ -50,6 +56,8 @@ class StudyConfig:
     data_digest: str
     image_size: int
     fit: str
+    held_out: str | None
+    held_out_digest: str | None
     trials: int
     time_budget: float | None
     resource: str
@@ -64,6 +72,10 @@ class StudyConfig:
     features: str
     protocol: str
     weights_sha256: str
+    backbone: str
+    backbone_sha256: str | None
+    init_from: str | None
+    init_sha256: str | None
     top_k: int
     winner_images: int
 
@@ -132,9 +144,12 @@ class StudyConfig:
         unit = "epochs" if self.resource == "epoch" else "seconds of training"
         capped = self.max_trial_time
         cap = "" if capped is None else f", in {format_duration(capped)} at most"
+        backed = "" if self.backbone == "none" else f", backbone {self.backbone}"
+        began = "" if self.init_from is None else f", generators from {self.init_from}"
         return (
             f"study {self.name}: space {self.space}, {self.trials} trials ({self.sampler}, "
-            f"seed {self.seed}{limit}), {self.image_size} pixels ({self.fit})\n"
+            f"seed {self.seed}{limit}), {self.image_size} pixels ({self.fit})"
+            f"{backed}{began}\n"
             f"  {self.length} {unit} a trial{cap}, scored every {self.eval_every} by "
             f"{self.objective} ({self.protocol})\n"
             f"  ASHA's rungs: {unit} {rungs}; the best 1/{self.eta} go on"
@@ -181,26 +196,3 @@ def resolve_seconds(
     if eval_every is None:
         eval_every = max(1, round(length / EVALUATIONS))
     return length, eval_every, min(2 * eval_every, length) if grace is None else grace
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def parse_duration(text: str) -> float:
-    """Seconds in a text such as ``90s``, ``10m``, ``1h30m`` or ``2h``.
-
-    Raises:
-        InputError: the text is no such duration.
-    """
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if not parts or "".join(n + u for n, u in parts) != text:
-        raise InputError(f"a duration is {text!r}, but must be like 90s, 10m, 2h or 1h30m")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-def format_duration(seconds: float) -> str:
-    """A duration to read: ``45 s``, ``12 min``, ``3 h 05 min``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -10,8 +10,8 @@ from typing import Any
 import ray
 from ray import tune
 
-from search.settings import format_duration
 from trainable.checkpoints import mark_hung
+from trainable.durations import format_duration
 from trainable.trial import trial_folder
 
 _PAUSE = 1.0  # seconds between looks

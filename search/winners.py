@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 from rich.console import Console
 
-from search.champion import clear_winners, export_generator, log_winner, register_champion
+from search.champion import clear_winners, log_winner, register_champion
 from search.launch import assess_on_ray
 from search.leaderboard import Row, candidates, differences, rank, table, write_csv
 from search.projection import study_key
@@ -20,6 +20,7 @@ from search.resources import Resources
 from search.settings import StudyConfig
 from search.study import read_records
 from trainable.evaluation import Assessment
+from trainable.export import export_generator
 from trainable.metrics.intervals import Interval
 from trainable.objective import Objective
 from trainable.trial import Job, trial_folder
@@ -60,6 +61,7 @@ def conclude(
             job.data.classes,
             _export(folder, row),
             study=config.name,
+            seed=config.seed,
             number=row.record.number,
             scores=_scores(row),
         )

@@ -46,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", type=int, default=200, metavar="N")
     parser.add_argument("--channels", type=int, default=1, choices=(1, 3))
     parser.add_argument("--classes", type=int, default=2, metavar="K")
+    parser.add_argument(
+        "--backbone", default="none", metavar="NAME", help="as of a search (default: none)"
+    )
     return parser
 
 
@@ -56,7 +59,7 @@ def _task(options: argparse.Namespace) -> Task:
     for flag, value in (("--images", options.images), ("--classes", options.classes)):
         if value < 1:
             raise InputError(f"{flag} is {value}, but must be at least 1")
-    return Task(size, options.channels, options.classes, options.images)
+    return Task(size, options.channels, options.classes, options.images, options.backbone)
 
 
 def _list(console: Console, task: Task) -> None:

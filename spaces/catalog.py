@@ -2,8 +2,8 @@
 
 A space is a module-level function of a trial and the task. It starts from the default preset,
 replaces what it searches, and returns the complete parameters of a `TrialConfig`. Ranges follow
-what was measured on 100 + 100 chest X-rays; those of weight decay, momentum, beta2, instance noise
-and the running mean, and everything on SGD's scale, are judgement. The preset lies inside all of
+what was measured on 100 + 100 chest X-rays; those of weight decay, momentum, beta2 and the running
+mean, and everything on SGD's scale, are judgement. The preset lies inside all of
 them, so that a search can try it first. Three rules keep Optuna's samplers working:
 
 - a parameter bears its field's name, and keeps one range throughout a study;
@@ -38,30 +38,29 @@ LR_SCALE = {"adam": 1.0, "adamw": 1.0, "rmsprop": 0.3, "sgd": 10.0}
 L2_SCALE = {"adam": 1.0, "adamw": 100.0, "rmsprop": 1.0, "sgd": 1.0}
 """AdamW multiplies its decay by the learning rate, so it takes a larger one to show at all."""
 
-MAX_DEPTH = 7  # `TrialConfig.depth` allows no more
-
 
 def full(trial: optuna.Trial, task: Task) -> Params:
-    """Both networks and their training: all that the other spaces search.
+    """Both networks and their training: all that is worth a search, around the default.
 
-    Searched and effective value differ for g_lr and d_lr (x 0.3 under RMSprop, x 10 under SGD) and
-    for l2 (x 100 under AdamW).
+    Searched and effective value differ for g_lr (x 0.3 under RMSprop) and l2 (x 100 under AdamW).
     """
-    return _complete(task, _networks(trial, task) | _training(trial, task))
+    params = _networks(trial, task) | _optimizer(trial, ["adam", "adamw", "rmsprop"])
+    return _complete(task, params | _training(trial, task) | _backbone(trial, task))
 
 
 def architecture(trial: optuna.Trial, task: Task) -> Params:
-    """The two networks; training stays at the default."""
+    """The two networks on pixels; training stays at the default."""
     return _complete(task, _networks(trial, task))
 
 
 def optimization(trial: optuna.Trial, task: Task) -> Params:
     """Optimizer, loss and regularisation; the networks stay at the default.
 
-    Searched and effective value differ for g_lr and d_lr (x 0.3 under RMSprop, x 10 under SGD) and
-    for l2 (x 100 under AdamW).
+    Searched and effective value differ for g_lr (x 0.3 under RMSprop, x 10 under SGD) and for l2
+    (x 100 under AdamW). SGD is here to show that it loses.
     """
-    return _complete(task, _training(trial, task))
+    params = _optimizer(trial, ["adam", "adamw", "rmsprop", "sgd"])
+    return _complete(task, params | _training(trial, task))
 
 
 SPACES: dict[str, Space] = {
@@ -81,52 +80,51 @@ def _networks(trial: optuna.Trial, task: Task) -> Params:
     """What the networks are made of; of the widths, 16 did best in equal time, then 32, then 8."""
     activation = trial.suggest_categorical("activation", ["relu", "leaky_relu", "elu", "silu"])
     leaky = activation == "leaky_relu"
-    usual = presets.default(task)["depth"]  # a first grid of 4 x 4; one less is 8 x 8, one more 2
+    usual = presets.default(task)["g_depth"]  # a first grid of 4 x 4; one less is 8 x 8
+    depths = (max(1, usual - 1), usual)
     return {
         "activation": activation,
         "leaky_slope": trial.suggest_float("leaky_slope", 0.05, 0.3) if leaky else None,
         "output_activation": trial.suggest_categorical("output_activation", ["tanh", "sigmoid"]),
-        "init": trial.suggest_categorical("init", ["he", "normal"]),
-        "upsampling": trial.suggest_categorical("upsampling", ["nearest", "transposed"]),
-        "depth": trial.suggest_int("depth", max(1, usual - 1), min(task.max_depth, MAX_DEPTH)),
-        "g_width": trial.suggest_int("g_width", 8, 32, step=8),
-        "d_width": trial.suggest_int("d_width", 8, 32, step=8),
+        "init": trial.suggest_categorical("init", ["he", "orthogonal", "normal"]),
         "latent_size": trial.suggest_int("latent_size", 16, 128, log=True),
-        "conditioning": trial.suggest_categorical("conditioning", ["projection", "concat"]),
-        "spectral_norm": trial.suggest_categorical("spectral_norm", [False, True]),
+        "upsampling": trial.suggest_categorical(
+            "upsampling", ["nearest", "bilinear", "pixel_shuffle", "transposed"]
+        ),
+        "g_depth": trial.suggest_int("g_depth", *depths),
+        "g_width": trial.suggest_int("g_width", 8, 32, step=8),
+        "g_norm": trial.suggest_categorical("g_norm", ["batch", "class_batch"]),
+        "d_depth": trial.suggest_int("d_depth", *depths),
+        "d_width": trial.suggest_int("d_width", 8, 32, step=8),
+        "d_norm": trial.suggest_categorical("d_norm", ["none", "spectral"]),
+        "d_conditioning": trial.suggest_categorical("d_conditioning", ["projection", "concat"]),
     }
 
 
 def _training(trial: optuna.Trial, task: Task) -> Params:
-    """How they are trained: all of `TrialConfig` that is no network, but for the warm-up."""
-    optimizer = _optimizer(trial)
+    """How they are trained, but for the optimizer and the warm-up."""
     usual = presets.default(task)["batch_size"]
+    loss = trial.suggest_categorical("loss", ["non_saturating", "hinge", "relativistic"])
     batches = sorted({usual} | {size for size in (8, 16, 32) if size <= task.images})
-    return optimizer | {
+    return {
         "batch_size": trial.suggest_categorical("batch_size", batches),
-        "loss": trial.suggest_categorical("loss", ["non_saturating", "hinge", "minimax"]),
-        # log: one update is drawn in 56 % of trials, two in 26 %, three in 17 %
-        "d_steps": trial.suggest_int("d_steps", 1, 3, log=True),
+        "loss": loss,
+        **_augmentation(trial, loss),
+        **_penalty(trial),
+        # log: one update is drawn in 63 % of trials, two in 37 %
+        "d_steps": trial.suggest_int("d_steps", 1, 2, log=True),
         **_instance_noise(trial),
-        "augment": trial.suggest_categorical(
-            "augment",
-            [
-                "none",
-                "translation",
-                "translation+brightness+contrast",
-                "translation+brightness+contrast+cutout",
-            ],
-        ),
-        "ema_halflife_kimg": trial.suggest_float("ema_halflife_kimg", 0.5, 8.0, log=True),
+        "ema_halflife_kimg": trial.suggest_float("ema_halflife_kimg", 1.0, 8.0, log=True),
     }
 
 
-def _optimizer(trial: optuna.Trial) -> Params:
+def _optimizer(trial: optuna.Trial, optimizers: list[str]) -> Params:
     """Optimizer, both learning rates, weight decay, and the moments that the optimizer has."""
-    optimizer = trial.suggest_categorical("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
+    optimizer = trial.suggest_categorical("optimizer", optimizers)
     params: Params = {"optimizer": optimizer, "momentum": None, "beta1": None, "beta2": None}
-    for name in ("g_lr", "d_lr"):  # Adam's 3e-3 did best, 2e-4 far worse
-        params[name] = trial.suggest_float(name, 5e-4, 5e-3, log=True) * LR_SCALE[optimizer]
+    params["g_lr"] = trial.suggest_float("g_lr", 5e-4, 5e-3, log=True) * LR_SCALE[optimizer]
+    params["lr_ratio"] = trial.suggest_float("lr_ratio", 0.25, 2.0, log=True)
+    params["lr_halflife_kimg"] = trial.suggest_categorical("lr_halflife_kimg", [0.0, 20.0, 60.0])
     params["l2"] = trial.suggest_categorical("l2", [0.0, 1e-5, 1e-4]) * L2_SCALE[optimizer]
     if optimizer in ("adam", "adamw"):
         params["beta1"] = trial.suggest_float("beta1", 0.0, 0.5)
@@ -137,12 +135,62 @@ def _optimizer(trial: optuna.Trial) -> Params:
     return params
 
 
+def _penalty(trial: optuna.Trial) -> Params:
+    penalty = trial.suggest_categorical("penalty", ["r1", "r1+r2", "none"])
+    if penalty == "none":
+        return {"penalty": penalty, "penalty_weight": None, "penalty_interval": None}
+    weight = trial.suggest_float("penalty_weight", 0.03, 3.0, log=True)
+    return {"penalty": penalty, "penalty_weight": weight}
+
+
 def _instance_noise(trial: optuna.Trial) -> Params:
-    noise = trial.suggest_categorical("instance_noise", [0.0, 0.05, 0.1, 0.2])
+    noise = trial.suggest_categorical("instance_noise", [0.0, 0.05, 0.1])
     if noise == 0:
         return {"instance_noise": noise, "instance_noise_halflife_kimg": None}
     halflife = trial.suggest_float("instance_noise_halflife_kimg", 2.0, 32.0, log=True)
     return {"instance_noise": noise, "instance_noise_halflife_kimg": halflife}
+
+
+def _augmentation(trial: optuna.Trial, loss: str) -> Params:
+    augment = trial.suggest_categorical(
+        "augment",
+        [
+            "none",
+            "translation",
+            "translation+brightness+contrast",
+            "translation+zoom+brightness+contrast",
+            "translation+brightness+contrast+cutout",
+        ],
+    )
+    params: Params = {
+        "augment": augment, "augment_control": None, "augment_probability": None,
+        "augment_target": None,
+    }  # fmt: skip
+    if augment == "none":
+        return params
+    control = "fixed"
+    if loss != "relativistic":  # whose logits' sign, which the control follows, means nothing
+        control = trial.suggest_categorical("augment_control", ["fixed", "adaptive"])
+    if control == "fixed":
+        return params | {
+            "augment_control": control,
+            "augment_probability": trial.suggest_float("augment_probability", 0.5, 1.0),
+        }
+    return params | {"augment_control": control, "augment_target": 0.6}
+
+
+def _backbone(trial: optuna.Trial, task: Task) -> Params:
+    """How the backbone takes part; nothing where there is none."""
+    if task.backbone == "none":
+        return {}
+    return {
+        "backbone_interval": trial.suggest_categorical("backbone_interval", [2, 4, 8]),
+        "backbone_weight": trial.suggest_float("backbone_weight", 0.1, 1.0, log=True),
+        "backbone_lr": trial.suggest_float("backbone_lr", 2e-4, 2e-3, log=True),
+        "backbone_projection": trial.suggest_categorical(
+            "backbone_projection", ["random", "learned"]
+        ),
+    }
 
 
 def get_space(name: str) -> Space:

@@ -39,6 +39,8 @@ def config(**changes: Any) -> StudyConfig:
         "fit": "crop", "trials": 9, "time_budget": None, "resource": "epoch", "length": 12,
         "eval_every": 1, "grace": 2, "eta": 3, "max_trial_time": None, "sampler": "random",
         "seed": 0, "objective": "fid", "features": "x", "protocol": "x", "weights_sha256": "0",
+        "backbone": "none", "backbone_sha256": None, "held_out": None,
+        "held_out_digest": None, "init_from": None, "init_sha256": None,
         "top_k": 2, "winner_images": 20,
     }  # fmt: skip
     return StudyConfig(**{**values, **changes})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from torch import Tensor, nn
 from spaces.presets import default
 from trainable.config import TrialConfig
 from trainable.data import Dataset, LoadReport
-from trainable.evaluation import Evaluator
+from trainable.evaluation import Evaluator, witness_of
+from trainable.metrics import independent
+from trainable.metrics.independent import Witness
 from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
 from trainable.trial import Job, Trial
@@ -87,7 +90,17 @@ def make_job(data: Dataset, folder, evaluations: tuple[int, ...] = (1, 2, 3), se
     extractor: Any = TinyExtractor()
     objective = Objective.parse("fid")
     real = real_set(data, extractor)
-    return Job(data, extractor, real, objective, {}, evaluations, folder, seed, "cpu", 1)
+    return Job(
+        data, extractor, real, witness(data), objective, {}, evaluations, folder, seed, "cpu", 1
+    )
+
+
+@functools.cache
+def witness(data: Dataset) -> Witness:
+    """One that has hardly learned: it costs a moment, and the scores' names are the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(independent, "STEPS", 2)
+        return witness_of(data, None, seed=0)
 
 
 def real_set(data: Dataset, extractor: nn.Module) -> RealSet:
@@ -98,7 +111,7 @@ def real_set(data: Dataset, extractor: nn.Module) -> RealSet:
 @pytest.fixture
 def evaluator(data: Dataset) -> Evaluator:
     extractor: Any = TinyExtractor()
-    return Evaluator(data, extractor, real_set(data, extractor))
+    return Evaluator(data, extractor, real_set(data, extractor), witness(data))
 
 
 @pytest.fixture

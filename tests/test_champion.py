@@ -13,6 +13,7 @@ import torch
 from search import champion
 from search.projection import EXPERIMENT, connect
 from tests.conftest import make_data, make_job, small_params
+from trainable import export
 from trainable.trial import Trial
 
 
@@ -32,9 +33,9 @@ def trained(folder, **changes):
     trial = Trial(make_job(data, folder, (1, 2)), 0, params)
     trial.advance()
     trial.advance()
-    champion.export_generator(
+    export.export_generator(
         trial.folder, params, data.task, data.classes, folder / "out",
-        study="s", number=0, scores={"fid": 1.5},
+        study="s", seed=0, number=0, scores={"fid": 1.5},
     )  # fmt: skip
     return trial, folder / "out"
 
@@ -53,7 +54,7 @@ def draw(n, seed=3):
 )
 def test_the_export_draws_what_the_run_draws(tmp_path, changes):
     trial, out = trained(tmp_path, **changes)
-    generator = torch.export.load(out / champion.EXPORTED).module()
+    generator = torch.export.load(out / export.EXPORTED).module()
     for n in (1, 7):
         z, y = draw(n)
         images = generator(z, y)
@@ -61,9 +62,9 @@ def test_the_export_draws_what_the_run_draws(tmp_path, changes):
         torch.testing.assert_close(
             images, trial.run.sample(torch.arange(n) % 2, seed=3), rtol=0, atol=0
         )
-    weights = torch.load(out / champion.WEIGHTS, weights_only=True)
+    weights = torch.load(out / export.WEIGHTS, weights_only=True)
     assert weights.keys() == trial.run.G_ema.state_dict().keys()
-    about = json.loads((out / champion.CONFIG).read_text())
+    about = json.loads((out / export.CONFIG).read_text())
     assert about["classes"] == ["class0", "class1"]
     assert about["scores"] == {"fid": 1.5}
     assert about["params"] == trial.run.config.to_params()
@@ -143,7 +144,7 @@ def test_another_champion_is_another_version(uri, winner, tmp_path):
     run_id, _, out = winner
     other = tmp_path / "other"
     shutil.copytree(out, other)
-    with (other / champion.WEIGHTS).open("ab") as file:
+    with (other / export.WEIGHTS).open("ab") as file:
         file.write(b"x")
     versions = []
     for exported in (out, other, other, out):
@@ -161,7 +162,7 @@ def test_an_image_depends_on_its_class_and_seed_alone(tmp_path):
 
     _, out = trained(tmp_path, channels=3)
     model = Champion()
-    files = {"generator": str(out / champion.EXPORTED), "config": str(out / champion.CONFIG)}
+    files = {"generator": str(out / export.EXPORTED), "config": str(out / export.CONFIG)}
     model.load_context(SimpleNamespace(artifacts=files))
 
     def predict(names, seeds):

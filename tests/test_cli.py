@@ -15,8 +15,8 @@ from rich.console import Console
 from search.cli import parser
 from search.prepare import prepare
 from search.run import main
-from search.settings import format_duration, parse_duration
 from spaces.errors import InputError
+from trainable.durations import format_duration, parse_duration
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def with_missing_key(trial, task):
 
 
 def too_deep_at_one_end(trial, task):
-    return presets.default(task) | {"depth": trial.suggest_int("depth", 1, task.max_depth + 1)}
+    return presets.default(task) | {"g_depth": trial.suggest_int("g_depth", 1, task.max_depth + 1)}
 
 
 def open_bound_at_one_end(trial, task):
@@ -43,7 +43,7 @@ def open_bound_at_one_end(trial, task):
     [
         (with_unknown_key, r"draw 0 \(batchsize=\d\): batchsize is no .* did you mean batch_size"),
         (with_missing_key, r"space with_missing_key, draw 0 \(g_lr=[\d.]+\): loss is missing"),
-        (too_deep_at_one_end, r"\(depth=6\): depth is 6, but 64-pixel images"),
+        (too_deep_at_one_end, r"\(g_depth=6\): g_depth is 6, but 64-pixel images"),
         (open_bound_at_one_end, r"\(beta1=1\): beta1 is 1.0, but must lie in \[0, 1\)"),
     ],
 )

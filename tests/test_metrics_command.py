@@ -20,7 +20,7 @@ from PIL import Image
 from tests.conftest import TinyExtractor
 from trainable.data import load_folder
 from trainable.data.phantom import phantom
-from trainable.lite0 import Lite0
+from trainable.lite import Lite
 from trainable.metrics.__main__ import main
 from trainable.metrics.sheet import CAPTION, COLUMNS, GAP, HEAD, SEAM, corners
 
@@ -345,7 +345,7 @@ def test_weights_that_are_wrong(folders, tmp_path, capsys):
 
 
 def test_weights_with_nan_are_refused_at_once(folders, tmp_path, capsys):
-    state = Lite0().state_dict()
+    state = Lite().state_dict()
     first = next(key for key, value in state.items() if value.is_floating_point())
     state[first] = torch.full_like(state[first], torch.nan)
     torch.save(state, tmp_path / "nan.pth")

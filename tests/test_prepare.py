@@ -30,7 +30,7 @@ from spaces.presets import default
 
 def line(trial, task):
     lr = trial.suggest_float("g_lr", {low}, 1e-2, log=True)
-    return {{**default(task), "g_lr": lr, "d_lr": lr * {scale}, "l2": {l2}}}
+    return {{**default(task), "g_lr": lr, "lr_ratio": {scale}, "l2": {l2}}}
 """
 
 
@@ -140,7 +140,7 @@ def test_changed_images_are_named(place, capsys, change, said):
     [
         ({"low": 1e-5}, "searched g_lr (0.0001 to 0.01, log, now 1e-05 to 0.01, log)"),
         ({"l2": 0.5}, "l2 (0, now 0.5)"),
-        ({"scale": 3.0}, "d_lr (computed ("),
+        ({"scale": 3.0}, "lr_ratio ("),
     ],
 )
 def test_a_changed_space_is_named(place, capsys, change, said):

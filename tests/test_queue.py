@@ -26,8 +26,8 @@ from trainable.trial import Status
 def pair(trial: optuna.Trial, task: Task) -> dict[str, Any]:
     """Two searched values, the second only under one answer of the first."""
     params = space(trial, task)
-    params["spectral_norm"] = trial.suggest_categorical("spectral_norm", [True, False])
-    if params["spectral_norm"]:
+    params["d_norm"] = trial.suggest_categorical("d_norm", ["spectral", "none"])
+    if params["d_norm"] == "spectral":
         params["batch_size"] = trial.suggest_int("batch_size", 4, 32)
     return params
 
@@ -45,13 +45,13 @@ def written(path: Path, content: Any) -> Path:
         ([{"g_lr": 0.001}, 7], "entry 2 is 7, but must be an object of searched values"),
         ('"g_lr"', "entry 1 is 'g_lr', but must be an object"),
         ({"g_lrr": 0.001}, "entry 1: g_lrr is not searched by the space pair; did you mean g_lr?"),
-        ({"zzz": 1}, "there are g_lr, spectral_norm, batch_size"),
+        ({"zzz": 1}, "there are g_lr, d_norm, batch_size"),
         ({"g_lr": 1.0}, "g_lr is 1, but is searched in 0.0001 to 0.01, log"),
         ({"g_lr": "fast"}, "g_lr is fast, but is searched in"),
         ({"batch_size": 8.5}, "batch_size is 8.5, but is searched in 4 to 32"),
         ({"batch_size": True}, "batch_size is True, but is searched in"),
-        ({"spectral_norm": 1}, "spectral_norm is 1, but is searched in True, False"),
-        ({"g_lr": 0.001, "spectral_norm": False, "batch_size": 8}, "batch_size cannot go with"),
+        ({"d_norm": 1}, "d_norm is 1, but is searched in spectral, none"),
+        ({"g_lr": 0.001, "d_norm": "none", "batch_size": 8}, "batch_size cannot go with"),
     ],
 )
 def test_a_queue_that_cannot_be_tried_is_refused(tmp_path, content, message):
@@ -69,14 +69,14 @@ def test_a_queue_that_is_not_there_is_refused(tmp_path):
 def test_one_configuration_or_many_are_read(tmp_path):
     one = {"g_lr": 0.001}
     assert read_queue(written(tmp_path, one), pair, TASK) == [one]
-    many = [one, {}, {"spectral_norm": True, "batch_size": 4}]
+    many = [one, {}, {"d_norm": "spectral", "batch_size": 4}]
     assert read_queue(written(tmp_path, many), pair, TASK) == many
 
 
 PORTRAIT = {"searched g_lr": "0.0001 to 0.01, log"}
 QUEUE = [
-    {"g_lr": 3e-3, "spectral_norm": False},  # as a new study's default configuration
-    {"g_lr": 1e-4, "spectral_norm": True, "batch_size": 5},
+    {"g_lr": 3e-3, "d_norm": "none"},  # as a new study's default configuration
+    {"g_lr": 1e-4, "d_norm": "spectral", "batch_size": 5},
     {"g_lr": 5e-4},
     {"batch_size": 7},
 ]
@@ -110,7 +110,7 @@ def test_what_is_queued_is_tried_first_in_its_order_and_once(tmp_path, undisturb
     assert searched[2]["g_lr"] == 5e-4
     assert searched[3]["g_lr"] not in (5e-4, 3e-3)
     assert searched[3].get("batch_size", 7) == 7
-    assert all("spectral_norm" in found for found in searched)
+    assert all("d_norm" in found for found in searched)
     assert len({found["g_lr"] for found in searched}) == 7
     assert [t.user_attrs.get("queued") for t in s.trials] == [0, 1, 2, 3, None, None, None]
 

@@ -152,8 +152,8 @@ def test_any_number_of_kills_changes_no_decision(tmp_path, seed):
 def mixed(trial: optuna.Trial, task: Task) -> dict[str, Any]:
     """Numbers, a choice, and a parameter that is not always asked for."""
     params = space(trial, task)
-    params["spectral_norm"] = trial.suggest_categorical("spectral_norm", [True, False])
-    if params["spectral_norm"]:
+    params["d_norm"] = trial.suggest_categorical("d_norm", ["spectral", "none"])
+    if params["d_norm"] == "spectral":
         params["batch_size"] = trial.suggest_int("batch_size", 4, 32)
     return params
 

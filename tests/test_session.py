@@ -24,7 +24,6 @@ from mlflow.tracking import MlflowClient
 from optuna.storages import RDBStorage
 from PIL import Image
 
-from search.champion import export_generator
 from search.leaderboard import rank
 from search.study import open_study, read_records
 from search.tracking import Tracker
@@ -32,6 +31,7 @@ from search.winners import hand_over
 from spaces.task import Task
 from tests.conftest import make_data
 from trainable.evaluation import Assessment
+from trainable.export import export_generator
 from trainable.metrics.intervals import Interval
 from trainable.objective import Objective
 
@@ -268,7 +268,7 @@ def test_the_champion_is_the_best_that_passes_and_answers(said, place):
         export_generator(
             folder / "trials" / f"{row.record.number:05d}", row.record.params, Task(32, 1, 2, 24),
             ["class0", "class1"], folder / "winners" / str(row.rank),
-            study="tiny", number=row.record.number, scores={},
+            study="tiny", seed=0, number=row.record.number, scores={},
         )  # fmt: skip
     tracker = Tracker(folder, storage, uri)
     tracker.start()

@@ -1,5 +1,6 @@
 """Spaces: every draw is a valid trial, every range is reached, every mistake is named."""
 
+import dataclasses
 import subprocess
 import sys
 import textwrap
@@ -12,13 +13,22 @@ from spaces import presets
 from spaces.catalog import SPACES, get_space
 from spaces.describe import Parameter, describe, starting_point, validate
 from spaces.errors import InputError
+from spaces.presets import default
 from spaces.recorder import Choice, Distribution, Interval, Recorder
 from spaces.task import Task
 from trainable.config import TrialConfig
 
 XRAYS = Task(image_size=64, channels=1, classes=2, images=200)
+BACKED = Task(image_size=64, channels=1, classes=2, images=200, backbone="efficientnet-lite1")
+AUGMENTED = [
+    "translation",
+    "translation+brightness+contrast",
+    "translation+zoom+brightness+contrast",
+    "translation+brightness+contrast+cutout",
+]
 TASKS = [
     XRAYS,
+    BACKED,
     Task(image_size=32, channels=3, classes=5, images=20),
     Task(image_size=32, channels=1, classes=2, images=7),
     Task(image_size=128, channels=3, classes=2, images=1000),
@@ -83,33 +93,55 @@ def test_optuna_runs_the_space_and_takes_the_starting_point(space):
         assert all(ranges[name].contains(value) for name, value in trial.params.items())
 
 
-def test_full_is_the_sum_of_the_others():
+def test_full_is_the_sum_of_the_others_without_sgd():
     parts = described(SPACES["architecture"]) | described(SPACES["optimization"])
-    assert described(SPACES["full"]) == parts
+    whole = described(SPACES["full"])
+    assert whole.keys() == parts.keys()
+    of_optimizer = {"optimizer", "momentum", "beta2"}  # SGD has no beta2
+    assert {n for n in whole if whole[n] != parts[n]} == of_optimizer
+    optimizers = [found["optimizer"].distribution for found in (parts, whole)]
+    assert [isinstance(d, Choice) and "sgd" in d.options for d in optimizers] == [True, False]
 
 
-def test_full_searches_every_field_but_warm_up():
-    names = described(SPACES["full"]).keys()
-    assert TrialConfig.__dataclass_fields__.keys() - names == {"warmup_kimg"}
+def test_full_leaves_only_what_did_not_pay_or_follows_from_the_rest():
+    fields = {field.name for field in dataclasses.fields(TrialConfig)}
+    assert fields - described(SPACES["full"], BACKED).keys() == {
+        "g_residuals", "d_residuals", "warmup_kimg", "penalty_interval", "augment_target",
+        "ema_rampup", "backbone", "backbone_role", "backbone_size", "backbone_channels",
+        "backbone_width",
+    }  # fmt: skip
 
 
 def test_conditions_are_found():
     conditions = {p.name: p.condition for p in describe(SPACES["full"], XRAYS) if p.condition}
     assert conditions == {
         "leaky_slope": "when activation is leaky_relu",
-        "momentum": "when optimizer is rmsprop or sgd",
+        "momentum": "when optimizer is rmsprop",
         "beta1": "when optimizer is adam or adamw",
-        "beta2": "when optimizer is adam or adamw or rmsprop",
+        "penalty_weight": "when penalty is r1 or r1+r2",
         "instance_noise_halflife_kimg": "when instance_noise is above 0",
+        "augment_control": "when augment is " + " or ".join(AUGMENTED),
+        "augment_probability": "when augment_control is fixed",
     }
 
 
 @pytest.mark.parametrize(
-    ("size", "low", "high"), [(4, 1, 1), (32, 2, 4), (64, 3, 5), (128, 4, 6), (512, 6, 7)]
+    ("size", "low", "high"), [(4, 1, 1), (32, 2, 3), (64, 3, 4), (128, 4, 5), (512, 6, 7)]
 )
 def test_depth_follows_the_image_size(size, low, high):
-    depth = described(SPACES["full"], Task(size, 1, 2, 200))["depth"].distribution
-    assert depth == Interval(low, high, whole=True)
+    found = described(SPACES["full"], Task(size, 1, 2, 200))
+    for name in ("g_depth", "d_depth"):
+        assert found[name].distribution == Interval(low, high, whole=True)
+
+
+def test_a_backbone_is_searched_where_there_is_one():
+    alone, backed = (described(SPACES["full"], task) for task in (XRAYS, BACKED))
+    assert backed.keys() - alone.keys() == {
+        "backbone_interval", "backbone_weight", "backbone_lr", "backbone_projection",
+    }  # fmt: skip
+    for space in SPACES.values():
+        validate(space, BACKED, check_for(BACKED), draws=50)
+        assert starting_point(space, BACKED, default(BACKED)) is not None
 
 
 @pytest.mark.parametrize(
@@ -125,10 +157,10 @@ def test_batch_size_follows_the_number_of_images(images, batches):
     [("adam", 3e-3, 1e-4), ("adamw", 3e-3, 1e-2), ("rmsprop", 9e-4, 1e-4), ("sgd", 3e-2, 1e-4)],
 )
 def test_rate_and_decay_are_scaled_to_the_optimizer(optimizer, lr, l2):
-    answers = {"optimizer": optimizer, "g_lr": 3e-3, "d_lr": 3e-3, "l2": 1e-4}
+    answers = {"optimizer": optimizer, "g_lr": 3e-3, "lr_ratio": 0.5, "l2": 1e-4}
     recorder = Recorder(lambda name, d: answers.get(name, d.ends()[0]))
     params = SPACES["optimization"](recorder, XRAYS)  # type: ignore[arg-type]
-    assert (params["g_lr"], params["d_lr"], params["l2"]) == pytest.approx((lr, lr, l2))
+    assert (params["g_lr"], params["lr_ratio"], params["l2"]) == pytest.approx((lr, 0.5, l2))
 
 
 def test_importing_spaces_takes_neither_optuna_nor_torch():
@@ -215,18 +247,18 @@ def test_command_lists_the_spaces(capsys):
     assert cli.main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(SPACES)
-    assert lines[1].split()[1] == "25"
+    assert lines[1].split()[1] == "32"
 
 
 def test_command_shows_one_space(capsys):
     assert cli.main(["full", "--image-size", "32", "--images", "20", "--classes", "5"]) == 0
     out = capsys.readouterr().out
     rows = {line.split()[0]: line for line in out.splitlines() if line}
-    assert "when optimizer is rmsprop or sgd" in rows["momentum"]
-    assert "2 to 4" in rows["depth"]
+    assert "when optimizer is rmsprop" in rows["momentum"]
+    assert "2 to 3" in rows["g_depth"]
     assert "8, 16 " in rows["batch_size"]
     assert rows["g_lr"].split()[-1] == "0.003"
-    assert "25 parameters. The default is a draw of this space." in out
+    assert "32 parameters. The default is a draw of this space." in out
 
 
 @pytest.mark.parametrize(

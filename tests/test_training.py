@@ -1,64 +1,31 @@
-"""The run: reproducible, resumable bit for bit, and honest about divergence."""
+"""The run: what a step does, that it is honest about divergence, and that it is reproducible."""
 
-import io
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from spaces.errors import InputError
 from tests.conftest import make_data, small_config
-from trainable.augment import augment
+from trainable.adversaries import BackboneAdversary, PixelAdversary
 from trainable.config import ACTIVATIONS
 from trainable.networks import Discriminator
-from trainable.training import DivergedError, Run, _optimizer
+from trainable.optim import lr_factor, optimizer
+from trainable.start import Start
+from trainable.training import DivergedError, Run
 
 
-def weights(run: Run) -> list[torch.Tensor]:
-    networks = (run.G, run.D, run.G_ema)
-    return [t.clone() for network in networks for t in network.state_dict().values()]
+def pixels(run: Run) -> torch.nn.Module:
+    """D, the network on pixels."""
+    assert isinstance(run.adversaries[0], PixelAdversary)
+    return run.adversaries[0].network
 
 
-def same(a: Run, b: Run) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(weights(a), weights(b), strict=True))
-
-
-RECIPES = {
-    "default": {},
-    "sgd": {"optimizer": "sgd", "momentum": 0.9, "beta1": None, "beta2": None},
-    "rmsprop": {"optimizer": "rmsprop", "momentum": 0.0, "beta1": None, "g_lr": 1e-3},
-    "adamw": {"optimizer": "adamw", "l2": 0.01, "loss": "hinge", "spectral_norm": True},
-    "concat": {"conditioning": "concat", "upsampling": "transposed", "init": "normal"},
-    "noise": {"instance_noise": 0.2, "instance_noise_halflife_kimg": 0.1, "d_steps": 2},
-    "sigmoid": {"output_activation": "sigmoid", "augment": "translation+cutout", "loss": "minimax"},
-    "raw": {"ema_halflife_kimg": 0.0, "warmup_kimg": 0.0, "augment": "none", "batch_size": 7},
-}
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_stopped_and_loaded_continues_bit_for_bit(data, recipe):
-    config = small_config(data, **RECIPES[recipe])
-    whole, first = Run(config, data, seed=3), Run(config, data, seed=3)
-    for _ in range(3):
-        whole.train_epoch()
-    first.train_epoch()
-    file = io.BytesIO()
-    torch.save(first.state(), file)
-    file.seek(0)
-    second = Run(config, data, seed=99)
-    second.load_state(torch.load(file, weights_only=True))
-    for _ in range(2):
-        second.train_epoch()
-    assert same(whole, second)
-    assert (second.epoch, second.images_seen) == (whole.epoch, whole.images_seen)
-
-
-def test_same_seed_same_run_other_seed_other_run(data):
-    config = small_config(data)
-    runs = [Run(config, data, seed=s) for s in (1, 1, 2)]
-    torch.manual_seed(123)  # the global generator has no say
-    losses = [run.train_epoch() for run in runs]
-    assert losses[0] == losses[1] != losses[2]
-    assert same(runs[0], runs[1])
+# Passes, data and draws
 
 
 def test_a_trial_does_not_disturb_the_global_generator(data):
@@ -78,56 +45,34 @@ def test_an_epoch_is_one_pass_worth_of_images_whatever_the_batch(data, batch):
         assert epoch * 40 <= run.images_seen < epoch * 40 + batch
 
 
-def test_every_image_is_shown_once_a_pass(data):
-    run = Run(small_config(data, batch_size=7), data, seed=0)
-    shown = torch.cat([run._next_batch()[0] for _ in range(40)])  # 7 whole passes
-    _, counts = shown.flatten(1).unique(dim=0, return_counts=True)
-    assert len(counts) == 40
-    assert (counts == 7).all()
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_every_image_is_shown_once_a_pass_with_its_class_and_on_the_outputs_scale(data, activation):
+    run = Run(small_config(data, batch_size=7, output_activation=activation), data, seed=0)
+    batches = [run._next_batch() for _ in range(40)]  # 7 whole passes
+    shown, classes = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    low, span = (-1, 2) if activation == "tanh" else (0, 1)
+    indices = []
+    grey = ((shown - low) / span * 255).round().to(torch.uint8)
+    assert ((shown - low) / span * 255 - grey).abs().max() < 1e-3
+    for image, one_hot in zip(grey, classes, strict=True):
+        (index,) = (run._images == image).flatten(1).all(1).nonzero().flatten().tolist()
+        assert one_hot.argmax() == data.labels[index]
+        assert one_hot.sum() == 1
+        indices.append(index)
+    assert all(sorted(indices[p : p + 40]) == list(range(40)) for p in range(0, 280, 40))
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize(("channels", "classes"), [(1, 2), (3, 5)])
-def test_every_activation_grey_and_colour_any_classes(activation, channels, classes):
-    data = make_data(channels=channels, classes=classes)
-    slope = 0.2 if activation == "leaky_relu" else None
-    run = Run(small_config(data, activation=activation, leaky_slope=slope), data, seed=0)
-    run.train_epoch()
-    images = run.sample(torch.arange(classes), seed=0)
-    assert images.shape == (classes, channels, 32, 32)
-    assert images.dtype == torch.uint8
-
-
-@pytest.mark.parametrize("depth", [1, 2, 3, 4])
-def test_depth_sets_the_first_grid(data, depth):
-    run = Run(small_config(data, depth=depth), data, seed=0)
-    assert run.G.first_grid == 32 >> depth
-    run.train_epoch()
-
-
-def test_the_class_matters_to_both_networks(data):
-    for conditioning in ("concat", "projection"):
-        run = Run(small_config(data, conditioning=conditioning), data, seed=0)
-        z = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
-        one, two = torch.eye(2)[[0, 0]], torch.eye(2)[[1, 1]]
-        assert not torch.equal(run.G(z, one), run.G(z, two))
-        image = run.G(z, one)
-        assert not torch.equal(run.D(image, one), run.D(image, two))
-
-
-def test_spectral_norm_bounds_every_weight(data):
-    config = small_config(data, spectral_norm=True)
-    run = Run(config, data, seed=0)
-    for _ in range(5):
-        run.train_epoch()
-    for module in run.D.modules():
-        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
-            largest = torch.linalg.matrix_norm(module.weight.flatten(1), 2).item()
-            assert largest == pytest.approx(1, abs=0.15)
+def test_images_and_labels_wait_on_the_device_as_they_came(data):
+    run = Run(small_config(data), data, seed=0)
+    assert run._images.dtype == torch.uint8
+    assert run._images.shape == (40, 1, 32, 32)
+    assert run._labels.dtype == torch.int64
+    assert run._images.device == run._labels.device == run.device
+    assert torch.equal(run._images, torch.tensor(data.images))
 
 
 def test_training_learns_where_the_classes_differ(data):
-    run = Run(small_config(data, g_width=8, d_width=8, augment="none"), data, seed=0)
+    run = Run(small_config(data, g_width=8, d_width=8), data, seed=0)
     for _ in range(60):
         run.train_epoch()
     images = run.sample(torch.tensor([0] * 20 + [1] * 20), seed=0).float()[:, 0]
@@ -136,78 +81,131 @@ def test_training_learns_where_the_classes_differ(data):
     assert one[12:18, 12:18].mean() > zero[12:18, 12:18].mean() + 20
 
 
-def test_instance_noise_halves_over_its_halflife(data):
-    config = small_config(
-        data, instance_noise=0.5, instance_noise_halflife_kimg=1.0, augment="none"
-    )
-    run = Run(config, data, seed=0)
-    flat = torch.zeros(64, 1, 32, 32)
-    early = run._seen(flat).std().item()
-    run.images_seen = 2000
-    assert early == pytest.approx(0.5, rel=0.05)
-    assert run._seen(flat).std().item() == pytest.approx(0.125, rel=0.05)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("channels", "classes"), [(1, 2), (3, 5)])
+def test_every_activation_grey_and_colour_any_classes(activation, channels, classes):
+    data = make_data(channels=channels, classes=classes)
+    slope = 0.2 if activation == "leaky_relu" else None
+    changes = {"activation": activation, "leaky_slope": slope, "g_residuals": 1, "d_residuals": 1}
+    run = Run(small_config(data, **changes), data, seed=0)
+    run.train_epoch()
+    images = run.sample(torch.arange(classes), seed=0)
+    assert images.shape == (classes, channels, 32, 32)
+    assert images.dtype == torch.uint8
 
 
-def test_learning_rate_warms_up(data):
-    run = Run(small_config(data, warmup_kimg=0.08, g_lr=1e-3, d_lr=2e-3), data, seed=0)
+def test_samples_depend_on_the_seed_and_not_on_the_batch_or_on_training_draws(data):
+    run = Run(small_config(data), data, seed=0)
+    labels = torch.arange(10) % 2
+    first = run.sample(labels, seed=1)
+    assert not torch.equal(first, run.sample(labels, seed=2))
+    assert (first.int() - run.sample(labels, seed=1, batch=3).int()).abs().max() <= 1
+    run._latents(50)
+    assert torch.equal(first, run.sample(labels, seed=1))
+
+
+# The step
+
+
+@pytest.mark.parametrize("d_steps", [1, 3])
+def test_a_step_is_so_many_updates_of_d_and_one_of_g(data, monkeypatch, d_steps):
+    run = Run(small_config(data, d_steps=d_steps), data, seed=0)
+    calls = []
+    for name in ("update", "judge"):
+        method = getattr(PixelAdversary, name)
+
+        def spy(self: Any, *args: Any, _name: str = name, _method: Callable = method) -> Tensor:
+            real, fake = args[:2]
+            calls.append((_name, len(real), fake.requires_grad, args[-1]))
+            return _method(self, *args)
+
+        monkeypatch.setattr(PixelAdversary, name, spy)
+    told = run.train_step()
+    assert told.shape == (4,)
+    # Only the last fakes keep their way back into G.
+    updates = [("update", 8, k == d_steps - 1, 8 * k) for k in range(d_steps)]
+    assert calls == [*updates, ("judge", 8, True, 8 * d_steps)]
+    assert (run.steps, run.images_seen) == (1, 8 * d_steps)
+
+
+def test_g_follows_the_verdict_and_d_its_own_loss_alone(data):
+    """G's move under plain SGD is its rate times the gradient of the adversary's verdict."""
+    sgd = {"optimizer": "sgd", "momentum": 0.0, "beta1": None, "beta2": None, "warmup_kimg": 0.0}
+    run = Run(small_config(data, g_lr=0.01, **sgd), data, seed=0)
+    verdicts = []
+    judge = run.adversaries[0].judge
+
+    def spy(*args: Any) -> Tensor:
+        loss = judge(*args)
+        weights = list(run.G.parameters())
+        verdicts.append(torch.autograd.grad(loss, weights, retain_graph=True))
+        return loss
+
+    run.adversaries[0].judge = spy  # type: ignore[method-assign]
+    before = [w.clone() for w in run.G.parameters()]
+    told = run.train_step()
+    for old, new, gradient in zip(before, run.G.parameters(), *verdicts, strict=True):
+        torch.testing.assert_close(new, old - 0.01 * gradient)
+    assert told.isfinite().all()
+
+
+def test_rates_warm_up_and_both_follow(data):
+    run = Run(small_config(data, warmup_kimg=0.08, g_lr=1e-3, lr_ratio=2.0), data, seed=0)
     rates = []
     for _ in range(12):
         run.train_step()
-        rates.append(run._d_opt.param_groups[0]["lr"])
-    # The first step of 8 images takes a tenth of 2e-3; the tenth and all later ones the whole.
-    assert rates[0] == pytest.approx(2e-4)
-    assert rates[9:] == [2e-3] * 3
+        optimizers = (run._g_opt, run.adversaries[0].optimizer)
+        rates.append([o.param_groups[0]["lr"] for o in optimizers])
+    # The first step of 8 images takes a tenth; the tenth and all later ones the whole.
+    assert rates[0] == pytest.approx([1e-4, 2e-4])
+    assert rates[9:] == [[1e-3, 2e-3]] * 3
 
 
-def test_ema_is_the_weighted_mean_it_claims_to_be(data):
-    run = Run(small_config(data, ema_halflife_kimg=0.004), data, seed=0)
-    run.images_seen = 100_000  # past the warm-up of the half-life
+def test_rates_halve_in_every_halflife(data):
+    config = small_config(data, warmup_kimg=1.0, lr_halflife_kimg=2.0)
+    factors = [lr_factor(config, n) for n in (0, 500, 1000, 2000, 4000)]
+    assert factors == pytest.approx([0, 0.5 * 0.5**0.25, 0.5**0.5, 0.5, 0.25])
+    assert lr_factor(small_config(data, warmup_kimg=0.0), 10**9) == 1
+
+
+@pytest.mark.parametrize(("rampup", "kept"), [(1.0, 0.25), (2e-5, 0.0625)])
+def test_ema_is_the_weighted_mean_it_claims_to_be(data, rampup, kept):
+    """Eight images at a half-life of four, or of two where the ramp-up still holds it down."""
+    run = Run(small_config(data, ema_halflife_kimg=0.004, ema_rampup=rampup), data, seed=0)
+    run.images_seen = 100_000 - 8
     before = run.G_ema.project.weight.clone()
     run.train_step()
-    kept = 0.5 ** (8 / 4)  # eight images at a half-life of four
     expected = before * kept + run.G.project.weight * (1 - kept)
     assert torch.allclose(run.G_ema.project.weight, expected, atol=1e-6)
+    assert not run.G_ema.training
+    assert not any(w.requires_grad for w in run.G_ema.parameters())
+
+
+def test_without_ema_the_generator_itself_is_scored(data):
+    run = Run(small_config(data, ema_halflife_kimg=0.0, ema_rampup=None), data, seed=0)
+    run.train_epoch()
+    for name, value in run.G.state_dict().items():
+        if value.is_floating_point():
+            assert torch.equal(run.G_ema.state_dict()[name], value)
 
 
 def test_weight_decay_shrinks_weights_that_get_no_gradient(data):
-    config = small_config(data, optimizer="adamw", l2=0.1, d_lr=0.01, warmup_kimg=0.0)
+    config = small_config(data, optimizer="adamw", l2=0.1)
     D = Discriminator(config, data.task)
-    optimizer = _optimizer(config, D, config.d_lr)
+    adamw = optimizer(config, D, 0.01)
     before = D.head.weight.clone()
     (D.head.weight * 0).sum().backward()
-    optimizer.step()
+    adamw.step()
     assert torch.allclose(D.head.weight, before * (1 - 0.01 * 0.1))
 
 
-@pytest.mark.parametrize("part", ["translation", "brightness", "contrast", "cutout"])
-def test_augmentations_change_images_each_its_own_way_and_pass_gradients(part):
-    x = torch.rand(16, 3, 32, 32, requires_grad=True)
-    rng = torch.Generator().manual_seed(0)
-    out = augment(x, (part,), 1.0, rng)
-    assert out.shape == x.shape
-    moved = (out - x).flatten(1).abs().amax(1)
-    assert (moved > 0).sum() >= 14
-    assert len(moved.unique()) > 8  # a draw for each image, not one for the batch
-    out.sum().backward()
-    assert x.grad is not None
-    assert x.grad.abs().sum() > 0
-
-
-def test_translation_moves_content_by_whole_pixels_and_reflects():
-    x = torch.zeros(64, 1, 32, 32)
-    x[:, :, 16, 16] = 1.0
-    out = augment(x, ("translation",), 1.0, torch.Generator().manual_seed(0))
-    places = out.flatten(1).argmax(1)
-    rows, columns = places // 32, places % 32
-    assert (out.flatten(1).sum(1) == 1).all()
-    for where in (rows, columns):
-        assert (where.min().item(), where.max().item()) == (12, 20)  # an eighth each way
+# Divergence
 
 
 def test_a_loss_that_is_not_finite_is_divergence(data):
     run = Run(small_config(data), data, seed=0)
     with torch.no_grad():
-        run.D.head.weight.fill_(float("nan"))
+        pixels(run).head.weight.fill_(float("nan"))  # type: ignore[union-attr]
     with pytest.raises(DivergedError, match="loss is nan in epoch 1"):
         run.train_epoch()
 
@@ -220,11 +218,12 @@ def test_one_weight_that_is_not_finite_is_divergence_though_all_losses_are_finit
     """It breaks in the epoch's last step: no loss has seen it, and images show NaN as black."""
     run, step = Run(small_config(data), data, seed=0), Run.train_step
 
-    def last(self: Run) -> torch.Tensor:
+    def last(self: Run) -> Tensor:
         losses = step(self)
         if self.images_seen >= 2 * 40:
+            broken = pixels(self) if network == "D" else getattr(self, network)
             with torch.no_grad():
-                next(getattr(self, network).parameters()).view(-1)[3] = float(value)
+                next(broken.parameters()).view(-1)[3] = float(value)
             if network == "G":
                 self._average()  # as a step ends: G_ema takes G's weights
         assert losses.isfinite().all()
@@ -242,7 +241,7 @@ def test_a_running_variance_that_is_not_finite_is_divergence(data, monkeypatch):
     buffers = [b for b in run.G_ema.buffers() if b.is_floating_point()]
     assert buffers
 
-    def last(self: Run) -> torch.Tensor:
+    def last(self: Run) -> Tensor:
         losses = step(self)
         buffers[0].view(-1)[0] = float("inf")
         return losses
@@ -259,8 +258,50 @@ def test_a_score_that_is_not_finite_is_divergence(data, evaluator):
         evaluator.scores(run, seed=0)
 
 
+# What cannot be built, and what a run starts from
+
+
 def test_networks_that_cannot_be_built_are_refused(data):
-    with pytest.raises(InputError, match="depth is 5, but 32-pixel images"):
-        Run(small_config(data, depth=5), data, seed=0)
+    with pytest.raises(InputError, match="g_depth is 5, but 32-pixel images"):
+        Run(small_config(data, g_depth=5), data, seed=0)
     with pytest.raises(InputError, match="batch_size is 41, but there are 40"):
         Run(small_config(data, batch_size=41), data, seed=0)
+
+
+def start(run: Run, **about: Any) -> Start:
+    tensors = {name: t.clone() for name, t in run.G_ema.state_dict().items()}
+    return Start("earlier", "0" * 64, tensors, about)
+
+
+def test_a_run_begins_with_an_earlier_generator_and_own_discriminators(data):
+    config = small_config(data)
+    earlier = Run(config, data, seed=1)
+    earlier.train_epoch()
+    begun, fresh = Run(config, data, seed=2, start=start(earlier)), Run(config, data, seed=2)
+    for name, weight in earlier.G_ema.state_dict().items():
+        assert torch.equal(begun.G.state_dict()[name], weight)
+        assert torch.equal(begun.G_ema.state_dict()[name], weight)
+    for name, weight in pixels(fresh).state_dict().items():
+        assert torch.equal(pixels(begun).state_dict()[name], weight)
+    begun.train_epoch()
+
+
+def test_what_does_not_fit_is_named_by_its_fields_or_else_by_its_weights(data):
+    other = Run(small_config(data, g_width=8, latent_size=5), data, seed=0)
+    with pytest.raises(InputError, match=r"g_width is 8, but here 4") as caught:
+        Run(small_config(data), data, seed=0, start=start(other, params=other.config.to_params()))
+    assert "latent_size is 5, but here 8" in str(caught.value)
+    with pytest.raises(
+        InputError, match=r"0\.weight is \[16, 32, 3, 3\], but here \[8, 16, 3, 3\]"
+    ):
+        Run(small_config(data), data, seed=0, start=start(other))
+    normless = small_config(data, g_norm="none")
+    with pytest.raises(InputError, match=r"doublings\.0\.bias is absent, but here \[\d+\].* more"):
+        Run(normless, data, seed=0, start=start(Run(small_config(data), data, seed=0)))
+
+
+def test_only_the_discriminators_that_are_wanted_are_built(data):
+    run = Run(small_config(data), data, seed=0)
+    assert [type(a) for a in run.adversaries] == [PixelAdversary]
+    assert BackboneAdversary not in {type(a) for a in run.adversaries}
+    assert set(run._parts()) == {"G", "G_ema", "g_opt", "D", "D_opt"}

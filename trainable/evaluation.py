@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from spaces.errors import InputError
-from trainable.config import TrialConfig
 from trainable.data import Dataset
 from trainable.extractors import Extractor
 from trainable.metrics.frechet import frechet_distance
+from trainable.metrics.independent import Witness
 from trainable.metrics.intervals import Interval, extrapolated_floor, interval
 from trainable.metrics.kernel import kernel_distance
 from trainable.metrics.scores import RealSet, Scores, all_scores, evaluation_scores
@@ -34,6 +34,8 @@ class Yardstick:
             real set (see `extrapolated_floor`): what a perfect generator would score.
         half_floor, half_n: FID between disjoint real halves, as measured, and images in each.
         untrained: scores of a generator before its first step.
+        witness: share of real images that the witness's classifier, which has not seen them,
+            assigns to their class: the ``class_agreement`` of a perfect generator.
     """
 
     protocol: str
@@ -43,6 +45,7 @@ class Yardstick:
     half_floor: float
     half_n: int
     untrained: Mapping[str, float]
+    witness: float
 
 
 @dataclass(frozen=True)
@@ -62,23 +65,27 @@ class Assessment:
 
 
 class Evaluator:
-    """Scores runs on one data set by one protocol."""
+    """Scores runs on one data set by one protocol, with an independent witness beside it."""
 
-    def __init__(self, data: Dataset, extractor: Extractor, real: RealSet):
+    def __init__(self, data: Dataset, extractor: Extractor, real: RealSet, witness: Witness):
         self.data = data
         self.extractor = extractor
         self.real = real
+        self.witness = witness
         self.labels = spread_labels(real.labels, real.classes, GENERATED)
 
     def scores(self, run: Run, *, seed: int) -> Scores:
         """`evaluation_scores` of images from the latents of `seed`, classes as in the reals.
 
+        With them come the witness's scores, and ``diversity/CLASS`` for each class.
+
         Raises:
             DivergedError: a feature or a score is no finite number.
         """
-        _, features = self._generate(run, self.labels, seed)
+        images, features = self._generate(run, self.labels, seed)
         logits = self.extractor.logits(features)
         scores = evaluation_scores(self.real, features, self.labels, logits)
+        scores |= self.witness.scores(images, self.labels)
         for name, value in scores.items():
             if not math.isfinite(value):
                 raise DivergedError(f"{name} is {value} in epoch {run.epoch}")
@@ -95,6 +102,7 @@ class Evaluator:
         real_images = torch.tensor(self.data.images)
         logits = self.extractor.logits(features)
         scores = all_scores(self.real, real_images, features, images, labels, logits)
+        scores |= self.witness.scores(images, labels)
         # The intervals are those of an evaluation: its size, the real classes' proportions.
         counts = self.real.labels.bincount(minlength=self.real.classes)
         keep = (per_class * counts / counts.max()).long()
@@ -116,6 +124,12 @@ class Evaluator:
         return images.cpu(), features
 
 
+def witness_of(data: Dataset, apart: Dataset | None, *, seed: int) -> Witness:
+    """The independent witness for `data`, which knows the held-out images `apart` if there are."""
+    held_out = None if apart is None else (apart.images, apart.labels)
+    return Witness.of(data.images, data.labels, len(data.classes), held_out, seed)
+
+
 def spread_labels(labels: Tensor, classes: int, n: int) -> Tensor:
     """`n` class indices in order, with the proportions of `labels` (largest remainders)."""
     counts = labels.bincount(minlength=classes).double()
@@ -126,30 +140,29 @@ def spread_labels(labels: Tensor, classes: int, n: int) -> Tensor:
     return torch.repeat_interleave(torch.arange(classes), shares)
 
 
-def measure(
-    data: Dataset, extractor: Extractor, real: RealSet, config: TrialConfig, *, seed: int
-) -> Yardstick:
-    """The yardstick of a study; `config` is the one whose untrained generator is scored.
+def measure(evaluator: Evaluator, run: Run, protocol: str, *, seed: int) -> Yardstick:
+    """The yardstick of a study whose scores go by `protocol`; `run` has not been trained.
 
     Raises:
         InputError: the real images do not allow a score, as where a class has but one image, again
             and again.
     """
+    data, real = evaluator.data, evaluator.real
     floor = extrapolated_floor(real.features, seed)
-    run = Run(config, data, seed=seed)
     try:
-        untrained = Evaluator(data, extractor, real).scores(run, seed=seed)
+        untrained = evaluator.scores(run, seed=seed)
     except DivergedError as error:
         raise InputError(
             f"{data.name} cannot be scored ({error}): look for images that are all alike with "
             "python -m trainable.data show"
         ) from error
     return Yardstick(
-        protocol=extractor.protocol,
+        protocol=protocol,
         n_real=data.n,
         n_generated=GENERATED,
         floor=floor.floor,
         half_floor=floor.halves,
         half_n=floor.half_n,
         untrained=untrained,
+        witness=evaluator.witness.accuracy,
     )

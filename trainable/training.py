@@ -10,17 +10,22 @@ from __future__ import annotations
 import copy
 import math
 import time
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from trainable.augment import augment
+from trainable.adversaries import Adversary, BackboneAdversary, PixelAdversary
+from trainable.backbones import Backbone
 from trainable.config import TrialConfig
 from trainable.data import Dataset
-from trainable.losses import discriminator_loss, generator_loss
+from trainable.heads import BackboneDiscriminator
 from trainable.networks import Discriminator, Generator
+from trainable.optim import lr_factor, optimizer
+from trainable.start import Start
+from trainable.view import View
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -34,38 +39,68 @@ class Run:
 
     Attributes:
         config: the hyperparameters.
-        G, D, G_ema: generator, discriminator, and the running mean of G that is scored.
+        G, G_ema: generator, and the running mean of it that is scored.
+        adversaries: the discriminators, on pixels, on a backbone's features, or both.
+        steps: updates of G so far.
         images_seen: real images shown to D so far, repeats counted.
         train_seconds: wall-clock seconds spent in `train_epoch`.
     """
 
-    def __init__(self, config: TrialConfig, data: Dataset, *, seed: int, device: str = "cpu"):
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: Dataset,
+        *,
+        seed: int,
+        device: str = "cpu",
+        backbone: Backbone | None = None,
+        start: Start | None = None,
+    ):
         """Build everything on `device`; the initial weights depend on `seed` alone.
 
+        `backbone` is the one that the configuration names, or None if it names none. `start` is a
+        generator to begin with.
+
         Raises:
-            InputError: the networks cannot be built for these images.
+            InputError: the networks cannot be built for these images, or `start` does not fit.
         """
-        config.check_task(data.task)
+        self.task = replace(data.task, backbone=backbone.name if backbone else "none")
+        config.check_task(self.task)
         self.config = config
-        self.task = data.task
         self.device = torch.device(device)
         # A copy: arrays out of Ray's object store are read-only.
         self._images = torch.tensor(data.images, device=self.device)
         self._labels = torch.tensor(data.labels, device=self.device)
+        self._low, self._span = config.output_range
         self._rng = torch.Generator(self.device).manual_seed(seed)
+        self._view = View(config, self._rng)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.G = self._place(Generator(config, self.task))
-            self.D = self._place(Discriminator(config, self.task))
+            self.adversaries = self._adversaries(backbone)
+        if start is not None:
+            start.load_into(self.G, config, self.task)
         self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False)
-        self._g_opt = _optimizer(config, self.G, config.g_lr)
-        self._d_opt = _optimizer(config, self.D, config.d_lr)
+        self._g_opt = optimizer(config, self.G, config.g_lr)
         self._order = torch.randperm(self.task.images, device=self.device, generator=self._rng)
         self._position = 0
+        self.steps = 0
         self.images_seen = 0
         self.train_seconds = 0.0
-        tanh = config.output_activation == "tanh"
-        self._low, self._span = (-1.0, 2.0) if tanh else (0.0, 1.0)
+
+    def _adversaries(self, backbone: Backbone | None) -> list[Adversary]:
+        """The discriminator on pixels, the one on the backbone, or both."""
+        config, found = self.config, []
+        if config.backbone_role != "only":
+            D = self._place(Discriminator(config, self.task))
+            found.append(PixelAdversary(config, D, self._view))
+        if config.backbone != "none":
+            assert backbone is not None  # check_task saw to it
+            backbone.to(self.device)
+            heads = self._place(BackboneDiscriminator(config, self.task, backbone))
+            heads.calibrate(self._images)
+            found.append(BackboneAdversary(config, heads))
+        return found
 
     def _place(self, network: Network) -> Network:
         return network.to(self.device, memory_format=torch.channels_last)  # pyright: ignore
@@ -92,7 +127,8 @@ class Run:
             steps += 1
         # Of G by way of G_ema, which never forgets a NaN. Its images could not tell: there a NaN is
         # a black pixel.
-        norms = torch._foreach_norm(_floats(self.G_ema) + _floats(self.D))  # pyright: ignore
+        watched = [self.G_ema, *(a.network for a in self.adversaries)]
+        norms = torch._foreach_norm([t for n in watched for t in _floats(n)])  # pyright: ignore
         values = torch.cat([sums / steps, torch.stack(norms).sum()[None]]).tolist()
         self.train_seconds += time.perf_counter() - started
         norm = "norm of all weights"
@@ -105,44 +141,47 @@ class Run:
         return means
 
     def train_step(self) -> Tensor:
-        """k updates of D, one of G. Returns [G's loss, D's loss, mean real, mean fake logit]."""
-        for optimizer, rate in ((self._g_opt, self.config.g_lr), (self._d_opt, self.config.d_lr)):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * self._warmth()
+        """k updates of each discriminator, one of G.
+
+        Returns [G's loss, loss, mean logit of reals, of fakes], the last three of the first
+        discriminator.
+        """
+        self._set_rates()
+        playing = [a for a in self.adversaries if a.due(self.steps)]
         for _ in range(self.config.d_steps - 1):
-            self._train_d(shared=False)
-        fake, y, of_d = self._train_d(shared=True)
-        self.D.requires_grad_(False)  # its weight gradients would be thrown away
-        g_loss = generator_loss(self.config.loss, self.D(self._seen(fake), y))
+            self._challenge(playing, shared=False)
+        real, fake, y, told = self._challenge(playing, shared=True)
+        g_loss = torch.stack([a.judge(real, fake, y, self.images_seen) for a in playing]).sum()
         self._g_opt.zero_grad(set_to_none=True)
         g_loss.backward()
         self._g_opt.step()
-        self.D.requires_grad_(True)
         self._average()
-        return torch.cat([g_loss.detach()[None], of_d])
+        self.steps += 1
+        return torch.cat([g_loss.detach()[None], told])
 
-    def _train_d(self, *, shared: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """One update of D. Returns the fakes, their classes, and [loss, mean real, mean fake].
+    def _challenge(
+        self, playing: list[Adversary], *, shared: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """One update of each discriminator. Returns augmented reals and fakes, their classes, and
+        what the first discriminator says of its update.
 
         With `shared`, the fakes keep their way back into G, so that its update can use them too.
         """
         real, y = self._next_batch()
         with torch.set_grad_enabled(shared):
-            fake = self.G(self._latents(len(y)), y)
-        real_logits = self.D(self._seen(real), y)
-        fake_logits = self.D(self._seen(fake.detach()), y)
-        loss = discriminator_loss(self.config.loss, real_logits, fake_logits)
-        self._d_opt.zero_grad(set_to_none=True)
-        loss.backward()
-        self._d_opt.step()
+            # One draw of augmentations for all who look at these images, in this step.
+            fake = self._view.augmented(self.G(self._latents(len(y)), y))
+        real = self._view.augmented(real)
+        told = [a.update(real, fake, y, self.steps, self.images_seen) for a in playing]
         self.images_seen += len(y)
-        return fake, y, torch.stack([loss, real_logits.mean(), fake_logits.mean()]).detach()
+        return real, fake, y, told[0]
 
-    def _warmth(self) -> float:
-        """The share of the learning rate in force: rises from 0 to 1 over the warm-up."""
-        warmup = self.config.warmup_kimg * 1000
-        seen = self.images_seen + self.config.batch_size
-        return min(1.0, seen / warmup) if warmup else 1.0
+    def _set_rates(self) -> None:
+        factor = lr_factor(self.config, self.images_seen + self.config.batch_size)
+        rates = [(self._g_opt, self.config.g_lr), *((a.optimizer, a.lr) for a in self.adversaries)]
+        for optim, rate in rates:
+            for group in optim.param_groups:
+                group["lr"] = rate * factor
 
     def _next_batch(self) -> tuple[Tensor, Tensor]:
         """The next images, scaled, and their one-hot classes: shuffled passes laid end to end."""
@@ -163,24 +202,12 @@ class Run:
     def _latents(self, n: int) -> Tensor:
         return torch.randn(n, self.config.latent_size, device=self.device, generator=self._rng)
 
-    def _seen(self, x: Tensor) -> Tensor:
-        """What D gets to see of images x: augmented, then with instance noise."""
-        x = augment(x, self.config.augmentations, self._span, self._rng)
-        if self.config.instance_noise:
-            assert self.config.instance_noise_halflife_kimg is not None
-            age = self.images_seen / (self.config.instance_noise_halflife_kimg * 1000)
-            std = self.config.instance_noise * self._span / 2 * 0.5**age
-            noise = torch.randn(x.shape, device=self.device, generator=self._rng)
-            x = x + std * noise.to(memory_format=torch.channels_last)
-        return x
-
     @torch.no_grad()
     def _average(self) -> None:
-        """Move G_ema towards G; batch-norm statistics are averaged with the weights.
-
-        The half-life starts at a tenth of the images seen, so that the first noise is forgotten.
-        """
-        halflife = min(self.config.ema_halflife_kimg * 1000, 0.1 * self.images_seen)
+        """Move G_ema towards G; batch-norm statistics are averaged with the weights."""
+        halflife = self.config.ema_halflife_kimg * 1000
+        if halflife:
+            halflife = min(halflife, (self.config.ema_rampup or 1.0) * self.images_seen)
         images = self.config.batch_size * self.config.d_steps
         share = 1 - 0.5 ** (images / halflife) if halflife else 1.0
         torch._foreach_lerp_(_floats(self.G_ema), _floats(self.G), share)  # pyright: ignore
@@ -207,55 +234,37 @@ class Run:
         The tensors are the run's own, not copies: save them before training goes on.
         """
         return {
-            "G": self.G.state_dict(),
-            "D": self.D.state_dict(),
-            "G_ema": self.G_ema.state_dict(),
-            "g_opt": self._g_opt.state_dict(),
-            "d_opt": self._d_opt.state_dict(),
+            **{name: part.state_dict() for name, part in self._parts().items()},
             "rng": self._rng.get_state(),
             "order": self._order,
             "position": self._position,
+            "probability": self._view.probability,
+            "steps": self.steps,
             "images_seen": self.images_seen,
             "train_seconds": self.train_seconds,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned, for a run of the same configuration and data."""
-        self.G.load_state_dict(state["G"])
-        self.D.load_state_dict(state["D"])
-        self.G_ema.load_state_dict(state["G_ema"])
-        self._g_opt.load_state_dict(state["g_opt"])
-        self._d_opt.load_state_dict(state["d_opt"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
         self._rng.set_state(state["rng"].cpu())
         self._order = state["order"].to(self.device)
         self._position = state["position"]
+        self._view.probability = state["probability"].to(self.device)
+        self.steps = state["steps"]
         self.images_seen = state["images_seen"]
         self.train_seconds = state["train_seconds"]
+
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        """Networks and optimizers by their names in a state."""
+        parts: dict[str, Any] = {"G": self.G, "G_ema": self.G_ema, "g_opt": self._g_opt}
+        for adversary in self.adversaries:
+            parts[adversary.name] = adversary.network
+            parts[f"{adversary.name}_opt"] = adversary.optimizer
+        return parts
 
 
 def _floats(network: nn.Module) -> list[Tensor]:
     """Weights and floating-point buffers, in a fixed order."""
     return [t for t in (*network.parameters(), *network.buffers()) if t.is_floating_point()]
-
-
-def _optimizer(config: TrialConfig, network: nn.Module, lr: float) -> torch.optim.Optimizer:
-    """The configured optimizer over all weights of `network`, in its fastest form."""
-    weights = list(network.parameters())
-    decay = config.l2
-    match config.optimizer:
-        case "sgd":
-            momentum = config.momentum or 0.0
-            return torch.optim.SGD(weights, lr, momentum, weight_decay=decay, fused=True)
-        case "rmsprop":
-            assert config.beta2 is not None
-            momentum = config.momentum or 0.0
-            return torch.optim.RMSprop(
-                weights, lr, config.beta2, weight_decay=decay, momentum=momentum, foreach=True
-            )
-        case "adam" | "adamw":
-            assert config.beta1 is not None
-            assert config.beta2 is not None
-            kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-            betas = (config.beta1, config.beta2)
-            return kind(weights, lr, betas, weight_decay=decay, fused=True)
-    raise ValueError(f"unknown optimizer {config.optimizer!r}")

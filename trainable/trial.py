@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from spaces.task import Task
+from trainable.backbones import Backbone
 from trainable.checkpoints import Attempt, newest, times_hung
 from trainable.config import TrialConfig
 from trainable.data import Dataset
 from trainable.evaluation import Assessment, Evaluator
 from trainable.extractors import Extractor
 from trainable.grid import draw_grid
+from trainable.metrics.independent import Witness
 from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
+from trainable.start import Start
 from trainable.training import DivergedError, Run
 
 Report = dict[str, Any]
@@ -37,6 +41,11 @@ GRID_COLUMNS = 8
 HANGS = 1
 """Times a trial that hangs is tried again."""
 RESOURCES = ("epoch", "seconds")
+COLLAPSE = 0.4
+"""Within-class diversity, real images having 1, below which a class has collapsed. Five images in
+place of a hundred have 0.66, two 0.4."""
+COLLAPSE_AFTER = 4.0
+"""Thousands of images seen before that is looked at: an untrained generator's are alike too."""
 
 
 class Status(StrEnum):
@@ -46,6 +55,7 @@ class Status(StrEnum):
     COMPLETE = "complete"  # trained to its last epoch
     PRUNED = "pruned"  # stopped by ASHA at a rung, or by its own time limit
     DIVERGED = "diverged"  # a loss, weight or score was no finite number
+    COLLAPSED = "collapsed"  # a class's images became all alike
     OUT_OF_MEMORY = "out_of_memory"
     FAILED = "failed"  # crashed or hung, retries included
     INTERRUPTED = "interrupted"  # stopped with the search; a resumed search takes it up again
@@ -53,7 +63,7 @@ class Status(StrEnum):
     @property
     def infeasible(self) -> bool:
         """Whether the configuration itself is at fault."""
-        return self in (Status.DIVERGED, Status.OUT_OF_MEMORY)
+        return self in (Status.DIVERGED, Status.COLLAPSED, Status.OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,7 @@ class Job:
     Attributes:
         data: the training images.
         extractor, real: the network that scores are computed on, and the real set.
+        witness: what judges images without a pretrained network.
         objective: what to minimise.
         untrained: the untrained generator's scores, which scale a weighted objective.
         evaluations: epochs, or seconds of training, at which a trial is scored, ascending; the
@@ -74,11 +85,14 @@ class Job:
         resource: what `evaluations` count, ``epoch`` or ``seconds``. Seconds are looked at when an
             epoch ends.
         max_seconds: a trial's training and evaluations may take this long, or None.
+        backbone: the pretrained network that discriminators may stand on, or None.
+        start: the generator that all begin with, or None.
     """
 
     data: Dataset
     extractor: Extractor
     real: RealSet
+    witness: Witness
     objective: Objective
     untrained: Mapping[str, float]
     evaluations: tuple[int, ...]
@@ -88,6 +102,25 @@ class Job:
     threads: int
     resource: str = "epoch"
     max_seconds: float | None = None
+    backbone: Backbone | None = None
+    start: Start | None = None
+
+    @property
+    def task(self) -> Task:
+        """What a space and a configuration are to fit."""
+        return replace(self.data.task, backbone=self.backbone.name if self.backbone else "none")
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """What scores the trials, on their device."""
+        return Evaluator(self.data, self.extractor.to(self.device), self.real, self.witness)
+
+    def build(self, config: TrialConfig, seed: int) -> Run:
+        """A run before its first step."""
+        return Run(
+            config, self.data, seed=seed, device=self.device, backbone=self.backbone,
+            start=self.start,
+        )  # fmt: skip
 
 
 def trial_folder(trials: Path, number: int) -> Path:
@@ -123,8 +156,8 @@ class Trial:
         self._params = params
         self._deadline = deadline
         config = TrialConfig.from_params(params)
-        self.run = Run(config, job.data, seed=trial_seed(job.seed, number), device=job.device)
-        self.evaluator = Evaluator(job.data, job.extractor.to(job.device), job.real)
+        self.run = job.build(config, trial_seed(job.seed, number))
+        self.evaluator = job.evaluator
         self.eval_seconds = 0.0
         self._reports: list[Report] = []
         state = self.attempt.resume(params, job.device)
@@ -134,8 +167,17 @@ class Trial:
             self._reports = state["reports"]
         self._unheard = [r for r in self._reports if r["resource"] > heard]
 
-    def advance(self) -> Report:
-        """Train to the next evaluation, score, save, and report.
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """All reports with scores, those of former attempts included."""
+        return tuple(self._reports)
+
+    def stop(self) -> None:
+        """Have `advance` stop when the epoch under way ends, as if its deadline had come."""
+        self._deadline = 0.0
+
+    def advance(self, watch: Callable[[], None] = lambda: None) -> Report:
+        """Train to the next evaluation, score, save, and report; `watch` is called every epoch.
 
         After a load, reports of the saved past that were never heard come first. Breakdowns of the
         configuration itself (not finite, out of GPU memory) are a status, and so is a full disk,
@@ -152,6 +194,7 @@ class Trial:
                     self._save()
                     return self._report(Status.INTERRUPTED, reason=SPENT)
                 losses = self.run.train_epoch()
+                watch()
             started = time.perf_counter()
             scores = self.evaluator.scores(self.run, seed=self.job.seed)
             self._draw()
@@ -162,6 +205,8 @@ class Trial:
         report = self._report(self._standing(), objective=objective, **scores, **losses)
         if report["status"] == Status.PRUNED:
             report["reason"] = f"its {self.job.max_seconds:g} s were spent"
+        if reason := self._collapsed(scores):
+            report |= {"status": Status.COLLAPSED.value, "reason": reason}
         self._reports.append(report)
         try:
             self._save()
@@ -174,31 +219,50 @@ class Trial:
         """Seconds of training and evaluations, those of former attempts included."""
         return self.run.train_seconds + self.eval_seconds
 
-    def _progress(self) -> float:
+    @property
+    def progress(self) -> float:
         """How much the trial has had of what it is given."""
         return self.run.epoch if self.job.resource == "epoch" else self.run.train_seconds
 
     def _due(self) -> bool:
         """Whether the next evaluation is due: by plan, or because the trial's time is up."""
         reached = self._reports[-1]["resource"] if self._reports else 0
-        if self._progress() >= next(e for e in self.job.evaluations if e > reached):
+        if self.progress >= next(e for e in self.job.evaluations if e > reached):
             return True
         limit = self.job.max_seconds
         return limit is not None and self._spent() >= limit and self.run.epoch > 0
 
     def _standing(self) -> Status:
         """How the trial stands after an evaluation."""
-        if self._progress() >= self.job.evaluations[-1]:
+        if self.progress >= self.job.evaluations[-1]:
             return Status.COMPLETE
         limit = self.job.max_seconds
         return Status.PRUNED if limit is not None and self._spent() >= limit else Status.RUNNING
+
+    def _collapsed(self, scores: Mapping[str, float]) -> str | None:
+        """Which class's images are all alike, at this evaluation and at the one before."""
+        last = self._reports[-1] if self._reports else None
+        if last is None or last["images_seen"] < 1000 * COLLAPSE_AFTER:
+            return None
+        for index, name in enumerate(self.job.data.classes):
+            now, before = (s[f"diversity/{index}"] for s in (scores, last))
+            if now < COLLAPSE and before < COLLAPSE:
+                return (
+                    f"images of {name} are alike: within-class diversity {before:.2f} and "
+                    f"{now:.2f}, at least {COLLAPSE:g}; see {self._grid()}"
+                )
+        return None
+
+    def _grid(self) -> Path:
+        """The file of the present epoch's sample grid."""
+        return self.folder / f"samples_{self.run.epoch:06d}.png"
 
     def _resource(self) -> int:
         """What a report counts for: the evaluation that was due, lest an epoch's end that came a
         second later than another's keep two trials from meeting in a rung."""
         reached = self._reports[-1]["resource"] if self._reports else 0
-        passed = [e for e in self.job.evaluations if reached < e <= self._progress()]
-        return passed[-1] if passed else max(reached + 1, int(self._progress()))
+        passed = [e for e in self.job.evaluations if reached < e <= self.progress]
+        return passed[-1] if passed else max(reached + 1, int(self.progress))
 
     def _report(self, status: Status, **more: Any) -> Report:
         return {
@@ -224,7 +288,7 @@ class Trial:
         classes = len(self.job.data.classes)
         labels = torch.arange(classes).repeat_interleave(GRID_COLUMNS)
         images = self.run.sample(labels, seed=self.job.seed + 1).cpu().numpy()
-        draw_grid(images, GRID_COLUMNS).save(self.folder / f"samples_{self.run.epoch:06d}.png")
+        draw_grid(images, GRID_COLUMNS).save(self._grid())
 
     def _save(self) -> None:
         state = {
@@ -256,10 +320,9 @@ def assess(job: Job, number: int, params: dict[str, Any], per_class: int) -> Ass
         FileNotFoundError: the trial has no valid checkpoint.
     """
     _prepare_process(job)
-    run = Run(TrialConfig.from_params(params), job.data, seed=job.seed, device=job.device)
+    run = job.build(TrialConfig.from_params(params), job.seed)
     run.load_state(newest(trial_folder(job.trials, number), job.device)["run"])
-    evaluator = Evaluator(job.data, job.extractor.to(job.device), job.real)
-    return evaluator.assess(run, per_class, seed=job.seed + 1000)
+    return job.evaluator.assess(run, per_class, seed=job.seed + 1000)
 
 
 def _prepare_process(job: Job) -> None:

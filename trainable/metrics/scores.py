@@ -63,8 +63,8 @@ def evaluation_scores(real: RealSet, fake: Tensor, labels: Tensor, logits: Tenso
     """The scores of one evaluation, for features [m, D], their classes and class-head logits.
 
     ``fid``, ``kid``, ``inception_score``, ``one_nn``, ``coverage``, ``copy_rate`` (see the modules
-    they come from) and ``diversity``: the least diverse class's mean pairwise feature distance,
-    over that of its real images.
+    they come from), ``diversity/0`` and so on for each class: its mean pairwise feature distance
+    over that of its real images, and ``diversity``, the least of them.
 
     Raises:
         ValueError: features or logits are not finite.
@@ -81,6 +81,7 @@ def _evaluation_scores(
     distances: Distances,
     even: Distances,
 ) -> Scores:
+    diversity = within_class_diversity(real.features, real.labels, fake, labels, real.classes)
     return {
         "fid": frechet_distance(real.stats, fake),
         "kid": kernel_distance(real.features, fake, real.own_kernel),
@@ -88,7 +89,8 @@ def _evaluation_scores(
         "one_nn": one_nn(even).accuracy,
         "coverage": prdc(distances).coverage,
         "copy_rate": copy_rate(distances).rate,
-        "diversity": torch.tensor(_diversity(real, fake, labels)).min().item(),  # NaN if any is
+        "diversity": torch.tensor(diversity).min().item(),  # NaN if any is
+        **{f"diversity/{index}": value for index, value in enumerate(diversity)},
     }
 
 
@@ -98,8 +100,8 @@ def all_scores(
     """Everything there is to say of generated images uint8 [m, C, S, S] with features `fake`.
 
     Besides `evaluation_scores`: the parts of 1-NN, precision, recall, density, Likeness Score,
-    copies in pixel space, creativity, inheritance and diversity after Guan and Loew, and FID, KID
-    and diversity of each class (``fid/0`` is class 0's).
+    copies in pixel space, creativity, inheritance and diversity after Guan and Loew, and FID and
+    KID of each class (``fid/0`` is class 0's).
     """
     distances = _distances(real, fake)
     even = distances.even()
@@ -117,9 +119,8 @@ def all_scores(
         "inheritance": cid.inheritance,
         "cid_diversity": cid.diversity,
     }
-    for index, diversity in enumerate(_diversity(real, fake, labels)):
+    for index in range(real.classes):
         mine, theirs = real.features[real.labels == index], fake[labels == index]
-        scores[f"diversity/{index}"] = diversity
         scores[f"fid/{index}"] = frechet_distance(FeatureStats.of(mine), theirs)
         scores[f"kid/{index}"] = kernel_distance(mine, theirs)
     return scores
@@ -132,7 +133,3 @@ def _distances(real: RealSet, fake: Tensor) -> Distances:
 def _some(images: Tensor) -> Tensor:
     """At most `SIMILARITIES` images, spread evenly and so over all classes in order."""
     return images[:: -(-len(images) // SIMILARITIES)]
-
-
-def _diversity(real: RealSet, fake: Tensor, labels: Tensor) -> list[float]:
-    return within_class_diversity(real.features, real.labels, fake, labels, real.classes)

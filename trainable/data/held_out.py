@@ -1,0 +1,74 @@
+"""Real images that no generator learns from, for the classifier that judges generated ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from spaces.errors import InputError
+from trainable.data.dataset import Dataset
+from trainable.data.sources import EMBEDDED, load
+
+_OTHER_SEED = 1_000_003
+"""Of phantoms that a data set of the default seed does not hold."""
+
+
+def held_out(data: Dataset, spec: str, named: str | None, fit: str) -> Dataset | None:
+    """Held-out images of the same classes, or None if there are none.
+
+    They are the data set `named` (its test split, if it has splits), or else the test split of
+    `spec`, which `data` was loaded from. Whatever has the pixels of a training image is left out.
+
+    Raises:
+        InputError: what was named cannot serve.
+    """
+    size = data.images.shape[2]
+    if named is not None:
+        split = "test" if _has_test(named) else "train"
+        found = load(named, size, fit=fit, split=split)
+        if found.classes != data.classes:
+            raise InputError(
+                f"--held-out {named} has the classes {', '.join(found.classes)}, but the data "
+                f"{', '.join(data.classes)}; name images of the same classes"
+            )
+    elif spec == "phantom":
+        found = load(spec, size, seed=_OTHER_SEED)
+    elif spec == "pneumoniamnist" or _has_test(spec):
+        found = load(spec, size, fit=fit, split="test")
+        if found.classes != data.classes:
+            return None
+    else:
+        return None
+    return _disjoint(_of_colours(found, data.images.shape[1]), data)
+
+
+def _has_test(spec: str) -> bool:
+    return spec not in EMBEDDED and (Path(spec) / "test").is_dir()
+
+
+def _of_colours(found: Dataset, channels: int) -> Dataset:
+    """The images with as many channels as the training images have."""
+    if found.images.shape[1] == channels:
+        return found
+    if channels == 3:
+        return replace(found, images=found.images.repeat(3, axis=1))
+    grey = found.images.mean(axis=1, keepdims=True).round().astype(np.uint8)
+    return replace(found, images=grey)
+
+
+def _disjoint(found: Dataset, data: Dataset) -> Dataset | None:
+    known = {image.tobytes() for image in data.images}
+    keep = np.array([image.tobytes() not in known for image in found.images])
+    labels = found.labels[keep]
+    if len(np.unique(labels)) < len(data.classes):
+        return None
+    chosen = np.flatnonzero(keep)
+    return replace(
+        found,
+        images=found.images[keep],
+        labels=labels,
+        sources=tuple(found.sources[i] for i in chosen),
+        patients=tuple(found.patients[i] for i in chosen),
+    )

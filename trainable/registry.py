@@ -1,0 +1,114 @@
+"""What a single run fetches from MLflow: a trial to replay, a generator to begin with.
+
+The only file here that knows MLflow, and only when it is asked: a machine without it trains too.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spaces.errors import InputError
+from trainable.config import TrialConfig
+from trainable.fields import parsed
+from trainable.start import Start
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_SCHEME = "models:/"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A trial as MLflow has it.
+
+    Attributes:
+        params: its configuration.
+        number: its number in its study.
+        study: the study's own settings, as text.
+    """
+
+    params: dict[str, Any]
+    number: int
+    study: dict[str, str]
+
+
+def load_start(source: str, uri: str) -> Start:
+    """The generator that ``--init-from source`` names: a weights file, or ``models:/NAME@ALIAS``
+    or ``models:/NAME/VERSION`` in the tracking store `uri`.
+
+    Raises:
+        InputError: there is none, or its weights are not those that were registered.
+    """
+    if not source.startswith(_SCHEME):
+        return Start.read(source, Path(source))
+    client = _client(uri, f"--init-from {source}")
+    name, _, alias = source.removeprefix(_SCHEME).partition("@")
+    name, _, version = name.partition("/")
+    if bool(alias) == bool(version):
+        raise InputError(
+            f"--init-from is {source}, but must be {_SCHEME}NAME@ALIAS, {_SCHEME}NAME/VERSION, or "
+            "a generator.pt"
+        )
+    try:
+        found = (
+            client.get_model_version_by_alias(name, alias)
+            if alias
+            else client.get_model_version(name, version)
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            run_id = str(found.run_id)
+            weights = Path(client.download_artifacts(run_id, "generator.pt", scratch))
+            client.download_artifacts(run_id, "config.json", scratch)
+            start = Start.read(source, weights)
+    except InputError:
+        raise
+    except Exception as error:  # MLflow's stores fail in many ways
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(
+            f"--init-from {source} cannot be had from {uri}: {reason}; look at the registered "
+            "models with mlflow ui, or name another store with --tracking-uri"
+        ) from error
+    wanted = found.tags.get("cgan.weights_sha256")
+    if wanted != start.sha256:
+        raise InputError(
+            f"--init-from {source}: the weights have SHA-256 {start.sha256[:12]}…, but "
+            f"{str(wanted)[:12]}… were registered; they have been changed since"
+        )
+    return start
+
+
+def read_trial(run_id: str, uri: str) -> Recorded:
+    """The trial that MLflow keeps as run `run_id`.
+
+    Raises:
+        InputError: there is no such run, or it is no trial.
+    """
+    client = _client(uri, f"--trial {run_id}")
+    try:
+        run = client.get_run(run_id).data
+        parent = run.tags.get("mlflow.parentRunId")
+        study = client.get_run(parent).data.params if parent else {}
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(
+            f"--trial {run_id} cannot be had from {uri}: {reason}; copy a run's id from mlflow ui, "
+            "or name another store with --tracking-uri"
+        ) from error
+    if "cgan.trial" not in run.tags or "seed" not in study:
+        raise InputError(
+            f"--trial {run_id} is no trial of a search: give the id of a run named trial-…"
+        )
+    params = parsed(TrialConfig, run.params)
+    return Recorded(params, int(run.tags["cgan.trial"]), study)
+
+
+def _client(uri: str, flag: str) -> MlflowClient:
+    try:
+        from mlflow.tracking import MlflowClient
+    except ImportError as error:
+        raise InputError(f"{flag} needs the package mlflow: pip install mlflow") from error
+    return MlflowClient(uri)

@@ -1,0 +1,101 @@
+"""A pretrained start: the weights of an earlier generator for a new one, where shapes allow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spaces.errors import InputError
+from spaces.task import Task
+from trainable.config import TrialConfig
+from trainable.networks import Generator
+from trainable.weights import checksum, read_tensors
+
+_SHAPING = ("latent_size", "upsampling", "g_depth", "g_width", "g_residuals", "g_norm")
+"""Fields that decide which weights a generator has."""
+_NAMED = 6
+
+
+@dataclass(frozen=True)
+class Start:
+    """A generator to begin with.
+
+    Attributes:
+        source: where it came from, as the user named it.
+        sha256: checksum of its weights file.
+        tensors: its state dict.
+        about: what ``config.json`` beside the weights says of it; empty if there is none.
+    """
+
+    source: str
+    sha256: str
+    tensors: Mapping[str, Tensor]
+    about: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, source: str, weights: Path) -> Start:
+        """Read the weights file that ``--init-from source`` led to; no code in it is run.
+
+        Raises:
+            InputError: it cannot be read, or holds no finite tensors.
+        """
+        sha256 = checksum(weights, "--init-from")
+        beside = weights.with_name("config.json")
+        try:
+            about = json.loads(beside.read_text()) if beside.is_file() else {}
+        except ValueError as error:
+            raise InputError(f"--init-from {source}: {beside} is no JSON: {error}") from error
+        return cls(source, sha256, read_tensors(weights, "generator"), about)
+
+    def check(self, config: TrialConfig, task: Task) -> None:
+        """Raise InputError if a generator of `config` for `task` cannot begin with it."""
+        with torch.device("meta"):  # shapes alone
+            self._check(Generator(config, task), config, task)
+
+    def load_into(self, G: Generator, config: TrialConfig, task: Task) -> None:
+        """Give G these weights; raises as `check`."""
+        self._check(G, config, task)
+        G.load_state_dict(self.tensors)
+
+    def _check(self, G: nn.Module, config: TrialConfig, task: Task) -> None:
+        own = {name: tensor.shape for name, tensor in G.state_dict().items()}
+        there = {name: tensor.shape for name, tensor in self.tensors.items()}
+        if own == there:
+            return
+        faults = self._fields(config, task)
+        if not faults:
+            faults = [
+                f"{name} is {_shape(there.get(name))}, but here {_shape(own.get(name))}"
+                for name in sorted(own.keys() | there.keys())
+                if own.get(name) != there.get(name)
+            ]
+        more = len(faults) - _NAMED
+        raise InputError(
+            f"--init-from {self.source} is a generator of another shape: "
+            + "; ".join(faults[:_NAMED])
+            + (f"; and {more} more" if more > 0 else "")
+            + ". Give the configuration, or the space, the same values of these"
+        )
+
+    def _fields(self, config: TrialConfig, task: Task) -> list[str]:
+        """The fields that differ, as far as the weights' own record tells."""
+        params, was = self.about.get("params", {}), self.about.get("task", {})
+        known = {**{k: params.get(k) for k in _SHAPING}, **was}
+        known["classes"] = len(self.about.get("classes", ())) or None
+        now = {k: getattr(config, k) for k in _SHAPING}
+        now |= {k: getattr(task, k) for k in ("image_size", "channels", "classes")}
+        return [
+            f"{name} is {known[name]}, but here {value}"
+            for name, value in now.items()
+            if known.get(name) not in (None, value)
+        ]
+
+
+def _shape(shape: torch.Size | None) -> str:
+    return "absent" if shape is None else str(list(shape))

@@ -1,0 +1,110 @@
+"""Weights files of published networks: checked, downloaded once, and read without running code."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import urllib.error
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def hub_path(file_name: str) -> Path:
+    """Where PyTorch keeps a downloaded weights file of that name."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / file_name
+
+
+@contextmanager
+def bundled(package: str, file_name: str) -> Iterator[Path]:
+    """The weights file that comes inside an installed Python package.
+
+    Raises:
+        ModuleNotFoundError: the package is not installed.
+    """
+    with resources.as_file(resources.files(package) / "models" / file_name) as path:
+        yield path
+
+
+def download(url: str, path: Path, sha256: str) -> None:
+    """Fetch a file to `path`, which appears only whole and with the known start of its checksum.
+
+    Raises:
+        OSError: it cannot be had, or is another file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256, progress=False)
+    except (urllib.error.URLError, http.client.HTTPException, RuntimeError) as error:
+        raise OSError(str(getattr(error, "reason", error))) from error
+
+
+def checksum(path: Path, flag: str) -> str:
+    """SHA-256, in hex, of the file that `flag` names.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{flag} {path} cannot be read: {error.strerror}") from error
+
+
+def read_tensors(path: Path, name: str) -> dict[str, Tensor]:
+    """The state dict in a file; no code in it is ever run.
+
+    Raises:
+        InputError: it holds none, or values that are not finite.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not all(isinstance(key, str) for key in state):
+            raise TypeError("its keys are no names")
+        finite = all(torch.isfinite(t).all() for t in state.values() if t.is_floating_point())
+    except Exception as error:  # what the unpickler raises depends on the bytes
+        raise InputError(f"{path} does not hold the {name} network: {first_line(error)}") from error
+    if not finite:
+        raise InputError(f"{path} does not hold the {name} network: some weights are not finite")
+    return state
+
+
+def fill(network: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
+    """Put a state dict into a network.
+
+    Raises:
+        InputError: it is of another network.
+    """
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"{path} does not hold the {name} network: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without what follows its first line."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def fold(network: nn.Module) -> None:
+    """Put every batch norm that follows a convolution in its parent into that convolution."""
+    for parent in network.modules():
+        conv: nn.Conv2d | None = None
+        for name, child in parent.named_children():
+            if isinstance(child, nn.Conv2d):
+                conv = child
+            elif isinstance(child, nn.BatchNorm2d) and conv is not None:
+                folded = nn.utils.fusion.fuse_conv_bn_eval(conv, child)
+                conv.weight, conv.bias = folded.weight, folded.bias
+                setattr(parent, name, nn.Identity())
+                conv = None
