@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup search test lint format bench-metrics bench-search bench-scale bench-pays clean
+.PHONY: setup search test lint format bench-metrics bench-search bench-scale bench-pays bench-train clean
 
 setup: .venv/.ready
 
@@ -45,6 +45,10 @@ bench-scale: setup
 # What is found for equal epochs, on tabulated curves, against stock parts and random search.
 bench-pays: setup
 	$(BIN)/python -m benchmarks.pays
+
+# The training step against a plain DCGAN loop, on one core; some three minutes.
+bench-train: setup
+	$(BIN)/python -m benchmarks.train
 
 clean:
 	rm -rf .venv *.egg-info .pytest_cache .ruff_cache

@@ -34,8 +34,9 @@ STYLES = {
     "failed": ("D", "#000000"),
     "diverged": ("X", "#D55E00"),
     "out_of_memory": ("P", "#CC79A7"),
+    "collapsed": ("*", "#F0E442"),
 }
-INFEASIBLE = ("diverged", "out_of_memory")
+INFEASIBLE = ("diverged", "collapsed", "out_of_memory")
 """Trials whose configuration is at fault: shown, but never on the front, nor best."""
 
 _WIDE = 20.0

@@ -148,7 +148,9 @@ def table(rows: list[Row], config: StudyConfig, yardstick: Mapping[str, Any]) ->
     caption = (
         f"floor {yardstick['floor']:.1f} (real against real), untrained generator "
         f"{yardstick['untrained']['fid']:.1f}. fresh: new latents, 95 % interval, = ties with the "
-        "first. KID x 1000. eval: share of the trial's time. * fails a gate"
+        "first. KID x 1000. class: images that a small classifier, trained on "
+        f"{'held-out' if config.held_out_digest else 'the same'} real images, takes for what they "
+        f"should be; of real ones {yardstick['witness']:.0%}. * fails a gate"
     )
     out = Table(
         title=title, caption=caption, title_justify="left", caption_justify="left",
@@ -156,7 +158,7 @@ def table(rows: list[Row], config: StudyConfig, yardstick: Mapping[str, Any]) ->
     )  # fmt: skip
     for name in ("", "trial", "FID", "fresh", "/floor", "KID", "copies"):
         out.add_column(name, justify="right", no_wrap=True)
-    for name in ("epochs", "train s", "eval"):
+    for name in ("class", "epochs", "train s"):
         out.add_column(name, justify="right", no_wrap=True)
     out.add_column("status", no_wrap=True)
     for row in rows[:SHOWN]:
@@ -169,7 +171,7 @@ def _cells(row: Row) -> list[str]:
     if not last:
         return [str(row.rank), str(record.number), *[""] * 8, record.status.value]
     fresh = f"{found.fid.low:.0f}-{found.fid.high:.0f}{'=' if row.tie else ' '}" if found else ""
-    share = last["eval_seconds"] / (last["eval_seconds"] + last["train_seconds"])
+    agreement = last.get("class_agreement", last.get("class_agreement_train", math.nan))
     return [
         str(row.rank),
         str(record.number),
@@ -178,9 +180,9 @@ def _cells(row: Row) -> list[str]:
         f"{row.over_floor:.2f}",
         f"{1000 * last['kid']:.1f}",
         f"{last['copy_rate']:.0%}",
+        f"{agreement:.0%}",
         str(last["epoch"]),
         f"{last['train_seconds']:.0f}",
-        f"{share:.0%}",
         record.status.value + ("*" if row.failed else ""),
     ]
 

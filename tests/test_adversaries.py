@@ -91,9 +91,13 @@ def test_mixed_batch_statistics_would_have_been_seen():
     assert (apart - together).abs().max() > 0.1 * apart.abs().max()
 
 
-@pytest.mark.parametrize("norm", ["none", "batch"])
-def test_an_update_leaves_the_generators_side_alone(norm):
-    adversary = pixel(d_norm=norm, penalty="r1+r2", penalty_weight=1.0, penalty_interval=1)
+@pytest.mark.parametrize(
+    ("norm", "penalty"), [("none", "r1"), ("none", "r1+r2"), ("batch", "none")]
+)
+def test_an_update_leaves_the_generators_side_alone(norm, penalty):
+    lazy = {} if penalty == "none" else {"penalty_weight": 1.0, "penalty_interval": 1}
+    without = {} if lazy else {"penalty_weight": None, "penalty_interval": None}
+    adversary = pixel(d_norm=norm, penalty=penalty, **lazy, **without)
     real, fake, y = batch()
     source = fake.clone().requires_grad_()
     grown = source * 1

@@ -84,7 +84,8 @@ def said(place) -> tuple[str, str]:
         "--winner-images",
         "20",
     ]
-    flags += ["--features", "efficientnet-lite0", "--sampler", "random", "--study", "tiny"]
+    flags += ["--features", "efficientnet-lite0", "--backbone", "none", "--sampler", "random"]
+    flags += ["--study", "tiny"]
     process = start(place, *flags)
     try:
         deadline = time.monotonic() + 240

@@ -50,9 +50,8 @@ class NearestConv2d(nn.Conv2d):
         super().__init__(inputs, outputs, 3, padding=1, bias=bias)
         # Row t of `sums` adds up the taps that fall on input pixel t of the transposed kernel.
         sums = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
-        spread = torch.einsum("ai,bj->ijab", sums, sums).reshape(9, 16)
         self.spread: Tensor
-        self.register_buffer("spread", spread, persistent=False)
+        self.register_buffer("spread", torch.kron(sums.T, sums.T).contiguous(), persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002, the parent's name
         """[B, inputs, S, S] to [B, outputs, 2S, 2S]."""
