@@ -13,17 +13,21 @@ from spaces.errors import InputError
 from spaces.presets import PRESETS
 from trainable.single import run_single
 
-INPUT_ERROR = 2
+INPUT_ERROR, INTERRUPTED = 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 2 for a user's mistake, 1 for a broken run."""
+    """Run the command and return its exit code: 2 for a user's mistake, 1 for a broken run, 130
+    after Ctrl-C."""
     console = Console(highlight=False)
     try:
         return run_single(_parser().parse_args(argv), console)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return INPUT_ERROR
+    except KeyboardInterrupt:  # while it was made ready; a run under way ends in order
+        print("\nstopped", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,6 +5,8 @@ The only file here that knows MLflow, and only when it is asked: a machine witho
 
 from __future__ import annotations
 
+import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from spaces.errors import InputError
 from trainable.config import TrialConfig
 from trainable.fields import parsed
 from trainable.start import Start
+from trainable.weights import first_line
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -67,10 +70,9 @@ def load_start(source: str, uri: str) -> Start:
     except InputError:
         raise
     except Exception as error:  # MLflow's stores fail in many ways
-        reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(
-            f"--init-from {source} cannot be had from {uri}: {reason}; look at the registered "
-            "models with mlflow ui, or name another store with --tracking-uri"
+            f"--init-from {source} cannot be had from {_reason(uri, error)}; look at the "
+            "registered models with mlflow ui, or name another store with --tracking-uri"
         ) from error
     wanted = found.tags.get("cgan.weights_sha256")
     if wanted != start.sha256:
@@ -93,10 +95,9 @@ def read_trial(run_id: str, uri: str) -> Recorded:
         parent = run.tags.get("mlflow.parentRunId")
         study = client.get_run(parent).data.params if parent else {}
     except Exception as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(
-            f"--trial {run_id} cannot be had from {uri}: {reason}; copy a run's id from mlflow ui, "
-            "or name another store with --tracking-uri"
+            f"--trial {run_id} cannot be had from {_reason(uri, error)}; copy a run's id from "
+            "mlflow ui, or name another store with --tracking-uri"
         ) from error
     if "cgan.trial" not in run.tags or "seed" not in study:
         raise InputError(
@@ -106,9 +107,26 @@ def read_trial(run_id: str, uri: str) -> Recorded:
     return Recorded(params, int(run.tags["cgan.trial"]), study)
 
 
+def _reason(uri: str, error: Exception) -> str:
+    """The store and what is wrong with it, in one line without the password that may be in both."""
+    return re.sub(r"://[^\s/@]*@", "://", f"{uri}: {first_line(error)}")
+
+
 def _client(uri: str, flag: str) -> MlflowClient:
+    """A client of a store that is there: MLflow would create a missing file, tables and all."""
+    path = Path(re.sub(r"^sqlite:///|\?.*$", "", uri))
+    if uri.startswith("sqlite:") and not path.is_file():
+        raise InputError(
+            f"{flag} cannot be had: there is no file {path}; name the store of a search with "
+            "--tracking-uri, such as sqlite:///OUTPUT/mlflow.db"
+        )
+    # A dead server is given up in seconds, not minutes; the user's own settings win.
+    for key, value in (("MAX_RETRIES", "0"), ("TIMEOUT", "10")):
+        os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{key}", value)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         from mlflow.tracking import MlflowClient
     except ImportError as error:
         raise InputError(f"{flag} needs the package mlflow: pip install mlflow") from error
-    return MlflowClient(uri)
+    return MlflowClient(uri, uri)

@@ -31,8 +31,10 @@ from trainable.feature_cache import cached_features
 from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
 from trainable.registry import load_start, read_trial
-from trainable.trial import Job, Report, Status, Trial
+from trainable.trial import SPENT, Job, Report, Status, Trial
 
+_RUN = "run.json"
+"""Says whose an output folder is, and what its scores are held against."""
 _EVALUATIONS = 10
 _TRAIN_TIME = "10m"
 _EXIT = {Status.COMPLETE: 0, Status.INTERRUPTED: 130}
@@ -66,21 +68,21 @@ def run_single(args: argparse.Namespace, console: Console) -> int:
     resource, evaluations = _schedule(args)
     device = _device(args.device)
     job, params, about = _job(args, recipe, resource, evaluations, device)
-    config = TrialConfig.from_params(params)
-    config.check_task(job.task)
-    if job.start is not None:
-        job.start.check(config, job.task)
-    _claim(args.out, about)
-    untrained = dataclasses.replace(job, start=None).build(config, job.seed)
-    yardstick = measure(job.evaluator, untrained, about["protocol"], seed=job.seed)
+    yardstick = _claimed(args.out, about)
+    if yardstick is None:
+        config = TrialConfig.from_params(params)
+        untrained = dataclasses.replace(job, start=None).build(config, job.seed)
+        measured = measure(job.evaluator, untrained, about["protocol"], seed=job.seed)
+        yardstick = dataclasses.asdict(measured)
+        _claim(args.out, about, yardstick)
     counts = ", ".join(f"{n} {name}" for name, n in job.data.counts.items())
     size = job.task.image_size
     console.print(f"data: {job.data.name}: {counts}, {size} pixels", markup=False)
     console.print(
-        f"FID by {yardstick.protocol}: floor {yardstick.floor:.1f}, untrained "
-        f"{yardstick.untrained['fid']:.1f}; a classifier that knows "
+        f"FID by {yardstick['protocol']}: floor {yardstick['floor']:.1f}, untrained "
+        f"{yardstick['untrained']['fid']:.1f}; a classifier that knows "
         f"{'held-out' if about['held_out'] else 'the training'} images finds "
-        f"{yardstick.witness:.0%} of others' classes",
+        f"{yardstick['witness']:.0%} of others' classes",
         markup=False, soft_wrap=True,
     )  # fmt: skip
     trial = Trial(job, recipe.number, params, heard=sys.maxsize)
@@ -107,10 +109,17 @@ def _recipe(args: argparse.Namespace) -> _Recipe:
         raise InputError(f"--config {path} holds a {type(content).__name__}, but must hold a dict")
     if "params" not in content:
         return _Recipe(content)
-    study = {"seed": str(content.get("seed", 0))}
-    if size := content.get("task", {}).get("image_size"):
-        study["image_size"] = str(size)
-    return _Recipe(content["params"], number=int(content.get("trial", 0)), study=study)
+    task = content.get("task", {})
+    known = {"seed": content.get("seed", 0), "trial": content.get("trial", 0)}
+    if isinstance(task, dict) and "image_size" in task:
+        known["image_size"] = task["image_size"]
+    for key, value in known.items():
+        if type(value) is not int or value < 0:
+            raise InputError(f"--config {path}: {key} is {value!r}, but must be a whole number")
+    if not isinstance(content["params"], dict):
+        raise InputError(f"--config {path}: params must be a dict of hyperparameters")
+    study = {key: str(value) for key, value in known.items()}
+    return _Recipe(content["params"], number=known["trial"], study=study)
 
 
 def _schedule(args: argparse.Namespace) -> tuple[str, tuple[int, ...]]:
@@ -126,7 +135,7 @@ def _schedule(args: argparse.Namespace) -> tuple[str, tuple[int, ...]]:
         step = max(1, length // _EVALUATIONS)
         return resource, (*range(step, length - step + 1, step), length)
     parts = args.evaluate_at.split(",")
-    if not all(part.strip().isdigit() for part in parts):
+    if not all(part.strip().isdecimal() for part in parts):
         raise InputError(
             f"--evaluate-at is {args.evaluate_at!r}, but must be whole numbers, such as 100,360"
         )
@@ -181,10 +190,14 @@ def _job(
     init = asked("init_from", "")
     start = load_start(init, args.tracking_uri) if init else None
     params = recipe.params
+    task = dataclasses.replace(data.task, backbone=backbone.name if backbone else "none")
     if params is None:
-        task = dataclasses.replace(data.task, backbone=backbone.name if backbone else "none")
         params = PRESETS[recipe.preset](task)
-    features = cached_features(extractor, data.images, data.digest)
+    config = TrialConfig.from_params(params)
+    config.check_task(task)
+    if start is not None:
+        start.check(config, task)
+    features = cached_features(extractor, data.images, data.digest)  # from here on it takes time
     job = Job(
         data=data,
         extractor=extractor,
@@ -205,6 +218,7 @@ def _job(
         "params": params,
         "seed": seed,
         "number": recipe.number,
+        "resource": resource,
         "data": data.digest,
         "held_out": apart.digest if apart else None,
         "protocol": protocol,
@@ -219,25 +233,43 @@ def _unverified(args: argparse.Namespace) -> bool:
     return args.unverified_weights and not (args.backbone_weights and not args.features_weights)
 
 
-def _claim(out: Path, about: dict[str, Any]) -> None:
-    """Make the folder `out` this run's, or see that it is.
+def _claimed(out: Path, about: dict[str, Any]) -> dict[str, Any] | None:
+    """The yardstick of the run in the folder `out`, None if there is no run yet.
 
     Raises:
-        InputError: it is another run's, or cannot be written to.
+        InputError: it is another run's, or cannot be read.
     """
-    path = out / "run.json"
-    if path.exists():
+    path = out / _RUN
+    if not path.exists():
+        return None
+    try:
         there = json.loads(path.read_text())
-        differ = [key for key in about if there.get(key) != about[key]]
-        if differ:
-            raise InputError(
-                f"--out {out} holds another run ({', '.join(differ)} differ); choose another "
-                "folder, or remove it"
-            )
-        return
+        differ = [key for key in about if there["run"].get(key) != about[key]]
+        yardstick = there["yardstick"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"--out {out}: {path} is not what a run leaves there; choose another folder, or "
+            "remove it"
+        ) from error
+    if differ:
+        raise InputError(
+            f"--out {out} holds another run (another {', '.join(differ)}); choose another folder, "
+            "or remove it"
+        )
+    return yardstick
+
+
+def _claim(out: Path, about: dict[str, Any], yardstick: dict[str, Any]) -> None:
+    """Make the folder `out` this run's.
+
+    Raises:
+        InputError: it cannot be written to.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(about, indent=2) + "\n")
+        part = out / f"{_RUN}.part"
+        part.write_text(json.dumps({"run": about, "yardstick": yardstick}, indent=2) + "\n")
+        part.replace(out / _RUN)
     except OSError as error:
         raise InputError(f"--out {out} cannot be written to: {error.strerror}") from error
 
@@ -248,8 +280,12 @@ def _train(trial: Trial, console: Console) -> Report:
     console.print(_ROW.format(job.resource, "seconds", "FID", "KID", "class", "divers.", "copies"))
     for report in trial.reports:  # of former lives
         console.print(_line(report))
-    if trial.progress >= job.evaluations[-1]:
-        return trial.reports[-1]
+    if trial.reports and trial.reports[-1]["resource"] >= job.evaluations[-1]:
+        console.print("it has had all of that already; nothing is trained")
+        last = dict(trial.reports[-1])
+        if last["status"] == Status.RUNNING:  # it was to be longer when it was trained
+            last["status"] = Status.COMPLETE.value
+        return last
     report = {}
     with (
         Progress(
@@ -281,7 +317,7 @@ def _conclude(
 ) -> int:
     """Export what there is, say what became of the run and what to type next."""
     status = Status(last["status"])
-    if reason := last.get("reason"):
+    if (reason := last.get("reason")) and reason != SPENT:
         console.print(f"{status}: {reason}", soft_wrap=True, markup=False)
     if status is Status.INTERRUPTED:
         console.print("stopped; the same command goes on from here")

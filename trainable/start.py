@@ -49,8 +49,16 @@ class Start:
         beside = weights.with_name("config.json")
         try:
             about = json.loads(beside.read_text()) if beside.is_file() else {}
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise InputError(f"--init-from {source}: {beside} is no JSON: {error}") from error
+        kinds = {"params": dict, "task": dict, "classes": list}
+        if not isinstance(about, dict) or not all(
+            isinstance(about.get(key, kind()), kind) for key, kind in kinds.items()
+        ):
+            raise InputError(
+                f"--init-from {source}: {beside} is not what is kept beside a generator; move it "
+                "away, and the weights alone are read"
+            )
         return cls(source, sha256, read_tensors(weights, "generator"), about)
 
     def check(self, config: TrialConfig, task: Task) -> None:
