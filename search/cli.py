@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.errors import InputError
+from spaces.presets import BACKBONE
 
 STUDY_DEFAULTS: dict[str, Any] = {
     "space": "full",
@@ -29,7 +30,7 @@ STUDY_DEFAULTS: dict[str, Any] = {
     "objective": "fid",
     "features": "auto",
     "protocol": "bilinear",
-    "backbone": "efficientnet-lite1",
+    "backbone": BACKBONE,
     "init_from": None,
     "top_k": 3,
     "winner_images": 1000,

@@ -77,7 +77,7 @@ def _complete(task: Task, searched: Params) -> Params:
 
 
 def _networks(trial: optuna.Trial, task: Task) -> Params:
-    """What the networks are made of; of the widths, 16 did best in equal time, then 32, then 8."""
+    """What the networks are made of."""
     activation = trial.suggest_categorical("activation", ["relu", "leaky_relu", "elu", "silu"])
     leaky = activation == "leaky_relu"
     usual = presets.default(task)["g_depth"]  # a first grid of 4 x 4; one less is 8 x 8
@@ -124,7 +124,9 @@ def _optimizer(trial: optuna.Trial, optimizers: list[str]) -> Params:
     params: Params = {"optimizer": optimizer, "momentum": None, "beta1": None, "beta2": None}
     params["g_lr"] = trial.suggest_float("g_lr", 5e-4, 5e-3, log=True) * LR_SCALE[optimizer]
     params["lr_ratio"] = trial.suggest_float("lr_ratio", 0.25, 2.0, log=True)
-    params["lr_halflife_kimg"] = trial.suggest_categorical("lr_halflife_kimg", [0.0, 20.0, 60.0])
+    params["lr_halflife_kimg"] = trial.suggest_categorical(
+        "lr_halflife_kimg", [0.0, 50.0, 100.0, 200.0]
+    )
     params["l2"] = trial.suggest_categorical("l2", [0.0, 1e-5, 1e-4]) * L2_SCALE[optimizer]
     if optimizer in ("adam", "adamw"):
         params["beta1"] = trial.suggest_float("beta1", 0.0, 0.5)

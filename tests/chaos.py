@@ -64,7 +64,15 @@ class Place:
     def __init__(self, folder: Path, data: str, *flags: str, study: str = "chaos"):
         self.folder, self.study = folder, study
         self.flags = ["--space", "chaos_space:tiny", "--data", data, "--image-size", "32"]
-        self.flags += ["--features", "efficientnet-lite0", "--backbone", "none", "--study", study, *flags]
+        self.flags += [
+            "--features",
+            "efficientnet-lite0",
+            "--backbone",
+            "none",
+            "--study",
+            study,
+            *flags,
+        ]
         self._seen: dict[int, int] = {}  # pid: when it began, as pids are used again
         (folder / "chaos_space.py").write_text(SPACE)
         self.log = folder / f"{study}.log"

@@ -257,7 +257,7 @@ def test_command_shows_one_space(capsys):
     assert "when optimizer is rmsprop" in rows["momentum"]
     assert "2 to 3" in rows["g_depth"]
     assert "8, 16 " in rows["batch_size"]
-    assert rows["g_lr"].split()[-1] == "0.003"
+    assert rows["g_lr"].split()[-1] == "0.002"
     assert "32 parameters. The default is a draw of this space." in out
 
 

@@ -70,7 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     net.add_argument("--features", help="network of FID: auto, efficientnet-lite0 or inception")
     net.add_argument("--protocol", help="bilinear or clean")
     net.add_argument("--features-weights", type=Path, metavar="FILE")
-    net.add_argument("--backbone", metavar="NAME", help="(default: the trial's, else none)")
+    net.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="(default: the configuration's; of the preset default, as in a search)",
+    )
     net.add_argument("--backbone-weights", type=Path, metavar="FILE")
     net.add_argument("--unverified-weights", action="store_true")
     net.add_argument("--allow-shared-features", action="store_true")

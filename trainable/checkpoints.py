@@ -81,6 +81,9 @@ class Attempt:
         except OSError:
             scratch.unlink(missing_ok=True)  # on a full disk the half of it is in the way
             raise
+        for same in self.folder.glob(f"{images_seen:012d}-*.pt"):
+            if same.name != name:  # by name alone, which of them is newer cannot be told
+                same.unlink(missing_ok=True)
         mine = _checkpoints(self.folder)
         for old in mine[:-KEPT]:
             old.unlink(missing_ok=True)

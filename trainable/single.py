@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from spaces.errors import InputError
-from spaces.presets import PRESETS
+from spaces.presets import BACKBONE, PRESETS
 from trainable.backbones import load_backbone, scored_protocol
 from trainable.config import TrialConfig
 from trainable.data import load
@@ -30,7 +29,8 @@ from trainable.extractors import load_extractor
 from trainable.feature_cache import cached_features
 from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
-from trainable.registry import load_start, read_trial
+from trainable.recipe import Recipe, read_recipe
+from trainable.registry import load_start
 from trainable.trial import SPENT, Job, Report, Status, Trial
 
 _RUN = "run.json"
@@ -41,30 +41,13 @@ _EXIT = {Status.COMPLETE: 0, Status.INTERRUPTED: 130}
 _ROW = "{:>7} {:>8} {:>7} {:>7} {:>7} {:>7} {:>7}"
 
 
-@dataclass
-class _Recipe:
-    """What is to be trained, as far as a trial or a file says.
-
-    Attributes:
-        params: the configuration; None for the preset `preset`, which depends on the images.
-        preset: that preset's name.
-        number: the trial's number in its study, which its seed follows from.
-        study: settings of its study, as text.
-    """
-
-    params: dict[str, Any] | None
-    preset: str = "default"
-    number: int = 0
-    study: dict[str, str] = field(default_factory=dict)
-
-
 def run_single(args: argparse.Namespace, console: Console) -> int:
     """Train, with progress; returns the exit code: 0 complete, 130 stopped, 1 broken down.
 
     Raises:
         InputError: something that the flags ask for cannot be done.
     """
-    recipe = _recipe(args)
+    recipe = read_recipe(args)
     resource, evaluations = _schedule(args)
     device = _device(args.device)
     job, params, about = _job(args, recipe, resource, evaluations, device)
@@ -88,38 +71,6 @@ def run_single(args: argparse.Namespace, console: Console) -> int:
     trial = Trial(job, recipe.number, params, heard=sys.maxsize)
     last = _train(trial, console)
     return _conclude(args, trial, params, last, console)
-
-
-def _recipe(args: argparse.Namespace) -> _Recipe:
-    if args.trial is not None:
-        found = read_trial(args.trial, args.tracking_uri)
-        return _Recipe(found.params, number=found.number, study=found.study)
-    if args.config in PRESETS:
-        return _Recipe(None, args.config)
-    path = Path(args.config)
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise InputError(
-            f"--config is {args.config!r}, which is no file and no preset ({', '.join(PRESETS)})"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"--config {path} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"--config {path} holds a {type(content).__name__}, but must hold a dict")
-    if "params" not in content:
-        return _Recipe(content)
-    task = content.get("task", {})
-    known = {"seed": content.get("seed", 0), "trial": content.get("trial", 0)}
-    if isinstance(task, dict) and "image_size" in task:
-        known["image_size"] = task["image_size"]
-    for key, value in known.items():
-        if type(value) is not int or value < 0:
-            raise InputError(f"--config {path}: {key} is {value!r}, but must be a whole number")
-    if not isinstance(content["params"], dict):
-        raise InputError(f"--config {path}: params must be a dict of hyperparameters")
-    study = {key: str(value) for key, value in known.items()}
-    return _Recipe(content["params"], number=known["trial"], study=study)
 
 
 def _schedule(args: argparse.Namespace) -> tuple[str, tuple[int, ...]]:
@@ -156,7 +107,7 @@ def _device(asked: str) -> str:
 
 def _job(
     args: argparse.Namespace,
-    recipe: _Recipe,
+    recipe: Recipe,
     resource: str,
     evaluations: tuple[int, ...],
     device: str,
@@ -183,6 +134,8 @@ def _job(
         unverified=_unverified(args),
     )  # fmt: skip
     wanted = (recipe.params or {}).get("backbone", "none")
+    if recipe.params is None and recipe.preset == "default":
+        wanted = BACKBONE
     backbone = load_backbone(
         asked("backbone", str(wanted)), args.backbone_weights, unverified=args.unverified_weights
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import pickle
 import urllib.error
 from contextlib import contextmanager
 from importlib import resources
@@ -72,7 +73,11 @@ def read_tensors(path: Path, name: str) -> dict[str, Tensor]:
         if not all(isinstance(key, str) for key in state):
             raise TypeError("its keys are no names")
         finite = all(torch.isfinite(t).all() for t in state.values() if t.is_floating_point())
-    except Exception as error:  # what the unpickler raises depends on the bytes
+    except pickle.UnpicklingError as error:  # its own words are how to run the code in there
+        raise InputError(
+            f"{path} does not hold the {name} network: it is no file of tensors alone"
+        ) from error
+    except Exception as error:  # what else the unpickler raises depends on the bytes
         raise InputError(f"{path} does not hold the {name} network: {first_line(error)}") from error
     if not finite:
         raise InputError(f"{path} does not hold the {name} network: some weights are not finite")
