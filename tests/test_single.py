@@ -19,7 +19,7 @@ from spaces.presets import PRESETS
 from tests.by_hand import config
 from tests.conftest import TinyExtractor, make_data, real_set, run_on, small_params
 from trainable import __main__ as command
-from trainable import single
+from trainable import recipe, single
 from trainable.checkpoints import newest
 from trainable.data import load
 from trainable.evaluation import witness_of
@@ -115,7 +115,7 @@ def test_a_trial_out_of_mlflow_replays_too(study, tmp_path, monkeypatch):
         asked.append((run_id, uri))
         return Recorded(study.params, NUMBER, told)
 
-    monkeypatch.setattr(single, "read_trial", read)
+    monkeypatch.setattr(recipe, "read_trial", read)
     flags = ["--trial", "abc", "--tracking-uri", "x", "--epochs", "6", "--evaluate-at", "2,3"]
     assert call(tmp_path / "a", *flags) == 0
     assert asked == [("abc", "x")]

@@ -150,7 +150,11 @@ def test_g_follows_the_verdict_and_d_its_own_loss_alone(data):
 
 
 def test_rates_warm_up_and_both_follow(data):
-    run = Run(small_config(data, warmup_kimg=0.08, g_lr=1e-3, lr_ratio=2.0), data, seed=0)
+    run = Run(
+        small_config(data, warmup_kimg=0.08, lr_halflife_kimg=0.0, g_lr=1e-3, lr_ratio=2.0),
+        data,
+        seed=0,
+    )
     rates = []
     for _ in range(12):
         run.train_step()
@@ -165,7 +169,8 @@ def test_rates_halve_in_every_halflife(data):
     config = small_config(data, warmup_kimg=1.0, lr_halflife_kimg=2.0)
     factors = [lr_factor(config, n) for n in (0, 500, 1000, 2000, 4000)]
     assert factors == pytest.approx([0, 0.5 * 0.5**0.25, 0.5**0.5, 0.5, 0.25])
-    assert lr_factor(small_config(data, warmup_kimg=0.0), 10**9) == 1
+    constant = small_config(data, warmup_kimg=0.0, lr_halflife_kimg=0.0)
+    assert lr_factor(constant, 10**9) == 1
 
 
 @pytest.mark.parametrize(("rampup", "kept"), [(1.0, 0.25), (2e-5, 0.0625)])
