@@ -58,7 +58,8 @@ def measure_speed(job: Job, default: TrialConfig) -> Speed | None:
         began = time.perf_counter()
         extractor(images).cpu()
         extracted = len(images) / (time.perf_counter() - began)
-        job.extractor.to("cpu")
+        for network in filter(None, (job.extractor, job.backbone)):
+            network.to("cpu")
     finally:
         torch.set_num_threads(threads)
     return Speed(trained, extracted)

@@ -15,6 +15,7 @@ from search.gates import failed_gates
 from search.settings import StudyConfig
 from search.study import TrialRecord
 from trainable.evaluation import Assessment
+from trainable.metrics.independent import agreement
 from trainable.metrics.intervals import separable
 from trainable.objective import Objective
 
@@ -171,7 +172,6 @@ def _cells(row: Row) -> list[str]:
     if not last:
         return [str(row.rank), str(record.number), *[""] * 8, record.status.value]
     fresh = f"{found.fid.low:.0f}-{found.fid.high:.0f}{'=' if row.tie else ' '}" if found else ""
-    agreement = last.get("class_agreement", last.get("class_agreement_train", math.nan))
     return [
         str(row.rank),
         str(record.number),
@@ -180,7 +180,7 @@ def _cells(row: Row) -> list[str]:
         f"{row.over_floor:.2f}",
         f"{1000 * last['kid']:.1f}",
         f"{last['copy_rate']:.0%}",
-        f"{agreement:.0%}",
+        f"{agreement(last):.0%}",
         str(last["epoch"]),
         f"{last['train_seconds']:.0f}",
         record.status.value + ("*" if row.failed else ""),

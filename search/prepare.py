@@ -22,13 +22,14 @@ from spaces.describe import portrait, starting_point, validate
 from spaces.errors import InputError
 from spaces.presets import default
 from spaces.task import Task
-from trainable.backbones import Backbone, load_backbone, scored_protocol
+from trainable.backbones import Backbone, backed_task
 from trainable.config import TrialConfig
 from trainable.data import Dataset, load
 from trainable.data.held_out import held_out
 from trainable.data.images import IMAGES, image_differences
 from trainable.durations import parse_duration
-from trainable.extractors import Extractor, load_extractor
+from trainable.extractors import Extractor
+from trainable.judges import load_judges
 from trainable.registry import load_start
 from trainable.start import Start
 
@@ -92,28 +93,23 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
         )
     data = _load(asked["data"], asked["image_size"], asked["fit"], console)
     apart = held_out(data, asked["data"], asked["held_out"], asked["fit"])
-    extractor, features = load_extractor(
-        asked["features"],
-        args.features_weights,
-        resize=asked["protocol"],
-        unverified=_unverified(args),
-    )
-    backbone = load_backbone(
-        asked["backbone"], args.backbone_weights, unverified=args.unverified_weights
-    )
-    protocol = scored_protocol(extractor, backbone, shared=args.allow_shared_features)
+    judges = load_judges(
+        asked["features"], asked["protocol"], asked["backbone"], args,
+        shared=args.allow_shared_features,
+    )  # fmt: skip
+    extractor, backbone = judges.extractor, judges.backbone
     start = _start(asked["init_from"], args)
     found = {"name": name, "data_digest": data.digest, **_schedule(asked, data)}
     found["held_out_digest"] = apart.digest if apart else None
     scored = {
         "features": extractor.name,
-        "protocol": protocol,
+        "protocol": judges.protocol,
         "weights_sha256": extractor.sha256,
         "backbone_sha256": backbone.sha256 if backbone else None,
         "init_sha256": start.sha256 if start else None,
     }
     config = StudyConfig(**{**asked, **found, **scored})
-    task = replace(data.task, backbone=config.backbone)
+    task = backed_task(data.task, backbone)
     validate(space, task, lambda p: _check(p, task, start))
     seen = portrait(space, task)
     first = starting_point(space, task, default(task))
@@ -124,14 +120,9 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
         old, _ = open_study(args.output, args.warm_start, None if beside else args.database)
         learnt = learn_from(old, config, seen)
     return Prepared(
-        config, space, data, apart, extractor, backbone, start, seen, None, None, features, first,
-        queue, learnt,
+        config, space, data, apart, extractor, backbone, start, seen, None, None, judges.said,
+        first, queue, learnt,
     )  # fmt: skip
-
-
-def _unverified(args: argparse.Namespace) -> bool:
-    """Whether the extractor's weights may have any checksum; a backbone's may be meant alone."""
-    return args.unverified_weights and not (args.backbone_weights and not args.features_weights)
 
 
 def _start(init_from: str | None, args: argparse.Namespace) -> Start | None:
@@ -208,17 +199,9 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             f"{'; '.join(changed)}. Bring it back, or start a new study, which --warm-start or "
             "--enqueue can give a good start"
         )
-    extractor, features = load_extractor(
-        config.features,
-        args.features_weights,
-        resize=config.protocol.partition("/")[2].partition("-")[0],
-        unverified=_unverified(args),
-    )
-    backbone = load_backbone(
-        config.backbone, args.backbone_weights, unverified=args.unverified_weights
-    )
     # What was allowed once need not be said again.
-    protocol = scored_protocol(extractor, backbone, shared=True)
+    judges = load_judges(config.features, config.protocol, config.backbone, args, shared=True)
+    extractor, backbone, protocol = judges.extractor, judges.backbone, judges.protocol
     if (protocol, extractor.sha256) != (config.protocol, config.weights_sha256):
         raise InputError(
             f"--resume {config.name}: its scores were made with {config.protocol} and weights "
@@ -237,8 +220,8 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             )
     queue = read_queue(args.enqueue, space, task) if args.enqueue else []
     return Prepared(
-        config, space, data, apart, extractor, backbone, start, seen, study, storage, features,
-        None, queue, [],
+        config, space, data, apart, extractor, backbone, start, seen, study, storage,
+        judges.said, None, queue, [],
     )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import optuna
-import torch
 from optuna.storages import RDBStorage
 from rich.console import Console
 
@@ -38,8 +37,7 @@ from trainable.config import TrialConfig
 from trainable.data import Dataset
 from trainable.data.images import IMAGES, write_images
 from trainable.durations import format_duration
-from trainable.evaluation import measure, witness_of
-from trainable.feature_cache import cached_features
+from trainable.evaluation import measure, real_set, witness_of
 from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
 from trainable.trial import Job
@@ -103,7 +101,7 @@ def _locked_search(
         console.print(f"MLflow at {uri} does not answer ({problem}); results stay in {folder}")
     with console.status("starting Ray") as status, connected(where) as (where, workers):
         status.update("measuring the real images")
-        real = _real_set(prepared, console)
+        real = real_set(prepared.data, prepared.extractor, console.print)
         job = _job(prepared, real, where, folder)
         speed = measure_speed(job, TrialConfig.from_params(default(prepared.task)))
         deadline = _deadline(config, prepared.data, speed, workers, started)
@@ -165,12 +163,6 @@ def _stopped(
     return HALTED if halted else INTERRUPTED
 
 
-def _real_set(prepared: Prepared, console: Console) -> RealSet:
-    data = prepared.data
-    features = cached_features(prepared.extractor, data.images, data.digest, say=console.print)
-    return RealSet.of(features, torch.tensor(data.labels), len(data.classes))
-
-
 def _deadline(
     config: StudyConfig, data: Dataset, speed: Speed | None, workers: int, started: float
 ) -> float | None:
@@ -203,8 +195,9 @@ def _open(
         study.set_user_attr("queue", study.user_attrs["queue"] + prepared.queue)
     else:
         first = TrialConfig.from_params(default(prepared.task))
-        untrained = replace(job, device="cpu", start=None).build(first, config.seed)
-        measured = measure(job.evaluator, untrained, config.protocol, seed=config.seed)
+        here = replace(job, device="cpu", start=None)  # a cluster's head may have no GPU
+        untrained = here.build(first, config.seed)
+        measured = measure(here.evaluator, untrained, config.protocol, seed=config.seed)
         write_images(folder / IMAGES, data)
         storage = open_storage(database or database_url(folder))
         queue = ([] if prepared.first is None else [prepared.first]) + prepared.queue

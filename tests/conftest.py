@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from spaces.presets import default
@@ -68,6 +69,24 @@ def make_data(n: int = 40, size: int = 32, channels: int = 1, classes: int = 2) 
     names = tuple(f"class{i}" for i in range(classes))
     sources = tuple(f"made/{i}" for i in range(n))
     return Dataset(images, labels, names, sources, (None,) * n, "made", LoadReport(files=0))
+
+
+def write_pictures(folder: Path, data: Dataset) -> None:
+    """A folder of class folders with the images of `data`, which are grey."""
+    for i, (image, label) in enumerate(zip(data.images, data.labels, strict=True)):
+        path = folder / data.classes[label] / f"{i:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0]).save(path)
+
+
+class Evil:
+    """Its pickle has code in it, which leaves the file `trap` if it is ever run."""
+
+    def __init__(self, trap: Path):
+        self.trap = trap
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.trap,)
 
 
 @pytest.fixture

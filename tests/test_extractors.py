@@ -18,6 +18,7 @@ from pytorch_fid.inception import InceptionV3, fid_inception_v3
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from spaces.errors import InputError
+from tests.conftest import Evil
 from trainable import extractors
 from trainable.data.sources import load
 from trainable.extractors import Extractor, load_extractor
@@ -309,12 +310,8 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, inception_file):
 
 
 def test_a_pickle_with_code_is_refused_before_it_runs(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return (Path.touch, (tmp_path / "ran",))
-
     path = tmp_path / "evil.pth"
-    torch.save({"fc.weight": Evil()}, path)
+    torch.save({"fc.weight": Evil(tmp_path / "ran")}, path)
     with pytest.raises(InputError, match="does not hold the inception network"):
         unverified(path)
     assert not (tmp_path / "ran").exists()

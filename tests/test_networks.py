@@ -71,13 +71,15 @@ def test_nearest_convolution_in_single_precision_and_channels_last():
 
 # Shapes
 
-
-@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
-@pytest.mark.parametrize("g_norm", G_NORMS)
-@pytest.mark.parametrize(
+SHAPES = pytest.mark.parametrize(
     ("size", "depth", "residuals", "channels", "k"),
     [(32, 1, 0, 1, 2), (32, 4, 2, 3, 5), (64, 4, 1, 1, 1), (128, 5, 0, 3, 2)],
 )
+
+
+@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
+@pytest.mark.parametrize("g_norm", G_NORMS)
+@SHAPES
 def test_generators_give_images(upsampling, g_norm, size, depth, residuals, channels, k):
     chosen = config(upsampling=upsampling, g_norm=g_norm, g_depth=depth, g_residuals=residuals)
     G = seeded(Generator, chosen, task(size, channels, k))
@@ -92,10 +94,7 @@ def test_generators_give_images(upsampling, g_norm, size, depth, residuals, chan
 
 @pytest.mark.parametrize("norm", D_NORMS)
 @pytest.mark.parametrize("conditioning", ["concat", "projection"])
-@pytest.mark.parametrize(
-    ("size", "depth", "residuals", "channels", "k"),
-    [(32, 1, 0, 1, 2), (32, 4, 2, 3, 5), (64, 4, 1, 1, 1), (128, 5, 0, 3, 2)],
-)
+@SHAPES
 def test_discriminators_give_logits(norm, conditioning, size, depth, residuals, channels, k):
     chosen = config(d_norm=norm, d_conditioning=conditioning, d_depth=depth, d_residuals=residuals)
     D = seeded(Discriminator, chosen, task(size, channels, k))

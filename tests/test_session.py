@@ -22,14 +22,13 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from optuna.storages import RDBStorage
-from PIL import Image
 
 from search.leaderboard import rank
 from search.study import open_study, read_records
 from search.tracking import Tracker
 from search.winners import hand_over
 from spaces.task import Task
-from tests.conftest import make_data
+from tests.conftest import make_data, write_pictures
 from trainable.evaluation import Assessment
 from trainable.export import export_generator
 from trainable.metrics.intervals import Interval
@@ -48,11 +47,7 @@ def tiny(trial, task):
 def place(tmp_path_factory) -> Path:
     """A folder with twenty pictures of two classes, and a space of the user's own."""
     root = tmp_path_factory.mktemp("place")
-    data = make_data(n=24)
-    for i, (image, label) in enumerate(zip(data.images, data.labels, strict=True)):
-        path = root / "pictures" / data.classes[label] / f"{i:02d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image[0]).save(path)
+    write_pictures(root / "pictures", make_data(n=24))
     (root / "mine.py").write_text(SPACE)
     return root
 

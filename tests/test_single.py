@@ -14,13 +14,12 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from PIL import Image
 
 from spaces.presets import PRESETS
 from tests.by_hand import config
-from tests.conftest import TinyExtractor, make_data, real_set, run_on, small_params
+from tests.conftest import TinyExtractor, make_data, real_set, run_on, small_params, write_pictures
 from trainable import __main__ as command
-from trainable import recipe, single
+from trainable import evaluation, judges, recipe, single
 from trainable.checkpoints import newest
 from trainable.data import load
 from trainable.evaluation import witness_of
@@ -40,10 +39,7 @@ def place(tmp_path_factory) -> Path:
     """A folder with pictures of two classes, and parameters of a narrow network."""
     root = tmp_path_factory.mktemp("place")
     data = make_data(n=24)
-    for i, (image, label) in enumerate(zip(data.images, data.labels, strict=True)):
-        path = root / "pictures" / data.classes[label] / f"{i:02d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image[0]).save(path)
+    write_pictures(root / "pictures", data)
     (root / "small.json").write_text(json.dumps(small_params(data)))
     return root
 
@@ -51,8 +47,8 @@ def place(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def _cheap(monkeypatch, place):
     """A network of FID and a witness that cost nothing; the rest is the command itself."""
-    monkeypatch.setattr(single, "load_extractor", lambda *_, **__: (TinyExtractor(), "tiny"))
-    monkeypatch.setattr(single, "cached_features", lambda net, x, _: net(torch.tensor(x)))
+    monkeypatch.setattr(judges, "load_extractor", lambda *_, **__: (TinyExtractor(), "tiny"))
+    monkeypatch.setattr(evaluation, "cached_features", lambda net, x, _, say: net(torch.tensor(x)))
     monkeypatch.setattr(independent, "STEPS", 2)
     monkeypatch.chdir(place)
 
@@ -293,7 +289,7 @@ def test_flags_that_cannot_be_met(tmp_path, monkeypatch, capsys, flags, said):
 )
 def test_files_that_cannot_serve(tmp_path, monkeypatch, capsys, content, said):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-weights"))
-    monkeypatch.setattr(single, "cached_features", no_more)  # before any work
+    monkeypatch.setattr(evaluation, "cached_features", no_more)  # before any work
     path = tmp_path / "asked.json"
     if isinstance(content, dict) and "params" not in content:
         content = {**json.loads(Path("small.json").read_text()), **content}
@@ -304,7 +300,7 @@ def test_files_that_cannot_serve(tmp_path, monkeypatch, capsys, content, said):
 
 def test_a_backbone_that_fid_is_computed_on(tmp_path, monkeypatch, capsys):
     fake = SimpleNamespace(name="tiny", sha256="1" * 64)
-    monkeypatch.setattr(single, "load_backbone", lambda *_, **__: fake)
+    monkeypatch.setattr(judges, "load_backbone", lambda *_, **__: fake)
     line = refused(capsys, tmp_path / "out", "--backbone", "efficientnet-lite0")
     assert "--allow-shared-features" in line
     assert not (tmp_path / "out").exists()
@@ -313,7 +309,7 @@ def test_a_backbone_that_fid_is_computed_on(tmp_path, monkeypatch, capsys):
 
 
 def test_a_start_of_another_shape(study, tmp_path, monkeypatch, capsys, place):
-    monkeypatch.setattr(single, "cached_features", no_more)
+    monkeypatch.setattr(evaluation, "cached_features", no_more)
     wide = {**json.loads(Path("small.json").read_text()), "g_width": 6}
     (tmp_path / "wide.json").write_text(json.dumps(wide))
     flags = ["--config", str(tmp_path / "wide.json"), "--init-from", f"{study.winner}/generator.pt"]

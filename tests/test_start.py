@@ -18,7 +18,7 @@ from search.study import create_study, database_url, open_storage
 from spaces.errors import InputError
 from spaces.task import Task
 from tests.by_hand import config
-from tests.conftest import make_data, small_config, small_params
+from tests.conftest import Evil, make_data, small_config, small_params
 from trainable.export import CONFIG, WEIGHTS, export_generator
 from trainable.registry import load_start, read_trial
 from trainable.start import Start
@@ -161,16 +161,6 @@ def test_without_a_record_the_weights_themselves_are_named(old, tmp_path):
     start.check(small_config(DATA), DATA.task)
     with pytest.raises(InputError, match=r"is \[\d.*\], but here \[\d.*\].*; and \d+ more"):
         start.check(small_config(DATA, g_width=8), DATA.task)
-
-
-class Evil:
-    """Unpickled, it leaves a file."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "noise", "list", "numbers", "nan", "evil"])

@@ -82,8 +82,8 @@ def _zoom(x: Tensor, rng: Generator) -> Tensor:
 def _resampled(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Images x at the source positions `rows` and `columns` [B, S], in pixels, bilinearly.
 
-    Rows and columns are matrices of weights: two products, which are several times as fast, above
-    all backwards, as gathering pixels or sampling a grid.
+    Rows and columns are matrices of weights: two products, which forwards and backwards are twice
+    as fast on a CPU as gathering pixels.
     """
     source = torch.arange(x.shape[2], device=x.device)
     down, across = (

@@ -6,6 +6,7 @@ A discriminator on the features that FID is computed on flatters FID: see `share
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spaces.errors import InputError
+from spaces.task import Task
 from trainable.extractors import Extractor
 from trainable.pretrained import SPECS
 from trainable.weights import (
@@ -92,6 +94,11 @@ class Backbone(nn.Module):
             x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=smaller)
         x = (x - self.mean) / self.deviation
         return self.network.taps(x.contiguous(memory_format=torch.channels_last))
+
+
+def backed_task(task: Task, backbone: Backbone | None) -> Task:
+    """`task`, with `backbone` at hand."""
+    return replace(task, backbone=backbone.name if backbone else "none")
 
 
 def shares_features(backbone: str, extractor: str) -> bool:

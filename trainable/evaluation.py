@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from spaces.errors import InputError
 from trainable.data import Dataset
 from trainable.extractors import Extractor
+from trainable.feature_cache import cached_features
 from trainable.metrics.frechet import frechet_distance
 from trainable.metrics.independent import Witness
 from trainable.metrics.intervals import Interval, extrapolated_floor, interval
@@ -122,6 +123,14 @@ class Evaluator:
         if not torch.isfinite(features).all():
             raise DivergedError(f"generated images have no finite features in epoch {run.epoch}")
         return images.cpu(), features
+
+
+def real_set(
+    data: Dataset, extractor: Extractor, say: Callable[[str], None] | None = None
+) -> RealSet:
+    """The real images as scores need them, their features from disk where they are kept."""
+    features = cached_features(extractor, data.images, data.digest, say=say)
+    return RealSet.of(features, torch.tensor(data.labels), len(data.classes))
 
 
 def witness_of(data: Dataset, apart: Dataset | None, *, seed: int) -> Witness:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from trainable.extractors import Extractor
+from trainable.weights import first_line
 
 _STALE = 3600.0
 """Seconds after which an unfinished file is what a killed process left behind."""
@@ -69,8 +70,9 @@ def cached_features(
         if path.exists():
             return _read(path, key, shape)
     except Exception as error:  # the file is anyone's, and the remedy is the same for all
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        say(f"cached features {path or 'have no folder'}: {reason}; computing them again")
+        say(
+            f"cached features {path or 'have no folder'}: {first_line(error)}; computing them again"
+        )
     features = extractor(torch.tensor(images)).float().cpu().clone()  # no inference tensor
     # A cached NaN would be refused by every reader.
     if path is not None and bool(torch.isfinite(features).all()):

@@ -42,8 +42,8 @@ class NearestConv2d(nn.Conv2d):
 
     Each output pixel's nine taps fall on four input pixels, so that the pair equals a transposed
     4x4 convolution whose kernel sums the 3x3 one's weights: 4 / 9 of the multiplications, and no
-    enlarged tensor. On a CPU that is 1.7 times as fast where channels are many, and 4 times in the
-    last layer.
+    enlarged tensor. On a CPU that is 1.7 to 1.8 times as fast on grids of 8 and 16 pixels, and 4
+    times in the last layer; on 4 x 4 it gains nothing.
     """
 
     def __init__(self, inputs: int, outputs: int, bias: bool):
@@ -113,7 +113,7 @@ class _Residual(nn.Module):
     """x + conv(act(norm(conv(act(norm(x)))))).
 
     The last convolution starts small, so that the block starts near the identity: without that, a
-    block in D kept both networks from learning anything at the default learning rate.
+    block in D kept both networks from learning anything at a rate of 3e-3.
     """
 
     def __init__(self, channels: int, layer: Callable[[], nn.Module]):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from spaces.errors import InputError
 from trainable.config import TrialConfig
+from trainable.export import CONFIG, WEIGHTS
 from trainable.fields import parsed
 from trainable.start import Start
 from trainable.weights import first_line
@@ -64,8 +65,8 @@ def load_start(source: str, uri: str) -> Start:
         )
         with tempfile.TemporaryDirectory() as scratch:
             run_id = str(found.run_id)
-            weights = Path(client.download_artifacts(run_id, "generator.pt", scratch))
-            client.download_artifacts(run_id, "config.json", scratch)
+            weights = Path(client.download_artifacts(run_id, WEIGHTS, scratch))
+            client.download_artifacts(run_id, CONFIG, scratch)
             start = Start.read(source, weights)
     except InputError:
         raise

@@ -18,16 +18,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from spaces.errors import InputError
 from spaces.presets import BACKBONE, PRESETS
-from trainable.backbones import load_backbone, scored_protocol
+from trainable.backbones import backed_task
 from trainable.config import TrialConfig
 from trainable.data import load
 from trainable.data.held_out import held_out
 from trainable.durations import format_duration, parse_duration
-from trainable.evaluation import measure, witness_of
+from trainable.evaluation import measure, real_set, witness_of
 from trainable.export import export_generator
-from trainable.extractors import load_extractor
-from trainable.feature_cache import cached_features
-from trainable.metrics.scores import RealSet
+from trainable.judges import load_judges
+from trainable.metrics.independent import agreement
 from trainable.objective import Objective
 from trainable.recipe import Recipe, read_recipe
 from trainable.registry import load_start
@@ -128,33 +127,28 @@ def _job(
     data = load(spec, int(asked("image_size", "64")), fit=fit)
     named = asked("held_out", "")
     apart = held_out(data, spec, named or None, fit)
-    extractor, _ = load_extractor(
-        asked("features", "auto"), args.features_weights, resize=asked("protocol", "bilinear")
-        .partition("/")[2].partition("-")[0] or asked("protocol", "bilinear"),
-        unverified=_unverified(args),
-    )  # fmt: skip
     wanted = (recipe.params or {}).get("backbone", "none")
     if recipe.params is None and recipe.preset == "default":
         wanted = BACKBONE
-    backbone = load_backbone(
-        asked("backbone", str(wanted)), args.backbone_weights, unverified=args.unverified_weights
-    )
-    protocol = scored_protocol(extractor, backbone, shared=args.allow_shared_features)
+    judges = load_judges(
+        asked("features", "auto"), asked("protocol", "bilinear"), asked("backbone", str(wanted)),
+        args, shared=args.allow_shared_features,
+    )  # fmt: skip
+    backbone = judges.backbone
     init = asked("init_from", "")
     start = load_start(init, args.tracking_uri) if init else None
     params = recipe.params
-    task = dataclasses.replace(data.task, backbone=backbone.name if backbone else "none")
+    task = backed_task(data.task, backbone)
     if params is None:
         params = PRESETS[recipe.preset](task)
     config = TrialConfig.from_params(params)
     config.check_task(task)
     if start is not None:
         start.check(config, task)
-    features = cached_features(extractor, data.images, data.digest)  # from here on it takes time
     job = Job(
         data=data,
-        extractor=extractor,
-        real=RealSet.of(features, torch.tensor(data.labels), len(data.classes)),
+        extractor=judges.extractor,
+        real=real_set(data, judges.extractor),  # from here on it takes time
         witness=witness_of(data, apart, seed=seed),
         objective=Objective.parse("fid"),
         untrained={},
@@ -174,16 +168,11 @@ def _job(
         "resource": resource,
         "data": data.digest,
         "held_out": apart.digest if apart else None,
-        "protocol": protocol,
+        "protocol": judges.protocol,
         "backbone": backbone.sha256 if backbone else None,
         "init": start.sha256 if start else None,
     }
     return job, params, about
-
-
-def _unverified(args: argparse.Namespace) -> bool:
-    """Whether the extractor's weights may have any checksum; a backbone's may be meant alone."""
-    return args.unverified_weights and not (args.backbone_weights and not args.features_weights)
 
 
 def _claimed(out: Path, about: dict[str, Any]) -> dict[str, Any] | None:
@@ -257,10 +246,9 @@ def _train(trial: Trial, console: Console) -> Report:
 
 
 def _line(report: Report) -> str:
-    agreement = report.get("class_agreement", report.get("class_agreement_train", float("nan")))
     return _ROW.format(
         report["resource"], f"{report['train_seconds']:.0f}", f"{report['fid']:.1f}",
-        f"{1000 * report['kid']:.1f}", f"{agreement:.0%}", f"{report['diversity']:.2f}",
+        f"{1000 * report['kid']:.1f}", f"{agreement(report):.0%}", f"{report['diversity']:.2f}",
         f"{report['copy_rate']:.1%}",
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from spaces.errors import InputError
 from spaces.task import Task
 from trainable.config import TrialConfig
+from trainable.export import CONFIG
 from trainable.networks import Generator
 from trainable.weights import checksum, read_tensors
 
@@ -46,7 +47,7 @@ class Start:
             InputError: it cannot be read, or holds no finite tensors.
         """
         sha256 = checksum(weights, "--init-from")
-        beside = weights.with_name("config.json")
+        beside = weights.with_name(CONFIG)
         try:
             about = json.loads(beside.read_text()) if beside.is_file() else {}
         except (OSError, ValueError) as error:

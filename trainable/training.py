@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from trainable.adversaries import Adversary, BackboneAdversary, PixelAdversary
-from trainable.backbones import Backbone
+from trainable.backbones import Backbone, backed_task
 from trainable.config import TrialConfig
 from trainable.data import Dataset
 from trainable.heads import BackboneDiscriminator
@@ -64,7 +63,7 @@ class Run:
         Raises:
             InputError: the networks cannot be built for these images, or `start` does not fit.
         """
-        self.task = replace(data.task, backbone=backbone.name if backbone else "none")
+        self.task = backed_task(data.task, backbone)
         config.check_task(self.task)
         self.config = config
         self.device = torch.device(device)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from spaces.task import Task
-from trainable.backbones import Backbone
+from trainable.backbones import Backbone, backed_task
 from trainable.checkpoints import Attempt, newest, times_hung
 from trainable.config import TrialConfig
 from trainable.data import Dataset
@@ -108,7 +108,7 @@ class Job:
     @property
     def task(self) -> Task:
         """What a space and a configuration are to fit."""
-        return replace(self.data.task, backbone=self.backbone.name if self.backbone else "none")
+        return backed_task(self.data.task, self.backbone)
 
     @property
     def evaluator(self) -> Evaluator:

@@ -6,18 +6,15 @@ import hashlib
 import http.client
 import pickle
 import urllib.error
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from spaces.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def hub_path(file_name: str) -> Path:

@@ -23,10 +23,11 @@ pixels and gradients 0.63 and 0.82 (within a source 0.95), from varied images to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -133,6 +134,11 @@ class Witness:
             name: _agreement(_guess(self.nets, _scaled(images)), labels),
             "pixel_diversity": torch.tensor(diversity).min().item(),  # NaN if any is
         }
+
+
+def agreement(scores: Mapping[str, Any]) -> float:
+    """The class agreement among `scores`, whichever it is; NaN if they have none."""
+    return scores.get("class_agreement", scores.get("class_agreement_train", float("nan")))
 
 
 def _checked(images: Array, labels: Array, classes: int) -> tuple[Tensor, Tensor]:
