@@ -23,6 +23,7 @@ from trainable.evaluation import Assessment
 from trainable.export import export_generator
 from trainable.metrics.intervals import Interval
 from trainable.objective import Objective
+from trainable.recipe import SETTINGS
 from trainable.trial import Job, trial_folder
 
 
@@ -61,7 +62,7 @@ def conclude(
             job.data.classes,
             _export(folder, row),
             study=config.name,
-            seed=config.seed,
+            settings={key: getattr(config, key) for key in SETTINGS},
             number=row.record.number,
             scores=_scores(row),
         )

@@ -35,7 +35,7 @@ def trained(folder, **changes):
     trial.advance()
     export.export_generator(
         trial.folder, params, data.task, data.classes, folder / "out",
-        study="s", seed=0, number=0, scores={"fid": 1.5},
+        study="s", settings={"seed": 0}, number=0, scores={"fid": 1.5},
     )  # fmt: skip
     return trial, folder / "out"
 

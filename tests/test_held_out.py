@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,7 @@ def test_pneumoniamnist_has_a_test_split_named_or_not(own, monkeypatch):
 
     def fake(spec, size, **flags):
         asked.append((spec, size, flags["split"]))
-        return real
+        return replace(real, images=255 - real.images)
 
     monkeypatch.setattr("trainable.data.held_out.load", fake)
     for named in (None, "pneumoniamnist"):
@@ -164,8 +165,9 @@ def test_colour_ones_become_grey_where_the_data_are(own, tmp_path):
     assert apart is not None
     assert apart.images.dtype == np.uint8
     assert apart.images.shape[1:] == data.images.shape[1:] == (1, 32, 32)
-    means = load(str(other), 32).images.astype(float).mean(axis=1, keepdims=True)
-    assert np.abs(apart.images - means).max() <= 0.5
+    colour = load(str(other), 32).images
+    grey = [np.asarray(Image.fromarray(i.transpose(1, 2, 0)).convert("L")) for i in colour]
+    np.testing.assert_array_equal(apart.images[:, 0], np.stack(grey))
 
 
 def test_training_images_are_dropped_whatever_they_are_called(own, tmp_path):
@@ -190,11 +192,17 @@ def test_copies_are_found_after_the_conversion_of_colours(tmp_path):
     assert apart.counts == {"ill": 9, "well": 10}
 
 
-def test_where_a_class_has_none_left_there_are_none(own, tmp_path):
-    other = paint(tmp_path / "other", 1)
+@pytest.mark.parametrize("named", [True, False])
+def test_a_class_that_has_none_left(tmp_path, named):
+    """An error if they were asked for."""
+    own = paint(tmp_path / "own" / "train", 0)
+    other = paint(tmp_path / "own" / "test", 1)
     for path in (other / "ill").iterdir():
         path.unlink()
     for path in (own / "ill").iterdir():
         (other / "ill" / path.name).write_bytes(path.read_bytes())
-    assert find(own, other)[1] is None
-    assert find(own, own)[1] is None
+    if not named:
+        assert find(tmp_path / "own")[1] is None
+        return
+    with pytest.raises(InputError, match=r"--held-out .*test has no image of one class that is no"):
+        find(own, other)

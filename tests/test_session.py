@@ -264,7 +264,7 @@ def test_the_champion_is_the_best_that_passes_and_answers(said, place):
         export_generator(
             folder / "trials" / f"{row.record.number:05d}", row.record.params, Task(32, 1, 2, 24),
             ["class0", "class1"], folder / "winners" / str(row.rank),
-            study="tiny", seed=0, number=row.record.number, scores={},
+            study="tiny", settings={"seed": 0}, number=row.record.number, scores={},
         )  # fmt: skip
     tracker = Tracker(folder, storage, uri)
     tracker.start()

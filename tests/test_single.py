@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,13 +21,14 @@ from spaces.presets import PRESETS
 from tests.by_hand import config
 from tests.conftest import TinyExtractor, make_data, real_set, run_on, small_params, write_pictures
 from trainable import __main__ as command
-from trainable import evaluation, judges, recipe, single
-from trainable.checkpoints import newest
+from trainable import evaluation, judges, recipe, single, trial
+from trainable.checkpoints import Attempt, newest
 from trainable.data import load
 from trainable.evaluation import witness_of
 from trainable.export import export_generator
 from trainable.metrics import independent
 from trainable.objective import Objective
+from trainable.recipe import SETTINGS
 from trainable.registry import Recorded
 from trainable.training import DivergedError, Run
 from trainable.trial import Job, Trial
@@ -40,6 +43,7 @@ def place(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("place")
     data = make_data(n=24)
     write_pictures(root / "pictures", data)
+    write_pictures(root / "others", replace(data, images=255 - data.images))
     (root / "small.json").write_text(json.dumps(small_params(data)))
     return root
 
@@ -61,6 +65,14 @@ def call(out: Path, *flags: str) -> int:
     given += [] if "--epochs" in said or "--train-time" in said else ["--epochs", "4"]
     given += [] if "--device" in said else ["--device", "cpu"]
     return command.main([*given, "--out", str(out), *flags])
+
+
+def settings(place: Path = Path(), **changes: Any) -> dict[str, Any]:
+    """What a study of the pictures writes down of itself."""
+    of_all = dict.fromkeys(SETTINGS) | {"data": "pictures", "fit": "crop", "image_size": 32}
+    of_net = {"features": "tiny", "protocol": "tiny/mean-8", "weights_sha256": "0" * 64}
+    data_digest = load(str(place / "pictures"), 32).digest
+    return {**of_all, **of_net, "data_digest": data_digest, "backbone": "none", **changes}
 
 
 def scores(folder: Path, number: int = 0) -> list[dict[str, Any]]:
@@ -85,25 +97,31 @@ def study(place, tmp_path_factory) -> SimpleNamespace:
         run_on(Trial(job, NUMBER, params))
     export_generator(
         folder / f"{NUMBER:05d}", params, data.task, data.classes, folder / "winner",
-        study="s", seed=SEED, number=NUMBER, scores={},
+        study="s", settings=settings(place, seed=SEED), number=NUMBER, scores={},
     )  # fmt: skip
     return SimpleNamespace(scores=scores(folder, NUMBER), params=params, winner=folder / "winner")
 
 
-def test_a_winners_config_replays_its_trial_bit_for_bit(study, tmp_path):
+def test_a_winners_config_replays_its_trial_bit_for_bit(study, tmp_path, capsys):
     file = str(study.winner / "config.json")
     out = tmp_path / "out"
-    assert call(out, "--config", file, "--epochs", "6", "--evaluate-at", "2,3") == 0
+    flags = ("--config", file, "--epochs", "6", "--evaluate-at", "2,3", "--device", "cpu")
+    assert command.main([*flags, "--out", str(out)]) == 0  # with the study's images, seed and all
+    assert "no replay" not in capsys.readouterr().out
     assert scores(out, NUMBER) == study.scores
     assert [r["epoch"] for r in study.scores] == [2, 3, 6]
     weights = [torch.load(f / "generator.pt", weights_only=True) for f in (out, study.winner)]
     assert all(torch.equal(weights[0][k], v) for k, v in weights[1].items())
+    assert call(tmp_path / "b", *flags, "--seed", "8", "--held-out", "others") == 0
+    assert "no replay, as these differ from the trial's: held-out images, seed\n" in (
+        capsys.readouterr().out
+    )
 
 
 def test_a_trial_out_of_mlflow_replays_too(study, tmp_path, monkeypatch):
     """With the study's own data, size, seed and number, unless others are named."""
-    settings = config(data="pictures", seed=SEED, protocol="tiny/mean-8").to_json()
-    told = {k: str(v) for k, v in settings.items() if v is not None}
+    of_study = config(**settings(seed=SEED)).to_json()
+    told = {k: str(v) for k, v in of_study.items() if v is not None}
     there = {("abc", "x"): Recorded(study.params, NUMBER, told)}
     monkeypatch.setattr(recipe, "read_trial", lambda *asked: there[asked])
     flags = ["--trial", "abc", "--tracking-uri", "x", "--epochs", "6", "--evaluate-at", "2,3"]
@@ -119,7 +137,8 @@ def test_what_it_writes_and_says(tmp_path, capsys):
     assert names >= {"generator.pt2", "generator.pt", "config.json", "run.json"}
     assert names >= {"00000/samples_000001.png", "00000/samples_000002.png"}
     about = json.loads((tmp_path / "config.json").read_text())
-    assert (about["seed"], about["trial"], about["classes"]) == (5, 0, ["class0", "class1"])
+    assert about["settings"] == settings(seed=5)
+    assert (about["trial"], about["classes"]) == (0, ["class0", "class1"])
     assert about["scores"]["fid"] == scores(tmp_path)[-1]["fid"]
     assert about["params"] == json.loads(Path("small.json").read_text())
     said, wrong = capsys.readouterr()
@@ -223,7 +242,7 @@ def test_a_length_in_seconds(tmp_path, capsys):
     assert report["resource"] == 1
     assert report["train_seconds"] >= 1
     assert call(tmp_path, "--epochs", "4") == 2
-    assert "holds another run (another resource)" in capsys.readouterr().err
+    assert "holds another run (these differ: resource)" in capsys.readouterr().err
 
 
 def test_a_run_that_diverges_says_why(tmp_path, monkeypatch, capsys):
@@ -232,6 +251,25 @@ def test_a_run_that_diverges_says_why(tmp_path, monkeypatch, capsys):
     assert call(tmp_path) == 1
     assert "diverged: g_loss is nan in epoch 1" in capsys.readouterr().out
     assert not (tmp_path / "generator.pt").exists()
+
+
+def test_a_run_that_collapsed_is_not_trained_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(trial, "COLLAPSE", 9.0)
+    monkeypatch.setattr(trial, "COLLAPSE_AFTER", 0.0)
+    assert call(tmp_path, *LENGTH) == 1
+    monkeypatch.setattr(Run, "train_epoch", no_more)
+    assert call(tmp_path, *LENGTH) == 1
+    said = capsys.readouterr().out
+    assert said.count("collapsed: images of class0 are alike") == 2
+    assert [r["epoch"] for r in scores(tmp_path)] == [2, 4]
+
+
+def test_a_full_disk_is_no_wish_of_the_users(tmp_path, monkeypatch, capsys):
+    full = OSError(errno.ENOSPC, "No space left on device", "x.pt")
+    monkeypatch.setattr(Attempt, "save", Mock(side_effect=full))
+    assert call(tmp_path) == 1
+    said = capsys.readouterr().out
+    assert "interrupted: No space left on device: x.pt\nstopped; the same command goes on" in said
 
 
 def refused(capsys, out: Path, *flags: str) -> str:
@@ -257,7 +295,8 @@ def refused(capsys, out: Path, *flags: str) -> str:
         ("--train-time 0s", "--train-time is 0, but must be at least 1"),
         ("--device cuda", "--device is cuda, but PyTorch finds no GPU here"),
         ("--seed -1 --threads 0", "--seed is -1 and --threads 0, but"),
-        ("--backbone xrv-densenet121", "its weights are not at "),
+        ("--config default --backbone xrv-densenet121", "its weights are not at "),
+        ("--backbone vgg16", "--backbone is vgg16, but the configuration's is none"),
         ("--backbone-weights small.json", "but --backbone is none"),
         ("--init-from nowhere.pt", "--init-from nowhere.pt cannot be read: No such file"),
         ("--trial abc --tracking-uri sqlite:///nowhere.db", "there is no file nowhere.db"),
@@ -281,10 +320,11 @@ def test_flags_that_cannot_be_met(tmp_path, monkeypatch, capsys, flags, said):
         ({"batch_size": 64}, "batch_size is 64, but there are 24 training images"),
         ({"g_lr": "fast"}, "g_lr is 'fast', but must be of type float"),
         ({"backbone": "xrv-densenet121"}, "its weights are not at "),
-        ({"params": []}, "params must be a dict"),
-        ({"params": {}, "seed": "x"}, "seed is 'x', but must be a whole number"),
+        ({"params": []}, "params is [], but must be a dict"),
+        ({"params": {}, "settings": {"seed": "x"}}, "seed is 'x', but must be a whole number"),
         ({"params": {}, "trial": -1}, "trial is -1, but must be a whole number"),
-        ({"params": {}, "task": {"image_size": None}}, "image_size is None, but must be"),
+        ({"params": {}, "settings": 3}, "settings is 3, but must be a dict"),
+        ({"params": {}, "settings": {"image_size": None}}, "image_size is None, but must be"),
     ],
 )
 def test_files_that_cannot_serve(tmp_path, monkeypatch, capsys, content, said):
@@ -299,12 +339,15 @@ def test_files_that_cannot_serve(tmp_path, monkeypatch, capsys, content, said):
 
 
 def test_a_backbone_that_fid_is_computed_on(tmp_path, monkeypatch, capsys):
+    """The study's, though this trial did without it."""
     fake = SimpleNamespace(name="tiny", sha256="1" * 64)
     monkeypatch.setattr(judges, "load_backbone", lambda *_, **__: fake)
-    line = refused(capsys, tmp_path / "out", "--backbone", "efficientnet-lite0")
-    assert "--allow-shared-features" in line
+    about = {"params": json.loads(Path("small.json").read_text()), "settings": {"backbone": "tiny"}}
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    flags = ["--config", str(tmp_path / "config.json")]
+    assert "--allow-shared-features" in refused(capsys, tmp_path / "out", *flags)
     assert not (tmp_path / "out").exists()
-    assert call(tmp_path / "out", "--epochs", "1", "--allow-shared-features") == 0
+    assert call(tmp_path / "out", "--epochs", "1", "--allow-shared-features", *flags) == 0
     assert "FID by tiny/mean-8+shared-with-backbone: floor" in capsys.readouterr().out
 
 
@@ -317,15 +360,19 @@ def test_a_start_of_another_shape(study, tmp_path, monkeypatch, capsys, place):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("kind", ["another seed", "broken", "foreign", "file"])
+@pytest.mark.parametrize("kind", ["another seed", "broken", "foreign", "file", "winner"])
 def test_a_folder_that_is_not_this_runs(whole, undisturbed, tmp_path, monkeypatch, capsys, kind):
     monkeypatch.setattr(Run, "train_epoch", no_more)
-    out, flags, said = undisturbed, ["--seed", "1"], "holds another run (another seed); choose"
+    out, flags, said = undisturbed, ["--seed", "1"], "another run (these differ: seed); choose"
     if kind != "another seed":
         out, flags, said = tmp_path / "out", [], "is not what a run leaves there; choose another"
         if kind == "file":
             out.touch()
             said = "cannot be written to: "
+        elif kind == "winner":
+            out.mkdir()
+            (out / "config.json").write_text("{}")
+            said = "holds a generator already; choose another folder"
         else:
             out.mkdir()
             (out / "run.json").write_text("{" if kind == "broken" else "[]")

@@ -45,7 +45,7 @@ def old(finished, tmp_path_factory) -> SimpleNamespace:
     out = tmp_path_factory.mktemp("exported")
     export_generator(
         folder / "00004", small_params(DATA), DATA.task, DATA.classes, out,
-        study="s", seed=0, number=4, scores={},
+        study="s", settings={"seed": 0}, number=4, scores={},
     )  # fmt: skip
     run = Trial(make_job(DATA, folder), 4, small_params(DATA)).run
     return SimpleNamespace(trial=folder / "00004", out=out, run=run)

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from spaces.errors import InputError
 from spaces.presets import PRESETS
-from trainable.single import run_single
+from trainable.single import STOPPED, run_single
 
-INPUT_ERROR, INTERRUPTED = 2, 130
+INPUT_ERROR = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INPUT_ERROR
     except KeyboardInterrupt:  # while it was made ready; a run under way ends in order
         print("\nstopped", file=sys.stderr)
-        return INTERRUPTED
+        return STOPPED
 
 
 def _parser() -> argparse.ArgumentParser:

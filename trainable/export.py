@@ -40,7 +40,7 @@ def export_generator(
     out: Path,
     *,
     study: str,
-    seed: int,
+    settings: Mapping[str, Any],
     number: int,
     scores: Mapping[str, float],
 ) -> None:
@@ -48,7 +48,8 @@ def export_generator(
 
     ``generator.pt2``: an `ImageGenerator` for any batch size, which needs torch alone to run.
     ``generator.pt``: the weights of `Generator`, for code that has this project.
-    ``config.json``: how it was made, what its classes are called, how it scored.
+    ``config.json``: how it was made, what its classes are called, how it scored. `settings` are
+    what else a replay needs, see `trainable.recipe.SETTINGS`.
     """
     config = TrialConfig.from_params(params)
     generator = Generator(config, task)
@@ -63,12 +64,12 @@ def export_generator(
     torch.save(weights, out / WEIGHTS)
     about = {
         "study": study,
-        "seed": seed,
         "trial": number,
         "classes": list(classes),
         "latent_size": config.latent_size,
         "task": {"image_size": task.image_size, "channels": task.channels, "images": task.images},
         "scores": dict(scores),
+        "settings": dict(settings),
         "params": params,
     }
     (out / CONFIG).write_text(json.dumps(about, indent=2) + "\n")

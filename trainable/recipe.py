@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,22 @@ from typing import Any
 from spaces.errors import InputError
 from spaces.presets import PRESETS
 from trainable.registry import read_trial
+
+SETTINGS = (
+    "data", "data_digest", "image_size", "fit", "held_out", "held_out_digest", "features",
+    "protocol", "weights_sha256", "backbone", "backbone_sha256", "init_from", "init_sha256", "seed",
+)  # fmt: skip
+"""A study's settings that a trial's scores hang on, beside its parameters and its number."""
+IDENTITY = {
+    "data_digest": "images",
+    "held_out_digest": "held-out images",
+    "protocol": "network of FID",
+    "weights_sha256": "weights of that network",
+    "backbone_sha256": "backbone",
+    "init_sha256": "first generator",
+    "seed": "seed",
+}
+"""Those that tell, wherever files lie, whether two runs must be alike; and what to call them."""
 
 
 @dataclass
@@ -21,13 +38,23 @@ class Recipe:
         params: the configuration; None for the preset `preset`, which depends on the images.
         preset: that preset's name.
         number: the trial's number in its study, which its seed follows from.
-        study: settings of its study, as text.
+        study: settings of its study, as text; of a preset or bare parameters none.
     """
 
     params: dict[str, Any] | None
     preset: str = "default"
     number: int = 0
     study: dict[str, str] = field(default_factory=dict)
+
+    def changed(self, settings: Mapping[str, Any]) -> list[str]:
+        """What differs between `settings` and the study's, as a user calls it."""
+        if "data_digest" not in self.study:
+            return []
+        return [
+            name
+            for key, name in IDENTITY.items()
+            if self.study.get(key, "None") != str(settings[key])
+        ]
 
 
 def read_recipe(args: argparse.Namespace) -> Recipe:
@@ -54,14 +81,13 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
         raise InputError(f"--config {path} holds a {type(content).__name__}, but must hold a dict")
     if "params" not in content:
         return Recipe(content)
-    task = content.get("task", {})
-    known = {"seed": content.get("seed", 0), "trial": content.get("trial", 0)}
-    if isinstance(task, dict) and "image_size" in task:
-        known["image_size"] = task["image_size"]
-    for key, value in known.items():
+    settings, number = content.get("settings", {}), content.get("trial", 0)
+    for key, value in {"params": content["params"], "settings": settings}.items():
+        if not isinstance(value, dict):
+            raise InputError(f"--config {path}: {key} is {value!r}, but must be a dict")
+    whole = {"trial": number, **{k: settings[k] for k in ("seed", "image_size") if k in settings}}
+    for key, value in whole.items():
         if type(value) is not int or value < 0:
             raise InputError(f"--config {path}: {key} is {value!r}, but must be a whole number")
-    if not isinstance(content["params"], dict):
-        raise InputError(f"--config {path}: params must be a dict of hyperparameters")
-    study = {key: str(value) for key, value in known.items()}
-    return Recipe(content["params"], number=known["trial"], study=study)
+    study = {key: str(settings[key]) for key in SETTINGS if key in settings}
+    return Recipe(content["params"], number=number, study=study)

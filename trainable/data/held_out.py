@@ -44,7 +44,13 @@ def held_out(data: Dataset, spec: str, named: str | None, fit: str) -> Dataset |
             return None
     else:
         return None
-    return _disjoint(_of_colours(found, data.images.shape[1]), data)
+    apart = _disjoint(_of_colours(found, data.images.shape[1]), data)
+    if apart is None and named is not None:
+        raise InputError(
+            f"--held-out {named} has no image of one class that is not a training image too; name "
+            "other images"
+        )
+    return apart
 
 
 def _has_test(spec: str) -> bool:
@@ -57,8 +63,9 @@ def _of_colours(found: Dataset, channels: int) -> Dataset:
         return found
     if channels == 3:
         return replace(found, images=found.images.repeat(3, axis=1))
-    grey = found.images.mean(axis=1, keepdims=True).round().astype(np.uint8)
-    return replace(found, images=grey)
+    red, green, blue = found.images.astype(np.uint32).transpose(1, 0, 2, 3)
+    grey = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16  # ITU-R 601, as Pillow has it
+    return replace(found, images=grey.astype(np.uint8)[:, None])
 
 
 def _disjoint(found: Dataset, data: Dataset) -> Dataset | None:

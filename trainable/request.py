@@ -1,0 +1,146 @@
+"""What a single run's flags ask for, checked before anything takes time."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import torch
+
+from spaces.errors import InputError
+from spaces.presets import BACKBONE, PRESETS
+from trainable.backbones import backed_task
+from trainable.config import TrialConfig
+from trainable.data import load
+from trainable.data.held_out import held_out
+from trainable.durations import parse_duration
+from trainable.evaluation import real_set, witness_of
+from trainable.judges import load_judges
+from trainable.objective import Objective
+from trainable.recipe import Recipe
+from trainable.registry import load_start
+from trainable.trial import Job
+
+_EVALUATIONS = 10
+_TRAIN_TIME = "10m"
+
+
+def _schedule(args: argparse.Namespace) -> tuple[str, tuple[int, ...]]:
+    """What the run is given, and how much of it lies before each evaluation."""
+    if args.epochs is not None:
+        resource, length, flag = "epoch", args.epochs, "--epochs"
+    else:
+        resource, flag = "seconds", "--train-time"
+        length = round(parse_duration(args.train_time or _TRAIN_TIME))
+    if length < 1:
+        raise InputError(f"{flag} is {length}, but must be at least 1")
+    if args.evaluate_at is None:
+        step = max(1, length // _EVALUATIONS)
+        return resource, (*range(step, length - step + 1, step), length)
+    parts = args.evaluate_at.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise InputError(
+            f"--evaluate-at is {args.evaluate_at!r}, but must be whole numbers, such as 100,360"
+        )
+    chosen = {int(part) for part in parts}
+    if not all(1 <= part <= length for part in chosen):
+        raise InputError(
+            f"--evaluate-at is {args.evaluate_at}, but must lie between 1 and {flag}, {length}"
+        )
+    return resource, tuple(sorted(chosen | {length}))
+
+
+def _device(asked: str) -> str:
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise InputError("--device is cuda, but PyTorch finds no GPU here; take --device cpu")
+    return "cuda" if there and asked != "cpu" else "cpu"
+
+
+def build_job(
+    args: argparse.Namespace, recipe: Recipe
+) -> tuple[Job, dict[str, Any], dict[str, Any]]:
+    """The job, the configuration, and `trainable.recipe.SETTINGS`, as resolved.
+
+    Raises:
+        InputError: something that the flags or the recipe ask for cannot be done.
+    """
+
+    def asked(name: str, otherwise: str) -> str:
+        given = getattr(args, name)
+        known = recipe.study.get(name, "None")
+        return str(given) if given is not None else otherwise if known == "None" else known
+
+    resource, evaluations = _schedule(args)
+    device = _device(args.device)
+    spec, fit = asked("data", "phantom"), asked("fit", "crop")
+    seed = int(asked("seed", "0"))
+    if seed < 0 or args.threads < 1:
+        raise InputError(
+            f"--seed is {seed} and --threads {args.threads}, but must be at least 0 and 1"
+        )
+    data = load(spec, int(asked("image_size", "64")), fit=fit)
+    named = asked("held_out", "")
+    apart = held_out(data, spec, named or None, fit)
+    wanted = _backbone(args, recipe)
+    judges = load_judges(
+        asked("features", "auto"), asked("protocol", "bilinear"), asked("backbone", wanted),
+        args, shared=args.allow_shared_features,
+    )  # fmt: skip
+    backbone = judges.backbone
+    init = asked("init_from", "")
+    start = load_start(init, args.tracking_uri) if init else None
+    params = recipe.params
+    task = backed_task(data.task, backbone)
+    if params is None:
+        params = PRESETS[recipe.preset](task)
+    config = TrialConfig.from_params(params)
+    config.check_task(task)
+    if start is not None:
+        start.check(config, task)
+    job = Job(
+        data=data,
+        extractor=judges.extractor,
+        real=real_set(data, judges.extractor),  # from here on it takes time
+        witness=witness_of(data, apart, seed=seed),
+        objective=Objective.parse("fid"),
+        untrained={},
+        evaluations=evaluations,
+        trials=args.out.resolve(),
+        seed=seed,
+        device=device,
+        threads=args.threads,
+        resource=resource,
+        backbone=backbone,
+        start=start,
+    )
+    settings = {
+        "data": spec,
+        "data_digest": data.digest,
+        "image_size": task.image_size,
+        "fit": fit,
+        "held_out": named or None,
+        "held_out_digest": apart.digest if apart else None,
+        "features": judges.extractor.name,
+        "protocol": judges.protocol,
+        "weights_sha256": judges.extractor.sha256,
+        "backbone": task.backbone,
+        "backbone_sha256": backbone.sha256 if backbone else None,
+        "init_from": init or None,
+        "init_sha256": start.sha256 if start else None,
+        "seed": seed,
+    }
+    return job, params, settings
+
+
+def _backbone(args: argparse.Namespace, recipe: Recipe) -> str:
+    """The configuration's backbone; of the preset ``default`` whichever is asked for."""
+    if recipe.params is None and recipe.preset == "default":
+        return args.backbone or BACKBONE
+    wanted = str((recipe.params or {}).get("backbone", "none"))
+    if args.backbone not in (None, wanted):
+        raise InputError(
+            f"--backbone is {args.backbone}, but the configuration's is {wanted}: leave the flag "
+            "out, or give a configuration that says how it is used (backbone_role and so on)"
+        )
+    return wanted
