@@ -6,17 +6,15 @@ search runs.
 
 from __future__ import annotations
 
-import os
 import re
-import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from spaces.errors import InputError
+from trainable.stores import check_tracking, quiet_mlflow, reason, without_password
 
 if TYPE_CHECKING:  # importing mlflow costs seconds: only those who read pay
     from mlflow.entities import Run
@@ -72,8 +70,8 @@ def load_study(name: str, uri: str) -> StudyTable:
     Raises:
         InputError: the store cannot be read, has no such study, or the study has no score yet.
     """
-    _check_database(uri)
-    _prepare_mlflow()
+    check_tracking(uri)
+    quiet_mlflow()
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
     from sqlalchemy.exc import SQLAlchemyError
@@ -84,7 +82,7 @@ def load_study(name: str, uri: str) -> StudyTable:
         trials, curves = _read_trials(client, parent)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise InputError(
-            f"--tracking-uri {_without_password(uri)} cannot be read ({_reason(error)}); is the "
+            f"--tracking-uri {without_password(uri)} cannot be read ({reason(error)}); is the "
             "server running, and the address right?"
         ) from error
     if curves.empty:
@@ -105,50 +103,6 @@ def load_study(name: str, uri: str) -> StudyTable:
     )
 
 
-def _check_database(uri: str) -> None:
-    """Raise InputError unless `uri` names a server, or a file that MLflow has set up.
-
-    MLflow would create a missing file, and its tables in any database that lacks them.
-    """
-    if "://" not in uri:
-        raise InputError(
-            f"--tracking-uri is {uri!r}, but must be like sqlite:///runs/mlflow.db or "
-            "http://host:5000"
-        )
-    if not uri.startswith("sqlite:"):
-        return
-    path = Path(re.sub(r"^sqlite:///|\?.*$", "", uri))
-    if not path.is_file():
-        raise InputError(
-            f"--tracking-uri {uri}: there is no file {path}; run a search first, or name the "
-            "database of one"
-        )
-    try:
-        database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        try:
-            tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
-        finally:
-            database.close()
-    except sqlite3.Error as error:
-        raise InputError(f"--tracking-uri {uri} cannot be read ({error})") from error
-    if not {"experiments", "runs", "tags"} <= tables:
-        raise InputError(
-            f"--tracking-uri {uri}: {path} is not a database of MLflow's; a search keeps its own "
-            "at OUTPUT/mlflow.db"
-        )
-
-
-def _prepare_mlflow() -> None:
-    """Make MLflow give up on a dead server in seconds, not minutes; the user's settings win."""
-    defaults = {
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    for key, value in defaults.items():
-        os.environ.setdefault(key, value)
-
-
 def _find_parent(client: MlflowClient, name: str, uri: str) -> tuple[Run, str]:
     """The study's own run, the newest of that name, and a note if there are more."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -160,7 +114,7 @@ def _find_parent(client: MlflowClient, name: str, uri: str) -> tuple[Run, str]:
     if not named:
         there = sorted({_study_name(run) for run in parents})
         raise InputError(
-            f"--study {name}: {_without_password(uri)} has no such study; "
+            f"--study {name}: {without_password(uri)} has no such study; "
             + (f"it has {', '.join(there)}" if there else "it has none yet")
         )
     newest = named[-1]
@@ -267,19 +221,3 @@ def _number(value: str) -> float:
         return int(value)
     except ValueError:
         return float(value)
-
-
-def _without_password(uri: str) -> str:
-    return re.sub(r"://[^/@]*@", "://", uri)
-
-
-def _reason(error: BaseException) -> str:
-    """One line for an error: the system's own words where there are any below MLflow's."""
-    below: BaseException | None = error
-    said = str(error)
-    while below is not None:
-        if isinstance(below, OSError) and below.strerror:
-            said = below.strerror
-        below = below.__cause__ or below.__context__
-    line = said.strip().splitlines()[0] if said.strip() else type(error).__name__
-    return line if len(line) <= 200 else line[:199] + "…"

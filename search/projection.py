@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.study import TrialRecord, load_study, read_record
+from trainable.stores import quiet_mlflow
 from trainable.trial import Status
 
 if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
@@ -35,22 +35,8 @@ _FAILED = {Status.DIVERGED, Status.COLLAPSED, Status.OUT_OF_MEMORY, Status.FAILE
 
 
 def prepare_mlflow() -> None:
-    """Make MLflow fail fast and keep quiet; call it before each first import of mlflow.
-
-    Without this a call to a dead server blocks for four minutes. No retries below ours also means
-    that a run whose creation timed out is looked for before it is created again. The user's own
-    settings win.
-    """
-    defaults = {
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",  # who trains on patients' images does not call home
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+    """Make MLflow fail fast and keep quiet; call it before each first import of mlflow."""
+    quiet_mlflow(timeout=5)
     import mlflow  # noqa: F401  (it sets its loggers' levels on import, so ours come after)
 
     for name in ("alembic", "mlflow.pyfunc"):

@@ -38,10 +38,11 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
     from search.lock import locked  # what follows costs seconds to import, bad flags need not
     from search.projection import Projection
     from search.settings import StudyConfig
-    from search.study import interrupt_running, open_study, without_password
+    from search.study import interrupt_running, open_study
     from search.tracking import check
     from search.winners import hand_over, leaderboard
     from trainable.objective import Objective
+    from trainable.stores import without_password
 
     study, storage = open_study(args.output, args.study, args.database)
     uri = args.tracking_uri or default_tracking(args.output)

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.settings import StudyConfig
 from spaces.errors import InputError
+from trainable.stores import without_password
 from trainable.trial import Report, Status
 
 REPORT = "report/"
@@ -104,11 +104,6 @@ def open_storage(url: str) -> RDBStorage:
             f"--database {shown} cannot be opened ({reason}); Optuna takes SQLAlchemy URLs, such "
             "as sqlite:////path/study.db or postgresql://user@host/name"
         ) from error
-
-
-def without_password(url: str) -> str:
-    """`url` as it may be shown and logged."""
-    return re.sub(r"://[^:/@]*(:[^?]*)?@", "://", url)
 
 
 def create_study(

@@ -8,8 +8,6 @@ after a failure goes on trying, ever less often, until the store is back.
 from __future__ import annotations
 
 import logging
-import re
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,7 +16,7 @@ from pathlib import Path
 from optuna.storages import RDBStorage
 
 from search.projection import EXPERIMENT, Projection, connect, prepare_mlflow
-from search.study import without_password
+from trainable.stores import reason, without_password
 
 _LONGEST_WAIT = 60.0
 _log = logging.getLogger(__name__)
@@ -36,12 +34,12 @@ def check(uri: str, limit: float = 10.0) -> str | None:
             connect(uri).get_experiment_by_name(EXPERIMENT)
             answers.append(None)
         except Exception as error:
-            answers.append(_reason(error))
+            answers.append(reason(error))
 
     try:
         prepare_mlflow()  # here, so that the import's seconds are not the store's
     except Exception as error:
-        return _reason(error)
+        return reason(error)
     # A thread, as a database behind a dead route hangs in its driver beyond any setting of ours.
     asking = threading.Thread(target=ask, daemon=True, name="mlflow-check")
     asking.start()
@@ -145,22 +143,10 @@ class Tracker:
         except Exception as error:
             if self.problem is None:
                 self._say(
-                    f"MLflow at {without_password(self._uri)} fails ({_reason(error)}); "
+                    f"MLflow at {without_password(self._uri)} fails ({reason(error)}); "
                     "the search goes on, and its results are written there once that works again"
                 )
-            self.problem = _reason(error)
+            self.problem = reason(error)
             return False
         self.problem = None
         return True
-
-
-def _reason(error: BaseException) -> str:
-    """One line for an error: the network's or database's own words, where there are any."""
-    cause, root = error, None
-    while cause is not None:
-        if isinstance(cause, OSError | sqlite3.Error) or type(cause).__name__ == "ResponseError":
-            root = cause
-        cause = cause.__cause__ or cause.__context__
-    text = str(root if root is not None else error).strip() or type(error).__name__
-    line = re.sub(r"^\[Errno -?\d+\] ", "", text.splitlines()[0])
-    return line if len(line) <= 200 else line[:199] + "…"

@@ -243,7 +243,7 @@ def test_runs_that_are_no_trial(uri, study, registered, which):
 def test_a_store_that_is_not_there_is_not_made(tmp_path):
     path = tmp_path / "mlflow.db"
     for ask in (read_trial, load_start):
-        with pytest.raises(InputError, match=r"there is no file .*mlflow.db; name the store"):
+        with pytest.raises(InputError, match=r"there is no file .*mlflow.db; run a search first"):
             ask("models:/x@champion", f"sqlite:///{path}")
     assert not path.exists()
 

@@ -23,10 +23,10 @@ from search.study import (
     open_study,
     read_learnt,
     read_records,
-    without_password,
 )
 from spaces.errors import InputError
 from tests.by_hand import YARDSTICK, config
+from trainable.stores import without_password
 
 PROJECT = Path(__file__).parents[1]
 

@@ -5,8 +5,6 @@ The only file here that knows MLflow, and only when it is asked: a machine witho
 
 from __future__ import annotations
 
-import os
-import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from trainable.config import TrialConfig
 from trainable.export import CONFIG, WEIGHTS
 from trainable.fields import parsed
 from trainable.start import Start
-from trainable.weights import first_line
+from trainable.stores import check_tracking, quiet_mlflow, reason, without_password
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -72,7 +70,7 @@ def load_start(source: str, uri: str) -> Start:
         raise
     except Exception as error:  # MLflow's stores fail in many ways
         raise InputError(
-            f"--init-from {source} cannot be had from {_reason(uri, error)}; look at the "
+            f"--init-from {source} cannot be had from {_said(uri, error)}; look at the "
             "registered models with mlflow ui, or name another store with --tracking-uri"
         ) from error
     wanted = found.tags.get("cgan.weights_sha256")
@@ -97,7 +95,7 @@ def read_trial(run_id: str, uri: str) -> Recorded:
         study = client.get_run(parent).data.params if parent else {}
     except Exception as error:
         raise InputError(
-            f"--trial {run_id} cannot be had from {_reason(uri, error)}; copy a run's id from "
+            f"--trial {run_id} cannot be had from {_said(uri, error)}; copy a run's id from "
             "mlflow ui, or name another store with --tracking-uri"
         ) from error
     if "cgan.trial" not in run.tags or "seed" not in study:
@@ -108,24 +106,15 @@ def read_trial(run_id: str, uri: str) -> Recorded:
     return Recorded(params, int(run.tags["cgan.trial"]), study)
 
 
-def _reason(uri: str, error: Exception) -> str:
-    """The store and what is wrong with it, in one line without the password that may be in both."""
-    return re.sub(r"://[^\s/@]*@", "://", f"{uri}: {first_line(error)}")
+def _said(uri: str, error: Exception) -> str:
+    """The store and what is wrong with it, in a line."""
+    return f"{without_password(uri)}: {reason(error)}"
 
 
 def _client(uri: str, flag: str) -> MlflowClient:
-    """A client of a store that is there: MLflow would create a missing file, tables and all."""
-    path = Path(re.sub(r"^sqlite:///|\?.*$", "", uri))
-    if uri.startswith("sqlite:") and not path.is_file():
-        raise InputError(
-            f"{flag} cannot be had: there is no file {path}; name the store of a search with "
-            "--tracking-uri, such as sqlite:///OUTPUT/mlflow.db"
-        )
-    # A dead server is given up in seconds, not minutes; the user's own settings win.
-    for key, value in (("MAX_RETRIES", "0"), ("TIMEOUT", "10")):
-        os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{key}", value)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    """A client of a store that is there."""
+    check_tracking(uri)
+    quiet_mlflow()
     try:
         from mlflow.tracking import MlflowClient
     except ImportError as error:

@@ -1,0 +1,81 @@
+"""What all that talk to MLflow or a database share: manners, and what may be said of an address."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from pathlib import Path
+
+from spaces.errors import InputError
+
+_LONGEST_LINE = 200
+
+
+def quiet_mlflow(timeout: int = 10) -> None:
+    """Have MLflow keep quiet and give up a dead server after `timeout` seconds, not four minutes.
+
+    Call it before mlflow is first imported. The user's own settings win. MLflow's own retries are
+    off: a run whose creation timed out must be looked for before it is created again.
+    """
+    defaults = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout),
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",  # who trains on patients' images does not call home
+    }
+    for key, value in defaults.items():
+        os.environ.setdefault(key, value)
+
+
+def check_tracking(uri: str) -> None:
+    """Raise InputError unless `uri` names a server, or a file that MLflow has set up.
+
+    For readers: MLflow would create a missing file, and its tables in any database without them.
+    """
+    if "://" not in uri:
+        raise InputError(
+            f"--tracking-uri is {uri!r}, but must be like sqlite:///runs/mlflow.db or "
+            "http://host:5000"
+        )
+    if not uri.startswith("sqlite:"):
+        return
+    path = Path(re.sub(r"^sqlite:///|\?.*$", "", uri))
+    if not path.is_file():
+        raise InputError(
+            f"--tracking-uri {uri}: there is no file {path}; run a search first, or name the "
+            "database of one"
+        )
+    try:
+        database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        try:
+            tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+        finally:
+            database.close()
+    except sqlite3.Error as error:
+        raise InputError(f"--tracking-uri {uri} cannot be read ({error})") from error
+    if not {"experiments", "runs", "tags"} <= tables:
+        raise InputError(
+            f"--tracking-uri {uri}: {path} is not a database of MLflow's; a search keeps its own "
+            "at OUTPUT/mlflow.db"
+        )
+
+
+def without_password(text: str) -> str:
+    """An address, or a line with addresses in it, as it may be shown and logged."""
+    return re.sub(r"://[^:/@\s]*(:[^?\s]*)?@", "://", text)
+
+
+def reason(error: BaseException) -> str:
+    """One line for an error: the network's or database's own words where there are any below."""
+    cause: BaseException | None = error
+    root = error
+    while cause is not None:
+        if isinstance(cause, OSError | sqlite3.Error) or type(cause).__name__ == "ResponseError":
+            root = cause
+        cause = cause.__cause__ or cause.__context__
+    text = str(root).strip() or type(error).__name__
+    line = without_password(re.sub(r"^\[Errno -?\d+\] ", "", text.splitlines()[0]))
+    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
