@@ -6,38 +6,31 @@ time (the Pareto front), and what the scores are held against.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
-import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import StrMethodFormatter
 
-from analysis.store import StudyTable, load_study
-from spaces.errors import InputError
-
-# Colours of Okabe and Ito, told apart by the colour-blind too; marks, so that grey print will do.
-STYLES = {
-    "complete": ("o", "#0072B2"),
-    "pruned": ("s", "#E69F00"),
-    "running": ("^", "#009E73"),
-    "interrupted": ("v", "#56B4E9"),
-    "failed": ("D", "#000000"),
-    "diverged": ("X", "#D55E00"),
-    "out_of_memory": ("P", "#CC79A7"),
-    "collapsed": ("*", "#F0E442"),
-}
-INFEASIBLE = ("diverged", "collapsed", "out_of_memory")
-"""Trials whose configuration is at fault: shown, but never on the front, nor best."""
+from analysis.figures import (
+    OTHER,
+    STYLES,
+    canvas,
+    clean,
+    in_order,
+    parser,
+    plain_log,
+    run,
+    words,
+)
+from analysis.rungs import BROKEN
+from analysis.store import StudyTable
 
 _WIDE = 20.0
 """An axis whose values span more than this factor is logarithmic."""
@@ -67,21 +60,20 @@ def pareto_front(seconds: Sequence[float], fids: Sequence[float]) -> list[int]:
 def candidates(table: StudyTable) -> pd.DataFrame:
     """Trials with a score whose configuration trains."""
     trials = table.trials.dropna(subset=["fid", "train_seconds"])
-    return pd.DataFrame(trials[~trials["status"].isin(INFEASIBLE)]).reset_index(drop=True)
+    return pd.DataFrame(trials[~trials["status"].isin(BROKEN)]).reset_index(drop=True)
 
 
 def draw(table: StudyTable) -> Figure:
-    """The figure, on a canvas of its own: pyplot and its state have no part in it."""
-    figure = Figure(figsize=(8.5, 5.2), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    """The figure."""
+    figure = canvas(8.5, 5.2)
     ax = figure.add_subplot()
     scored = table.trials.dropna(subset=["fid", "train_seconds"])
-    for status in _in_order(scored):
-        mark, colour = STYLES.get(status, ("h", "#7F7F7F"))
+    for status in in_order(scored):
+        mark, colour = STYLES.get(status, OTHER)
         group = scored[scored["status"] == status]
         ax.scatter(
             group["train_seconds"], group["fid"], s=42, marker=mark, color=colour, zorder=3,
-            linewidths=0.6, edgecolors="white", label=f"{_words(status)} ({len(group)})",
+            linewidths=0.6, edgecolors="white", label=f"{words(status)} ({len(group)})",
         )  # fmt: skip
     winners = scored.dropna(subset=["winner"]).sort_values("winner")
     if len(winners):
@@ -95,34 +87,15 @@ def draw(table: StudyTable) -> Figure:
     ax.set_xlabel("training time of the trial / s")
     ax.set_ylabel(f"{table.score}\nlower is better", fontsize=9)
     ax.set_title(f"{table.name}: last FID of each trial against its training time", loc="left")
-    ax.grid(color="0.92")
-    ax.set_axisbelow(True)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    clean(ax)
     unscored = table.trials.drop(index=scored.index)
     if len(unscored):
         counts = Counter(unscored["status"])
-        said = ", ".join(f"{counts[status]} {_words(status)}" for status in _in_order(unscored))
+        said = ", ".join(f"{counts[status]} {words(status)}" for status in in_order(unscored))
         ax.plot([], [], " ", label=f"not shown, as without a score: {said}")
     figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=9)
     _label(figure, ax, scored, winners)
     return figure
-
-
-def save(figure: Figure, out: Path) -> list[Path]:
-    """Write ``fid_vs_time.png`` and ``.svg`` into `out`; the same figure gives the same files."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        paths = [out / "fid_vs_time.png", out / "fid_vs_time.svg"]
-        # Text stays text, so that a figure can be searched, and mended for a paper.
-        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cgan-search"}):
-            figure.savefig(paths[0])
-            figure.savefig(paths[1], metadata={"Date": None})
-    except OSError as error:
-        raise InputError(
-            f"--out {out} cannot be written to ({error.strerror}); choose another folder"
-        ) from error
-    return paths
 
 
 def summary(table: StudyTable) -> str:
@@ -142,16 +115,6 @@ def summary(table: StudyTable) -> str:
     )
 
 
-def _in_order(trials: pd.DataFrame) -> list[str]:
-    """The statuses that occur, in the order of `STYLES`."""
-    there = set(trials["status"])
-    return [*(s for s in STYLES if s in there), *sorted(there - set(STYLES))]
-
-
-def _words(status: str) -> str:
-    return status.replace("_", " ")
-
-
 def _seconds(row: pd.Series) -> str:
     return f"trained {row['train_seconds']:.3g} s"
 
@@ -160,19 +123,17 @@ def _scale(ax: Axes, table: StudyTable, scored: pd.DataFrame) -> None:
     """Fix both axes to what is to be seen, logarithmic where it spans much."""
     fids = [f for f in (*scored["fid"], table.floor, table.untrained) if math.isfinite(f)]
     seconds = [s for s in scored["train_seconds"] if s > 0]
-    for values, axis, set_scale, set_limits in (
-        (seconds, ax.xaxis, ax.set_xscale, ax.set_xlim),
-        (fids, ax.yaxis, ax.set_yscale, ax.set_ylim),
+    for values, name, axis, set_limits in (
+        (seconds, "x", ax.xaxis, ax.set_xlim),
+        (fids, "y", ax.yaxis, ax.set_ylim),
     ):
         low, high = min(values, default=1.0), max(values, default=1.0)
         if low > 0 and high / low > _WIDE:
-            set_scale("log")
-            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axis.set_minor_formatter(NullFormatter())
+            plain_log(ax, name)
             set_limits(low / 1.25, high * 1.25)
         else:
             set_limits(0, 1.08 * high)
-        axis.set_major_formatter(StrMethodFormatter("{x:,.6g}"))
+            axis.set_major_formatter(StrMethodFormatter("{x:,.6g}"))
 
 
 def _draw_front(ax: Axes, trials: pd.DataFrame) -> None:
@@ -234,33 +195,10 @@ def _label(figure: Figure, ax: Axes, scored: pd.DataFrame, winners: pd.DataFrame
                 text.remove()
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line's parser."""
-    p = argparse.ArgumentParser(prog="python -m analysis.fid_vs_time", description=__doc__)
-    p.add_argument("--study", required=True, metavar="NAME", help="the study's name")
-    p.add_argument(
-        "--tracking-uri",
-        default="sqlite:///runs/mlflow.db",
-        help="MLflow's store (default: sqlite:///runs/mlflow.db)",
-    )
-    p.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder of the figures (default: runs/NAME/figures)"
-    )
-    return p
-
-
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
-    args = parser().parse_args(argv)
-    try:
-        table = load_study(args.study, args.tracking_uri)
-        paths = save(draw(table), args.out or Path("runs", table.name, "figures"))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for line in filter(None, [table.note, *paths, summary(table)]):
-        print(line)
-    return 0
+    p = parser("fid_vs_time", __doc__)
+    return run("fid_vs_time", p, lambda table, _: (draw(table), [summary(table)]), argv)
 
 
 if __name__ == "__main__":

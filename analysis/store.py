@@ -7,7 +7,8 @@ search runs.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ class StudyTable:
             ``fid``, ``epoch`` and ``train_seconds`` of the last evaluation (NaN without one),
             ``eval_seconds``, and ``params.NAME`` for each parameter.
         curves: a row an evaluation: ``number``, ``epoch``, ``fid``, ``train_seconds``.
+        settings: how the study was searched, as text, such as ``grace`` and ``eta``.
         note: what the reader should be told, such as that an older study has the same name.
     """
 
@@ -54,6 +56,7 @@ class StudyTable:
     untrained: float
     trials: pd.DataFrame
     curves: pd.DataFrame
+    settings: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
     @property
@@ -99,6 +102,7 @@ def load_study(name: str, uri: str) -> StudyTable:
         untrained=metrics.get("untrained/fid", float("nan")),
         trials=trials,
         curves=curves,
+        settings=parent.data.params,
         note=note,
     )
 

@@ -13,7 +13,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
-from analysis.fid_vs_time import INFEASIBLE, STYLES, draw, main, pareto_front, summary
+from analysis.fid_vs_time import draw, main, pareto_front, summary
+from analysis.figures import STYLES
+from analysis.rungs import BROKEN
 from analysis.store import (
     EXPERIMENT,
     PROTOCOL,
@@ -105,7 +107,7 @@ def test_names_are_those_that_the_search_writes():
 
 def test_every_status_has_its_own_mark_and_colour():
     assert set(STYLES) == {status.value for status in Status}
-    assert {s for s in STYLES if Status(s).infeasible} == set(INFEASIBLE)
+    assert {s for s in STYLES if Status(s).infeasible} == set(BROKEN)
     assert all(len({style[i] for style in STYLES.values()}) == len(STYLES) for i in (0, 1))
 
 

@@ -1,0 +1,127 @@
+"""What all figures share: marks and colours of statuses, files, and the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from analysis.store import StudyTable, load_study
+from spaces.errors import InputError
+
+# Colours of Okabe and Ito, told apart by the colour-blind too; marks, so that grey print will do.
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+STYLES = {
+    "complete": ("o", BLUE),
+    "pruned": ("s", ORANGE),
+    "running": ("^", GREEN),
+    "interrupted": ("v", "#56B4E9"),
+    "failed": ("D", "#000000"),
+    "diverged": ("X", RED),
+    "out_of_memory": ("P", "#CC79A7"),
+    "collapsed": ("*", "#F0E442"),
+}
+OTHER = ("h", "#7F7F7F")
+"""Of a status that this version does not know."""
+
+
+def canvas(width: float, height: float) -> Figure:
+    """A figure, in inches, on a canvas of its own: pyplot and its state have no part in it."""
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def clean(ax: Axes) -> None:
+    """A light grid behind the data, and no frame on the right and above."""
+    ax.grid(color="0.92")
+    ax.set_axisbelow(True)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+
+
+def plain_log(ax: Axes, axis: str = "y") -> None:
+    """A logarithmic axis with ticks at 1, 2 and 5, as plain numbers."""
+    of = ax.yaxis if axis == "y" else ax.xaxis
+    (ax.set_yscale if axis == "y" else ax.set_xscale)("log")
+    of.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    of.set_minor_formatter(NullFormatter())
+    of.set_major_formatter(StrMethodFormatter("{x:,.6g}"))
+
+
+def words(status: str) -> str:
+    """A status as a reader may have it."""
+    return status.replace("_", " ")
+
+
+def in_order(trials: pd.DataFrame) -> list[str]:
+    """The statuses that occur, in the order of `STYLES`."""
+    there = set(trials["status"])
+    return [*(s for s in STYLES if s in there), *sorted(there - set(STYLES))]
+
+
+def save(figure: Figure, out: Path, name: str) -> list[Path]:
+    """Write ``NAME.png`` and ``NAME.svg`` into `out`; the same figure gives the same files.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        paths = [out / f"{name}.png", out / f"{name}.svg"]
+        # Text stays text, so that a figure can be searched, and mended for a paper.
+        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cgan-search"}):
+            figure.savefig(paths[0])
+            figure.savefig(paths[1], metadata={"Date": None})
+    except OSError as error:
+        raise InputError(
+            f"--out {out} cannot be written to ({error.strerror}); choose another folder"
+        ) from error
+    return paths
+
+
+def parser(name: str, about: str | None) -> argparse.ArgumentParser:
+    """The flags of every figure; `about` is its module's docstring."""
+    p = argparse.ArgumentParser(prog=f"python -m analysis.{name}", description=about)
+    p.add_argument("--study", required=True, metavar="NAME", help="the study's name")
+    p.add_argument(
+        "--tracking-uri",
+        default="sqlite:///runs/mlflow.db",
+        help="MLflow's store (default: sqlite:///runs/mlflow.db)",
+    )
+    p.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the figures (default: runs/NAME/figures)"
+    )
+    return p
+
+
+Drawn = tuple[Figure, Sequence[str]]
+"""A figure, and what it shows in lines of text."""
+
+
+def run(
+    name: str,
+    p: argparse.ArgumentParser,
+    draw: Callable[[StudyTable, argparse.Namespace], Drawn],
+    argv: Sequence[str] | None,
+) -> int:
+    """Read the study, draw, write, and say; returns 0, or 2 for bad input."""
+    args = p.parse_args(argv)
+    try:
+        table = load_study(args.study, args.tracking_uri)
+        figure, said = draw(table, args)
+        paths = save(figure, args.out or Path("runs", table.name, "figures"), name)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for line in filter(None, [table.note, *paths, *said]):
+        print(line)
+    return 0

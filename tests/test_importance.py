@@ -1,0 +1,210 @@
+"""What hyperparameters matter, on studies whose truth is planted; and trials at a common rung."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import hyperparameters, learning_curves
+from analysis.importance import common_rungs, importances, searched, values_of
+from analysis.rungs import at_rung, rungs
+from analysis.store import StudyTable
+from spaces.errors import InputError
+
+GRACE, ETA, LENGTH = 10, 3, 90
+
+
+def study(trials: dict[int, Any], **settings: str) -> StudyTable:
+    """A table of trials: status, parameters, and (epoch, FID) of each evaluation; an epoch takes a
+    second."""
+    names = sorted({name for _, params, _ in trials.values() for name in params})
+    rows, points = [], []
+    for number, (status, params, curve) in trials.items():
+        epoch, fid = curve[-1] if curve else (math.nan, math.nan)
+        row = {"number": number, "status": status, "winner": math.nan, "fid": fid, "epoch": epoch}
+        row |= {"train_seconds": epoch, "eval_seconds": 1.0}
+        rows.append(row | {f"params.{name}": params.get(name) for name in names})
+        points += [
+            {"number": number, "epoch": e, "fid": f, "train_seconds": float(e)} for e, f in curve
+        ]
+    known = {"grace": str(GRACE), "eta": str(ETA), "length": str(LENGTH), "resource": "epoch"}
+    columns = ["number", "epoch", "fid", "train_seconds"]
+    curves = pd.DataFrame(points, columns=columns)
+    frame = pd.DataFrame(rows)
+    return StudyTable("planted", "tiny/1", 200, 20.0, 300.0, frame, curves,
+                      {**known, **settings})  # fmt: skip
+
+
+def planted(n: int = 160, seed: int = 0) -> StudyTable:
+    """A search with ASHA in which ``rate`` decides most, ``width`` less, and ``idle`` nothing.
+
+    What is called ``patience`` decides how long a trial is trained and nothing else: three in ten
+    trials are interrupted, at the second rung, by their patience.
+    """
+    rng = np.random.default_rng(seed)
+    trials, at = {}, {GRACE: [], ETA * GRACE: []}
+    for number in range(n):
+        rate, width = 10 ** rng.uniform(-4, -2), int(rng.choice([8, 16, 32]))
+        params = {"rate": rate, "width": width, "idle": rng.uniform(), "patience": rng.uniform()}
+        params["mode"] = str(rng.choice(["a", "b", "c"]))
+        if params["mode"] == "a":
+            params["depth"] = int(rng.integers(1, 5))
+        level = 200 * (math.log10(rate) + 3) ** 2 + 70 * (width == 8) + 3 * rng.standard_normal()
+        curve, status = [], "complete"
+        if rate > 10**-2.1:
+            trials[number] = ("diverged", params, [])
+            continue
+        for epoch in (GRACE, ETA * GRACE, LENGTH):
+            fid = 100 + level + 100 * math.exp(-epoch / 30)
+            curve.append((epoch, fid))
+            if epoch == ETA * GRACE and params["patience"] < 0.3:
+                status = "interrupted"
+                break
+            if epoch in at:
+                at[epoch].append(fid)
+                if fid > np.quantile(at[epoch], 1 / ETA):
+                    status = "pruned"
+                    break
+        trials[number] = (status, params, curve)
+    return study(trials)
+
+
+def test_rungs_are_the_searchs_and_end_with_the_whole_length():
+    table = study({0: ("complete", {}, [(10, 50.0)])})
+    assert rungs(table) == (10, 30, 90)
+    assert rungs(study({0: ("complete", {}, [(4, 9.0)])}, grace="x")) == (4,)
+
+
+def test_at_a_rung_each_trial_stands_for_what_is_known_of_it():
+    table = study(
+        {
+            0: ("complete", {}, [(10, 80.0), (30, 60.0), (90, 50.0)]),
+            1: ("pruned", {}, [(10, 90.0)]),
+            2: ("diverged", {}, []),
+            3: ("diverged", {}, [(12, 70.0), (33, 65.0)]),  # after the rung, evaluated late
+            5: ("running", {}, [(9, 99.0)]),
+        }
+    )
+    assert at_rung(table, 10).fid.to_dict() == pytest.approx(
+        {0: 80.0, 1: 90.0, 2: math.inf, 3: 70.0, 5: math.nan}, nan_ok=True
+    )
+    second = at_rung(table, 30)
+    assert second.fid.to_dict() == pytest.approx(
+        {0: 60.0, 1: math.nan, 2: math.inf, 3: 65.0, 5: math.nan}, nan_ok=True
+    )
+    assert second.observed.to_dict() == {0: 60.0, 3: 65.0}
+
+
+def test_rungs_of_seconds_are_read_on_the_clock():
+    table = study({0: ("complete", {}, [(10, 80.0), (30, 60.0)])}, resource="seconds")
+    table.curves["train_seconds"] = [5.0, 12.0]
+    assert at_rung(table, 10).fid.to_dict() == {0: 60.0}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_planted_ranking_is_found_at_the_first_rung_and_at_the_last(seed):
+    table = planted(seed=seed)
+    first, last = common_rungs(table)
+    assert (first, last) == (10, 90)
+    for rung in (first, last):
+        found = importances(table, rung)
+        assert found is not None
+        assert list(found.by_name)[:2] == ["rate", "width"]
+        rate, width = found.by_name["rate"], found.by_name["width"]
+        assert not rate.chance
+        assert rung > first or not width.chance  # of a handful of good ones less can be said
+        assert rate.low > max(found.by_name[n].share for n in ("idle", "patience", "depth"))
+        assert rate.low <= rate.share <= 1
+        assert sum(of.share for of in found.by_name.values()) == pytest.approx(1)
+    there = importances(table, last)
+    assert there is not None
+    assert there.observed < 30 < there.trials < 160  # less the interrupted
+    assert there.good <= 2 * there.observed / 3
+
+
+def test_last_scores_would_have_told_another_story():
+    """Why it is done at rungs: a trial that is stopped earlier has the worse last FID."""
+    table = planted(n=200)
+    there = (table.trials["status"] != "diverged") & (table.trials["epoch"] >= ETA * GRACE)
+    reached = table.trials.loc[there, ["fid", "params.patience"]]
+    last = np.corrcoef(reached.to_numpy().T)[0, 1]
+    fid = at_rung(table, ETA * GRACE).observed
+    common = np.corrcoef(fid, values_of(table, "patience")[fid.index])[0, 1]
+    assert last < common - 0.1
+    assert abs(common) < 0.1
+
+
+def test_nothing_but_noise_is_called_chance():
+    rng = np.random.default_rng(1)
+    trials = {
+        n: ("complete", {f"p{i}": rng.uniform() for i in range(6)}, [(90, rng.uniform(50, 90))])
+        for n in range(60)
+    }
+    found = importances(study(trials), 90)
+    assert found is not None
+    assert sum(not of.chance for of in found.by_name.values()) <= 1
+
+
+def test_scale_and_outliers_do_not_matter():
+    rng = np.random.default_rng(2)
+    values = rng.uniform(0, 1, 50)
+    plain, bent = (
+        study({n: ("complete", {"x": f(v), "y": (n * 7) % 10}, [(90, 50 + v)])
+               for n, v in enumerate(values)})
+        for f in (lambda v: v, lambda v: math.exp(30 * v))
+    )  # fmt: skip
+    assert importances(plain, 90) == importances(bent, 90)
+
+
+def test_searched_are_those_that_differ():
+    table = planted(30)
+    table.trials["params.fixed"] = 3
+    assert set(searched(table)) == {"rate", "width", "idle", "patience", "mode", "depth"}
+    assert set(values_of(table, "depth").index) == set(
+        table.trials.loc[table.trials["params.mode"] == "a", "number"]
+    )
+
+
+def test_too_few_trials_are_said():
+    table = study({n: ("complete", {"x": n}, [(90, 50.0 + n)]) for n in range(9)})
+    assert importances(table, 90) is None
+    with pytest.raises(InputError, match=r"--study planted: with 9 trials nothing can be said"):
+        hyperparameters.draw(table)
+
+
+def test_the_figure_names_what_was_found():
+    table = planted()
+    figure = hyperparameters.draw(table)
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels[:2] == ["rate", "width"]
+    titles = [ax.get_title(loc="left") for ax in figure.axes[:2]]
+    assert titles[0].startswith("at epoch 10: ")
+    assert titles[1].startswith("at epoch 90: ")
+    first, last = hyperparameters.summary(table)
+    assert first.startswith("at epoch 10, ")
+    assert ": rate " in first
+    assert ": rate " in last
+
+
+def test_learning_curves_count_who_got_where():
+    table = planted()
+    assert learning_curves.summary(table).startswith("trials that got to epoch 10: ")
+    figure = learning_curves.draw(table)
+    (ax,) = figure.axes
+    said = [text.get_text() for text in ax.texts]
+    there = [f"{len(at_rung(table, rung).observed)} trials" for rung in (10, 30, 90)]
+    assert said == there
+    assert ax.get_yscale() == "log"
+    best = learning_curves.best_trial(table)
+    sound = table.trials[table.trials.status != "diverged"]
+    assert dict(zip(sound.number, sound.fid, strict=True))[best] == sound.fid.min()
+
+
+def test_all_broken_is_drawn_too():
+    table = study({0: ("diverged", {"x": 1}, [(10, 99.0)]), 1: ("diverged", {"x": 2}, [])})
+    assert learning_curves.best_trial(table) is None
+    learning_curves.draw(table).draw_without_rendering()
