@@ -38,21 +38,21 @@ class Recorded:
     study: dict[str, str]
 
 
-def load_start(source: str, uri: str) -> Start:
-    """The generator that ``--init-from source`` names: a weights file, or ``models:/NAME@ALIAS``
-    or ``models:/NAME/VERSION`` in the tracking store `uri`.
+def load_start(source: str, uri: str, flag: str = "--init-from") -> Start:
+    """The generator that the flag names as `source`: a weights file, or ``models:/NAME@ALIAS`` or
+    ``models:/NAME/VERSION`` in the tracking store `uri`.
 
     Raises:
         InputError: there is none, or its weights are not those that were registered.
     """
     if not source.startswith(_SCHEME):
-        return Start.read(source, Path(source))
-    client = _client(uri, f"--init-from {source}")
+        return Start.read(source, Path(source), flag)
+    client = _client(uri, f"{flag} {source}")
     name, _, alias = source.removeprefix(_SCHEME).partition("@")
     name, _, version = name.partition("/")
     if bool(alias) == bool(version):
         raise InputError(
-            f"--init-from is {source}, but must be {_SCHEME}NAME@ALIAS, {_SCHEME}NAME/VERSION, or "
+            f"{flag} is {source}, but must be {_SCHEME}NAME@ALIAS, {_SCHEME}NAME/VERSION, or "
             "a generator.pt"
         )
     try:
@@ -65,18 +65,18 @@ def load_start(source: str, uri: str) -> Start:
             run_id = str(found.run_id)
             weights = Path(client.download_artifacts(run_id, WEIGHTS, scratch))
             client.download_artifacts(run_id, CONFIG, scratch)
-            start = Start.read(source, weights)
+            start = Start.read(source, weights, flag)
     except InputError:
         raise
     except Exception as error:  # MLflow's stores fail in many ways
         raise InputError(
-            f"--init-from {source} cannot be had from {_said(uri, error)}; look at the "
+            f"{flag} {source} cannot be had from {_said(uri, error)}; look at the "
             "registered models with mlflow ui, or name another store with --tracking-uri"
         ) from error
     wanted = found.tags.get("cgan.weights_sha256")
     if wanted != start.sha256:
         raise InputError(
-            f"--init-from {source}: the weights have SHA-256 {start.sha256[:12]}…, but "
+            f"{flag} {source}: the weights have SHA-256 {start.sha256[:12]}…, but "
             f"{str(wanted)[:12]}… were registered; they have been changed since"
         )
     return start

@@ -32,35 +32,37 @@ class Start:
         sha256: checksum of its weights file.
         tensors: its state dict.
         about: what ``config.json`` beside the weights says of it; empty if there is none.
+        flag: the flag that named it, for messages.
     """
 
     source: str
     sha256: str
     tensors: Mapping[str, Tensor]
     about: Mapping[str, Any]
+    flag: str = "--init-from"
 
     @classmethod
-    def read(cls, source: str, weights: Path) -> Start:
-        """Read the weights file that ``--init-from source`` led to; no code in it is run.
+    def read(cls, source: str, weights: Path, flag: str = "--init-from") -> Start:
+        """Read the weights file that `source` led to; no code in it is run.
 
         Raises:
             InputError: it cannot be read, or holds no finite tensors.
         """
-        sha256 = checksum(weights, "--init-from")
+        sha256 = checksum(weights, flag)
         beside = weights.with_name(CONFIG)
         try:
             about = json.loads(beside.read_text()) if beside.is_file() else {}
         except (OSError, ValueError) as error:
-            raise InputError(f"--init-from {source}: {beside} is no JSON: {error}") from error
+            raise InputError(f"{flag} {source}: {beside} is no JSON: {error}") from error
         kinds = {"params": dict, "task": dict, "classes": list}
         if not isinstance(about, dict) or not all(
             isinstance(about.get(key, kind()), kind) for key, kind in kinds.items()
         ):
             raise InputError(
-                f"--init-from {source}: {beside} is not what is kept beside a generator; move it "
+                f"{flag} {source}: {beside} is not what is kept beside a generator; move it "
                 "away, and the weights alone are read"
             )
-        return cls(source, sha256, read_tensors(weights, "generator"), about)
+        return cls(source, sha256, read_tensors(weights, "generator"), about, flag)
 
     def check(self, config: TrialConfig, task: Task) -> None:
         """Raise InputError if a generator of `config` for `task` cannot begin with it."""
@@ -86,7 +88,7 @@ class Start:
             ]
         more = len(faults) - _NAMED
         raise InputError(
-            f"--init-from {self.source} is a generator of another shape: "
+            f"{self.flag} {self.source} is a generator of another shape: "
             + "; ".join(faults[:_NAMED])
             + (f"; and {more} more" if more > 0 else "")
             + ". Give the configuration, or the space, the same values of these"

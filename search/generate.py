@@ -1,0 +1,165 @@
+"""`python -m search.generate --model models:/NAME@champion --per-class 500 --out DIR`: a synthetic
+data set, in a folder for each class.
+
+An image follows from its class and its seed alone; ``manifest.csv`` lists both, and the registered
+model draws the very same image from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
+
+from spaces.errors import InputError
+from spaces.task import Task
+from trainable.config import TrialConfig
+from trainable.export import ImageGenerator
+from trainable.networks import Generator
+from trainable.registry import load_start
+from trainable.start import Start
+
+FORMATS = {"png": {}, "jpeg": {"quality": 95}}
+ABOUT, MANIFEST = "generated.json", "manifest.csv"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns 0, 2 for bad input, or 130 after Ctrl-C."""
+    args = _parser().parse_args(argv)
+    console = Console(highlight=False)
+    try:
+        folder = _generate(args, console)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; nothing is left in the output folder", file=sys.stderr)
+        return 130
+    console.print(
+        f"{folder}: synthetic images, not for diagnosis; next:\n"
+        f"  python -m trainable.data show {folder}\n"
+        f"  python -m trainable.metrics REAL {folder}",
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _generate(args: argparse.Namespace, console: Console) -> Path:
+    if args.per_class < 1 or args.seed < 0:
+        raise InputError(
+            f"--per-class is {args.per_class} and --seed {args.seed}, but must be at least 1 and 0"
+        )
+    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise InputError(f"--out {args.out} exists already; choose another folder, or remove it")
+    start = load_start(args.model, args.tracking_uri, flag="--model")
+    images, classes, latent = _generator(start)
+    part = args.out.with_name(f"{args.out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    torch.set_num_threads(1)  # at one image, threads waiting for each other cost up to 50x
+    try:
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task("drawing", total=len(classes) * args.per_class)
+            rows = []
+            for index, name in enumerate(classes):
+                (part / name).mkdir(parents=True)
+                for k in range(args.per_class):
+                    seed = image_seed(args.seed, index, k)
+                    file = f"{name}/{k:05d}.{args.format}"
+                    image = draw(images, latent, index, len(classes), seed)
+                    Image.fromarray(image).save(part / file, **FORMATS[args.format])
+                    rows.append((file, name, seed))
+                    bar.advance(task)
+        _describe(part, args, start, rows)
+        if args.out.exists():
+            args.out.rmdir()  # it is empty
+        part.replace(args.out)
+    except OSError as error:
+        raise InputError(f"--out {args.out} cannot be written to: {error.strerror}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return args.out
+
+
+def image_seed(seed: int, index: int, k: int) -> int:
+    """The seed of the k-th image of a class in the set of `seed`: no two sets share images."""
+    return int(np.random.SeedSequence([seed, index, k]).generate_state(1)[0])
+
+
+@torch.inference_mode()
+def draw(images: ImageGenerator, latent: int, index: int, classes: int, seed: int) -> np.ndarray:
+    """One image, uint8 [S, S] if grey or [S, S, 3]; as the registered model draws it."""
+    z = torch.randn(1, latent, generator=torch.Generator().manual_seed(seed))
+    y = torch.zeros(1, classes)
+    y[0, index] = 1
+    pixels = images(z, y)[0].permute(1, 2, 0).numpy()
+    return pixels[..., 0] if pixels.shape[2] == 1 else pixels
+
+
+def _generator(start: Start) -> tuple[ImageGenerator, list[str], int]:
+    """The generator, its classes' names and its latent size."""
+    about = start.about
+    try:
+        classes = [str(name) for name in about["classes"]]
+        config = TrialConfig.from_params(about["params"])
+        task = Task(classes=len(classes), **about["task"])
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"--model {start.source} does not say what it generates: its config.json is missing or "
+            "of another version; give a winner's generator.pt with config.json beside it"
+        ) from error
+    generator = Generator(config, task)
+    start.load_into(generator, config, task)
+    return ImageGenerator(generator, config).eval(), classes, config.latent_size
+
+
+def _describe(
+    folder: Path, args: argparse.Namespace, start: Start, rows: list[tuple[str, str, int]]
+) -> None:
+    with (folder / MANIFEST).open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(("file", "class", "seed"))
+        out.writerows(rows)
+    about: dict[str, Any] = {
+        "synthetic": "drawn by a generator; not images of patients, not for diagnosis",
+        "model": args.model,
+        "weights_sha256": start.sha256,
+        "seed": args.seed,
+        "per_class": args.per_class,
+        "study": start.about.get("study"),
+        "trial": start.about.get("trial"),
+        "settings": start.about.get("settings", {}),
+    }
+    (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m search.generate",
+        description="Write a synthetic data set, in a folder for each class, with a manifest.",
+    )
+    p.add_argument(
+        "--model", required=True, help="models:/NAME@champion, or a winner's generator.pt"
+    )
+    p.add_argument("--per-class", type=int, required=True, metavar="N", help="images of each class")
+    p.add_argument("--out", type=Path, required=True, help="a folder that does not exist yet")
+    p.add_argument("--seed", type=int, default=0, help="of the whole set (default: 0)")
+    p.add_argument("--format", choices=tuple(FORMATS), default="png", help="(default: png)")
+    p.add_argument(
+        "--tracking-uri", default="sqlite:///runs/mlflow.db", help="MLflow, for models:/"
+    )
+    return p
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""`python -m search.generate`: a synthetic data set from a generator."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from search import champion, generate
+from search.projection import EXPERIMENT, connect
+from tests.conftest import make_data, make_job, small_params
+from trainable import export
+from trainable.data import load
+from trainable.trial import Trial
+
+
+def train(folder: Path, **changes) -> Path:
+    """A trained generator, exported."""
+    data = make_data(n=24, **changes)
+    params = small_params(data)
+    trial = Trial(make_job(data, folder, (1,)), 0, params)
+    trial.advance()
+    export.export_generator(
+        trial.folder, params, data.task, data.classes, folder / "out",
+        study="s", settings={"seed": 0, "data_digest": "d"}, number=0, scores={},
+    )  # fmt: skip
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory) -> Path:
+    return train(tmp_path_factory.mktemp("grey"))
+
+
+def call(out: Path, *flags: str) -> int:
+    return generate.main(["--per-class", "10", "--out", str(out), *flags])
+
+
+def manifest(folder: Path) -> list[dict[str, str]]:
+    with (folder / "manifest.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
+    out = tmp_path / "set"
+    assert call(out, "--model", str(grey / "generator.pt")) == 0
+    assert "synthetic images, not for diagnosis" in capsys.readouterr().out
+    data = load(str(out), 32)
+    assert data.counts == {"class0": 10, "class1": 10}
+    assert data.images.shape == (20, 1, 32, 32)
+    rows = manifest(out)
+    assert {row["file"] for row in rows} == set(data.sources)
+    assert len({row["seed"] for row in rows}) == 20
+    about = json.loads((out / "generated.json").read_text())
+    assert (about["seed"], about["per_class"], about["settings"]["data_digest"]) == (0, 10, "d")
+    assert not out.with_name("set.part").exists()
+
+
+def test_the_same_seed_draws_the_same_set_and_another_shares_nothing(grey, tmp_path):
+    model = ("--model", str(grey / "generator.pt"))
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert call(tmp_path / name, *model, "--seed", seed) == 0
+    a, b, c = (
+        {p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*.png")}
+        for name in "abc"
+    )
+    assert a == b
+    assert not set(a.values()) & set(c.values())
+
+
+def test_the_registered_model_draws_the_same_images(tmp_path, monkeypatch):
+    out = train(tmp_path / "colour", channels=3)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client = connect(uri)
+    place = (tmp_path / "artifacts").as_uri()
+    experiment = client.create_experiment(EXPERIMENT, artifact_location=place)
+    run_id = client.create_run(experiment).info.run_id
+    champion.log_winner(uri, run_id, tmp_path / "colour" / "00000", out, 1, {})
+    champion.register_champion(uri, run_id, out, "planted")
+    drawn = tmp_path / "set"
+    assert call(drawn, "--model", "models:/planted@champion", "--tracking-uri", uri) == 0
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        model = mlflow.pyfunc.load_model("models:/planted@champion")
+    finally:
+        mlflow.set_tracking_uri(before)
+    rows = pd.read_csv(drawn / "manifest.csv")
+    images = model.predict(rows[["class", "seed"]])
+    for file, image in zip(rows["file"], images, strict=True):
+        with Image.open(drawn / file) as there:
+            np.testing.assert_array_equal(np.asarray(there), image)
+
+
+def test_as_jpeg(grey, tmp_path):
+    out = tmp_path / "set"
+    assert call(out, "--model", str(grey / "generator.pt"), "--format", "jpeg") == 0
+    with Image.open(out / manifest(out)[0]["file"]) as image:
+        assert (image.format, image.mode, image.size) == ("JPEG", "L", (32, 32))
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--per-class 0", "--per-class is 0 and --seed 0, but must be at least 1 and 0"),
+        ("--seed -1", "--seed -1, but must be"),
+        ("--model nowhere.pt", "--model nowhere.pt cannot be read: No such file"),
+        ("--model models:/x", "--model is models:/x, but must be models:/NAME@ALIAS"),
+        ("--model models:/x@y --tracking-uri sqlite:///nowhere.db", "there is no file nowhere.db"),
+        ("--out full", "--out full exists already"),
+        ("--out full/file", "--out full/file exists already"),
+        ("--out full/file/x", "--out full/file/x cannot be written to: "),
+    ],
+)
+def test_what_cannot_be_done_is_said(grey, tmp_path, monkeypatch, capsys, flags, said):
+    monkeypatch.chdir(tmp_path)
+    Path("full").mkdir()
+    Path("full/file").touch()
+    if "models:" in flags and "tracking" not in flags:
+        flags += " --tracking-uri http://127.0.0.1:9"
+    assert call(tmp_path / "set", "--model", str(grey / "generator.pt"), *flags.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert said in error
+    assert error.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["full"]
+    assert [p.name for p in Path("full").iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("fault", ["absent", "bare"])
+def test_weights_that_do_not_say_what_they_are(grey, tmp_path, capsys, fault):
+    weights = tmp_path / "generator.pt"
+    weights.write_bytes((grey / "generator.pt").read_bytes())
+    if fault == "bare":
+        (tmp_path / "config.json").write_text('{"classes": ["a", "b"]}')
+    assert call(tmp_path / "set", "--model", str(weights)) == 2
+    assert "does not say what it generates" in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_nothing(grey, tmp_path, monkeypatch, capsys):
+    drawn = iter([generate.draw] * 3)
+
+    def draw(*args):
+        try:
+            return next(drawn)(*args)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(generate, "draw", draw)
+    assert call(tmp_path / "set", "--model", str(grey / "generator.pt")) == 130
+    assert "nothing is left" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
