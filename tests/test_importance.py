@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import hyperparameters, learning_curves
+from analysis import hyperparameters, interactions, learning_curves, parallel
 from analysis.importance import common_rungs, importances, searched, values_of
 from analysis.rungs import at_rung, rungs
 from analysis.store import StudyTable
@@ -208,3 +208,57 @@ def test_all_broken_is_drawn_too():
     table = study({0: ("diverged", {"x": 1}, [(10, 99.0)]), 1: ("diverged", {"x": 2}, [])})
     assert learning_curves.best_trial(table) is None
     learning_curves.draw(table).draw_without_rendering()
+
+
+def paired(n: int = 90, strength: float = 1.0) -> StudyTable:
+    """Rate and batch are good together, high or low; kind has an effect of its own."""
+    rng = np.random.default_rng(4)
+    trials = {}
+    for number in range(n):
+        rate, batch = rng.uniform(-1, 1), int(rng.choice([8, 16, 32]))
+        kind = str(rng.choice(["a", "b"]))
+        level = -30 * strength * rate * (batch / 12 - 1.5) + 25 * (kind == "a")
+        params = {"rate": 10**rate, "batch": batch, "kind": kind, "idle": rng.uniform()}
+        trials[number] = ("complete", params, [(10, 150 + level + 5 * rng.standard_normal())])
+    return study(trials, grace="10", length="10")
+
+
+def test_a_planted_pair_is_found_and_effects_of_one_are_no_pair():
+    pairs = interactions.strongest(paired())
+    assert set(pairs[0].names) == {"rate", "batch"}
+    assert pairs[0].strength > 0.2
+    (line,) = interactions.summary(pairs)
+    assert line.startswith("6 pairs looked at; beyond chance, all of them together: ")
+    assert line.count(" with ") == 1
+    assert interactions.summary(interactions.strongest(paired(strength=0)))[0].endswith(": none")
+
+
+def test_pairs_are_drawn_with_the_trials_behind_each_cell():
+    table = paired()
+    pairs = interactions.strongest(table)
+    figure = interactions.draw(table, pairs)
+    first = figure.axes[0]
+    assert {first.get_xlabel(), first.get_ylabel()} == {"rate", "batch"}
+    counts = [int(text.get_text().partition("(")[2][:-1]) for text in first.texts]
+    assert sum(counts) == 90
+    ticks = [label.get_text() for label in (*first.get_xticklabels(), *first.get_yticklabels())]
+    assert {"8", "16", "32"} <= set(ticks)
+
+
+def test_parallel_draws_a_line_for_each_trial_that_got_to_the_first_rung():
+    table = planted()
+    figure = parallel.draw(table)
+    ax = figure.axes[0]
+    assert len(ax.patches) == len(at_rung(table, GRACE).observed)
+    strong = [patch for patch in ax.patches if patch.get_linewidth() > 1]
+    assert len(strong) == math.ceil(0.1 * len(ax.patches))
+    said = {text.get_text() for text in ax.texts}
+    assert {"rate", "width", "mode", "8", "16", "32", "a", "b", "c", "not in it"} <= said
+
+
+@pytest.mark.parametrize("module", [parallel, interactions, hyperparameters])
+def test_one_trial_alone_is_too_few(module, monkeypatch, capsys):
+    alone = study({0: ("complete", {"x": 1}, [(10, 50.0)])})
+    monkeypatch.setattr("analysis.figures.load_study", lambda *_: alone)
+    assert module.main(["--study", "planted"]) == 2
+    assert capsys.readouterr().err.startswith("error: --study planted: ")
