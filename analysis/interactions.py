@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -163,7 +164,7 @@ def _draw_pair(ax: Axes, table: StudyTable, pair: Pair, fid: pd.Series, norm: Lo
 
 def _ordered(table: StudyTable, name: str, levels: pd.Series) -> list[str]:
     """The levels in order of their values."""
-    values = values_of(table, name)
+    values: dict[int, Any] = values_of(table, name).to_dict()  # pyright: ignore
     kind = searched(table)[name]
     if isinstance(kind, CategoricalDistribution):
         return [str(choice) for choice in kind.choices if str(choice) in set(levels)]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from search.grids import grid_files, log_grids, logged_epochs, spread
 from search.projection import EXPERIMENT, connect
 from trainable.export import CONFIG, EXPORTED, WEIGHTS
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 WINNER = "cgan.winner"
 _DIGEST = "cgan.weights_sha256"
 _MODEL = Path(__file__).with_name("champion_model.py")
-_GRIDS = 30
-"""Sample grids kept of a winner, spread over its training: each makes two files."""
 
 
 def log_winner(
@@ -49,11 +47,8 @@ def log_winner(
         client.log_artifact(run_id, str(exported / name))
     for name, value in metrics.items():
         client.log_metric(run_id, name, value)
-    grids = {int(p.stem.rpartition("_")[2]): p for p in sorted(trial.glob("samples_*.png"))}
-    there = _grid_epochs(client, run_id)
-    for epoch in _spread(sorted(grids), _GRIDS):
-        if epoch not in there:
-            _log_grid(client, run_id, grids[epoch], epoch)
+    epochs = spread(sorted(grid_files(trial)))
+    log_grids(client, run_id, trial, epochs, logged_epochs(client, run_id))
     if rank is not None:
         client.set_tag(run_id, WINNER, rank)
 
@@ -146,25 +141,3 @@ def _save_model(folder: Path, exported: Path, model: Model) -> None:
         input_example=pd.DataFrame({"class": about["classes"], "seed": 0}),
         pip_requirements=[f"{name}=={metadata.version(name).split('+')[0]}" for name in packages],
     )
-
-
-def _spread(epochs: list[int], most: int) -> list[int]:
-    """At most `most` of `epochs`, evenly spread, the first and the last among them."""
-    if len(epochs) <= most:
-        return epochs
-    return [epochs[round(i * (len(epochs) - 1) / (most - 1))] for i in range(most)]
-
-
-def _grid_epochs(client: MlflowClient, run_id: str) -> set[int]:
-    """Epochs whose grid the run has: MLflow puts the step into an image's file name, between
-    signs that depend on the store."""
-    names = (f.path for f in client.list_artifacts(run_id, "images"))
-    found = (re.search(r"samples.step.(\d+).", name) for name in names)
-    return {int(match[1]) for match in found if match}
-
-
-def _log_grid(client: MlflowClient, run_id: str, path: Path, epoch: int) -> None:
-    from PIL import Image
-
-    with Image.open(path) as grid:
-        client.log_image(run_id, grid, key="samples", step=epoch, synchronous=True)

@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.grids import KEPT, log_grids, logged_epochs
+from search.settings import StudyConfig
 from search.study import TrialRecord, load_study, read_record
 from trainable.stores import quiet_mlflow
-from trainable.trial import Status
+from trainable.trial import Status, trial_folder
 
 if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
     import optuna
@@ -55,13 +57,14 @@ def connect(uri: str) -> MlflowClient:
 
 @dataclass
 class _Written:
-    """What a run is known to hold."""
+    """What a run is known to hold; `grids` is None as long as nobody has looked."""
 
     run_id: str
     status: str
     params: set[str]
     tags: dict[str, str]
     metrics: dict[str, float]
+    grids: set[int] | None = None
 
 
 class Projection:
@@ -72,6 +75,7 @@ class Projection:
         self.uri = uri
         self._storage = storage
         self._study: optuna.Study | None = None
+        self._config: StudyConfig | None = None
         self._client: MlflowClient | None = None
         self._experiment = ""
         self._runs: dict[str, _Written] | None = None  # by cgan.trial; the parent's key is ""
@@ -120,6 +124,7 @@ class Projection:
         """The thread's own study, not the driver's, and the experiment, created if absent."""
         if self._study is None:
             self._study = load_study(self.folder.resolve().name, self._storage)
+            self._config = StudyConfig.from_json(self._study.user_attrs["config"])
         if self._client is None:
             client = connect(self.uri)
             found = client.get_experiment_by_name(EXPERIMENT)
@@ -159,7 +164,7 @@ class Projection:
         if key not in self._runs:
             stamp = int(1000 * (started or time.time()))
             run = client.create_run(self._experiment, stamp, tags, run_name=name)
-            self._runs[key] = _Written(run.info.run_id, "RUNNING", set(), dict(tags), {})
+            self._runs[key] = _Written(run.info.run_id, "RUNNING", set(), dict(tags), {}, set())
         return self._runs[key]
 
     def _write_parent(
@@ -200,10 +205,25 @@ class Projection:
             tags["cgan.epoch"] = str(new[-1]["epoch"])
             tags["device"] = str(new[-1].get("device", "unknown"))
         _write(client, run, record.params, [m for r in new for m in _metrics(record, r)], tags)
+        self._write_grids(client, run, record)
         # Interrupted trials have no end, and run again later; others' status precedes their end.
         over = record.ended is not None or record.status is Status.INTERRUPTED
         status = _run_status(record.status) if over else "RUNNING"
         _set_status(client, run, status, record.ended or time.time())
+
+    def _write_grids(self, client: MlflowClient, run: _Written, record: TrialRecord) -> None:
+        """The sample grids of a trial that got to the second rung: of many that did not, pictures
+        would only be in the way."""
+        assert self._config is not None
+        rungs = (*self._config.rungs, self._config.length)
+        if not record.reports or record.reports[-1]["resource"] < rungs[min(1, len(rungs) - 1)]:
+            return
+        if run.grids is None:
+            run.grids = logged_epochs(client, run.run_id)
+        step = math.ceil(len(self._config.evaluations) / KEPT)
+        epochs = [report["epoch"] for report in record.reports[::step]]
+        trial = trial_folder(self.folder / "trials", record.number)
+        log_grids(client, run.run_id, trial, epochs, run.grids)
 
 
 def study_key(study: optuna.Study) -> str:

@@ -56,10 +56,10 @@ def default(task: Task) -> Params:
         "batch_size": min(16, task.images),
         "d_steps": 1,
         "instance_noise": 0.0,
-        "augment": "translation+brightness+contrast",
+        "augment": "translation+zoom+brightness+contrast",
         "augment_control": "fixed",
         "augment_probability": 1.0,
-        "ema_halflife_kimg": 4.0,
+        "ema_halflife_kimg": 20.0,
         "ema_rampup": 0.1,
     }
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from search import champion
+from search import champion, grids
 from search.projection import EXPERIMENT, connect
 from tests.conftest import make_data, make_job, small_params
 from trainable import export
@@ -91,16 +91,16 @@ def test_a_winner_is_kept_once(uri, winner):
     assert run.data.tags[champion.WINNER] == "1"
     names = {f.path for f in client.list_artifacts(run_id)}
     assert names == {"generator.pt2", "generator.pt", "config.json", "images"}
-    grids = [f.path for f in client.list_artifacts(run_id, "images") if f.path.endswith(".png")]
-    assert len(grids) == 2
-    assert champion._grid_epochs(client, run_id) == {1, 2}
+    pictures = [f.path for f in client.list_artifacts(run_id, "images")]
+    assert sum(path.endswith(".png") for path in pictures) == 2
+    assert grids.logged_epochs(client, run_id) == {1, 2}
     champion.clear_winners(uri, "s")
     assert champion.WINNER not in client.get_run(run_id).data.tags
 
 
 def test_grids_are_spread_from_first_to_last():
-    assert champion._spread(list(range(100)), 4) == [0, 33, 66, 99]
-    assert champion._spread([1, 2], 4) == [1, 2]
+    assert grids.spread(list(range(100)), 4) == [0, 33, 66, 99]
+    assert grids.spread([1, 2], 4) == [1, 2]
 
 
 ELSEWHERE = """

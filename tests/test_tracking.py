@@ -1,6 +1,7 @@
 """MLflow as the study's projection: complete, idempotent, and never in the way."""
 
 import logging
+import re
 import socket
 import time
 from functools import cache
@@ -8,6 +9,7 @@ from functools import cache
 import optuna
 import pytest
 from optuna.trial import TrialState
+from PIL import Image
 
 from search.projection import EXPERIMENT, Projection, connect, study_key
 from search.study import (
@@ -21,7 +23,7 @@ from search.study import (
 from search.tracking import Tracker, check
 from search.writer import tell_end
 from tests.by_hand import config
-from trainable.trial import Status
+from trainable.trial import Status, trial_folder
 
 YARDSTICK = {"protocol": "tiny/1", "n_real": 40, "floor": 2.5, "untrained": {"fid": 90.0}}
 STATUSES = ["FINISHED", "FINISHED", "FAILED", "FAILED", "RUNNING"]
@@ -148,6 +150,34 @@ def test_everything_is_there(uri, folder):
     assert set(children[0].data.metrics) == {
         "fid", "objective", "g_loss", "kid/a b", "images_seen", "train_seconds", "eval_seconds"
     }  # fmt: skip
+
+
+def pictures(folder, number, epochs):
+    trial = trial_folder(folder / "trials", number)
+    trial.mkdir(parents=True, exist_ok=True)
+    for epoch in epochs:
+        Image.new("L", (8, 8), epoch).save(trial / f"samples_{epoch:06d}.png")
+
+
+def grids_of(client, run):
+    names = [f.path for f in client.list_artifacts(run.info.run_id, "images")]
+    return sorted(int(re.findall(r"step.(\d+)", n)[0]) for n in names if n.endswith(".png"))
+
+
+def test_grids_of_those_that_got_to_the_second_rung(uri, folder):
+    """Each once, whoever writes; those of a trial under way as they come."""
+    for number in range(5):
+        pictures(folder, number, range(1, 5 - number))
+    projection = projection_of(folder, uri)
+    projection.sync()
+    client, _, children = runs(uri, folder)
+    assert [grids_of(client, run) for run in children] == [[1, 2, 3, 4], [1, 2, 3], [1, 2], [], []]
+    pictures(folder, 4, [1, 2])
+    say(folder, 4, report(1, 9.0), report(2, 8.0))
+    projection.sync()
+    projection_of(folder, uri).sync("FINISHED")
+    assert grids_of(client, runs(uri, folder)[2][4]) == [1, 2]
+    assert grids_of(client, children[0]) == [1, 2, 3, 4]
 
 
 def test_once_and_only_once_however_often(uri, folder, monkeypatch):
