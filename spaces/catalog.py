@@ -114,7 +114,7 @@ def _training(trial: optuna.Trial, task: Task) -> Params:
         # log: one update is drawn in 63 % of trials, two in 37 %
         "d_steps": trial.suggest_int("d_steps", 1, 2, log=True),
         **_instance_noise(trial),
-        "ema_halflife_kimg": trial.suggest_float("ema_halflife_kimg", 2.0, 40.0, log=True),
+        "ema_halflife_kimg": trial.suggest_float("ema_halflife_kimg", 4.0, 100.0, log=True),
     }
 
 

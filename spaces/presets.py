@@ -59,8 +59,8 @@ def default(task: Task) -> Params:
         "augment": "translation+zoom+brightness+contrast",
         "augment_control": "fixed",
         "augment_probability": 1.0,
-        "ema_halflife_kimg": 20.0,
-        "ema_rampup": 0.1,
+        "ema_halflife_kimg": 40.0,
+        "ema_rampup": 0.3,
     }
 
 
