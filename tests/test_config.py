@@ -51,7 +51,7 @@ def test_presets_and_their_kin_are_valid_and_complete(base):
 def test_what_the_default_says():
     config = TrialConfig.from_params(ADAM)
     assert (config.momentum, config.augment_target, config.backbone_role) == (None, None, None)
-    assert config.augmentations == ("translation", "brightness", "contrast")
+    assert config.augmentations == ("translation", "zoom", "brightness", "contrast")
     assert config.output_range == (-1, 2)
     sigmoid = TrialConfig.from_params(ADAM | {"output_activation": "sigmoid"})
     assert sigmoid.output_range == (0, 1)
@@ -197,7 +197,7 @@ def test_what_hangs_on_a_faulty_field_is_not_judged():
         (ADAM, {"augment": "none"}, r"augment_control is 'fixed', .* augment is not none; augm"),
         (ADAPTIVE, {"augment_probability": 0.5}, r"augment_probability .* augment_control is fix"),
         (ADAM, {"augment_target": 0.5}, r"augment_target is 0\.5, .* augment_control is adaptive"),
-        (ADAM, {"ema_halflife_kimg": 0}, r"ema_rampup is 0\.1, .* ema_halflife_kimg is above 0"),
+        (ADAM, {"ema_halflife_kimg": 0}, r"ema_rampup is 0\.3, .* ema_halflife_kimg is above 0"),
         (BACKED, {"backbone": "none"}, r"backbone_role is 'auxiliary', .* backbone is not none"),
         (ONLY, {"backbone_weight": 2.0}, r"backbone_weight is 2\.0, .* backbone_role is auxiliary"),
         *((ONLY, {n: ADAM[n]}, rf"{n} is .* when (backbone_role|penalty) is not") for n in OWN_D),
@@ -310,7 +310,7 @@ def test_a_value_of_the_wrong_kind_is_refused(name, value, message):
 
 
 def test_a_whole_number_is_taken_for_a_float():
-    config = TrialConfig.from_params(ADAM | {"ema_halflife_kimg": 4, "l2": 0})
+    config = TrialConfig.from_params(ADAM | {"ema_halflife_kimg": 40, "l2": 0})
     assert type(config.ema_halflife_kimg) is float
     assert config == TrialConfig.from_params(ADAM)
 
