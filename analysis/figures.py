@@ -33,9 +33,13 @@ OTHER = ("h", "#7F7F7F")
 """Of a status that this version does not know."""
 
 
-def canvas(width: float, height: float) -> Figure:
-    """A figure, in inches, on a canvas of its own: pyplot and its state have no part in it."""
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+def canvas(width: float, height: float, *, loose: bool = False) -> Figure:
+    """A figure, in inches, on a canvas of its own: pyplot and its state have no part in it.
+
+    `loose` leaves the places of its parts to the caller.
+    """
+    layout = None if loose else "constrained"
+    figure = Figure(figsize=(width, height), dpi=150, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 

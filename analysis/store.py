@@ -47,6 +47,8 @@ class StudyTable:
         curves: a row an evaluation: ``number``, ``epoch``, ``fid``, ``train_seconds``.
         settings: how the study was searched, as text, such as ``grace`` and ``eta``.
         note: what the reader should be told, such as that an older study has the same name.
+        uri: the store it was read from.
+        runs: the id of each trial's run, by its number.
     """
 
     name: str
@@ -58,6 +60,8 @@ class StudyTable:
     curves: pd.DataFrame
     settings: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    uri: str = ""
+    runs: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def score(self) -> str:
@@ -82,7 +86,7 @@ def load_study(name: str, uri: str) -> StudyTable:
     try:
         client = MlflowClient(uri, uri)
         parent, note = _find_parent(client, name, uri)
-        trials, curves = _read_trials(client, parent)
+        trials, curves, runs = _read_trials(client, parent)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise InputError(
             f"--tracking-uri {without_password(uri)} cannot be read ({reason(error)}); is the "
@@ -104,6 +108,8 @@ def load_study(name: str, uri: str) -> StudyTable:
         curves=curves,
         settings=parent.data.params,
         note=note,
+        uri=uri,
+        runs=runs,
     )
 
 
@@ -150,7 +156,9 @@ def _search(client: MlflowClient, experiment: str, condition: str) -> list[Run]:
             return found
 
 
-def _read_trials(client: MlflowClient, parent: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _read_trials(
+    client: MlflowClient, parent: Run
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[int, str]]:
     key = parent.data.tags[STUDY]
     is_child = f"tags.`{STUDY}` = '{key}' AND tags.`{TRIAL}` IS NOT NULL"
     runs: dict[int, Run] = {}
@@ -166,9 +174,8 @@ def _read_trials(client: MlflowClient, parent: Run) -> tuple[pd.DataFrame, pd.Da
     names = sorted({name for row in rows for name in row} - set(own))
     columns = {name: pd.Series([row[name] for row in rows]) for name in own}
     columns |= {name: _typed([row.get(name) for row in rows]) for name in names}
-    return pd.DataFrame(columns), pd.DataFrame(
-        points, columns=["number", "epoch", "fid", "train_seconds"]
-    )
+    curves = pd.DataFrame(points, columns=["number", "epoch", "fid", "train_seconds"])
+    return pd.DataFrame(columns), curves, {n: run.info.run_id for n, run in runs.items()}
 
 
 def _row(run: Run, number: int, curve: list[dict[str, Any]]) -> dict[str, Any]:

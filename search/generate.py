@@ -23,10 +23,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from spaces.errors import InputError
-from spaces.task import Task
-from trainable.config import TrialConfig
 from trainable.export import ImageGenerator
-from trainable.networks import Generator
 from trainable.registry import load_start
 from trainable.start import Start
 
@@ -63,7 +60,7 @@ def _generate(args: argparse.Namespace, console: Console) -> Path:
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise InputError(f"--out {args.out} exists already; choose another folder, or remove it")
     start = load_start(args.model, args.tracking_uri, flag="--model")
-    images, classes, latent = _generator(start)
+    images, classes, latent = start.generator()
     part = args.out.with_name(f"{args.out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     torch.set_num_threads(1)  # at one image, threads waiting for each other cost up to 50x
@@ -104,23 +101,6 @@ def draw(images: ImageGenerator, latent: int, index: int, classes: int, seed: in
     y[0, index] = 1
     pixels = images(z, y)[0].permute(1, 2, 0).numpy()
     return pixels[..., 0] if pixels.shape[2] == 1 else pixels
-
-
-def _generator(start: Start) -> tuple[ImageGenerator, list[str], int]:
-    """The generator, its classes' names and its latent size."""
-    about = start.about
-    try:
-        classes = [str(name) for name in about["classes"]]
-        config = TrialConfig.from_params(about["params"])
-        task = Task(classes=len(classes), **about["task"])
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"--model {start.source} does not say what it generates: its config.json is missing or "
-            "of another version; give a winner's generator.pt with config.json beside it"
-        ) from error
-    generator = Generator(config, task)
-    start.load_into(generator, config, task)
-    return ImageGenerator(generator, config).eval(), classes, config.latent_size
 
 
 def _describe(

@@ -22,9 +22,11 @@ CONFINED = {
     "ray": ("search/", "trainable/ray_trainable.py"),
     "mlflow": (
         "search/projection.py",
+        "search/grids.py",
         "search/champion.py",
         "search/champion_model.py",
         "analysis/store.py",
+        "analysis/artifacts.py",
         "trainable/registry.py",
     ),
     "optuna": ("search/", "analysis/"),

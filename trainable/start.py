@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from spaces.errors import InputError
 from spaces.task import Task
 from trainable.config import TrialConfig
-from trainable.export import CONFIG
+from trainable.export import CONFIG, ImageGenerator
 from trainable.networks import Generator
 from trainable.weights import checksum, read_tensors
 
@@ -73,6 +73,26 @@ class Start:
         """Give G these weights; raises as `check`."""
         self._check(G, config, task)
         G.load_state_dict(self.tensors)
+
+    def generator(self) -> tuple[ImageGenerator, list[str], int]:
+        """It whole, with its classes' names and its latent size.
+
+        Raises:
+            InputError: what is known of the weights does not say what they generate.
+        """
+        try:
+            classes = [str(name) for name in self.about["classes"]]
+            config = TrialConfig.from_params(self.about["params"])
+            task = Task(classes=len(classes), **self.about["task"])
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.flag} {self.source} does not say what it generates: its config.json is "
+                "missing or of another version; give a winner's generator.pt with config.json "
+                "beside it"
+            ) from error
+        G = Generator(config, task)
+        self.load_into(G, config, task)
+        return ImageGenerator(G, config).eval(), classes, config.latent_size
 
     def _check(self, G: nn.Module, config: TrialConfig, task: Task) -> None:
         own = {name: tensor.shape for name, tensor in G.state_dict().items()}

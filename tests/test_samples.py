@@ -1,0 +1,136 @@
+"""`python -m analysis.samples`: pictures of a trial, out of MLflow."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from analysis import samples
+from analysis.artifacts import fetch_generator, fetch_grids
+from analysis.store import EXPERIMENT, STATUS, STUDY, TRIAL, WINNER, load_study
+from search import champion, grids
+from search.projection import connect
+from spaces.errors import InputError
+from tests.conftest import make_data, make_job, small_params
+from trainable import export
+from trainable.trial import Trial
+
+NAME = "pictured"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> SimpleNamespace:
+    """Trial 0 won and kept its generator, 1 has grids alone, 2 nothing."""
+    folder = tmp_path_factory.mktemp("study")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    client = connect(uri)
+    place = (folder / "artifacts").as_uri()
+    experiment = client.create_experiment(EXPERIMENT, artifact_location=place)
+    key = {STUDY: f"{NAME}-0123456789ab"}
+    client.create_run(experiment, 1, key)
+    data = make_data()
+    job = make_job(data, folder, tuple(range(1, 9)))
+    trials = []
+    for number in range(3):
+        trial = Trial(job, number, small_params(data))
+        tags = {**key, TRIAL: str(number), STATUS: "complete" if number < 2 else "pruned"}
+        run_id = client.create_run(experiment, 2 + number, tags).info.run_id
+        for epoch in range(1, 9 if number == 0 else 3):
+            report = trial.advance()
+            client.log_metric(run_id, "fid", report["fid"], step=epoch)
+            client.log_metric(run_id, "train_seconds", 1.0 * epoch, step=epoch)
+        trials.append(trial)
+        if number == 0:
+            export.export_generator(
+                trial.folder, small_params(data), data.task, data.classes, folder / "out",
+                study=NAME, settings={}, number=0, scores={},
+            )  # fmt: skip
+            champion.log_winner(uri, run_id, trial.folder, folder / "out", 1, {})
+        elif number == 1:
+            grids.log_grids(client, run_id, trial.folder, [1, 2], set())
+    return SimpleNamespace(uri=uri, trials=trials, out=folder / "out")
+
+
+@pytest.fixture
+def table(study):
+    return load_study(NAME, study.uri)
+
+
+def test_grids_come_back_as_they_were_drawn(study, table):
+    found = fetch_grids(table, 0)
+    assert list(found) == list(range(1, 9))
+    with Image.open(study.trials[0].folder / "samples_000008.png") as drawn:
+        np.testing.assert_array_equal(np.asarray(found[8]), np.asarray(drawn))
+    assert list(fetch_grids(table, 1)) == [1, 2]
+    assert fetch_grids(table, 2) == {}
+
+
+def test_a_winners_generator_comes_back_and_no_others(study, table):
+    start = fetch_generator(table, 0)
+    assert start is not None
+    weights = torch.load(study.out / "generator.pt", weights_only=True)
+    assert all(torch.equal(start.tensors[k], v) for k, v in weights.items())
+    assert fetch_generator(table, 1) is None
+
+
+def test_progress_runs_from_the_first_evaluation_to_the_last(table):
+    strips = samples.progress(table, 0)
+    names = [strip.name.partition("\n")[0] for strip in strips]
+    assert names == ["epoch 1", "epoch 2", "epoch 4", "epoch 5", "epoch 7", "epoch 8"]
+    fid = table.curves[(table.curves["number"] == 0) & (table.curves["epoch"] == 8)]["fid"]
+    assert strips[-1].name == f"epoch 8\nFID {fid.item():.1f}"
+
+
+def test_between_begins_and_ends_with_what_the_generator_draws(table):
+    start = fetch_generator(table, 0)
+    assert start is not None
+    strips = samples.between(start)
+    assert [s.name for s in strips] == [
+        "class0\nbetween latents", "class1\nbetween latents", "class0\nto class1",
+        "class0\nto class1",
+    ]  # fmt: skip
+    images, _, latent = start.generator()
+    z = torch.randn(4, latent, generator=torch.Generator().manual_seed(0))
+    for strip, latents, classes in ((strips[0], (0, 1), (0, 0)), (strips[2], (0, 0), (0, 1))):
+        y = torch.eye(2)[list(classes)]
+        with torch.inference_mode():
+            ends = images(z[list(latents)], y)[:, 0].numpy().astype(int)
+        row = np.asarray(strip.picture).astype(int)
+        assert np.abs(row[:, :32] - ends[0]).max() <= 1  # batches of other sizes round differently
+        assert np.abs(row[:, -32:] - ends[1]).max() <= 1
+
+
+def test_the_arc_keeps_the_length_of_latents():
+    a, b = torch.randn(2, 400, generator=torch.Generator().manual_seed(1))
+    norms = samples._arc(a, b, torch.linspace(0, 1, 9)).norm(dim=1) / math.sqrt(400)
+    assert (norms > 0.9).all()
+    assert ((a + b) / 2).norm() / math.sqrt(400) < 0.8
+
+
+def test_which_trial_is_shown(table):
+    assert samples.shown_trial(table, None) == 0
+    assert samples.shown_trial(table, 2) == 2
+    with pytest.raises(InputError, match="--trial is 7, but study pictured has the trials 0 to 2"):
+        samples.shown_trial(table, 7)
+    table.trials["winner"] = math.nan
+    best = table.trials.sort_values("fid")["number"].tolist()[0]
+    assert samples.shown_trial(table, None) == best
+    table.trials["status"] = "diverged"
+    with pytest.raises(InputError, match="every trial broke down"):
+        samples.shown_trial(table, None)
+
+
+def test_the_command(study, tmp_path, capsys):
+    flags = ["--study", NAME, "--tracking-uri", study.uri, "--out", str(tmp_path)]
+    assert samples.main(flags) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "trial 0"
+    assert samples.main([*flags, "--trial", "1"]) == 0
+    assert "as only winners' generators are kept" in capsys.readouterr().out
+    assert samples.main([*flags, "--trial", "2"]) == 2
+    assert "MLflow has no sample grids of trial 2" in capsys.readouterr().err
+    assert WINNER == champion.WINNER
