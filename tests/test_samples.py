@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,14 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
-from analysis import samples
+from analysis import neighbours, samples
 from analysis.artifacts import fetch_generator, fetch_grids
 from analysis.store import EXPERIMENT, STATUS, STUDY, TRIAL, WINNER, load_study
 from search import champion, grids
 from search.projection import connect
 from spaces.errors import InputError
-from tests.conftest import make_data, make_job, small_params
+from tests.conftest import make_data, make_job, small_params, write_pictures
 from trainable import export
+from trainable.data import load
 from trainable.trial import Trial
 
 NAME = "pictured"
@@ -134,3 +136,38 @@ def test_the_command(study, tmp_path, capsys):
     assert samples.main([*flags, "--trial", "2"]) == 2
     assert "MLflow has no sample grids of trial 2" in capsys.readouterr().err
     assert WINNER == champion.WINNER
+
+
+def test_neighbours_are_looked_for_in_the_studys_own_images(study, table, tmp_path, monkeypatch):
+    data = make_data()
+    folder = tmp_path / "pictures"
+    write_pictures(folder, data)
+    there = load(str(folder), 32)
+    table.settings.update(  # pyright: ignore
+        data=str(folder), image_size="32", fit="crop", data_digest=there.digest
+    )
+    assert neighbours.training_images(table, None).digest == there.digest
+    monkeypatch.setattr(neighbours, "PER_CLASS", 50)
+    generated, copies = neighbours.nearest(table, 0, there)
+    assert generated.shape == (100, 1, 32, 32)
+    assert copies.similarity.shape == (100,)
+    (ax,) = neighbours.draw(generated, copies, there).axes
+    assert ax.get_images()
+    write_pictures(tmp_path / "others", make_data(n=30))
+    with pytest.raises(InputError, match=r"others holds other images than study pictured"):
+        neighbours.training_images(table, str(tmp_path / "others"))
+    with pytest.raises(InputError, match=r"cannot be read: .*; say where they are with --data"):
+        neighbours.training_images(table, str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match=r"the generator of trial 1 was not kept"):
+        neighbours.nearest(table, 1, there)
+
+
+def test_a_generator_that_copies_is_seen_to(study, table, monkeypatch):
+    """Its own images as training images: each resembles itself most."""
+    monkeypatch.setattr(neighbours, "PER_CLASS", 50)
+    data = make_data(n=100)
+    drawn, _ = neighbours.nearest(table, 0, data)
+    own = replace(data, images=drawn)
+    again, copies = neighbours.nearest(table, 0, own)
+    assert (again == drawn).all()
+    assert (copies.nearest.numpy() == np.arange(100)).all()
