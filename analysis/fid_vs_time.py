@@ -6,6 +6,7 @@ time (the Pareto front), and what the scores are held against.
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 from collections import Counter
@@ -19,6 +20,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import StrMethodFormatter
 
 from analysis.figures import (
+    GREEN,
     OTHER,
     STYLES,
     canvas,
@@ -29,8 +31,10 @@ from analysis.figures import (
     run,
     words,
 )
+from analysis.importance import searched, values_of
 from analysis.rungs import BROKEN
 from analysis.store import StudyTable
+from trainable.durations import format_duration, parse_duration
 
 _WIDE = 20.0
 """An axis whose values span more than this factor is logarithmic."""
@@ -63,8 +67,8 @@ def candidates(table: StudyTable) -> pd.DataFrame:
     return pd.DataFrame(trials[~trials["status"].isin(BROKEN)]).reset_index(drop=True)
 
 
-def draw(table: StudyTable) -> Figure:
-    """The figure."""
+def draw(table: StudyTable, within: float | None = None) -> Figure:
+    """The figure, with a line at the seconds of training that one would spend, if given."""
     figure = canvas(8.5, 5.2)
     ax = figure.add_subplot()
     scored = table.trials.dropna(subset=["fid", "train_seconds"])
@@ -84,6 +88,10 @@ def draw(table: StudyTable) -> Figure:
     _scale(ax, table, scored)
     _draw_front(ax, candidates(table))
     _draw_yardstick(ax, table)
+    if within is not None:
+        ax.axvline(
+            within, color=GREEN, linewidth=1.2, zorder=1, label=f"within {format_duration(within)}"
+        )
     ax.set_xlabel("training time of the trial / s")
     ax.set_ylabel(f"{table.score}\nlower is better", fontsize=9)
     ax.set_title(f"{table.name}: last FID of each trial against its training time", loc="left")
@@ -112,6 +120,25 @@ def summary(table: StudyTable) -> str:
     return (
         f"{said}; the fastest within 10 % of it: {fastest['fid']:.1f}, "
         f"trial {fastest['number']}, {_seconds(fastest)}"
+    )
+
+
+def recommended(table: StudyTable, within: float) -> str:
+    """The trial whose FID was least at an evaluation within so many seconds of training, and in
+    what it differs from others."""
+    sound = set(candidates(table)["number"])
+    columns = (table.curves[c] for c in ("fid", "number", "epoch", "train_seconds"))
+    reached = [row for row in zip(*columns, strict=True) if row[1] in sound and row[3] <= within]
+    limit = format_duration(within)
+    if not reached:
+        return f"within {limit} no trial had a score"
+    fid, number, epoch, seconds = min(reached)
+    own = {name: values_of(table, name).get(number) for name in searched(table)}
+    said = ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}"
+                     for k, v in own.items() if v is not None)  # fmt: skip
+    return (
+        f"within {limit}: trial {number}, FID {fid:.1f} at epoch {epoch} after {seconds:.3g} s"
+        + (f" ({said})" if said else "")
     )
 
 
@@ -198,7 +225,14 @@ def _label(figure: Figure, ax: Axes, scored: pd.DataFrame, winners: pd.DataFrame
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
     p = parser("fid_vs_time", __doc__)
-    return run("fid_vs_time", p, lambda table, _: (draw(table), [summary(table)]), argv)
+    p.add_argument("--within", metavar="TIME", help="say what does best in so much training: 10m")
+    return run("fid_vs_time", p, _drawn, argv)
+
+
+def _drawn(table: StudyTable, args: argparse.Namespace) -> tuple[Figure, list[str]]:
+    within = parse_duration(args.within) if args.within else None
+    said = [summary(table)] + ([] if within is None else [recommended(table, within)])
+    return draw(table, within), said
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
-from analysis.fid_vs_time import draw, main, pareto_front, summary
+from analysis.fid_vs_time import draw, main, pareto_front, recommended, summary
 from analysis.figures import STYLES
 from analysis.rungs import BROKEN
 from analysis.store import (
@@ -268,3 +268,15 @@ def test_command_says_bad_input_in_one_line(uri, tmp_path, capsys):
         assert out == ""
         assert err.startswith("error: --")
         assert err.count("\n") == 1
+
+
+def test_within_a_time_the_trial_that_had_got_furthest_is_named(table, uri, tmp_path, capsys):
+    # Trial 0 was at 60 after 20 s and ends at 50; trial 2 was better, but broke down.
+    assert recommended(table, 20).startswith("within 20 s: trial 0, FID 60.0 at epoch 2 after 20 s")
+    assert "(g_lr=0)" in recommended(table, 20)  # the others have one value in common
+    assert recommended(table, 4) == "within 4 s no trial had a score"
+    flags = ["--study", NAME, "--tracking-uri", uri, "--out", str(tmp_path)]
+    assert main([*flags, "--within", "1m"]) == 0
+    assert "within 60 s: trial 4, FID 48.0 at epoch 3" in capsys.readouterr().out
+    assert main([*flags, "--within", "soon"]) == 2
+    assert "'soon'" in capsys.readouterr().err
