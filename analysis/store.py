@@ -21,14 +21,15 @@ if TYPE_CHECKING:  # importing mlflow costs seconds: only those who read pay
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-# The names that a search writes: search/projection.py sets all of these but the last,
-# search/champion.py the last. `analysis` does not import `search`, so they stand here again.
+# The names that a search writes: search/projection.py sets all of these but the last two,
+# search/champion.py and search/winners.py those. `analysis` does not import `search`: hence again.
 EXPERIMENT = "cgan-search"
 STUDY = "cgan.study"  # the study's name and id, NAME-0123456789ab, on the parent and every child
 TRIAL = "cgan.trial"  # the trial's number, on children only
 STATUS = "status"
 PROTOCOL = "protocol"  # on the parent, beside the metrics floor, untrained/fid and n_generated
 WINNER = "cgan.winner"  # the rank, from 1
+FRESH = {"fresh": "fresh_fid_mean", "fresh_low": "fresh_fid_low", "fresh_high": "fresh_fid_high"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class StudyTable:
             first step; NaN if not recorded.
         trials: a row a trial, by number: ``number``, ``status``, ``winner`` (rank from 1, or NaN),
             ``fid``, ``epoch`` and ``train_seconds`` of the last evaluation (NaN without one),
-            ``eval_seconds``, and ``params.NAME`` for each parameter.
+            ``eval_seconds``, ``fresh``, ``fresh_low`` and ``fresh_high`` (FID on fresh images, mean
+            and 95 % interval; NaN but for assessed trials), and ``params.NAME`` for each parameter.
         curves: a row an evaluation: ``number``, ``epoch``, ``fid``, ``train_seconds``.
         settings: how the study was searched, as text, such as ``grace`` and ``eta``.
         note: what the reader should be told, such as that an older study has the same name.
@@ -171,6 +173,7 @@ def _read_trials(
         points += curve
         rows.append(_row(run, number, curve))
     own = ["number", "status", "winner", "fid", "epoch", "train_seconds", "eval_seconds"]
+    own += FRESH
     names = sorted({name for row in rows for name in row} - set(own))
     columns = {name: pd.Series([row[name] for row in rows]) for name in own}
     columns |= {name: _typed([row.get(name) for row in rows]) for name in names}
@@ -191,6 +194,7 @@ def _row(run: Run, number: int, curve: list[dict[str, Any]]) -> dict[str, Any]:
         "epoch": last["epoch"],
         "train_seconds": last["train_seconds"],
         "eval_seconds": run.data.metrics.get("eval_seconds", nan),
+        **{name: run.data.metrics.get(metric, nan) for name, metric in FRESH.items()},
     }
 
 

@@ -4,6 +4,7 @@ import math
 import socket
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -13,6 +14,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
+from analysis import compare
 from analysis.fid_vs_time import draw, main, pareto_front, recommended, summary
 from analysis.figures import STYLES
 from analysis.rungs import BROKEN
@@ -280,3 +282,44 @@ def test_within_a_time_the_trial_that_had_got_furthest_is_named(table, uri, tmp_
     assert "within 60 s: trial 4, FID 48.0 at epoch 3" in capsys.readouterr().out
     assert main([*flags, "--within", "soon"]) == 2
     assert "'soon'" in capsys.readouterr().err
+
+
+def sibling(table, **changes):
+    """The same study under another name, its trials all 10 better and assessed."""
+    trials = table.trials.assign(fid=table.trials["fid"] - 10)
+    trials["fresh"], trials["fresh_low"], trials["fresh_high"] = 40.0, 38.0, 43.0
+    return replace(table, name="other", trials=trials, **changes)
+
+
+def test_studies_side_by_side(table):
+    other = sibling(table)
+    assert compare.check([table, other]) == []
+    figure = compare.draw([table, other])
+    left, right = figure.axes
+    said = [line.get_label() for line in left.lines[:2]]
+    assert said == ["planted: 6 trials", "other: 6 trials"]
+    # Of every evaluation of trials that train: 80 after 5 s, 60 after 20, 50 after 30, 48 after 60.
+    assert list(np.asarray(left.lines[0].get_ydata())) == [80.0, 60.0, 50.0, 48.0, 48.0]
+    assert [t.get_text() for t in right.get_xticklabels()] == ["planted", "other"]
+    assert compare.winners(table) == []
+    assert compare.winners(other) == [(40.0, 38.0, 43.0)] * 2
+    assert compare.summary(other).endswith(
+        "best last FID 38.0 (trial 4); first winner on fresh images 40.0 (38.0 to 43.0)"
+    )
+
+
+def test_unequal_studies_do_not_compare_or_with_a_note(table):
+    with pytest.raises(InputError, match=r"planted is scored by FID \(tiny/1, .* and other by FID"):
+        compare.check([table, sibling(table, protocol="tiny/2")])
+    (note,) = compare.check([table, sibling(table, settings={"data_digest": "x"})])
+    assert note == "these studies had different images: their scores compare with care"
+
+
+def test_compare_as_a_command(uri, tmp_path, capsys):
+    flags = ["--tracking-uri", uri, "--out", str(tmp_path)]
+    assert compare.main([NAME, *flags]) == 2
+    assert "it takes two studies to compare" in capsys.readouterr().err
+    assert compare.main([NAME, "none", *flags]) == 2
+    assert "has no such study; it has planted, twice" in capsys.readouterr().err
+    assert compare.main([NAME, "twice", *flags]) == 2  # which does not say how it was scored
+    assert "do not compare" in capsys.readouterr().err
