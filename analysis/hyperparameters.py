@@ -29,7 +29,7 @@ from analysis.importance import (
     searched,
     values_of,
 )
-from analysis.rungs import at_rung, axis
+from analysis.rungs import at, at_rung
 from analysis.store import StudyTable
 from spaces.errors import InputError
 
@@ -73,7 +73,7 @@ def draw(table: StudyTable, seed: int = 0) -> Figure:
         _draw_effect(column[0], table, name, _fid(table, both[0].rung), BLUE)
         _draw_effect(column[1], table, name, _epoch_seconds(table), GREEN)
         column[1].set_xlabel(name)
-    where = _at(table, both[0].rung)
+    where = at(table, both[0].rung)
     grid[0, 0].set_ylabel(f"FID {where}\nlower is better")
     grid[1, 0].set_ylabel("seconds an epoch")
     for row in grid:
@@ -96,14 +96,10 @@ def summary(table: StudyTable, seed: int = 0) -> list[str]:
             if not of.chance
         )
         lines.append(
-            f"{_at(table, one.rung)}, {one.observed} of {one.trials} trials, good are the best "
+            f"{at(table, one.rung)}, {one.observed} of {one.trials} trials, good are the best "
             f"{one.good}: {said or 'nothing beyond chance'}"
         )
     return lines
-
-
-def _at(table: StudyTable, rung: float) -> str:
-    return f"at epoch {rung:g}" if axis(table) == "epoch" else f"after {rung:g} s of training"
 
 
 def _draw_importances(
@@ -122,7 +118,7 @@ def _draw_importances(
     ax.set_xlim(left=0)
     ax.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g} %")
     ax.set_title(
-        f"{_at(table, one.rung)}: {one.observed} of {one.trials} trials got there,\n"
+        f"{at(table, one.rung)}: {one.observed} of {one.trials} trials got there,\n"
         f"good are the best {one.good}",
         fontsize=9, loc="left",
     )  # fmt: skip
@@ -159,16 +155,16 @@ def _draw_effect(ax: Axes, table: StudyTable, name: str, y: pd.Series, colour: s
         slanted = {"rotation": 30, "ha": "right"} if len("".join(labels)) > 14 else {}
         ax.set_xticks(range(len(options)), labels, **slanted)
     else:
-        at = both.x.astype(float)
-        ax.plot(at, both.y, "o", color=colour, markersize=3, alpha=0.5)
-        order = both.assign(x=at).sort_values("x", kind="stable")
-        few = at.nunique() <= _BINS
+        places = both.x.astype(float)
+        ax.plot(places, both.y, "o", color=colour, markersize=3, alpha=0.5)
+        order = both.assign(x=places).sort_values("x", kind="stable")
+        few = places.nunique() <= _BINS
         parts = order.x if few else np.arange(len(order)) * _BINS // max(1, len(order))
         middles = order.groupby(np.asarray(parts)).median()
         ax.plot(middles.x, middles.y, color="black", linewidth=1.8)
         if is_log(kind):
             ax.set_xscale("log")
-            narrow = math.log10(at.max() / at.min()) < 2
+            narrow = math.log10(places.max() / places.min()) < 2
             ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if narrow else (1.0,)))
             ax.xaxis.set_minor_formatter(NullFormatter())
             ax.xaxis.set_major_formatter(lambda v, _: f"{v:.3g}")

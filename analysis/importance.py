@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,7 @@ def searched(table: StudyTable) -> dict[str, BaseDistribution]:
     return found
 
 
+@lru_cache(maxsize=16)  # it takes seconds, and a report asks for it often
 def importances(table: StudyTable, rung: float, *, seed: int = 0) -> Importances | None:
     """PED-ANOVA (Watanabe, Bansal and Hutter 2023) of the trials at one rung; None if too few.
 

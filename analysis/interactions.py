@@ -23,7 +23,7 @@ from optuna.distributions import CategoricalDistribution
 
 from analysis.figures import canvas, parser, run
 from analysis.importance import FEWEST, importances, searched, values_of
-from analysis.rungs import at_rung, axis, rungs
+from analysis.rungs import at, at_rung, rungs
 from analysis.store import StudyTable
 from spaces.errors import InputError
 
@@ -128,9 +128,8 @@ def draw(table: StudyTable, pairs: list[Pair]) -> Figure:
             ax.axis("off")
         else:
             _draw_pair(ax, table, pair, fid, norm)
-    where = f"at epoch {rung:g}" if axis(table) == "epoch" else f"after {rung:g} s of training"
     figure.suptitle(
-        f"{table.name}: median {table.score} {where}, and how many trials\n"
+        f"{table.name}: median {table.score} {at(table, rung)}, and how many trials\n"
         "stars: p below 0.05 for an effect of the pair beyond the two alone, one pair at a time",
         x=0.01, ha="left", fontsize=10,
     )  # fmt: skip

@@ -26,7 +26,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from analysis.figures import canvas, parser, run
 from analysis.importance import importances, is_log, searched, values_of
-from analysis.rungs import at_rung, axis, rungs
+from analysis.rungs import at, at_rung, rungs
 from analysis.store import StudyTable
 from spaces.errors import InputError
 
@@ -60,7 +60,7 @@ def draw(table: StudyTable) -> Figure:
     names, kinds, rung = chosen(table), searched(table), rungs(table)[0]
     fid = at_rung(table, rung).observed.sort_values(ascending=False)  # the best on top
     if fid.empty:
-        raise InputError(f"--study {table.name}: no trial has got to {_where(table, rung)} yet")
+        raise InputError(f"--study {table.name}: no trial has got to {at(table, rung)} yet")
     norm = LogNorm(fid.min(), max(fid.max(), fid.min() * 1.01))
     colours = colormaps["viridis"]
     figure = canvas(max(7.0, 1.35 * len(names) + 1.5), 5.6)
@@ -86,19 +86,15 @@ def draw(table: StudyTable) -> Figure:
     ax.set_ylim((_ABSENT if absent else 0) - 0.05, 1.04)
     ax.axis("off")
     ax.set_title(
-        f"{table.name}: {len(fid)} trials; the best tenth {_where(table, rung)} is strong",
+        f"{table.name}: {len(fid)} trials; the best tenth {at(table, rung)} is strong",
         loc="left", pad=26,
     )  # fmt: skip
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=ax, fraction=0.025, pad=0.02)
-    bar.set_label(f"{table.score} {_where(table, rung)}", fontsize=8)
+    bar.set_label(f"{table.score} {at(table, rung)}", fontsize=8)
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     bar.ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.6g}"))
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
     return figure
-
-
-def _where(table: StudyTable, rung: float) -> str:
-    return f"at epoch {rung:g}" if axis(table) == "epoch" else f"after {rung:g} s of training"
 
 
 def _heights(table: StudyTable, name: str, kind: BaseDistribution) -> dict[int, float]:

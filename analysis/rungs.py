@@ -74,3 +74,8 @@ def at_rung(table: StudyTable, rung: float) -> AtRung:
 def axis(table: StudyTable) -> str:
     """The column of `table.curves` that rungs count: ``epoch`` or ``train_seconds``."""
     return "train_seconds" if table.settings.get("resource") == "seconds" else "epoch"
+
+
+def at(table: StudyTable, rung: float) -> str:
+    """A rung as a reader may have it: ``at epoch 90``, ``after 120 s of training``."""
+    return f"at epoch {rung:g}" if axis(table) == "epoch" else f"after {rung:g} s of training"

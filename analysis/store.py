@@ -32,7 +32,7 @@ WINNER = "cgan.winner"  # the rank, from 1
 FRESH = {"fresh": "fresh_fid_mean", "fresh_low": "fresh_fid_low", "fresh_high": "fresh_fid_high"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one is itself alone, so that what is found of it can be kept
 class StudyTable:
     """A study's trials and what their scores are held against.
 

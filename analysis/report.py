@@ -1,0 +1,290 @@
+"""`python -m analysis.report --study NAME`: a study as one HTML file that needs no network.
+
+The answer in three sentences, FID against training time with a gallery behind each point, the
+leaderboard, and every figure. Images are kept small: WebP, and as many trials' as `--megabytes`
+holds, winners first and then the best.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
+
+from analysis import fid_vs_time, hyperparameters, interactions, learning_curves, parallel, samples
+from analysis.artifacts import fetch_grids
+from analysis.figures import STYLES, parser, words
+from analysis.rungs import BROKEN, at, at_rung, rungs
+from analysis.store import StudyTable, load_study
+from spaces.errors import InputError
+
+PAGE = Path(__file__).with_name("report.html")
+EPOCHS = 10
+"""Pictures of a trial, spread over its training."""
+ROWS = 100
+"""Of the leaderboard."""
+_QUALITY = 80
+READING = """
+<p><b>FID</b> (Fréchet inception distance) measures how unlike two sets of images are, to a network
+that was trained on photographs; less is better. It depends on the network and on the number of
+images, so only scores with the same label compare. <b>Floor</b> is what real images score against
+other real ones: about as good as can be had. <b>Fresh</b> is FID on images that the search never
+used, with a 95 % interval: the best of many scores flatters itself, this does not.</p>
+<p>A trial that is <b>pruned</b> was stopped early because others were better after as much
+training; <b>diverged</b> and <b>collapsed</b> ones broke down. A generator that copies its
+training images would score well: see the copy rates in MLflow and
+<code>python -m analysis.neighbours</code>.</p>
+<p>Synthetic images of this kind are for research on methods. They are not images of patients and
+must not be used for diagnosis.</p>
+"""
+
+
+def answer(table: StudyTable) -> list[str]:
+    """What is best, what it costs, and what decides, in three sentences."""
+    trials = fid_vs_time.candidates(table)
+    if trials.empty:
+        return ["No trial of this study has a score without breaking down."]
+    number = samples.shown_trial(table, None)
+    own = trials[trials["number"] == number].iloc[0].to_dict()
+    said = f"Trial {number} did best: FID {own['fid']:.1f}"
+    if math.isfinite(table.floor):
+        said += f", {own['fid'] / table.floor:.2f} times the floor of {table.floor:.1f}"
+    if math.isfinite(own.get("fresh", math.nan)):
+        said += (
+            f", and {own['fresh']:.1f} ({own['fresh_low']:.1f} to {own['fresh_high']:.1f}) on "
+            "fresh images"
+        )
+    lines = [said + f", after {own['train_seconds']:.0f} s of training."]
+    columns = (trials[c].tolist() for c in ("train_seconds", "fid", "number"))
+    near = [row for row in zip(*columns, strict=True) if row[1] <= 1.1 * own["fid"]]
+    seconds, fid, fastest = min(near)
+    if fastest == number:
+        lines.append("No trial within 10 % of its FID took less training.")
+    else:
+        lines.append(
+            f"Within 10 % of its FID, trial {fastest} took the least training: {seconds:.0f} s, "
+            f"FID {fid:.1f}."
+        )
+    try:
+        first = hyperparameters.found(table)[0]
+    except InputError:
+        return [*lines, "There are too few trials to say which hyperparameters decide."]
+    clear = [name for name, of in first.by_name.items() if not of.chance][:3]
+    where = at(table, first.rung)
+    lines.append(
+        f"{', '.join(clear)} mattered most for FID {where}, of all that was searched."
+        if clear
+        else f"No hyperparameter mattered for FID {where} by more than chance would give."
+    )
+    return lines
+
+
+def ranked(table: StudyTable) -> pd.DataFrame:
+    """The trials: winners by rank, then those that trained by last FID, then the others."""
+    trials = table.trials.copy()
+    trials["broken"] = trials["status"].isin(BROKEN)
+    return trials.sort_values(["winner", "broken", "fid", "number"], na_position="last")
+
+
+def gallery(
+    table: StudyTable, order: Sequence[int], limit: int, watch: Callable[[], None]
+) -> dict[int, list[dict[str, Any]]]:
+    """Pictures by trial, each with its epoch and FID, in all at most `limit` bytes as text."""
+    fids = {
+        (number, epoch): fid
+        for number, epoch, fid in zip(
+            *(table.curves[c].tolist() for c in ("number", "epoch", "fid")), strict=True
+        )
+    }
+    found: dict[int, list[dict[str, Any]]] = {}
+    spent = 0
+    for number in order:
+        grids = fetch_grids(table, number)
+        watch()
+        epochs = sorted(grids)
+        if len(epochs) > EPOCHS:
+            picked = np.linspace(0, len(epochs) - 1, EPOCHS).round().astype(int)
+            epochs = [epochs[i] for i in picked]
+        pictures = [
+            {"epoch": e, "fid": _number(fids.get((number, e))), "image": _embedded(grids[e])}
+            for e in epochs
+        ]
+        spent += sum(len(picture["image"]) for picture in pictures)
+        if spent > limit:
+            break
+        if pictures:
+            found[number] = pictures
+    return found
+
+
+def page(
+    table: StudyTable, megabytes: float, watch: Callable[[int, int], None] = lambda *_: None
+) -> str:
+    """The whole file; `watch` is told how many of how many steps are done."""
+    order = ranked(table)
+    reached = set(at_rung(table, rungs(table)[min(1, len(rungs(table)) - 1)]).observed.index)
+    asked = [n for n in order["number"].tolist() if n in reached]
+    drawings = _drawings(table)
+    steps = len(asked) + len(drawings)
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        watch(done, steps)
+
+    pictures = gallery(table, asked, int(megabytes * 1e6), step)
+    figures = []
+    for title, draw in drawings.items():
+        try:
+            figures.append(_figure(title, draw()))
+        except InputError as error:
+            figures.append(f"<p class='note'>{html.escape(title)}: {html.escape(str(error))}</p>")
+        step()
+    trials = [_trial(row, table, pictures) for row in order.to_dict("records")]
+    data = {
+        "trials": trials,
+        "floor": _number(table.floor),
+        "score": table.score,
+        "colours": {status: colour for status, (_, colour) in STYLES.items()},
+        "shown": ROWS,
+    }
+    counts = Counter(order["status"])
+    said = ", ".join(f"{n} {words(status)}" for status, n in counts.most_common())
+    about = (
+        f"{len(order)} trials ({said}) of space {table.settings.get('space', '?')} on "
+        f"{table.settings.get('data', '?')}, {table.settings.get('image_size', '?')} pixels; "
+        f"scores are {table.score}."
+    )
+    kept = (
+        f"Images of {len(pictures)} of {len(order)} trials: those that got to the second rung, "
+        f"winners and the best first, as far as {megabytes:g} MB hold."
+    )
+    more = f" The best {ROWS}; leaderboard.csv of the study has all." if len(order) > ROWS else ""
+    return Template(PAGE.read_text()).substitute(
+        title=html.escape(f"Study {table.name}"),
+        about=html.escape(about),
+        answer="".join(f"<p>{html.escape(line)}</p>" for line in answer(table)),
+        gallery=html.escape(kept),
+        board=html.escape("Click a row to see its images." + more),
+        figures="\n".join(figures),
+        reading=READING,
+        data=json.dumps(data).replace("<", "\\u003c"),
+    )
+
+
+def _drawings(table: StudyTable) -> dict[str, Callable[[], Figure]]:
+    def pairs() -> Figure:
+        return interactions.draw(table, interactions.strongest(table))
+
+    return {
+        "What a winner learned to draw": lambda: samples.draw(
+            table, samples.shown_trial(table, None)
+        )[0],
+        "FID as trials trained": lambda: learning_curves.draw(table),
+        "Which hyperparameters matter, and which way": lambda: hyperparameters.draw(table),
+        "Pairs of hyperparameters": pairs,
+        "Configurations of good trials": lambda: parallel.draw(table),
+        "FID against training time, for print": lambda: fid_vs_time.draw(table),
+    }
+
+
+def _figure(title: str, figure: Figure) -> str:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    with Image.open(file) as drawn:
+        image = _embedded(drawn.convert("RGB"))
+    said = html.escape(title)
+    return f"<figure><h3>{said}</h3><img alt='{said}' src='{image}'></figure>"
+
+
+def _trial(
+    row: dict[str, Any], table: StudyTable, pictures: dict[int, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    fresh = ""
+    if math.isfinite(row.get("fresh", math.nan)):
+        fresh = f"{row['fresh_low']:.0f} to {row['fresh_high']:.0f}"
+    params = {
+        str(name).removeprefix("params."): f"{value:.4g}"
+        if isinstance(value, float)
+        else str(value)
+        for name, value in row.items()
+        if str(name).startswith("params.") and value is not None and value == value
+    }
+    return {
+        "number": row["number"],
+        "status": row["status"],
+        "broken": bool(row["broken"]),
+        "winner": _number(row["winner"]),
+        "fid": _number(row["fid"]),
+        "fresh": fresh,
+        "epoch": _number(row["epoch"]),
+        "seconds": _number(row["train_seconds"]),
+        "params": params,
+        "pictures": pictures.get(row["number"], []),
+    }
+
+
+def _embedded(image: Image.Image) -> str:
+    file = io.BytesIO()
+    image.save(file, format="WEBP", quality=_QUALITY)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _number(value: float | None) -> float | None:
+    """A finite number, whole if it is; None otherwise, as JSON knows no NaN."""
+    if value is None or not math.isfinite(value):
+        return None
+    return int(value) if float(value).is_integer() else round(float(value), 4)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns 0, or 2 for bad input."""
+    p = parser("report", __doc__)
+    p.add_argument(
+        "--megabytes", type=float, default=10.0, help="of images in the gallery (default: 10)"
+    )
+    args = p.parse_args(argv)
+    console = Console(highlight=False)
+    try:
+        table = load_study(args.study, args.tracking_uri)
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task("drawing", total=None)
+            text = page(
+                table, args.megabytes, lambda n, of: bar.update(task, completed=n, total=of)
+            )
+        out = args.out or Path("runs", table.name, "figures")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            path = out / "report.html"
+            path.write_text(text)
+        except OSError as error:
+            raise InputError(
+                f"--out {out} cannot be written to ({error.strerror}); choose another folder"
+            ) from error
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for line in filter(None, [table.note, *answer(table)]):
+        console.print(line, soft_wrap=True, markup=False)
+    console.print(f"{path}, {path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
