@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.data_log import log_data
 from search.grids import KEPT, log_grids, logged_epochs
 from search.settings import StudyConfig
 from search.study import TrialRecord, load_study, read_record
@@ -176,6 +177,8 @@ class Projection:
         yardstick = dict(_flat(study.user_attrs.get("yardstick", {})))
         metrics = {k: float(v) for k, v in yardstick.items() if _is_number(v)}
         tags = {k: v for k, v in yardstick.items() if isinstance(v, str)}
+        if "cgan.data" not in run.tags:
+            tags["cgan.data"] = log_data(client, run.run_id, study)
         complete = [r.fid for r in fresh if r.status is Status.COMPLETE]
         best = min([*complete, *self._settled.values()], default=math.inf)
         if math.isfinite(best):

@@ -23,6 +23,7 @@ CONFINED = {
     "mlflow": (
         "search/projection.py",
         "search/grids.py",
+        "search/data_log.py",
         "search/champion.py",
         "search/champion_model.py",
         "analysis/store.py",

@@ -1,5 +1,6 @@
 """MLflow as the study's projection: complete, idempotent, and never in the way."""
 
+import json
 import logging
 import re
 import socket
@@ -133,6 +134,11 @@ def test_everything_is_there(uri, folder):
     assert parent.data.tags["protocol"] == "tiny/1"
     assert [f.path for f in client.list_artifacts(parent.info.run_id)] == ["study.json"]
     assert (parent.info.artifact_uri or "").startswith("file:///")
+    assert parent.inputs is not None
+    (data,) = parent.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("phantom", "d")
+    assert json.loads(data.dataset.profile or "")["image_size"] == 32
+    assert data.tags[0].value == "training"
     assert [c.info.status for c in children] == STATUSES
     assert [c.info.run_name for c in children][:2] == ["trial-00000", "trial-00001"]
     assert {c.data.tags["mlflow.parentRunId"] for c in children} == {parent.info.run_id}

@@ -31,6 +31,7 @@ class Yardstick:
     Attributes:
         protocol: extractor and resize rule, see `Extractor.protocol`.
         n_real, n_generated: images behind each score.
+        counts: real images by class.
         floor: FID of n_real real images against as many others, extrapolated from parts of the
             real set (see `extrapolated_floor`): what a perfect generator would score.
         half_floor, half_n: FID between disjoint real halves, as measured, and images in each.
@@ -42,6 +43,7 @@ class Yardstick:
     protocol: str
     n_real: int
     n_generated: int
+    counts: Mapping[str, int]
     floor: float
     half_floor: float
     half_n: int
@@ -169,6 +171,7 @@ def measure(evaluator: Evaluator, run: Run, protocol: str, *, seed: int) -> Yard
         protocol=protocol,
         n_real=data.n,
         n_generated=GENERATED,
+        counts=data.counts,
         floor=floor.floor,
         half_floor=floor.halves,
         half_n=floor.half_n,
