@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from search.card import card
 from search.grids import grid_files, log_grids, logged_epochs, spread
 from search.projection import EXPERIMENT, connect
 from trainable.export import CONFIG, EXPORTED, WEIGHTS
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 WINNER = "cgan.winner"
 _DIGEST = "cgan.weights_sha256"
+_LONGEST_CARD = 5000  # letters, in MLflow's tables; last comes the configuration
 _MODEL = Path(__file__).with_name("champion_model.py")
 
 
@@ -99,10 +101,11 @@ def register_champion(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    said = card(json.loads((exported / CONFIG).read_text()))
     # The location itself: a models:/ source would be looked up at the process-wide tracking URI.
     version = client.create_model_version(
         model_name, logged.artifact_location, run_id=run_id, model_id=logged.model_id,
-        tags={_DIGEST: digest},
+        tags={_DIGEST: digest}, description=said[:_LONGEST_CARD],
     ).version  # fmt: skip
     client.set_registered_model_alias(model_name, alias, str(version))
     return str(version)

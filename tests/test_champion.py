@@ -125,7 +125,9 @@ def test_the_champion_loads_where_this_project_is_not(uri, winner, tmp_path, mon
     assert (run.info.status, run.info.end_time) == ("FINISHED", 12345)
     assert run.outputs is not None
     assert len(run.outputs.model_outputs) == 1
-    assert connect(uri).get_model_version_by_alias("planted", "champion").run_id == run_id
+    version = connect(uri).get_model_version_by_alias("planted", "champion")
+    assert version.run_id == run_id
+    assert "**Not for diagnosis**" in (version.description or "")
     assert capfd.readouterr() == ("", "")
     command = [sys.executable, "-I", "-c", ELSEWHERE, uri]
     done = subprocess.run(command, cwd=foreign, capture_output=True, text=True, timeout=90)
