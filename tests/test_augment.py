@@ -243,7 +243,7 @@ def test_adaptive_probability_ends_at_always():
     x = rand(8, 1, 32, 32)
     again = view(**ADAPTIVE)
     again.probability.fill_(1)
-    parts = ("translation", "brightness", "contrast")
+    parts = ("translation", "zoom", "brightness", "contrast")
     expected = augment(x, parts, 2.0, seed(), torch.tensor(1.0))
     assert torch.equal(again.augmented(x), expected)
 
