@@ -68,9 +68,10 @@ def draw(table: StudyTable, seed: int = 0) -> Figure:
         "a hollow mark is no more than chance would give",
         x=0.01, ha="left",
     )  # fmt: skip
+    fid = at_rung(table, both[0].rung).observed
     grid = below.subplots(2, len(effects), sharey="row", squeeze=False)
     for name, column in zip(effects, grid.T, strict=True):
-        _draw_effect(column[0], table, name, _fid(table, both[0].rung), BLUE)
+        _draw_effect(column[0], table, name, fid, BLUE)
         _draw_effect(column[1], table, name, _epoch_seconds(table), GREEN)
         column[1].set_xlabel(name)
     where = at(table, both[0].rung)
@@ -123,10 +124,6 @@ def _draw_importances(
         fontsize=9, loc="left",
     )  # fmt: skip
     clean(ax)
-
-
-def _fid(table: StudyTable, rung: float) -> pd.Series:
-    return at_rung(table, rung).observed
 
 
 def _epoch_seconds(table: StudyTable) -> pd.Series:

@@ -95,8 +95,8 @@ def importances(table: StudyTable, rung: float, *, seed: int = 0) -> Importances
     says nothing; a hyperparameter that only some trials have counts where it occurs; and a
     sampler's own preference, the same in both, cancels.
     The good are the best quarter, at most two thirds of those that got to the rung, as it is among
-    these alone that the order is known. Numbers go in as their ranks, so that neither their scale
-    nor a value far off matters.
+    these alone that the order is known. Numbers go in as fifths of the trials, so that neither
+    their scale nor a value far off matters.
     """
     there = at_rung(table, rung)
     status = dict(zip(table.trials["number"], table.trials["status"], strict=True))
@@ -110,10 +110,9 @@ def importances(table: StudyTable, rung: float, *, seed: int = 0) -> Importances
     drawn = _drawn(table, fid.index, kinds)
     ranks = fid.fillna(math.inf).rank(method="first").to_numpy()
     rng = np.random.default_rng(seed)
-    point = _values(_study(drawn), ranks, good, names)
-    shuffled = [
-        _values(_study(drawn), rng.permutation(ranks), good, names) for _ in range(_RESAMPLES)
-    ]
+    whole = _study(drawn)
+    point = _values(whole, ranks, good, names)
+    shuffled = [_values(whole, rng.permutation(ranks), good, names) for _ in range(_RESAMPLES)]
     resampled = []
     for _ in range(_RESAMPLES):
         chosen = rng.integers(len(drawn), size=len(drawn))
@@ -178,7 +177,7 @@ def _drawn(
     for name, kind in kinds.items():
         column = trials[_PARAMS + name]
         if not isinstance(kind, CategoricalDistribution):
-            column = _groups(column.astype(float))
+            column = groups(column.astype(float), _GROUPS)
         columns[name] = column.tolist()
         choices = {value for value in columns[name] if not _absent(value)}
         ranges[name] = CategoricalDistribution(sorted(choices, key=str))
@@ -193,16 +192,16 @@ def _drawn(
     return found
 
 
-def _groups(values: pd.Series) -> pd.Series:
-    """Numbers as `_GROUPS` groups of about equal size, equal ones in one; few values as they are.
+def groups(values: pd.Series, most: int) -> pd.Series:
+    """Numbers as `most` groups of about equal size, equal ones in one; few values as they are.
 
     PED-ANOVA's own densities of numbers are no help where many are equal: between the peaks it
     divides by next to nothing.
     """
-    if values.nunique() <= _GROUPS:
+    if values.nunique() <= most:
         return values
     share = values.rank(method="max", pct=True).to_numpy()
-    return pd.Series(np.ceil(share * _GROUPS), values.index)
+    return pd.Series(np.ceil(share * most), values.index)
 
 
 def _distribution(values: list[Any]) -> BaseDistribution:

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution
 
 from analysis.figures import canvas, parser, run
-from analysis.importance import FEWEST, importances, searched, values_of
+from analysis.importance import FEWEST, groups, importances, searched, values_of
 from analysis.rungs import at, at_rung, rungs
 from analysis.store import StudyTable
 from spaces.errors import InputError
@@ -100,17 +100,13 @@ def _levels(table: StudyTable, name: str) -> pd.Series:
     if isinstance(searched(table)[name], CategoricalDistribution):
         return values.map(str)
     values = values.astype(float)
-    distinct = sorted(set(values))
-    if len(distinct) <= _LEVELS:
-        return values.map({value: f"{value:.3g}" for value in distinct})
-    share = values.rank(method="max", pct=True).to_numpy()
-    third = np.ceil(share * _LEVELS).astype(int)
+    group = groups(values, _LEVELS).to_numpy()
     words = {}
-    for k in sorted(set(third)):
-        within = values.to_numpy()[third == k]
+    for k in set(group):
+        within = values.to_numpy()[group == k]
         low, high = within.min(), within.max()
         words[k] = f"{low:.3g} to {high:.3g}" if high > low else f"{low:.3g}"
-    return pd.Series([words[k] for k in third], values.index)
+    return pd.Series([words[k] for k in group], values.index)
 
 
 def draw(table: StudyTable, pairs: list[Pair]) -> Figure:

@@ -19,7 +19,6 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
@@ -32,6 +31,7 @@ from analysis.figures import STYLES, parser, words
 from analysis.rungs import BROKEN, at, at_rung, rungs
 from analysis.store import StudyTable, load_study
 from spaces.errors import InputError
+from trainable.grid import spread
 
 PAGE = Path(__file__).with_name("report.html")
 EPOCHS = 10
@@ -116,13 +116,9 @@ def gallery(
     for number in order:
         grids = fetch_grids(table, number)
         watch()
-        epochs = sorted(grids)
-        if len(epochs) > EPOCHS:
-            picked = np.linspace(0, len(epochs) - 1, EPOCHS).round().astype(int)
-            epochs = [epochs[i] for i in picked]
         pictures = [
             {"epoch": e, "fid": _number(fids.get((number, e))), "image": _embedded(grids[e])}
-            for e in epochs
+            for e in spread(sorted(grids), EPOCHS)
         ]
         spent += sum(len(picture["image"]) for picture in pictures)
         if spent > limit:
@@ -156,7 +152,7 @@ def page(
         except InputError as error:
             figures.append(f"<p class='note'>{html.escape(title)}: {html.escape(str(error))}</p>")
         step()
-    trials = [_trial(row, table, pictures) for row in order.to_dict("records")]
+    trials = [_trial(row, pictures) for row in order.to_dict("records")]
     data = {
         "trials": trials,
         "floor": _number(table.floor),
@@ -213,9 +209,7 @@ def _figure(title: str, figure: Figure) -> str:
     return f"<figure><h3>{said}</h3><img alt='{said}' src='{image}'></figure>"
 
 
-def _trial(
-    row: dict[str, Any], table: StudyTable, pictures: dict[int, list[dict[str, Any]]]
-) -> dict[str, Any]:
+def _trial(row: dict[str, Any], pictures: dict[int, list[dict[str, Any]]]) -> dict[str, Any]:
     fresh = ""
     if math.isfinite(row.get("fresh", math.nan)):
         fresh = f"{row['fresh_low']:.0f} to {row['fresh_high']:.0f}"

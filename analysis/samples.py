@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
@@ -22,7 +21,7 @@ from analysis.figures import canvas, parser, run
 from analysis.learning_curves import best_trial
 from analysis.store import StudyTable
 from spaces.errors import InputError
-from trainable.grid import draw_grid
+from trainable.grid import draw_grid, spread
 from trainable.start import Start
 
 EPOCHS = 6
@@ -68,10 +67,7 @@ def shown_trial(table: StudyTable, asked: int | None) -> int:
 def progress(table: StudyTable, number: int) -> list[Strip]:
     """The trial's grids at some of its evaluations, first and last among them."""
     grids = fetch_grids(table, number)
-    chosen = sorted(grids)
-    if len(chosen) > EPOCHS:
-        at = np.linspace(0, len(chosen) - 1, EPOCHS).round().astype(int)
-        chosen = [chosen[i] for i in at]
+    chosen = spread(sorted(grids), EPOCHS)
     fids = {
         epoch: fid
         for n, epoch, fid in zip(

@@ -15,9 +15,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from search.card import card
-from search.grids import grid_files, log_grids, logged_epochs, spread
+from search.grids import KEPT, grid_files, log_grids, logged_epochs
 from search.projection import EXPERIMENT, connect
 from trainable.export import CONFIG, EXPORTED, WEIGHTS
+from trainable.grid import spread
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -49,7 +50,7 @@ def log_winner(
         client.log_artifact(run_id, str(exported / name))
     for name, value in metrics.items():
         client.log_metric(run_id, name, value)
-    epochs = spread(sorted(grid_files(trial)))
+    epochs = spread(sorted(grid_files(trial)), KEPT)
     log_grids(client, run_id, trial, epochs, logged_epochs(client, run_id))
     if rank is not None:
         client.set_tag(run_id, WINNER, rank)

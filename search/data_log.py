@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.settings import StudyConfig
 
 if TYPE_CHECKING:
-    import optuna
     from mlflow.tracking import MlflowClient
 
 _DIGITS = 36
 """Of a digest, as much as MLflow takes; the profile has all of it."""
 
 
-def log_data(client: MlflowClient, run_id: str, study: optuna.Study) -> str:
-    """Log name, digest and counts of the study's images to its run; returns the digest."""
+def log_data(
+    client: MlflowClient, run_id: str, config: StudyConfig, counts: Mapping[str, int]
+) -> str:
+    """Log name, digest and counts by class of a study's images to its run; returns the digest."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    config = StudyConfig.from_json(study.user_attrs["config"])
     profile = {
-        "counts": study.user_attrs["yardstick"].get("counts", {}),
+        "counts": dict(counts),
         "image_size": config.image_size,
         "fit": config.fit,
         "digest": config.data_digest,

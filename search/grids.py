@@ -38,10 +38,3 @@ def logged_epochs(client: MlflowClient, run_id: str) -> set[int]:
     names = (f.path for f in client.list_artifacts(run_id, "images"))
     found = (re.search(r"samples.step.(\d+).", name) for name in names)
     return {int(match[1]) for match in found if match}
-
-
-def spread(epochs: list[int], most: int = KEPT) -> list[int]:
-    """At most `most` of `epochs`, evenly spread, the first and the last among them."""
-    if len(epochs) <= most:
-        return epochs
-    return [epochs[round(i * (len(epochs) - 1) / (most - 1))] for i in range(most)]

@@ -178,7 +178,9 @@ class Projection:
         metrics = {k: float(v) for k, v in yardstick.items() if _is_number(v)}
         tags = {k: v for k, v in yardstick.items() if isinstance(v, str)}
         if "cgan.data" not in run.tags:
-            tags["cgan.data"] = log_data(client, run.run_id, study)
+            assert self._config is not None
+            counts = study.user_attrs.get("yardstick", {}).get("counts", {})
+            tags["cgan.data"] = log_data(client, run.run_id, self._config, counts)
         complete = [r.fid for r in fresh if r.status is Status.COMPLETE]
         best = min([*complete, *self._settled.values()], default=math.inf)
         if math.isfinite(best):

@@ -15,6 +15,7 @@ from search import champion, grids
 from search.projection import EXPERIMENT, connect
 from tests.conftest import make_data, make_job, small_params
 from trainable import export
+from trainable.grid import spread
 from trainable.trial import Trial
 
 
@@ -100,8 +101,8 @@ def test_a_winner_is_kept_once(uri, winner):
 
 
 def test_grids_are_spread_from_first_to_last():
-    assert grids.spread(list(range(100)), 4) == [0, 33, 66, 99]
-    assert grids.spread([1, 2], 4) == [1, 2]
+    assert spread(list(range(100)), 4) == [0, 33, 66, 99]
+    assert spread([1, 2], 4) == [1, 2]
 
 
 ELSEWHERE = """

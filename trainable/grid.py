@@ -6,6 +6,13 @@ import numpy as np
 from PIL import Image
 
 
+def spread(epochs: list[int], most: int) -> list[int]:
+    """At most `most` of `epochs`, evenly spread, the first and the last among them."""
+    if len(epochs) <= most:
+        return epochs
+    return [epochs[round(i * (len(epochs) - 1) / (most - 1))] for i in range(most)]
+
+
 def draw_grid(images: np.ndarray, columns: int) -> Image.Image:
     """Lay images uint8 [n, C, S, S], C 1 or 3, row by row on a sheet of `columns` columns.
 
