@@ -301,8 +301,8 @@ def with_ray(folder: Path, args: argparse.Namespace) -> None:
         started = time.time()
         outcome = search.launch.run_trials(
             study, storage, config, full, job, resources,
-            workers=args.at_a_time, deadline=None, console=Console(file=io.StringIO()), wake=wake,
-            trainable=Free,
+            workers=args.at_a_time, deadline=None, console=Console(file=io.StringIO()),
+            progress="plain", wake=wake, trainable=Free,
         )  # fmt: skip
         ended = time.time()
     assert outcome.done, outcome

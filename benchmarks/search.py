@@ -126,8 +126,8 @@ def ours(folder: Path, store: str, trials: int, reports: int, workers: int) -> T
     tracker.start()
     outcome = run_trials(
         study, storage, config, full, job, RESOURCES,
-        workers=workers, deadline=None, console=Console(file=io.StringIO()), wake=tracker.wake,
-        trainable=FreeTorch,
+        workers=workers, deadline=None, console=Console(file=io.StringIO()), progress="plain",
+        wake=tracker.wake, trainable=FreeTorch,
     )  # fmt: skip
     ended = time.time()
     assert tracker.close(timeout=600), tracker.problem

@@ -47,9 +47,9 @@ _HELP = {
     "trials": "configurations to try",
     "time_budget": "end the search, winners scored, within: 90s, 10m, 1h30m (default: no limit)",
     "resource": "what ASHA holds equal when it compares trials: epoch, or seconds of training",
-    "epochs": "epochs of a complete trial (default: auto, some 120,000 images)",
+    "epochs": "epochs of a complete trial (default: auto, some 180,000 images)",
     "train_time": "with --resource seconds, in place of --epochs: a complete trial's, such as 2m",
-    "eval_every": "epochs, or seconds, between evaluations (default: auto, about 15 a trial)",
+    "eval_every": "epochs, or seconds, between evaluations (default: auto, 18 a trial)",
     "grace": "epochs, or seconds, before ASHA may stop a trial (default: auto, two evaluations)",
     "eta": "at each rung ASHA lets the best 1/eta go on",
     "max_trial_time": "prune a trial that takes longer, evaluations included (default: no limit)",
@@ -61,7 +61,7 @@ _HELP = {
     "backbone": "pretrained network that a second discriminator stands on: none, googlenet, "
     "inception_v3, densenet121, vgg16, efficientnet-lite0 to -lite2, xrv-densenet121",
     "init_from": "weights that generators begin with: models:/NAME@champion of the tracking store, "
-    "or a winner's generator.pt",
+    "or a winner's generator.safetensors",
     "top_k": "of the best, how many are scored again on fresh images and kept",
     "winner_images": "fresh images a class for that",
 }
@@ -134,6 +134,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="TIME",
         help="a trial without a report for this long hangs: its worker is killed, and it is tried "
         "once more (default: 30m)",
+    )
+    group.add_argument(
+        "--progress",
+        choices=("live", "plain", "none"),
+        help="a live screen, a line an event, or nothing but troubles (default: live on a "
+        "terminal, plain elsewhere)",
     )
     group.add_argument(
         "--address",

@@ -19,16 +19,19 @@ from optuna.storages import RDBStorage
 from ray import tune
 from rich.console import Console
 
+from search.board import Board
 from search.ledger import Ledger
 from search.progress import RETRIES, Progress
 from search.resources import Resources, local_cores
 from search.scheduler import StudyASHA, rebuild
+from search.screen import Screen
 from search.searcher import StudySearcher
 from search.settings import StudyConfig
 from search.study import TrialRecord, interrupt_running, read_learnt, read_records
 from search.watchdog import Watchdog
 from spaces.catalog import Space
 from spaces.errors import InputError
+from spaces.presets import default
 from trainable.evaluation import Assessment
 from trainable.ray_trainable import CGANTrainable
 from trainable.trial import Job, assess
@@ -110,14 +113,16 @@ def run_trials(
     workers: int,
     deadline: float | None,
     console: Console,
+    progress: str,
     wake: Callable[[], None],
     trainable: type[tune.Trainable] = CGANTrainable,
 ) -> Outcome:
     """Run the trials that the study still owes.
 
     At `deadline` (seconds since 1970), and at the user's Ctrl-C, running trials are stopped and
-    marked interrupted. `wake` is called after every change of the study, and must not block.
-    `trainable` is given the `job`; benchmarks run one that costs nothing.
+    marked interrupted. `progress` is one of `search.progress.MODES`. `wake` is called after every
+    change of the study, and must not block. `trainable` is given the `job`; benchmarks run one that
+    costs nothing.
     """
     interrupt_running(study, storage)  # of a former life; who calls this holds the study's lock
     records = read_records(study)
@@ -128,14 +133,16 @@ def run_trials(
     try:
         if searcher.finished < config.trials:
             ledger.flush()
-            yardstick = study.user_attrs["yardstick"]
-            progress = Progress(console, config, yardstick, searcher, wake, read_records(study))
-            watchdog = Watchdog(job.trials, resources.report_timeout, progress.say)
-            with progress, _terminated_like_interrupted():
+            board = Board(config, read_records(study))
+            floor = study.user_attrs["yardstick"]["floor"]
+            screen = Screen(board, floor, default(job.task), job.trials)
+            shown = Progress(console, progress, board, screen, searcher, wake, deadline)
+            watchdog = Watchdog(job.trials, resources.report_timeout, shown.say)
+            with shown, _terminated_like_interrupted():
                 runner = _with_resources(trainable, job, resources)
                 # A cluster may grow: there Tune itself sees how many trials fit.
                 limit = workers if resources.cluster is None else resources.max_concurrent
-                _tuner(config, job, runner, limit, searcher, scheduler, [progress, watchdog]).fit()
+                _tuner(config, job, runner, limit, searcher, scheduler, [shown, watchdog]).fit()
     except Exception as error:  # Tune writes files of its own, and has no mercy on a full disk
         if (failed := os.strerror(errno.ENOSPC)) not in str(error):
             raise
@@ -222,18 +229,25 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 
 def assess_on_ray(
-    job: Job, records: list[TrialRecord], per_class: int, resources: Resources
+    job: Job,
+    records: list[TrialRecord],
+    per_class: int,
+    resources: Resources,
+    progress: Callable[[int, int], None],
 ) -> dict[int, Assessment]:
     """Assess trials side by side on Ray, by trial number; see `trainable.trial.assess`.
 
-    A trial whose checkpoints are lost is left out.
+    A trial whose checkpoints are lost is left out. `progress` is told how many trials are done.
     """
     gpus = resources.gpus_per_trial or 0
     task = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus)(assess)
     shared = ray.put(job)
-    futures = {r.number: task.remote(shared, r.number, r.params, per_class) for r in records}
+    numbers = {task.remote(shared, r.number, r.params, per_class): r.number for r in records}
     found: dict[int, Assessment] = {}
-    for number, future in futures.items():
+    waiting = list(numbers)
+    while waiting:
+        [done], waiting = ray.wait(waiting)  # whichever ends first
         with suppress(FileNotFoundError):
-            found[number] = ray.get(future)
+            found[numbers[done]] = ray.get(done)
+        progress(len(numbers) - len(waiting), len(numbers))
     return found

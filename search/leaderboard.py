@@ -187,8 +187,10 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def differences(row: Row, base: Mapping[str, Any]) -> str:
-    """In what a trial differs from the configuration `base`: ``g_lr=0.00121, loss=hinge``."""
-    changed = {k: v for k, v in row.record.params.items() if base.get(k) != v}
-    shown = (f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in changed.items())
-    return ", ".join(shown) or "nothing"
+def changes(params: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
+    """In what a configuration differs from `base`: ``g_lr=0.00121``, ``loss=hinge``, and so on."""
+    return [
+        f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}"
+        for k, v in params.items()
+        if base.get(k) != v
+    ]

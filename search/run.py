@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 
@@ -17,15 +18,32 @@ def main(argv: list[str] | None = None) -> int:
     # Ray reads this when it is imported. Its three lines on a dead worker are our one.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")
     try:
+        console = _console(args)
         from search.session import run_session  # torch, Ray and MLflow: seconds, not for --help
 
-        return run_session(args, Console(highlight=False))
+        return run_session(args, console)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
+
+
+def _console(args: argparse.Namespace) -> Console:
+    """Where the search speaks, settling ``--progress``: only a live one moves, bars included.
+
+    Raises:
+        InputError: it is to be live, and there is no terminal.
+    """
+    console = Console(highlight=False)
+    if args.progress is None:
+        args.progress = "live" if console.is_terminal else "plain"
+    if args.progress != "live":
+        return Console(highlight=False, force_terminal=False)
+    if not console.is_terminal:
+        raise InputError("--progress is live, but this is no terminal; take plain or none")
+    return console
 
 
 if __name__ == "__main__":

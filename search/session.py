@@ -33,6 +33,7 @@ from search.tracking import Tracker, check
 from search.winners import conclude, hand_over, print_winners
 from spaces.errors import InputError
 from spaces.presets import default
+from trainable.bars import bar
 from trainable.config import TrialConfig
 from trainable.data import Dataset
 from trainable.data.images import IMAGES, write_images
@@ -100,8 +101,11 @@ def _locked_search(
     if problem:
         console.print(f"MLflow at {uri} does not answer ({problem}); results stay in {folder}")
     with console.status("starting Ray") as status, connected(where) as (where, workers):
-        status.update("measuring the real images")
-        real = real_set(prepared.data, prepared.extractor, console.print)
+        status.stop()  # of a bar and a status, only one can be live
+        with bar(console, "measuring the real images") as progress:
+            real = real_set(prepared.data, prepared.extractor, console.print, progress)
+        status.update("measuring the default configuration")
+        status.start()
         job = _job(prepared, real, where, folder)
         speed = measure_speed(job, TrialConfig.from_params(default(prepared.task)))
         deadline = _deadline(config, prepared.data, speed, workers, started)
@@ -115,7 +119,8 @@ def _locked_search(
         tracker.start()
         outcome = run_trials(
             study, storage, config, prepared.space, job, where,
-            workers=workers, deadline=deadline, console=console, wake=tracker.wake,
+            workers=workers, deadline=deadline, console=console, progress=args.progress,
+            wake=tracker.wake,
         )  # fmt: skip
         in_time = deadline is None or time.time() < deadline
         if outcome.halted or (not outcome.done and in_time):

@@ -14,11 +14,12 @@ from rich.console import Console
 
 from search.champion import clear_winners, log_winner, register_champion
 from search.launch import assess_on_ray
-from search.leaderboard import Row, candidates, differences, rank, table, write_csv
+from search.leaderboard import Row, candidates, changes, rank, table, write_csv
 from search.projection import study_key
 from search.resources import Resources
 from search.settings import StudyConfig
 from search.study import read_records
+from trainable.bars import bar
 from trainable.evaluation import Assessment
 from trainable.export import export_generator
 from trainable.metrics.intervals import Interval
@@ -42,8 +43,9 @@ def conclude(
     """
     best = candidates(read_records(study), config.top_k)
     images = config.winner_images * len(job.data.classes)
-    with console.status(f"scoring {len(best)} winners again on {images} fresh images each"):
-        assessed = assess_on_ray(job, best, config.winner_images, where)
+    said = f"scoring {len(best)} winners again on {images} fresh images each"
+    with bar(console, said, len(best)) as progress:
+        assessed = assess_on_ray(job, best, config.winner_images, where, progress)
     for record in best:
         if record.number not in assessed:
             console.print(f"trial {record.number} has no valid checkpoint and is not scored again")
@@ -51,21 +53,24 @@ def conclude(
     study.set_user_attr("assessed", kept)
     rows = leaderboard(study, job.objective)
     write_csv(folder / "leaderboard.csv", rows)
-    searched = [row.record.searched for row in _assessed(rows)]
+    winners = _assessed(rows)
+    searched = [row.record.searched for row in winners]
     (folder / "best.json").write_text(json.dumps(searched, indent=2) + "\n")
     shutil.rmtree(folder / "winners", ignore_errors=True)
-    for row in _assessed(rows):
-        export_generator(
-            trial_folder(job.trials, row.record.number),
-            row.record.params,
-            job.data.task,
-            job.data.classes,
-            _export(folder, row),
-            study=config.name,
-            settings={key: getattr(config, key) for key in SETTINGS},
-            number=row.record.number,
-            scores=_scores(row),
-        )
+    with bar(console, "exporting the winners", len(winners)) as progress:
+        for done, row in enumerate(winners, start=1):
+            export_generator(
+                trial_folder(job.trials, row.record.number),
+                row.record.params,
+                job.data.task,
+                job.data.classes,
+                _export(folder, row),
+                study=config.name,
+                settings={key: getattr(config, key) for key in SETTINGS},
+                number=row.record.number,
+                scores=_scores(row),
+            )
+            progress(done, len(winners))
     console.print(table(rows, config, study.user_attrs["yardstick"]))
     return rows
 
@@ -88,7 +93,8 @@ def print_winners(rows: list[Row], base: Mapping[str, Any], console: Console) ->
     """Say in what each assessed trial differs from the default, and which gates it fails."""
     for row in _assessed(rows):
         text = f"{row.rank}. trial {row.record.number} differs from the default in: "
-        console.print(text + differences(row, base), soft_wrap=True, markup=False)
+        changed = ", ".join(changes(row.record.params, base)) or "nothing"
+        console.print(text + changed, soft_wrap=True, markup=False)
         if row.failed:
             faults = "; ".join(row.failed)
             console.print(f"   is no winner: {faults}", soft_wrap=True, markup=False)

@@ -62,7 +62,7 @@ class Search:
     """A study with its searcher and scheduler; one that exists already is resumed.
 
     Attributes:
-        live: number of each trial under way, by Tune's id.
+        live: the arguments of each trial under way, by Tune's id.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Search:
         **changes: Any,
     ):
         self.config = config(name=folder.name, **changes)
-        self.live: dict[str, int] = {}
+        self.live: dict[str, dict[str, Any]] = {}
         new = not folder.exists()
         folder.mkdir(exist_ok=True)
         self.storage = open_storage(database_url(folder))
@@ -94,7 +94,7 @@ class Search:
         """What the searcher says to Tune, which then adds the trial."""
         found = self.searcher.suggest(trial_id)
         if isinstance(found, dict):
-            self.live[trial_id] = found["number"]
+            self.live[trial_id] = found
             self.scheduler.on_trial_add(None, self.tune_trial(trial_id))
         return found
 
@@ -104,7 +104,7 @@ class Search:
         return found["number"]
 
     def tune_trial(self, trial_id: str) -> Any:
-        return SimpleNamespace(trial_id=trial_id, config={"number": self.live[trial_id]})
+        return SimpleNamespace(trial_id=trial_id, config=self.live[trial_id])
 
     def report(
         self, trial_id: str, resource: int, fid: float, status: str = "running", **more: Any

@@ -126,8 +126,8 @@ def search(ray, folder: Path, trainable: type[CGANTrainable]) -> tuple[list, str
     where, _ = ray
     outcome = run_trials(
         study, storage, settings, space, job, Resources(where.address, 1, 0.0, 2, 12.0),
-        workers=2, deadline=None, console=Console(file=screen, width=300), wake=lambda: None,
-        trainable=trainable,
+        workers=2, deadline=None, console=Console(file=screen, width=300), progress="plain",
+        wake=lambda: None, trainable=trainable,
     )  # fmt: skip
     assert outcome.done
     return read_records(study), screen.getvalue()

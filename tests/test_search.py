@@ -13,10 +13,12 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 from rich.console import Console
 
+from search.board import Board
 from search.progress import Progress
+from search.screen import Screen
 from search.study import read_records
 from spaces.task import Task
-from tests.by_hand import CONTINUE, STOP, YARDSTICK, Search, flat, space
+from tests.by_hand import CONTINUE, STOP, Search, flat, space
 from trainable.trial import SPENT, Status
 
 
@@ -218,39 +220,6 @@ def test_all_at_a_rung_are_compared_and_the_best_third_goes_on(tmp_path):
     assert s.scheduler.rungs[2] == dict(enumerate(fids.values()))
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_progress_says_what_runs_what_ended_and_what_is_best(tmp_path, terminal):
-    s = Search(tmp_path / "s", trials=4)
-    screen, woken = io.StringIO(), []
-    console = Console(file=screen, force_terminal=terminal, width=200)
-    progress = Progress(console, s.config, YARDSTICK, s.searcher, lambda: woken.append(1))
-
-    def tell(number: int, epoch: int, status: str, done: bool, **scores: Any) -> None:
-        report = {"resource": epoch, "epoch": epoch, "status": status, **scores}
-        result = {"resource": epoch, "report": report, "done": done}
-        progress.on_trial_result(0, [], s.tune_trial(str(number)), result)
-        if done:
-            s.searcher.on_trial_complete(str(number), flat(epoch, status, **scores))
-
-    with progress:
-        for number in range(4):
-            s.start(str(number))
-            progress.on_trial_start(0, [], s.tune_trial(str(number)))
-        tell(0, 2, "running", False, fid=90.0, objective=90.0)
-        tell(0, 12, "complete", True, fid=60.0, objective=60.0)
-        tell(1, 2, "running", True, fid=120.0, objective=120.0)
-        tell(2, 1, "diverged", True, reason="g_loss is nan")
-        line = str(progress._line())
-    assert line.startswith(
-        "1 complete, 1 diverged, 1 pruned, 1 running of 4 | best FID 60.0 (2.0 x"
-    )
-    assert "trial 0, epoch 12" in line
-    assert "left" in line
-    assert len(woken) == 4
-    assert ("trial    2  diverged  epoch 1" in screen.getvalue()) is not terminal
-    assert "running of 4" in screen.getvalue()
-
-
 ACTOR_DIED = """Failure # 1 (occurred at 2026-01-01_00-00-00)
 The actor died unexpectedly before finishing this task.
 \tclass_name: CGANTrainable
@@ -265,21 +234,23 @@ ValueError: three is no four
 
 
 @pytest.mark.parametrize(
-    ("text", "line"),
+    ("text", "line", "mode"),
     [
-        (ACTOR_DIED, "The actor died unexpectedly before finishing this task."),
-        (RAISED, "ValueError: three is no four"),
-        ("", "no reason given"),
+        (ACTOR_DIED, "The actor died unexpectedly before finishing this task.", "plain"),
+        (RAISED, "ValueError: three is no four", "plain"),
+        ("", "no reason given", "none"),
     ],
 )
-def test_a_worker_that_dies_is_named_and_its_trial_ended_once(tmp_path, text, line):
+def test_a_worker_that_dies_is_named_and_its_trial_ended_once(tmp_path, text, line, mode):
     """After its retries the trial is failed, in Tune's screen and in the study, with the cause."""
     s = Search(tmp_path / "s", trials=2)
     s.start("a")
     screen, woken = io.StringIO(), []
+    board = Board(s.config)
     progress = Progress(
-        Console(file=screen, width=200), s.config, YARDSTICK, s.searcher, lambda: woken.append(1)
-    )
+        Console(file=screen, width=200), mode, board, Screen(board, 30.0, {}, tmp_path),
+        s.searcher, lambda: woken.append(1),
+    )  # fmt: skip
     (tmp_path / "error.txt").write_text(text)
     trial = s.tune_trial("a")
     trial.error_file, trial.num_failures = str(tmp_path / "error.txt"), 1
@@ -290,7 +261,7 @@ def test_a_worker_that_dies_is_named_and_its_trial_ended_once(tmp_path, text, li
     s.searcher.on_trial_complete("a", error=True)
     progress.on_trial_error(0, [], trial)
     progress.on_trial_error(0, [], trial)  # Tune may tell of one end twice
-    assert screen.getvalue().count("failed    epoch 0") == 1
+    assert screen.getvalue().count("failed    epoch 0") == (mode == "plain")
     assert woken
     (record,) = s.records()
     assert (record.status, record.reason) == (Status.FAILED, line)

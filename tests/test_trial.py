@@ -17,7 +17,7 @@ import torch
 from tests.conftest import fids, full, make_job, out_of_memory, run_on
 from trainable.checkpoints import mark_hung, newest
 from trainable.training import Run
-from trainable.trial import SPENT, Job, Trial, assess, trial_folder, trial_seed
+from trainable.trial import SPENT, Job, Trial, _device, assess, trial_folder, trial_seed
 
 
 def test_trial_reports_in_order_and_goes_on_from_its_checkpoint(data, tmp_path, params, whole):
@@ -339,3 +339,12 @@ def test_an_assessment_takes_the_last_checkpoint(data, tmp_path, params, finishe
         spoil(path)
     with pytest.raises(FileNotFoundError, match="no valid checkpoint"):
         assess(job, 4, params, 20)
+
+
+def test_reports_name_the_device_and_what_a_gpu_held(monkeypatch, whole):
+    assert whole[0]["device"] == "cpu"
+    assert "gpu_memory_mb" not in whole[0]
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: 3 * 2**20 + 5)
+    on_gpu = {"device": "Some GPU", "gpu_memory_mb": 3}
+    assert _device(torch.device("cuda:1")) == on_gpu

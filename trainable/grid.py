@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 
@@ -11,6 +13,11 @@ def spread(epochs: list[int], most: int) -> list[int]:
     if len(epochs) <= most:
         return epochs
     return [epochs[round(i * (len(epochs) - 1) / (most - 1))] for i in range(most)]
+
+
+def grid_file(trial: Path, epoch: int) -> Path:
+    """Where the folder of a trial has the sample grid of an epoch."""
+    return trial / f"samples_{epoch:06d}.png"
 
 
 def draw_grid(images: np.ndarray, columns: int) -> Image.Image:

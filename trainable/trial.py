@@ -24,7 +24,7 @@ from trainable.config import TrialConfig
 from trainable.data import Dataset
 from trainable.evaluation import Assessment, Evaluator
 from trainable.extractors import Extractor
-from trainable.grid import draw_grid
+from trainable.grid import draw_grid, grid_file
 from trainable.metrics.independent import Witness
 from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
@@ -255,7 +255,7 @@ class Trial:
 
     def _grid(self) -> Path:
         """The file of the present epoch's sample grid."""
-        return self.folder / f"samples_{self.run.epoch:06d}.png"
+        return grid_file(self.folder, self.run.epoch)
 
     def _resource(self) -> int:
         """What a report counts for: the evaluation that was due, lest an epoch's end that came a
@@ -272,7 +272,7 @@ class Trial:
             "images_seen": self.run.images_seen,
             "train_seconds": self.run.train_seconds,
             "eval_seconds": self.eval_seconds,
-            "device": _device_name(self.run.device),
+            **_device(self.run.device),
             **more,
         }
 
@@ -328,7 +328,13 @@ def assess(job: Job, number: int, params: dict[str, Any], per_class: int) -> Ass
 def _prepare_process(job: Job) -> None:
     torch.set_num_threads(job.threads)
     torch.set_flush_denormal(True)  # denormals in dying units slow a CPU step severalfold
+    if torch.device(job.device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(job.device)  # the last trial's peak is not this one's
 
 
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+def _device(device: torch.device) -> dict[str, Any]:
+    """The device's name, and of a GPU the most memory that the trial's process held there."""
+    if device.type != "cuda":
+        return {"device": device.type}
+    held = torch.cuda.max_memory_reserved(device) // 2**20
+    return {"device": torch.cuda.get_device_name(device), "gpu_memory_mb": held}
