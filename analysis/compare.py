@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from rich.console import Console
 
 from analysis.fid_vs_time import candidates, pareto_front
 from analysis.figures import BLUE, GREEN, ORANGE, RED, canvas, clean, plain_log, save
 from analysis.store import FRESH, StudyTable, load_study
 from spaces.errors import InputError
+from trainable.bars import bar
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")
@@ -134,12 +136,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="folder of the figures (default: runs/figures)",
     )  # fmt: skip
     args = p.parse_args(argv)
+    console = Console()
     try:
         if len(set(args.studies)) < 2:
             raise InputError(f"it takes two studies to compare, but {args.studies[0]} is one")
-        tables = [load_study(name, args.tracking_uri) for name in args.studies]
+        tables = []
+        for name in args.studies:
+            with bar(console, f"reading trials of {name}") as progress:
+                tables.append(load_study(name, args.tracking_uri, progress))
         notes = check(tables)
-        paths = save(draw(tables), args.out, "compare")
+        with console.status("drawing"):
+            paths = save(draw(tables), args.out, "compare")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -68,7 +68,7 @@ def candidates(table: StudyTable) -> pd.DataFrame:
 
 
 def draw(table: StudyTable, within: float | None = None) -> Figure:
-    """The figure, with a line at the seconds of training that one would spend, if given."""
+    """The figure, with what does best in so many seconds of training, if given."""
     figure = canvas(8.5, 5.2)
     ax = figure.add_subplot()
     scored = table.trials.dropna(subset=["fid", "train_seconds"])
@@ -89,9 +89,7 @@ def draw(table: StudyTable, within: float | None = None) -> Figure:
     _draw_front(ax, candidates(table))
     _draw_yardstick(ax, table)
     if within is not None:
-        ax.axvline(
-            within, color=GREEN, linewidth=1.2, zorder=1, label=f"within {format_duration(within)}"
-        )
+        _draw_limit(ax, table, within)
     ax.set_xlabel("training time of the trial / s")
     ax.set_ylabel(f"{table.score}\nlower is better", fontsize=9)
     ax.set_title(f"{table.name}: last FID of each trial against its training time", loc="left")
@@ -123,16 +121,21 @@ def summary(table: StudyTable) -> str:
     )
 
 
-def recommended(table: StudyTable, within: float) -> str:
-    """The trial whose FID was least at an evaluation within so many seconds of training, and in
-    what it differs from others."""
+def best_within(table: StudyTable, within: float) -> tuple[float, int, int, float] | None:
+    """FID, number, epoch and seconds of the best evaluation in so many seconds of training."""
     sound = set(candidates(table)["number"])
     columns = (table.curves[c] for c in ("fid", "number", "epoch", "train_seconds"))
     reached = [row for row in zip(*columns, strict=True) if row[1] in sound and row[3] <= within]
+    return min(reached, default=None)
+
+
+def recommended(table: StudyTable, within: float) -> str:
+    """The trial of `best_within`, and in what it differs from others."""
     limit = format_duration(within)
-    if not reached:
+    best = best_within(table, within)
+    if best is None:
         return f"within {limit} no trial had a score"
-    fid, number, epoch, seconds = min(reached)
+    fid, number, epoch, seconds = best
     own = {name: values_of(table, name).get(number) for name in searched(table)}
     said = ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}"
                      for k, v in own.items() if v is not None)  # fmt: skip
@@ -174,6 +177,23 @@ def _draw_front(ax: Axes, trials: pd.DataFrame) -> None:
         [*x, ax.get_xlim()[1]], [*y, y[-1]], drawstyle="steps-post", color="0.35", linewidth=1.3,
         zorder=2, label="Pareto front: best within that time",
     )  # fmt: skip
+
+
+def _draw_limit(ax: Axes, table: StudyTable, within: float) -> None:
+    """A line at the time limit, and a star where the best evaluation before it stands."""
+    limit = format_duration(within)
+    ax.axvline(within, color=GREEN, linewidth=1.2, zorder=1)
+    best = best_within(table, within)
+    said = f"within {limit}: none"
+    if best is not None:
+        fid, number, epoch, seconds = best
+        said = f"best within {limit}: trial {number} at epoch {epoch}"
+        ax.plot(
+            [seconds], [fid], marker="*", markersize=15, color=GREEN, markeredgecolor="white",
+            linestyle="", zorder=5, label=said,
+        )  # fmt: skip
+    else:
+        ax.plot([], [], color=GREEN, linewidth=1.2, label=said)
 
 
 def _draw_yardstick(ax: Axes, table: StudyTable) -> None:

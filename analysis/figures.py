@@ -13,9 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from rich.console import Console
 
 from analysis.store import StudyTable, load_study
 from spaces.errors import InputError
+from trainable.bars import bar
 
 # Colours of Okabe and Ito, told apart by the colour-blind too; marks, so that grey print will do.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -119,10 +121,13 @@ def run(
 ) -> int:
     """Read the study, draw, write, and say; returns 0, or 2 for bad input."""
     args = p.parse_args(argv)
+    console = Console()
     try:
-        table = load_study(args.study, args.tracking_uri)
-        figure, said = draw(table, args)
-        paths = save(figure, args.out or Path("runs", table.name, "figures"), name)
+        with bar(console, "reading trials") as progress:
+            table = load_study(args.study, args.tracking_uri, progress)
+        with console.status("drawing"):
+            figure, said = draw(table, args)
+            paths = save(figure, args.out or Path("runs", table.name, "figures"), name)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -81,7 +81,7 @@ def draw(table: StudyTable) -> Figure:
         _draw_axis(ax, i, kinds[name], name, values_of(table, name).unique().tolist())
     absent = any(set(fid.index) - set(of) for of in heights.values())
     if absent:
-        ax.text(-0.06, _ABSENT, "not in it", ha="right", va="center", fontsize=8)
+        ax.text(-0.06, _ABSENT, "not used", ha="right", va="center", fontsize=8)
     ax.set_xlim(-0.3, len(names) - 0.55)
     ax.set_ylim((_ABSENT if absent else 0) - 0.05, 1.04)
     ax.axis("off")

@@ -15,6 +15,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -23,7 +24,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
-from rich.progress import Progress
 
 from analysis import fid_vs_time, hyperparameters, interactions, learning_curves, parallel, samples
 from analysis.artifacts import fetch_grids
@@ -31,6 +31,7 @@ from analysis.figures import STYLES, parser, words
 from analysis.rungs import BROKEN, at, at_rung, rungs
 from analysis.store import StudyTable, load_study
 from spaces.errors import InputError
+from trainable.bars import Progress, Stage, bar, silent
 from trainable.grid import spread
 
 PAGE = Path(__file__).with_name("report.html")
@@ -102,9 +103,12 @@ def ranked(table: StudyTable) -> pd.DataFrame:
 
 
 def gallery(
-    table: StudyTable, order: Sequence[int], limit: int, watch: Callable[[], None]
+    table: StudyTable, order: Sequence[int], limit: int, progress: Progress
 ) -> dict[int, list[dict[str, Any]]]:
-    """Pictures by trial, each with its epoch and FID, in all at most `limit` bytes as text."""
+    """Pictures by trial, each with its epoch and FID, in all at most `limit` bytes as text.
+
+    `progress` is told how many trials' are fetched.
+    """
     fids = {
         (number, epoch): fid
         for number, epoch, fid in zip(
@@ -113,9 +117,9 @@ def gallery(
     }
     found: dict[int, list[dict[str, Any]]] = {}
     spent = 0
-    for number in order:
+    for done, number in enumerate(order, start=1):
         grids = fetch_grids(table, number)
-        watch()
+        progress(done, len(order))
         pictures = [
             {"epoch": e, "fid": _number(fids.get((number, e))), "image": _embedded(grids[e])}
             for e in spread(sorted(grids), EPOCHS)
@@ -128,30 +132,22 @@ def gallery(
     return found
 
 
-def page(
-    table: StudyTable, megabytes: float, watch: Callable[[int, int], None] = lambda *_: None
-) -> str:
-    """The whole file; `watch` is told how many of how many steps are done."""
+def page(table: StudyTable, megabytes: float, stage: Stage = silent) -> str:
+    """The whole file; `stage` begins what takes long."""
     order = ranked(table)
     reached = set(at_rung(table, rungs(table)[min(1, len(rungs(table)) - 1)]).observed.index)
     asked = [n for n in order["number"].tolist() if n in reached]
-    drawings = _drawings(table)
-    steps = len(asked) + len(drawings)
-    done = 0
-
-    def step() -> None:
-        nonlocal done
-        done += 1
-        watch(done, steps)
-
-    pictures = gallery(table, asked, int(megabytes * 1e6), step)
-    figures = []
-    for title, draw in drawings.items():
-        try:
-            figures.append(_figure(title, draw()))
-        except InputError as error:
-            figures.append(f"<p class='note'>{html.escape(title)}: {html.escape(str(error))}</p>")
-        step()
+    with stage("fetching pictures") as progress:
+        pictures = gallery(table, asked, int(megabytes * 1e6), progress)
+    drawings, figures = _drawings(table), []
+    with stage("drawing figures") as progress:
+        for title, draw in drawings.items():
+            try:
+                figures.append(_figure(title, draw()))
+            except InputError as error:
+                said = f"{title}: {error}"
+                figures.append(f"<p class='note'>{html.escape(said)}</p>")
+            progress(len(figures), len(drawings))
     trials = [_trial(row, pictures) for row in order.to_dict("records")]
     data = {
         "trials": trials,
@@ -256,12 +252,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = p.parse_args(argv)
     console = Console(highlight=False)
     try:
-        table = load_study(args.study, args.tracking_uri)
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task("drawing", total=None)
-            text = page(
-                table, args.megabytes, lambda n, of: bar.update(task, completed=n, total=of)
-            )
+        with bar(console, "reading trials") as progress:
+            table = load_study(args.study, args.tracking_uri, progress)
+        text = page(table, args.megabytes, partial(bar, console))
         out = args.out or Path("runs", table.name, "figures")
         try:
             out.mkdir(parents=True, exist_ok=True)

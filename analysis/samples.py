@@ -151,8 +151,9 @@ def draw(table: StudyTable, number: int) -> tuple[Figure, str]:
         ax.text(-0.01, 0.5, strip.name, transform=ax.transAxes, ha="right", va="center", fontsize=8)
         for side in ax.spines.values():
             side.set_visible(False)
+    classes = f" ({', '.join(map(_short, table.counts))})" if table.counts else ""
     figure.suptitle(
-        f"{table.name}, trial {number}: the same latents as it trained, a row a class"
+        f"{table.name}, trial {number}: the same latents as it trained, a row a class{classes}"
         + ("; below, between latents and classes" if more else "")
         + f"\n{table.score}; generated images",
         x=0.01, ha="left", fontsize=10,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from spaces.errors import InputError
+from trainable.bars import Progress
 from trainable.stores import check_tracking, quiet_mlflow, reason, without_password
 
 if TYPE_CHECKING:  # importing mlflow costs seconds: only those who read pay
@@ -28,6 +29,7 @@ STUDY = "cgan.study"  # the study's name and id, NAME-0123456789ab, on the paren
 TRIAL = "cgan.trial"  # the trial's number, on children only
 STATUS = "status"
 PROTOCOL = "protocol"  # on the parent, beside the metrics floor, untrained/fid and n_generated
+COUNTS = "counts/"  # metrics of the parent, one a class
 WINNER = "cgan.winner"  # the rank, from 1
 FRESH = {"fresh": "fresh_fid_mean", "fresh_low": "fresh_fid_low", "fresh_high": "fresh_fid_high"}
 
@@ -51,6 +53,7 @@ class StudyTable:
         note: what the reader should be told, such as that an older study has the same name.
         uri: the store it was read from.
         runs: the id of each trial's run, by its number.
+        counts: real images by class; empty if not recorded.
     """
 
     name: str
@@ -64,6 +67,7 @@ class StudyTable:
     note: str = ""
     uri: str = ""
     runs: Mapping[int, str] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def score(self) -> str:
@@ -73,8 +77,10 @@ class StudyTable:
         return f"FID ({known})" if known else "FID"
 
 
-def load_study(name: str, uri: str) -> StudyTable:
+def load_study(name: str, uri: str, progress: Progress | None = None) -> StudyTable:
     """Read study `name` from the MLflow store at `uri`; of several so named, the newest.
+
+    `progress` is told how many trials are read.
 
     Raises:
         InputError: the store cannot be read, has no such study, or the study has no score yet.
@@ -88,7 +94,7 @@ def load_study(name: str, uri: str) -> StudyTable:
     try:
         client = MlflowClient(uri, uri)
         parent, note = _find_parent(client, name, uri)
-        trials, curves, runs = _read_trials(client, parent)
+        trials, curves, runs = _read_trials(client, parent, progress)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise InputError(
             f"--tracking-uri {without_password(uri)} cannot be read ({reason(error)}); is the "
@@ -108,6 +114,11 @@ def load_study(name: str, uri: str) -> StudyTable:
         untrained=metrics.get("untrained/fid", float("nan")),
         trials=trials,
         curves=curves,
+        counts={
+            key.removeprefix(COUNTS): int(metrics[key])
+            for key in sorted(metrics)
+            if key.startswith(COUNTS)
+        },
         settings=parent.data.params,
         note=note,
         uri=uri,
@@ -159,7 +170,7 @@ def _search(client: MlflowClient, experiment: str, condition: str) -> list[Run]:
 
 
 def _read_trials(
-    client: MlflowClient, parent: Run
+    client: MlflowClient, parent: Run, progress: Progress | None
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[int, str]]:
     key = parent.data.tags[STUDY]
     is_child = f"tags.`{STUDY}` = '{key}' AND tags.`{TRIAL}` IS NOT NULL"
@@ -168,10 +179,12 @@ def _read_trials(
         runs.setdefault(int(run.data.tags[TRIAL]), run)  # as search/projection.py takes them
     rows: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
-    for number, run in sorted(runs.items()):
+    for done, (number, run) in enumerate(sorted(runs.items()), start=1):
         curve = _curve(client, run, number)
         points += curve
         rows.append(_row(run, number, curve))
+        if progress is not None:
+            progress(done, len(runs))
     own = ["number", "status", "winner", "fid", "epoch", "train_seconds", "eval_seconds"]
     own += FRESH
     names = sorted({name for row in rows for name in row} - set(own))

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from PIL import Image
 from rich.console import Console
-from rich.progress import Progress
 
 from spaces.errors import InputError
+from trainable.bars import bar
 from trainable.export import ImageGenerator
 from trainable.registry import load_start
 from trainable.start import Start
@@ -65,9 +65,8 @@ def _generate(args: argparse.Namespace, console: Console) -> Path:
     shutil.rmtree(part, ignore_errors=True)
     torch.set_num_threads(1)  # at one image, threads waiting for each other cost up to 50x
     try:
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task("drawing", total=len(classes) * args.per_class)
-            rows = []
+        total, rows = len(classes) * args.per_class, []
+        with bar(console, "drawing", total) as progress:
             for index, name in enumerate(classes):
                 (part / name).mkdir(parents=True)
                 for k in range(args.per_class):
@@ -76,7 +75,7 @@ def _generate(args: argparse.Namespace, console: Console) -> Path:
                     image = draw(images, latent, index, len(classes), seed)
                     Image.fromarray(image).save(part / file, **FORMATS[args.format])
                     rows.append((file, name, seed))
-                    bar.advance(task)
+                    progress(len(rows), total)
         _describe(part, args, start, rows)
         if args.out.exists():
             args.out.rmdir()  # it is empty
@@ -129,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Write a synthetic data set, in a folder for each class, with a manifest.",
     )
     p.add_argument(
-        "--model", required=True, help="models:/NAME@champion, or a winner's generator.pt"
+        "--model", required=True, help="models:/NAME@champion, or a winner's generator.safetensors"
     )
     p.add_argument("--per-class", type=int, required=True, metavar="N", help="images of each class")
     p.add_argument("--out", type=Path, required=True, help="a folder that does not exist yet")

@@ -11,7 +11,6 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from search.cli import STUDY_DEFAULTS, default_tracking
 from search.sampling import learn_from, read_queue, space_differences
@@ -23,6 +22,7 @@ from spaces.errors import InputError
 from spaces.presets import default
 from spaces.task import Task
 from trainable.backbones import Backbone, backed_task
+from trainable.bars import bar
 from trainable.config import TrialConfig
 from trainable.data import Dataset, load
 from trainable.data.held_out import held_out
@@ -91,8 +91,10 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
             f"--study {name}: there is such a study under {args.output} already; go on with "
             f"--resume {name}, or choose another name"
         )
-    data = _load(asked["data"], asked["image_size"], asked["fit"], console)
-    apart = held_out(data, asked["data"], asked["held_out"], asked["fit"])
+    with bar(console, "reading images") as progress:
+        data = load(asked["data"], asked["image_size"], fit=asked["fit"], progress=progress)
+    with bar(console, "reading held-out images") as progress:
+        apart = held_out(data, asked["data"], asked["held_out"], asked["fit"], progress)
     judges = load_judges(
         asked["features"], asked["protocol"], asked["backbone"], args,
         shared=args.allow_shared_features,
@@ -177,14 +179,16 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
     budget = parse_duration(args.time_budget) if args.time_budget else None
     trials = old.trials if args.trials is None else args.trials
     config = replace(old, trials=trials, time_budget=budget)
-    data = _load(config.data, config.image_size, config.fit, console)
+    with bar(console, "reading images") as progress:
+        data = load(config.data, config.image_size, fit=config.fit, progress=progress)
     if data.digest != config.data_digest:
         how = image_differences(args.output / config.name / IMAGES, data)
         raise InputError(
             f"--resume {config.name}: {config.data} no longer holds the images that the study "
             f"began with ({how}); bring them back, or start a new study"
         )
-    apart = held_out(data, config.data, config.held_out, config.fit)
+    with bar(console, "reading held-out images") as progress:
+        apart = held_out(data, config.data, config.held_out, config.fit, progress)
     if (apart.digest if apart else None) != config.held_out_digest:
         raise InputError(
             f"--resume {config.name}: the held-out images ({config.held_out or config.data}) are "
@@ -239,16 +243,3 @@ def _free_name(output: Path, asked: dict[str, Any]) -> str:
     data = Path(asked["data"]).resolve().name.replace(" ", "-")
     stem = f"{space}-{data}-{asked['image_size']}"
     return next(n for i in range(1, 10**6) if not (output / (n := f"{stem}-{i}")).exists())
-
-
-def _load(spec: str, size: int, fit: str, console: Console) -> Dataset:
-    """Load the images, with a bar for folders that take a while."""
-    with Progress(
-        TextColumn("reading images"), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    ) as bar:  # fmt: skip
-        task = bar.add_task("", total=None)
-        return load(
-            spec, size, fit=fit,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip

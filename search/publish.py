@@ -41,6 +41,7 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
     from search.study import interrupt_running, open_study
     from search.tracking import check
     from search.winners import hand_over, leaderboard
+    from trainable.bars import bar
     from trainable.objective import Objective
     from trainable.stores import without_password
 
@@ -61,8 +62,8 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
         rows = leaderboard(study, Objective.parse(config.objective))
         done = sum(row.record.ended is not None for row in rows) >= config.trials
         try:
-            with console.status(f"writing {len(rows)} trials"):
-                projection.sync("FINISHED" if done else "KILLED")
+            with bar(console, "writing trials", len(rows)) as progress:
+                projection.sync("FINISHED" if done else "KILLED", progress)
             with console.status("handing over the winners"):
                 trials = folder / "trials"
                 version = hand_over(rows, study, trials, folder, uri, projection.run_id)

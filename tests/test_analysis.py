@@ -100,9 +100,9 @@ def made(rows) -> StudyTable:
 
 
 def test_names_are_those_that_the_search_writes():
-    from search import champion, projection
+    from search import champion, labels, projection
 
-    written = Path(projection.__file__).read_text()
+    written = "".join(Path(module.__file__).read_text() for module in (projection, labels))
     assert (champion.WINNER, projection.EXPERIMENT) == (WINNER, EXPERIMENT)
     assert all(f'"{name}"' in written for name in (STUDY, TRIAL, STATUS))
 
@@ -140,6 +140,12 @@ def test_curves_hold_the_evaluations_and_no_winners_score(table):
     curves = {n: list(g[["epoch", "fid", "train_seconds"]].itertuples(index=False, name=None))
               for n, g in table.curves.groupby("number")}  # fmt: skip
     assert curves == {n: sorted(points) for n, (_, _, points) in TRIALS.items() if points}
+
+
+def test_how_many_trials_are_read_is_told(uri):
+    steps = []
+    load_study(NAME, uri, lambda done, total: steps.append((done, total)))
+    assert steps == [(i + 1, len(TRIALS)) for i in range(len(TRIALS))]
 
 
 def test_of_two_studies_of_one_name_the_newest_is_read(uri):
@@ -277,6 +283,9 @@ def test_within_a_time_the_trial_that_had_got_furthest_is_named(table, uri, tmp_
     assert recommended(table, 20).startswith("within 20 s: trial 0, FID 60.0 at epoch 2 after 20 s")
     assert "(g_lr=0)" in recommended(table, 20)  # the others have one value in common
     assert recommended(table, 4) == "within 4 s no trial had a score"
+    for seconds, said in ((20, "best within 20 s: trial 0 at epoch 2"), (4, "within 4 s: none")):
+        legend = draw(table, seconds).legends[0].get_texts()
+        assert said in [text.get_text() for text in legend]
     flags = ["--study", NAME, "--tracking-uri", uri, "--out", str(tmp_path)]
     assert main([*flags, "--within", "1m"]) == 0
     assert "within 60 s: trial 4, FID 48.0 at epoch 3" in capsys.readouterr().out

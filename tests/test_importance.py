@@ -253,7 +253,7 @@ def test_parallel_draws_a_line_for_each_trial_that_got_to_the_first_rung():
     strong = [patch for patch in ax.patches if patch.get_linewidth() > 1]
     assert len(strong) == math.ceil(0.1 * len(ax.patches))
     said = {text.get_text() for text in ax.texts}
-    assert {"rate", "width", "mode", "8", "16", "32", "a", "b", "c", "not in it"} <= said
+    assert {"rate", "width", "mode", "8", "16", "32", "a", "b", "c", "not used"} <= said
 
 
 @pytest.mark.parametrize("module", [parallel, interactions, hyperparameters])

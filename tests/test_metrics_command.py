@@ -17,11 +17,12 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import TinyExtractor
+from tests.conftest import TinyExtractor, Told
 from trainable.data import load_folder
 from trainable.data.phantom import phantom
 from trainable.lite import Lite
 from trainable.metrics.__main__ import main
+from trainable.metrics.compare import compare
 from trainable.metrics.sheet import CAPTION, COLUMNS, GAP, HEAD, SEAM, corners
 
 KEYS = {
@@ -92,6 +93,26 @@ def refused(capsys, *argv: Path | str) -> str:
     assert said.err.startswith("error: ")
     assert said.err.count("\n") == 1
     return said.err
+
+
+def test_every_part_says_how_many_images_are_done(tiny, classes, tmp_path):
+    real, fake = classes
+    train, told = tmp_path / "train", Told()
+    write(train / "cats", pictures(21, 9))
+    write(train / "dogs", pictures(20, 10))
+    for name in ("first", "kept"):
+        told.clear()
+        compare(real, fake, size=32, train=train, stage=told)
+        counts = {key: len(steps) for key, steps in told.items()}
+        features = int(name == "first")  # the extractor tells once, of all
+        assert counts == {
+            "reading real images": 30, "reading generated images": 30,
+            "reading training images": 41, "features of generated images": 1,
+            "features of real images": features, "features of training images": features,
+            "scoring": 0,
+        }  # fmt: skip
+        assert told["reading training images"][-1] == (41, 41)
+        assert told["features of generated images"] == [(30, 30)]
 
 
 def test_json_has_every_score_and_what_it_rests_on(tiny, folders, capsys):
@@ -323,8 +344,8 @@ def test_features_that_are_not_finite(tiny, folders, tmp_path, capsys, which):
     count = {"real": 24, "fake": 30, "train": 26}[which]
     whole = tiny.forward
 
-    def broken(images):
-        found = whole(images)
+    def broken(images, progress):
+        found = whole(images, progress)
         return found.log() * torch.nan if len(images) == count else found
 
     tiny.forward = broken

@@ -16,6 +16,7 @@ from PIL import Image
 from analysis import report, samples
 from analysis.store import StudyTable
 from spaces.errors import InputError
+from tests.conftest import Told
 from tests.test_importance import GRACE, planted, study
 
 WINNER = 5
@@ -60,15 +61,17 @@ def data_of(page: str) -> dict:
 
 
 def test_the_page_has_everything_and_asks_for_nothing(table):
-    steps = []
-    page = report.page(table, 10, lambda done, of: steps.append((done, of)))
+    told = Told()
+    page = report.page(table, 10, told)
     assert "Study a &lt;study&gt; &amp; more" in page
     assert "<study>" not in page
     assert page.count("<figure>") == 6
     assert not re.findall(r"(?:src|href)=['\"](?!data:)", page)
     assert "http://www.w3.org/2000/svg" in page  # a name, and the only address
     assert len(set(re.findall(r"https?://[^\"'\s)]+", page))) == 1
-    assert steps[-1][0] == steps[-1][1] == len(steps)
+    assert list(told) == ["fetching pictures", "drawing figures"]
+    assert all(steps == [(i + 1, len(steps)) for i in range(len(steps))] for steps in told.values())
+    assert len(told["drawing figures"]) == 6
     data = data_of(page)
     assert len(data["trials"]) == len(table.trials)
     assert data["trials"][0]["winner"] == 1
@@ -90,8 +93,8 @@ def test_the_answer_is_three_sentences(table):
 
 def test_images_are_as_many_as_the_limit_holds(table):
     order = report.ranked(table)["number"].tolist()
-    every = report.gallery(table, order, 10**7, lambda: None)
-    some = report.gallery(table, order, 4000, lambda: None)
+    every = report.gallery(table, order, 10**7, lambda *_: None)
+    some = report.gallery(table, order, 4000, lambda *_: None)
     assert 0 < len(some) < len(every)
     assert list(some) == list(every)[: len(some)]
 
@@ -112,6 +115,7 @@ def test_the_command(table, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(report, "load_study", lambda *_: table)
     assert report.main(["--study", "x", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out
+    assert "" not in said.splitlines()  # where a bar would have been
     assert said.splitlines()[-1].startswith(f"{tmp_path / 'report.html'}, ")
     (tmp_path / "file").touch()
     assert report.main(["--study", "x", "--out", str(tmp_path / "file")]) == 2

@@ -20,6 +20,7 @@ from spaces.errors import InputError
 from tests.conftest import make_data, make_job, small_params, write_pictures
 from trainable import export
 from trainable.data import load
+from trainable.generator_file import read_generator
 from trainable.trial import Trial
 
 NAME = "pictured"
@@ -75,7 +76,7 @@ def test_grids_come_back_as_they_were_drawn(study, table):
 def test_a_winners_generator_comes_back_and_no_others(study, table):
     start = fetch_generator(table, 0)
     assert start is not None
-    weights = torch.load(study.out / "generator.pt", weights_only=True)
+    weights, _ = read_generator(study.out / export.WEIGHTS)
     assert all(torch.equal(start.tensors[k], v) for k, v in weights.items())
     assert fetch_generator(table, 1) is None
 

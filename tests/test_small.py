@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from spaces.errors import InputError
+from tests.conftest import Told
 from trainable.data import load_folder, small
 from trainable.data.__main__ import main
 from trainable.data.inventory import common_dimensions, inventory
@@ -35,6 +36,20 @@ def source(tmp_path: Path) -> Path:
         noise(root / "train" / "PNEUMONIA" / f"person{i}_bacteria_1.png", 100 + i, 29 + i)
     noise(root / "train" / "PNEUMONIA" / "person99_virus_1.png", 999, 50)
     return root
+
+
+def test_every_part_says_how_many_files_are_done(source: Path, tmp_path: Path):
+    for n in range(2):  # of equal length, so they must be read to be told apart
+        noise(source / "train" / "NORMAL" / f"IM-9{n:03}-0001.png", 7000 + n, 40)
+    told = Told()
+    build_small(source, tmp_path / "small", per_class=10, target_kb=2.0, stage=told)
+    names = ["reading headers", "looking for duplicates"]
+    names += ["reading images of bacterial_pneumonia", "reading images of normal", "copying"]
+    assert list(told) == names
+    headers, hashed, *others = (len(told[name]) for name in names)
+    assert (headers, others) == (82, [20, 20, 20])
+    assert 2 <= hashed < 82
+    assert all(steps == [(i + 1, len(steps)) for i in range(len(steps))] for steps in told.values())
 
 
 def manifest(folder: Path) -> list[dict[str, str]]:

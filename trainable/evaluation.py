@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from spaces.errors import InputError
+from trainable.bars import Progress
 from trainable.data import Dataset
 from trainable.extractors import Extractor
 from trainable.feature_cache import cached_features
@@ -128,10 +129,16 @@ class Evaluator:
 
 
 def real_set(
-    data: Dataset, extractor: Extractor, say: Callable[[str], None] | None = None
+    data: Dataset,
+    extractor: Extractor,
+    say: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> RealSet:
-    """The real images as scores need them, their features from disk where they are kept."""
-    features = cached_features(extractor, data.images, data.digest, say=say)
+    """The real images as scores need them, their features from disk where they are kept.
+
+    `say` and `progress` are those of `cached_features`.
+    """
+    features = cached_features(extractor, data.images, data.digest, say=say, progress=progress)
     return RealSet.of(features, torch.tensor(data.labels), len(data.classes))
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from spaces.errors import InputError
+from trainable.bars import Progress
 from trainable.inception import FIDInception
 from trainable.lite import Lite
 from trainable.resize import RULES, resized
@@ -106,19 +107,23 @@ class Extractor(nn.Module):
         return f"{self.name}/{self.resize}-{self._spec.size}{mark}"
 
     @torch.inference_mode()
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, progress: Progress | None = None) -> Tensor:
         """Features [n, D], float32 on the network's device, of uint8 images [n, C, S, S].
 
-        Grey images are repeated to three channels. Images go to the device as bytes.
+        Grey images are repeated to three channels. Images go to the device as bytes. `progress` is
+        told how many images are done.
         """
         device = next(self.network.parameters()).device
         shift, scale = self._spec.scaling[self.resize]
-        out = []
+        out, done = [], 0
         with _full_float32():
             for part in images.split(CPU_BATCH if device.type == "cpu" else GPU_BATCH):
                 x = (resized(part.to(device), self._spec.size, self.resize) - shift) / scale
                 x = x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
                 out.append(self.network(x))
+                done += len(part)
+                if progress is not None:
+                    progress(done, len(images))
         return torch.cat(out)
 
     @torch.inference_mode()

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainable.bars import Progress
 from trainable.extractors import Extractor
 from trainable.weights import first_line
 
@@ -40,6 +41,7 @@ def cached_features(
     digest: str,
     cache_dir: Path | None = None,
     say: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tensor:
     """Features [n, D], float32 on the CPU, of uint8 images [n, C, S, S], from disk if they are.
 
@@ -52,6 +54,7 @@ def cached_features(
         digest: `Dataset.digest` of their data set.
         cache_dir: where the files are; None means `default_folder`.
         say: called with one line if a file had to be made again, and with one if none can be kept.
+        progress: told how many images are done, where features are computed.
     """
     say = say or (lambda line: None)
     key = {
@@ -73,7 +76,8 @@ def cached_features(
         say(
             f"cached features {path or 'have no folder'}: {first_line(error)}; computing them again"
         )
-    features = extractor(torch.tensor(images)).float().cpu().clone()  # no inference tensor
+    features = extractor(torch.tensor(images), progress).float().cpu()
+    features = features.clone()  # no inference tensor
     # A cached NaN would be refused by every reader.
     if path is not None and bool(torch.isfinite(features).all()):
         try:

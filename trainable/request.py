@@ -6,10 +6,12 @@ import argparse
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from spaces.errors import InputError
 from spaces.presets import BACKBONE, PRESETS
 from trainable.backbones import backed_task
+from trainable.bars import bar
 from trainable.config import TrialConfig
 from trainable.data import load
 from trainable.data.held_out import held_out
@@ -58,7 +60,7 @@ def _device(asked: str) -> str:
 
 
 def build_job(
-    args: argparse.Namespace, recipe: Recipe
+    args: argparse.Namespace, recipe: Recipe, console: Console
 ) -> tuple[Job, dict[str, Any], dict[str, Any]]:
     """The job, the configuration, and `trainable.recipe.SETTINGS`, as resolved.
 
@@ -79,9 +81,11 @@ def build_job(
         raise InputError(
             f"--seed is {seed} and --threads {args.threads}, but must be at least 0 and 1"
         )
-    data = load(spec, int(asked("image_size", "64")), fit=fit)
+    with bar(console, "reading images") as progress:
+        data = load(spec, int(asked("image_size", "64")), fit=fit, progress=progress)
     named = asked("held_out", "")
-    apart = held_out(data, spec, named or None, fit)
+    with bar(console, "reading held-out images") as progress:
+        apart = held_out(data, spec, named or None, fit, progress)
     wanted = _backbone(args, recipe)
     judges = load_judges(
         asked("features", "auto"), asked("protocol", "bilinear"), asked("backbone", wanted),
@@ -98,10 +102,12 @@ def build_job(
     config.check_task(task)
     if start is not None:
         start.check(config, task)
+    with bar(console, "measuring the real images") as progress:  # from here on it takes time
+        real = real_set(data, judges.extractor, progress=progress)
     job = Job(
         data=data,
         extractor=judges.extractor,
-        real=real_set(data, judges.extractor),  # from here on it takes time
+        real=real,
         witness=witness_of(data, apart, seed=seed),
         objective=Objective.parse("fid"),
         untrained={},

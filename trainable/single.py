@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from spaces.errors import InputError
+from trainable.bars import bar
 from trainable.config import TrialConfig
 from trainable.durations import format_duration
 from trainable.evaluation import measure
@@ -39,7 +39,7 @@ def run_single(args: argparse.Namespace, console: Console) -> int:
         InputError: something that the flags ask for cannot be done.
     """
     recipe = read_recipe(args)
-    job, params, settings = build_job(args, recipe)
+    job, params, settings = build_job(args, recipe, console)
     about = {
         "params": params, "number": recipe.number, "resource": job.resource,
         **{name: settings[key] for key, name in IDENTITY.items()},
@@ -48,7 +48,8 @@ def run_single(args: argparse.Namespace, console: Console) -> int:
     if yardstick is None:
         config = TrialConfig.from_params(params)
         untrained = dataclasses.replace(job, start=None).build(config, job.seed)
-        measured = measure(job.evaluator, untrained, settings["protocol"], seed=job.seed)
+        with console.status("scoring an untrained generator"):
+            measured = measure(job.evaluator, untrained, settings["protocol"], seed=job.seed)
         yardstick = dataclasses.asdict(measured)
         _claim(args.out, about, yardstick)
     counts = ", ".join(f"{n} {name}" for name, n in job.data.counts.items())
@@ -129,19 +130,16 @@ def _train(trial: Trial, console: Console) -> Report:
     if trial.reports and trial.reports[-1]["status"] == Status.COLLAPSED:
         return dict(trial.reports[-1])
     report = {}
+    total = job.evaluations[-1]
+    unit = "epochs" if job.resource == "epoch" else "seconds"
     with (
-        Progress(
-            TextColumn("training"), BarColumn(), TextColumn("{task.percentage:.0f} %"),
-            TimeRemainingColumn(), console=console, transient=True,
-            disable=not console.is_terminal,
-        ) as bar,
+        bar(console, f"training, {unit}", total, int(trial.progress)) as progress,
         _stopping(trial),
-    ):  # fmt: skip
-        task = bar.add_task("", total=job.evaluations[-1], completed=int(trial.progress))
+    ):
         while not report or report["status"] == Status.RUNNING:
-            report = trial.advance(lambda: bar.update(task, completed=trial.progress))
+            report = trial.advance(lambda: progress(int(trial.progress), total))
             if "fid" in report:
-                bar.console.print(_line(report))
+                console.print(_line(report))
     return report
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
+from rich.console import Console
+
 from spaces.errors import InputError
+from trainable.bars import bar
 from trainable.data.dataset import check_image_size
 from trainable.data.decode import FITS
 from trainable.data.scan import SPLITS
@@ -58,10 +62,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _small(args: argparse.Namespace) -> int:
+    console = Console()
     report = build_small(
-        args.source, args.out, args.per_class, args.target_kb, args.seed, args.split
-    )
-    _print(small_table(report))
+        args.source, args.out, args.per_class, args.target_kb, args.seed, args.split,
+        partial(bar, console),
+    )  # fmt: skip
+    console.print(small_table(report))
     for c in report.classes:
         if c.pool == c.available:
             print(
@@ -87,26 +93,24 @@ def _show(args: argparse.Namespace) -> int:
         raise InputError(f"--per-class is {args.per_class}, but must be at least 1")
     if args.seed < 0:
         raise InputError(f"--seed is {args.seed}, but must be 0 or more")
-    data = load(
-        args.data, args.image_size, fit=args.fit, split=args.split, seed=args.seed,
-        viral=args.viral,
-    )  # fmt: skip
+    console = Console()
+    with bar(console, "reading images") as progress:
+        data = load(
+            args.data, args.image_size, fit=args.fit, split=args.split, seed=args.seed,
+            viral=args.viral, progress=progress,
+        )  # fmt: skip
     args.out.parent.mkdir(parents=True, exist_ok=True)
     grid(data, args.per_class).save(args.out)
     root = None if args.data in EMBEDDED else Path(args.data)
-    _print(data_table(data, root, args.split))
+    with bar(console, "reading headers") as progress:
+        table = data_table(data, root, args.split, progress)
+    console.print(table)
     print(f"{data.report} ({data.report.layout})")
     for source, reason in data.report.skipped:
         print(f"skipped {source}: {reason}")
     print(f"grid in {args.out}; next:")
     print(f"  python -m search.run --data {shlex.quote(args.data)} --dry-run")
     return 0
-
-
-def _print(table: object) -> None:
-    from rich.console import Console
-
-    Console().print(table)
 
 
 if __name__ == "__main__":

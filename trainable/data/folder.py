@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +14,12 @@ import numpy as np
 from PIL import Image
 
 from spaces.errors import InputError
+from trainable.bars import Progress
 from trainable.data.dataset import Dataset, LoadReport, check_image_size
 from trainable.data.decode import UnreadableError, check_fit, decode
 from trainable.data.scan import Entry, check_counts, scan
 
 MAX_UNREADABLE = 0.05
-
-Progress = Callable[[int, int], None]
-"""Called with the number of files done and their total."""
 
 
 @dataclass(frozen=True)

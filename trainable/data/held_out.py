@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from spaces.errors import InputError
+from trainable.bars import Progress
 from trainable.data.dataset import Dataset
 from trainable.data.sources import EMBEDDED, load
 
@@ -15,11 +16,14 @@ _OTHER_SEED = 1_000_003
 """Of phantoms that a data set of the default seed does not hold."""
 
 
-def held_out(data: Dataset, spec: str, named: str | None, fit: str) -> Dataset | None:
+def held_out(
+    data: Dataset, spec: str, named: str | None, fit: str, progress: Progress | None = None
+) -> Dataset | None:
     """Held-out images of the same classes, or None if there are none.
 
     They are the data set `named` (its test split, if it has splits), or else the test split of
     `spec`, which `data` was loaded from. Whatever has the pixels of a training image is left out.
+    `progress` is told how many files are read.
 
     Raises:
         InputError: what was named cannot serve.
@@ -27,7 +31,7 @@ def held_out(data: Dataset, spec: str, named: str | None, fit: str) -> Dataset |
     size = data.images.shape[2]
     if named is not None:
         split = "test" if _has_test(named) else "train"
-        found = load(named, size, fit=fit, split=split)
+        found = load(named, size, fit=fit, split=split, progress=progress)
         if found.classes != data.classes:
             raise InputError(
                 f"--held-out {named} has the classes {', '.join(found.classes)}, but the data "
@@ -37,7 +41,7 @@ def held_out(data: Dataset, spec: str, named: str | None, fit: str) -> Dataset |
         found = load(spec, size, seed=_OTHER_SEED)
     elif _has_test(spec):
         try:
-            found = load(spec, size, fit=fit, split="test")
+            found = load(spec, size, fit=fit, split="test", progress=progress)
         except InputError:  # unlabelled, or too few: nobody asked for it
             return None
         if found.classes != data.classes:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 
+from trainable.bars import Progress
 from trainable.data.decode import FORMATS
 from trainable.data.scan import Entry
 
@@ -24,11 +25,16 @@ class Item:
     height: int
 
 
-def inventory(entries: Iterable[Entry]) -> tuple[list[Item], list[tuple[str, str]]]:
-    """Open each file's header; also (source, reason) of those without a usable one."""
+def inventory(
+    entries: Sequence[Entry], progress: Progress | None = None
+) -> tuple[list[Item], list[tuple[str, str]]]:
+    """Open each file's header; also (source, reason) of those without a usable one.
+
+    `progress` is told how many files are done.
+    """
     items: list[Item] = []
     skipped: list[tuple[str, str]] = []
-    for entry in entries:
+    for done, entry in enumerate(entries, start=1):
         try:
             size = entry.path.stat().st_size
             with Image.open(entry.path, formats=FORMATS) as image:
@@ -36,6 +42,8 @@ def inventory(entries: Iterable[Entry]) -> tuple[list[Item], list[tuple[str, str
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             reason = getattr(error, "strerror", None) or "not a JPEG or PNG image"
             skipped.append((entry.source, reason))
+        if progress is not None:
+            progress(done, len(entries))
     return items, skipped
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from spaces.errors import InputError
+from trainable.bars import Progress
 from trainable.data.dataset import Dataset
 from trainable.data.inventory import common_dimensions, inventory
 from trainable.data.scan import scan
@@ -58,8 +59,16 @@ def check_picture(out: Path) -> None:
         raise InputError(f"--out {out} is a folder; give a file's name")
 
 
-def data_table(data: Dataset, root: Path | None = None, split: str = "train") -> Table:
-    """Counts and patients a class; for a folder `root`, also file sizes and common dimensions."""
+def data_table(
+    data: Dataset,
+    root: Path | None = None,
+    split: str = "train",
+    progress: Progress | None = None,
+) -> Table:
+    """Counts and patients a class; for a folder `root`, also file sizes and common dimensions.
+
+    `progress` is told how many of its files have been looked at.
+    """
     table = _table(data.name, "class", "images", "patients", "KB", "dimensions")
     owners = {name: set[str]() for name in data.classes}
     for label, patient in zip(data.labels, data.patients, strict=True):
@@ -69,7 +78,7 @@ def data_table(data: Dataset, root: Path | None = None, split: str = "train") ->
     if root is not None:
         found = scan(root, split, viral="viral_pneumonia" in data.classes)
         loaded = set(data.sources)
-        files = inventory(entry for entry in found.entries if entry.source in loaded)[0]
+        files = inventory([e for e in found.entries if e.source in loaded], progress)[0]
     for name, count in data.counts.items():
         own = [item for item in files if item.entry.label == name]
         sizes = sorted(item.size / 1024 for item in own)

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from spaces.errors import InputError
+from trainable.bars import Progress, Stage, silent
 from trainable.data.folder import Decoded, drop_duplicates, read_all
 from trainable.data.inventory import Item, common_dimensions, inventory
 from trainable.data.manifest import Row, write_manifest
@@ -79,11 +80,12 @@ def build_small(
     target_kb: float = 50.0,
     seed: int = 0,
     split: str = "train",
+    stage: Stage = silent,
 ) -> SmallReport:
     """Draw `per_class` similar images of each class and copy them to ``out/<class>/``.
 
     `out` also gets a ``manifest.csv``, and appears only when complete. Pixels are decoded for the
-    pools alone; of the other files, the header is read.
+    pools alone; of the other files, the header is read. Each `stage` is told of files done.
 
     Raises:
         InputError: a number is out of range, `out` is not empty, the source cannot serve, or a
@@ -92,8 +94,10 @@ def build_small(
     source, out = Path(source), Path(out)
     _check(source, out, per_class, target_kb, seed)
     found = scan(source, split)
-    items, skipped = inventory(found.entries)
-    items, duplicates = _without_duplicates(items)
+    with stage("reading headers") as progress:
+        items, skipped = inventory(found.entries, progress)
+    with stage("looking for duplicates") as progress:
+        items, duplicates = _without_duplicates(items, progress)
     by_class = {name: [i for i in items if i.entry.label == name] for name in found.classes}
     for name, members in by_class.items():
         if len(members) < per_class:
@@ -104,7 +108,8 @@ def build_small(
     drawn: list[Item] = []
     draws: list[ClassDraw] = []
     for index, (name, members) in enumerate(by_class.items()):
-        pool, broken = _pool(members, per_class, round(target_kb * 1024))
+        with stage(f"reading images of {name}") as progress:
+            pool, broken = _pool(members, per_class, round(target_kb * 1024), progress)
         skipped += broken
         if len(pool) < per_class:
             raise InputError(
@@ -115,7 +120,8 @@ def build_small(
         chosen = [pool[i] for i in sorted(rng.choice(len(pool), per_class, replace=False))]
         drawn += chosen
         draws.append(_describe(name, members, len(pool), chosen))
-    _copy(drawn, out)
+    with stage("copying") as progress:
+        _copy(drawn, out, progress)
     return SmallReport(
         out, per_class, target_kb, seed, tuple(draws), duplicates, tuple(skipped), found.left_out
     )
@@ -136,21 +142,22 @@ def _check(source: Path, out: Path, per_class: int, target_kb: float, seed: int)
         raise InputError(f"--out {out} is not empty; choose another folder, or remove this one")
 
 
-def _without_duplicates(items: list[Item]) -> tuple[list[Item], int]:
+def _without_duplicates(items: list[Item], progress: Progress) -> tuple[list[Item], int]:
     """As the loader does, but only files of equal length are read and hashed."""
     lengths = Counter(item.size for item in items)
     suspects = [item.entry for item in items if lengths[item.size] > 1]
-    hashed = [
-        Decoded(entry, hashlib.sha256(entry.path.read_bytes()).hexdigest(), None)
-        for entry in suspects
-    ]
+    hashed = []
+    for done, entry in enumerate(suspects, start=1):
+        sha256 = hashlib.sha256(entry.path.read_bytes()).hexdigest()
+        hashed.append(Decoded(entry, sha256, None))
+        progress(done, len(suspects))
     kept, duplicates = drop_duplicates(hashed)
     dropped = {entry.source for entry in suspects} - {item.entry.source for item in kept}
     return [item for item in items if item.entry.source not in dropped], duplicates
 
 
 def _pool(
-    members: list[Item], per_class: int, target: int
+    members: list[Item], per_class: int, target: int, progress: Progress
 ) -> tuple[list[Item], list[tuple[str, str]]]:
     """The members nearest `target` bytes that decode, by path; and those that did not decode."""
     ranked = sorted(members, key=lambda item: (abs(item.size - target), item.entry.source))
@@ -159,7 +166,8 @@ def _pool(
     broken: list[tuple[str, str]] = []
     while ranked and len(pool) < wanted:
         batch, ranked = ranked[: wanted - len(pool)], ranked[wanted - len(pool) :]
-        for item, read in zip(batch, read_all([i.entry for i in batch], size=32), strict=True):
+        files = read_all([i.entry for i in batch], size=32, progress=progress)
+        for item, read in zip(batch, files, strict=True):
             if read.pixels is None:
                 broken.append((item.entry.source, read.reason))
             else:
@@ -174,13 +182,16 @@ def _describe(name: str, members: list[Item], pool: int, chosen: Sequence[Item])
     return ClassDraw(name, len(members), common, pool, min(sizes), max(sizes), len(patients))
 
 
-def _copy(items: Sequence[Item], out: Path) -> None:
+def _copy(items: Sequence[Item], out: Path, progress: Progress) -> None:
     """Fill a sibling of `out` and rename it, so that an interrupted build leaves no half set."""
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     part.mkdir()
     try:
-        rows = [_copy_one(item, part) for item in items]
+        rows = []
+        for done, item in enumerate(items, start=1):
+            rows.append(_copy_one(item, part))
+            progress(done, len(items))
         write_manifest(part, rows)
         part.replace(out)
     except BaseException:

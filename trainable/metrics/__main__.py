@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from spaces.errors import InputError
+from trainable.bars import bar
 
 if TYPE_CHECKING:
     from trainable.metrics.compare import Result
@@ -45,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
             baseline=args.baseline,
             neighbours=args.neighbours,
             say=lambda line: print(line, file=sys.stderr),
+            stage=partial(bar, Console(stderr=True)),  # standard output is the result's
         )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -58,7 +63,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def _show(result: Result) -> None:
     """Print a result as a table, with its sizes, protocol and floor."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from spaces.errors import InputError
+from trainable.bars import Stage, silent
 from trainable.data import Dataset, check_image_size
 from trainable.extractors import Extractor, load_extractor
 from trainable.feature_cache import cached_features
@@ -43,12 +44,13 @@ def compare(
     baseline: Path | None = None,
     neighbours: Path | None = None,
     say: Callable[[str], None] | None = None,
+    stage: Stage = silent,
 ) -> Result:
     """Every score of the images in `fake` against those in `real`, JSON-ready.
 
     Copies are looked for among the images in `train`, `real` if None. `baseline` is the JSON of an
     earlier call to hold the result against; `neighbours` a PNG to draw the nearest pairs on; `say`
-    is told what the feature cache has to tell. The keys:
+    is told what the feature cache has to tell; `stage` begins what takes long. The keys:
 
     * those of `all_scores` with class names for numbers, ``inception_score_real``, ``floor`` and
       each class's ``floor/<class>``: numbers, or None where there is none;
@@ -67,10 +69,14 @@ def compare(
     if neighbours is not None:
         check_place(neighbours, roots)
     warnings: list[str] = []
-    reals, fakes, *others = (
-        read_images(found, size, unique=found is not listed[1], note=warnings.append)
-        for found in listed
-    )
+    read = []
+    for found, which in zip(listed, ("real", "generated", "training"), strict=False):
+        unique = which != "generated"
+        with stage(f"reading {which} images") as progress:
+            read.append(
+                read_images(found, size, unique=unique, note=warnings.append, progress=progress)
+            )
+    reals, fakes, *others = read
     reals, fakes = common_classes(reals, fakes, note=warnings.append)
     trained = others[0] if others else reals
     extractor, line = load_extractor(features, weights, resize=resize, unverified=unverified)
@@ -89,18 +95,27 @@ def compare(
     if before is not None:
         _check_alike(before, made, f"--baseline {baseline}")
 
+    def kept(data: Dataset, which: str) -> Tensor:
+        with stage(f"features of {which} images") as progress:
+            of_all = cached_features(
+                extractor, data.images, data.digest, say=say, progress=progress
+            )
+        return _finite(of_all, data)
+
     images = torch.tensor(fakes.images)
-    found = _finite(extractor(images).cpu(), fakes)
-    known = _finite(cached_features(extractor, reals.images, reals.digest, say=say), reals)
-    scores = _scores(extractor, reals, known, fakes, found, len(classes))
-    if train is not None:
-        theirs = cached_features(extractor, trained.images, trained.digest, say=say)
-        scores["copy_rate"] = copy_rate(Distances.between(_finite(theirs, trained), found)).rate
-    if train is not None or neighbours is not None:
-        copies = pixel_copies(torch.tensor(trained.images), images)
-        scores["pixel_copy_rate"] = copies.rate
-        if neighbours is not None:
-            warnings += _draw(neighbours, fakes, trained, copies)
+    with stage("features of generated images") as progress:
+        found = _finite(extractor(images, progress).cpu(), fakes)
+    known = kept(reals, "real")
+    theirs = None if train is None else kept(trained, "training")
+    with stage("scoring"):
+        scores = _scores(extractor, reals, known, fakes, found, len(classes))
+        if theirs is not None:
+            scores["copy_rate"] = copy_rate(Distances.between(theirs, found)).rate
+        if theirs is not None or neighbours is not None:
+            copies = pixel_copies(torch.tensor(trained.images), images)
+            scores["pixel_copy_rate"] = copies.rate
+            if neighbours is not None:
+                warnings += _draw(neighbours, fakes, trained, copies)
     result: Result = {
         **{_named(key, classes): _number(score) for key, score in scores.items()},
         **made,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spaces.errors import InputError
+from trainable.bars import Progress
 from trainable.data import Dataset, LoadReport
 from trainable.data.decode import SUFFIXES
 from trainable.data.folder import check_unreadable, drop_duplicates, read_all, stack
@@ -49,18 +50,25 @@ def list_images(root: Path) -> Scan:
     return found
 
 
-def read_images(found: Scan, size: int, *, unique: bool, note: Callable[[str], None]) -> Dataset:
+def read_images(
+    found: Scan,
+    size: int,
+    *,
+    unique: bool,
+    note: Callable[[str], None],
+    progress: Progress | None = None,
+) -> Dataset:
     """Decode what `list_images` found, to squares of `size` pixels; no classes if there are none.
 
     With `unique`, for real images, files with the bytes of an earlier one are dropped. Among
     generated images repeats count: they are a fault to be seen. `note` is told, in a line, of files
-    that were left out.
+    that were left out; `progress` of how many are done.
 
     Raises:
         InputError: too many are unreadable, too few are left, or all are plain.
     """
     root = found.root
-    decoded = list(read_all(found.entries, size))
+    decoded = list(read_all(found.entries, size, progress=progress))
     skipped = tuple((d.entry.source, d.reason) for d in decoded if d.pixels is None)
     check_unreadable(root, skipped, len(decoded))
     kept = [d for d in decoded if d.pixels is not None]
