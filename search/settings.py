@@ -15,8 +15,11 @@ from trainable.trial import RESOURCES
 
 SAMPLERS = ("tpe", "random", "gp", "nsgaii")
 LENGTH_FLAG = {"epoch": "--epochs", "seconds": "--train-time"}
-IMAGES_PER_TRIAL = 120_000
-EVALUATIONS = 15
+IMAGES_PER_TRIAL = 180_000
+"""Images shown in a complete trial: where the default, on 200 films, stops improving."""
+EVALUATIONS = 18
+"""In a complete trial, at most; the second is the first rung, so that with eta 3 the rungs lie at a
+ninth and at a third, and none close to the end."""
 
 
 @dataclass(frozen=True)
@@ -176,11 +179,11 @@ def resolve_epochs(
 ) -> tuple[int, int, int]:
     """The numbers behind ``auto`` for epochs, eval-every and grace, for a set of `images` images.
 
-    Some 120,000 images a trial, about 15 evaluations, and ASHA's first look at the second one.
+    Some 180,000 images a trial, 18 evaluations at most, and ASHA's first look at the second one.
     """
     if eval_every is None:
         total = epochs if epochs is not None else math.ceil(IMAGES_PER_TRIAL / images)
-        eval_every = max(1, round(total / EVALUATIONS))
+        eval_every = math.ceil(total / EVALUATIONS)
         epochs = epochs if epochs is not None else max(1, round(total / eval_every)) * eval_every
     elif epochs is None:
         total = math.ceil(IMAGES_PER_TRIAL / images)
@@ -194,5 +197,5 @@ def resolve_seconds(
     """The same in whole seconds of training, for a complete trial of `train_time`."""
     length = round(train_time)
     if eval_every is None:
-        eval_every = max(1, round(length / EVALUATIONS))
+        eval_every = math.ceil(length / EVALUATIONS)
     return length, eval_every, min(2 * eval_every, length) if grace is None else grace

@@ -62,20 +62,26 @@ def test_old_or_foreign_settings_are_not_taken_for_ours():
 
 
 def test_auto_schedule():
-    assert resolve_epochs(200, None, None, None) == (600, 40, 80)
-    assert resolve_epochs(200, 90, None, None) == (90, 6, 12)
-    assert resolve_epochs(200, None, 50, None) == (600, 50, 100)
+    assert resolve_epochs(200, None, None, None) == (900, 50, 100)
+    assert resolve_epochs(200, 90, None, None) == (90, 5, 10)
+    assert resolve_epochs(200, None, 50, None) == (900, 50, 100)
     assert resolve_epochs(500_000, None, None, None) == (1, 1, 1)
     assert resolve_epochs(200, 10, 10, 5) == (10, 10, 5)
 
 
 def test_auto_schedule_in_seconds():
-    assert resolve_seconds(600.0, None, None) == (600, 40, 80)
-    assert resolve_seconds(90.4, None, None) == (90, 6, 12)
+    assert resolve_seconds(600.0, None, None) == (600, 34, 68)
+    assert resolve_seconds(90.4, None, None) == (90, 5, 10)
     assert resolve_seconds(600.0, 50, None) == (600, 50, 100)
     assert resolve_seconds(600.0, 50, 7) == (600, 50, 7)
     assert resolve_seconds(3.0, None, None) == (3, 1, 2)
     assert resolve_seconds(1.0, None, None) == (1, 1, 1)
+    for length in range(100, 1000):  # two rungs, the last of them at about a third
+        rungs = config(**dict(zip(
+            ("length", "eval_every", "grace"), resolve_epochs(200, length, None, None), strict=True
+        ))).rungs  # fmt: skip
+        assert len(rungs) == 2
+        assert rungs[-1] < 0.4 * length
     for seconds in (1, 7, 59, 600, 86400):
         config(resource="seconds", **dict(zip(
             ("length", "eval_every", "grace"), resolve_seconds(seconds, None, None), strict=True
