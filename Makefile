@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup search test lint format bench-metrics bench-search bench-scale bench-pays bench-train clean
+.PHONY: setup search test lint format bench-metrics bench-search bench-scale bench-pays bench-train bench-publish clean
 
 setup: .venv/.ready
 
@@ -49,6 +49,10 @@ bench-pays: setup
 # The training step against a plain DCGAN loop, on one core; some three minutes.
 bench-train: setup
 	$(BIN)/python -m benchmarks.train
+
+# What writing 100 trials to MLflow costs, and what training loses meanwhile; some 15 minutes.
+bench-publish: setup
+	$(BIN)/python -m benchmarks.publish
 
 clean:
 	rm -rf .venv *.egg-info .pytest_cache .ruff_cache

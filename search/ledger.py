@@ -22,9 +22,11 @@ from optuna.trial import FrozenTrial, TrialState
 from search.sampling import build_sampler
 from search.settings import StudyConfig
 from search.study import REPORT, read_record
+from search.version import code_version
 from search.writer import StudyWriter, tell_end
 from spaces.catalog import Space
 from spaces.errors import InputError
+from spaces.presets import default
 from spaces.task import Task
 from trainable.config import TrialConfig
 from trainable.trial import Report, Status
@@ -111,6 +113,7 @@ class Ledger:
             self._sampled.enqueue_trial(self._queue[place], user_attrs={"queued": place})
         trial = self._sampled.ask()
         trial.set_user_attr("started", time.time())
+        trial.set_user_attr("code", code_version())
         fault, params = None, {}
         try:
             params = space(trial, task)
@@ -118,6 +121,8 @@ class Ledger:
         except Exception as error:  # a user's space may fail in any way
             fault = str(error) if isinstance(error, InputError) else f"the space raised {error!r}"
         trial.set_user_attr("params", params)
+        if place is not None:
+            trial.set_user_attr("origin", "default" if params == default(task) else "enqueued")
         entry = Entry(number, params, trial=trial)
         # A copy: memory's own goes on while the writer is still on its way here.
         frozen = copy.deepcopy(self._memory.get_trial(trial._trial_id))
@@ -127,11 +132,12 @@ class Ledger:
         self.end(entry, Status.FAILED, fault)
         return None
 
-    def take_up(self, number: int, params: dict[str, Any], heard: int) -> Entry:
-        """A trial that a former life left under way."""
+    def take_up(self, number: int, params: dict[str, Any], heard: int, *, trains: bool) -> Entry:
+        """A trial that a former life left under way; it `trains` on, or its end is all it lacks."""
         self._sampled.sampler = optuna.samplers.RandomSampler()  # Trial's constructor asks it
         trial = optuna.Trial(self._sampled, self._trial_id(number))
-        self._write(lambda writer: writer.run(number))
+        code = code_version() if trains else None
+        self._write(lambda writer: writer.run(number, code))
         return Entry(number, params, heard, trial=trial)
 
     def _trial_id(self, number: int) -> int:

@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from search.data_log import log_data
 from search.grids import KEPT, log_grids, logged_epochs
+from search.labels import LEADERBOARD, code_tags, description, trial_name, trial_tags
 from search.settings import StudyConfig
 from search.study import TrialRecord, load_study, read_record
+from trainable.bars import Progress
 from trainable.stores import quiet_mlflow
 from trainable.trial import Status, trial_folder
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
     from optuna.storages import RDBStorage
 
 EXPERIMENT = "cgan-search"
-ARTIFACTS = ("study.json", "leaderboard.csv", "best.json")
+ARTIFACTS = ("study.json", LEADERBOARD, "best.json")
 _PLACES = ("epoch", "resource", "order")  # where a report stands, not what it measured
 _FAILED = {Status.DIVERGED, Status.COLLAPSED, Status.OUT_OF_MEMORY, Status.FAILED}
 
@@ -82,14 +84,16 @@ class Projection:
         self._runs: dict[str, _Written] | None = None  # by cgan.trial; the parent's key is ""
         self._settled: dict[int, float] = {}  # FID of trials that ended and are written in full
 
-    def sync(self, status: str | None = None) -> None:
+    def sync(self, status: str | None = None, watch: Progress | None = None) -> None:
         """Write what MLflow lacks. `status` ends the parent run, as FINISHED or KILLED.
+
+        `watch` is told how many trials are written, of how many that were not known to be.
 
         Raises:
             Exception: the store did not take it all; the next call writes the rest.
         """
         try:
-            self._sync(status)
+            self._sync(status, watch)
         except BaseException:
             self._runs = None  # what the store took is unknown: look again before writing
             self._settled.clear()
@@ -100,26 +104,23 @@ class Projection:
         written = (self._runs or {}).get("" if number is None else str(number))
         return written.run_id if written else None
 
-    def _sync(self, status: str | None) -> None:
+    def _sync(self, status: str | None, watch: Progress | None) -> None:
         study, client = self._open()
         if self._runs is None:
             self._runs = self._find_runs(study, client)
         # What is settled is not read again: a search of thousands would do little else.
-        fresh = [
-            read_record(trial)
-            for trial in study.get_trials(deepcopy=False)
-            if trial.number not in self._settled
-        ]
+        trials = study.get_trials(deepcopy=False)
+        fresh = [read_record(trial) for trial in trials if trial.number not in self._settled]
         self._write_parent(study, client, fresh, status or "RUNNING")
-        for record in fresh:
+        for done, record in enumerate(fresh, start=1):
             self._write_trial(study, client, record)
+            if watch:
+                watch(done, len(fresh))
             if record.ended is not None:
                 complete = record.status is Status.COMPLETE
                 self._settled[record.number] = record.fid if complete else math.inf
         if status:
-            for path in (self.folder / name for name in ARTIFACTS):
-                if path.exists():
-                    client.log_artifact(self._runs[""].run_id, str(path))
+            self._describe(study, client, [read_record(trial) for trial in trials])
 
     def _open(self) -> tuple[optuna.Study, MlflowClient]:
         """The thread's own study, not the driver's, and the experiment, created if absent."""
@@ -177,6 +178,8 @@ class Projection:
         yardstick = dict(_flat(study.user_attrs.get("yardstick", {})))
         metrics = {k: float(v) for k, v in yardstick.items() if _is_number(v)}
         tags = {k: v for k, v in yardstick.items() if isinstance(v, str)}
+        if fresh:
+            tags |= code_tags(fresh[-1].code)
         if "cgan.data" not in run.tags:
             assert self._config is not None
             counts = study.user_attrs.get("yardstick", {}).get("counts", {})
@@ -192,20 +195,34 @@ class Projection:
         run.metrics = run.metrics | metrics
         _set_status(client, run, status, time.time())
 
+    def _describe(
+        self, study: optuna.Study, client: MlflowClient, records: list[TrialRecord]
+    ) -> None:
+        """What the parent run says at the end: how it went in words, and the files with it all."""
+        assert self._runs is not None
+        assert self._config is not None
+        run, yardstick = self._runs[""], study.user_attrs.get("yardstick", {})
+        said = description(
+            self._config, yardstick, records, self.folder, self.uri, self._storage.url
+        )
+        _write(client, run, {}, [], {"mlflow.note.content": said})
+        for path in (self.folder / name for name in ARTIFACTS):
+            if path.exists():
+                client.log_artifact(run.run_id, str(path))
+
     def _write_trial(self, study: optuna.Study, client: MlflowClient, record: TrialRecord) -> None:
         assert self._runs is not None
+        assert self._config is not None
         number = str(record.number)
         tags = {
             "cgan.study": study_key(study),
             "cgan.trial": number,
             "mlflow.parentRunId": self._runs[""].run_id,
         }
-        run = self._run(client, number, f"trial-{record.number:05d}", tags, record.started)
+        run = self._run(client, number, trial_name(record), tags, record.started)
         written = int(run.tags.get("cgan.epoch", -1))
         new = [report for report in record.reports if report["epoch"] > written]
-        tags = {"status": record.status.value}
-        if record.reason:
-            tags["reason"] = record.reason
+        tags = trial_tags(record, self._config.rungs)
         if new:
             tags["cgan.epoch"] = str(new[-1]["epoch"])
             tags["device"] = str(new[-1].get("device", "unknown"))

@@ -60,7 +60,8 @@ class StudySearcher(Searcher):
         if status is Status.RUNNING:
             self._unfinished.append(record)
         else:
-            entry = self._ledger.take_up(record.number, record.params, record.last["resource"])
+            heard = record.last["resource"]
+            entry = self._ledger.take_up(record.number, record.params, heard, trains=False)
             self._ledger.end(entry, status, record.last.get("reason", ""))
 
     @property
@@ -82,7 +83,8 @@ class StudySearcher(Searcher):
             self._owed -= 1
             if self._unfinished:
                 old = self._unfinished.pop(0)
-                entry = self._ledger.take_up(old.number, old.params, old.last.get("resource", 0))
+                heard = old.last.get("resource", 0)
+                entry = self._ledger.take_up(old.number, old.params, heard, trains=True)
             else:
                 entry = self._ledger.draw(self._space, self._task)
                 if entry is None:

@@ -4,7 +4,9 @@ An Optuna trial carries, besides its searched parameters and intermediate values
 
     params          the whole configuration, as `TrialConfig.to_params` gives it
     started         when, in seconds since 1970: Optuna's own start moves when a trial goes on
-    queued          its place in the study's queue, if a user asked for it
+    queued          its place in the study's queue, if it was not left to the sampler
+    origin          then, ``default`` or ``enqueued``
+    code            what trains it, see `search.version`; of several lives, the last
     status          a `trainable.trial.Status`, once it is no longer running
     reason          why, where the status alone does not say
     report/000040   the whole report at resource 40, with ``order``, its place among all reports
@@ -22,7 +24,8 @@ from __future__ import annotations
 import contextlib
 import math
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +56,8 @@ class TrialRecord:
         searched: the values that were drawn for it.
         reports: its reports, by resource.
         started, ended: seconds since 1970; `ended` is None while it runs.
+        origin: ``default`` or ``enqueued``; empty if the sampler proposed it.
+        code: what trained it, see `search.version`.
     """
 
     number: int
@@ -63,6 +68,8 @@ class TrialRecord:
     reports: tuple[Report, ...]
     started: float | None
     ended: float | None
+    origin: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def last(self) -> Report:
@@ -223,6 +230,8 @@ def read_record(trial: FrozenTrial) -> TrialRecord:
         reports=tuple(attrs[k] for k in sorted(attrs) if k.startswith(REPORT)),
         started=attrs.get("started"),
         ended=ended.timestamp() if ended else None,
+        origin=attrs.get("origin", ""),
+        code=attrs.get("code", {}),
     )
 
 

@@ -92,9 +92,12 @@ class StudyWriter:
                 f"trial {number} became {given}: something else adds trials to this study"
             )
 
-    def run(self, number: int) -> None:
-        """An interrupted trial goes on."""
-        trial_id = self._trial(number)._trial_id
+    def run(self, number: int, code: dict[str, str] | None) -> None:
+        """An interrupted trial goes on, under that code if it is trained."""
+        trial = self._trial(number)
+        if code and trial.user_attrs.get("code") != code:
+            trial.set_user_attr("code", code)
+        trial_id = trial._trial_id
         self._storage.set_trial_user_attr(trial_id, "status", Status.RUNNING.value)
         self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import functools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from spaces.presets import default
+from trainable.bars import Progress
 from trainable.config import TrialConfig
 from trainable.data import Dataset, LoadReport
 from trainable.evaluation import Evaluator, witness_of
@@ -49,12 +52,23 @@ class TinyExtractor(nn.Module):
         rng = torch.Generator().manual_seed(0)
         self.mix = torch.randn(64, 16, generator=rng) / 8
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, progress: Progress | None = None) -> Tensor:
         x = images.float().mean(1, keepdim=True) / 255
+        if progress is not None:
+            progress(len(images), len(images))
         return nn.functional.adaptive_avg_pool2d(x, 8).flatten(1) @ self.mix
 
     def logits(self, features: Tensor) -> Tensor:
         return features
+
+
+class Told(dict[str, list[tuple[int, int]]]):
+    """What stages were told, by their names: called, it is one."""
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[Progress]:
+        steps = self[name] = []
+        yield lambda done, total: steps.append((done, total))
 
 
 def make_data(n: int = 40, size: int = 32, channels: int = 1, classes: int = 2) -> Dataset:

@@ -15,6 +15,7 @@ from search import champion, grids
 from search.projection import EXPERIMENT, connect
 from tests.conftest import make_data, make_job, small_params
 from trainable import export
+from trainable.generator_file import read_generator
 from trainable.grid import spread
 from trainable.trial import Trial
 
@@ -64,9 +65,12 @@ def test_the_export_draws_what_the_run_draws(tmp_path, changes):
         torch.testing.assert_close(
             images, trial.run.sample(torch.arange(n) % 2, seed=3), rtol=0, atol=0
         )
-    weights = torch.load(out / export.WEIGHTS, weights_only=True)
-    assert weights.keys() == trial.run.G_ema.state_dict().keys()
     about = json.loads((out / export.CONFIG).read_text())
+    weights, record = read_generator(out / export.WEIGHTS)
+    assert record == about
+    for name, tensor in trial.run.G_ema.state_dict().items():
+        assert torch.equal(weights.pop(name), tensor)
+    assert weights == {}
     assert about["classes"] == ["class0", "class1"]
     assert about["scores"] == {"fid": 1.5}
     assert about["params"] == trial.run.config.to_params()
@@ -92,7 +96,7 @@ def test_a_winner_is_kept_once(uri, winner):
     assert run.data.metrics == {"fid_fresh": 3.0}
     assert run.data.tags[champion.WINNER] == "1"
     names = {f.path for f in client.list_artifacts(run_id)}
-    assert names == {"generator.pt2", "generator.pt", "config.json", "images"}
+    assert names == {"generator.pt2", "generator.safetensors", "config.json", "images"}
     pictures = [f.path for f in client.list_artifacts(run_id, "images")]
     assert sum(path.endswith(".png") for path in pictures) == 2
     assert grids.logged_epochs(client, run_id) == {1, 2}

@@ -221,6 +221,13 @@ def test_unverified_weights_mark_line_and_protocol(inception_file):
         load_extractor("auto", unverified=True)
 
 
+def test_how_many_images_are_done_is_told_after_every_batch(pictures, monkeypatch):
+    monkeypatch.setattr(extractors, "CPU_BATCH", 2)
+    extractor, told = load_extractor("efficientnet-lite0")[0], []
+    extractor(pictures[0][:5], lambda done, total: told.append((done, total)))
+    assert told == [(2, 5), (4, 5), (5, 5)]
+
+
 def test_tf32_is_off_while_features_are_made_and_then_as_before(pictures):
     extractor, _ = load_extractor("efficientnet-lite0")
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn

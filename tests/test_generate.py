@@ -17,6 +17,7 @@ from search.projection import EXPERIMENT, connect
 from tests.conftest import make_data, make_job, small_params
 from trainable import export
 from trainable.data import load
+from trainable.generator_file import read_generator, write_generator
 from trainable.trial import Trial
 
 
@@ -49,7 +50,7 @@ def manifest(folder: Path) -> list[dict[str, str]]:
 
 def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
     out = tmp_path / "set"
-    assert call(out, "--model", str(grey / "generator.pt")) == 0
+    assert call(out, "--model", str(grey / export.WEIGHTS)) == 0
     assert "synthetic images, not for diagnosis" in capsys.readouterr().out
     data = load(str(out), 32)
     assert data.counts == {"class0": 10, "class1": 10}
@@ -63,7 +64,7 @@ def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
 
 
 def test_the_same_seed_draws_the_same_set_and_another_shares_nothing(grey, tmp_path):
-    model = ("--model", str(grey / "generator.pt"))
+    model = ("--model", str(grey / export.WEIGHTS))
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert call(tmp_path / name, *model, "--seed", seed) == 0
     a, b, c = (
@@ -100,7 +101,7 @@ def test_the_registered_model_draws_the_same_images(tmp_path, monkeypatch):
 
 def test_as_jpeg(grey, tmp_path):
     out = tmp_path / "set"
-    assert call(out, "--model", str(grey / "generator.pt"), "--format", "jpeg") == 0
+    assert call(out, "--model", str(grey / export.WEIGHTS), "--format", "jpeg") == 0
     with Image.open(out / manifest(out)[0]["file"]) as image:
         assert (image.format, image.mode, image.size) == ("JPEG", "L", (32, 32))
 
@@ -124,7 +125,7 @@ def test_what_cannot_be_done_is_said(grey, tmp_path, monkeypatch, capsys, flags,
     Path("full/file").touch()
     if "models:" in flags and "tracking" not in flags:
         flags += " --tracking-uri http://127.0.0.1:9"
-    assert call(tmp_path / "set", "--model", str(grey / "generator.pt"), *flags.split()) == 2
+    assert call(tmp_path / "set", "--model", str(grey / export.WEIGHTS), *flags.split()) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert said in error
@@ -135,10 +136,9 @@ def test_what_cannot_be_done_is_said(grey, tmp_path, monkeypatch, capsys, flags,
 
 @pytest.mark.parametrize("fault", ["absent", "bare"])
 def test_weights_that_do_not_say_what_they_are(grey, tmp_path, capsys, fault):
-    weights = tmp_path / "generator.pt"
-    weights.write_bytes((grey / "generator.pt").read_bytes())
-    if fault == "bare":
-        (tmp_path / "config.json").write_text('{"classes": ["a", "b"]}')
+    weights = tmp_path / export.WEIGHTS
+    record = {} if fault == "absent" else {"classes": ["a", "b"]}
+    write_generator(weights, read_generator(grey / export.WEIGHTS)[0], record)
     assert call(tmp_path / "set", "--model", str(weights)) == 2
     assert "does not say what it generates" in capsys.readouterr().err
 
@@ -153,6 +153,6 @@ def test_ctrl_c_leaves_nothing(grey, tmp_path, monkeypatch, capsys):
             raise KeyboardInterrupt from None
 
     monkeypatch.setattr(generate, "draw", draw)
-    assert call(tmp_path / "set", "--model", str(grey / "generator.pt")) == 130
+    assert call(tmp_path / "set", "--model", str(grey / export.WEIGHTS)) == 130
     assert "nothing is left" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

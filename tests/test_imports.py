@@ -36,7 +36,7 @@ CONFINED_TYPES = {"optuna": ("spaces/",)}
 # Nothing more than this, so that a GPU box without the rest trains and measures.
 TRAINABLE = {
     "torch", "torchvision", "numpy", "scipy", "PIL", "rich",
-    "medmnist", "mlflow",
+    "medmnist", "mlflow", "safetensors",
 }  # fmt: skip
 
 

@@ -16,6 +16,8 @@ from ray.tune.search import Searcher
 
 from search.ledger import Ledger
 from search.study import load_study, open_storage, read_records
+from search.version import code_version
+from spaces.presets import default
 from tests.by_hand import TASK, Search, config, space
 from trainable.trial import Status
 
@@ -152,6 +154,42 @@ def test_what_is_written_is_what_was_drawn_however_late_the_writer_comes(tmp_pat
     assert s.ledger.problem is None
     assert reports == [{}]
     assert s.trials[0].intermediate_values == {e: 50.0 - e for e in range(1, 7)}
+
+
+def test_what_is_known_at_the_start_is_written_with_the_trial(tmp_path, monkeypatch):
+    """Not in transactions of its own."""
+    s = Search(tmp_path / "s", queue=[{"g_lr": default(TASK)["g_lr"]}, {"g_lr": 5e-3}])
+    written = []
+    write = s.storage.set_trial_user_attr
+    monkeypatch.setattr(
+        s.storage, "set_trial_user_attr", lambda *a: (written.append(a[1]), write(*a))
+    )
+    for name in "abc":
+        s.start(name)
+    s.ledger.flush()
+    assert written == []
+    records = s.records()
+    assert [r.origin for r in records] == ["default", "enqueued", ""]
+    assert [r.code for r in records] == [code_version()] * 3
+
+
+def test_a_trial_bears_the_code_that_trained_it_last(tmp_path, monkeypatch):
+    codes = iter([{"version": "1"}, {"version": "1"}, {"version": "2"}])
+    monkeypatch.setattr("search.ledger.code_version", lambda: next(codes))
+    s = Search(tmp_path / "s", trials=2)
+    s.start("a")
+    s.start("b")
+    s.report("a", 1, 50.0)
+    s.report("b", 1, 50.0)
+    s.ledger.report(s.searcher._live["a"], {  # the search dies before it tells the end
+        "resource": 12, "epoch": 12, "objective": 40.0, "fid": 40.0, "status": "complete",
+    })  # fmt: skip
+    s.ledger.close()
+    s = Search(tmp_path / "s", trials=2)
+    assert s.start("x") == 1
+    records = s.records()
+    assert [r.status for r in records] == [Status.COMPLETE, Status.RUNNING]
+    assert [r.code["version"] for r in records] == ["1", "2"]
 
 
 def test_the_driver_does_not_wait_for_the_disk(tmp_path):

@@ -25,7 +25,8 @@ from trainable import evaluation, judges, recipe, single, trial
 from trainable.checkpoints import Attempt, newest
 from trainable.data import load
 from trainable.evaluation import witness_of
-from trainable.export import export_generator
+from trainable.export import WEIGHTS, export_generator
+from trainable.generator_file import read_generator
 from trainable.metrics import independent
 from trainable.objective import Objective
 from trainable.recipe import SETTINGS
@@ -52,7 +53,7 @@ def place(tmp_path_factory) -> Path:
 def _cheap(monkeypatch, place):
     """A network of FID and a witness that cost nothing; the rest is the command itself."""
     monkeypatch.setattr(judges, "load_extractor", lambda *_, **__: (TinyExtractor(), "tiny"))
-    monkeypatch.setattr(evaluation, "cached_features", lambda net, x, _, say: net(torch.tensor(x)))
+    monkeypatch.setattr(evaluation, "cached_features", lambda net, x, _, **__: net(torch.tensor(x)))
     monkeypatch.setattr(independent, "STEPS", 2)
     monkeypatch.chdir(place)
 
@@ -110,7 +111,7 @@ def test_a_winners_config_replays_its_trial_bit_for_bit(study, tmp_path, capsys)
     assert "no replay" not in capsys.readouterr().out
     assert scores(out, NUMBER) == study.scores
     assert [r["epoch"] for r in study.scores] == [2, 3, 6]
-    weights = [torch.load(f / "generator.pt", weights_only=True) for f in (out, study.winner)]
+    weights = [read_generator(f / WEIGHTS)[0] for f in (out, study.winner)]
     assert all(torch.equal(weights[0][k], v) for k, v in weights[1].items())
     assert call(tmp_path / "b", *flags, "--seed", "8", "--held-out", "others") == 0
     assert "no replay, as these differ from the trial's: held-out images, seed\n" in (
@@ -134,7 +135,7 @@ def test_a_trial_out_of_mlflow_replays_too(study, tmp_path, monkeypatch):
 def test_what_it_writes_and_says(tmp_path, capsys):
     assert call(tmp_path, "--epochs", "2", "--seed", "5") == 0
     names = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
-    assert names >= {"generator.pt2", "generator.pt", "config.json", "run.json"}
+    assert names >= {"generator.pt2", WEIGHTS, "config.json", "run.json"}
     assert names >= {"00000/samples_000001.png", "00000/samples_000002.png"}
     about = json.loads((tmp_path / "config.json").read_text())
     assert about["settings"] == settings(seed=5)
@@ -194,7 +195,7 @@ def test_after_a_stop_the_same_command_goes_on(whole, tmp_path, capsys, number):
     assert said.rstrip().endswith("stopped; the same command goes on from here")
     assert "budget" not in said
     assert signal.getsignal(number) == before
-    assert not (tmp_path / "generator.pt").exists()
+    assert not (tmp_path / WEIGHTS).exists()
     with pytest.MonkeyPatch.context() as patch:
         stop_in(patch, 3, number)  # which has been: it is not trained again
         assert call(tmp_path, *LENGTH) == 0
@@ -250,7 +251,7 @@ def test_a_run_that_diverges_says_why(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Run, "train_epoch", Mock(side_effect=nan))
     assert call(tmp_path) == 1
     assert "diverged: g_loss is nan in epoch 1" in capsys.readouterr().out
-    assert not (tmp_path / "generator.pt").exists()
+    assert not (tmp_path / WEIGHTS).exists()
 
 
 def test_a_run_that_collapsed_is_not_trained_again(tmp_path, monkeypatch, capsys):
@@ -355,7 +356,7 @@ def test_a_start_of_another_shape(study, tmp_path, monkeypatch, capsys, place):
     monkeypatch.setattr(evaluation, "cached_features", no_more)
     wide = {**json.loads(Path("small.json").read_text()), "g_width": 6}
     (tmp_path / "wide.json").write_text(json.dumps(wide))
-    flags = ["--config", str(tmp_path / "wide.json"), "--init-from", f"{study.winner}/generator.pt"]
+    flags = ["--config", str(tmp_path / "wide.json"), "--init-from", f"{study.winner}/{WEIGHTS}"]
     assert "g_width is 4, but here 6" in refused(capsys, tmp_path / "out", *flags)
     assert not (tmp_path / "out").exists()
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import pickle
 import socket
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import save_file
 
 from search import champion
 from search.projection import EXPERIMENT, Projection, connect
@@ -19,7 +22,8 @@ from spaces.errors import InputError
 from spaces.task import Task
 from tests.by_hand import config
 from tests.conftest import Evil, make_data, small_config, small_params
-from trainable.export import CONFIG, WEIGHTS, export_generator
+from trainable.export import CONFIG, WEIGHTS, ImageGenerator, export_generator
+from trainable.generator_file import read_generator, write_generator
 from trainable.registry import load_start, read_trial
 from trainable.start import Start
 from trainable.trial import Trial
@@ -99,27 +103,36 @@ def test_a_file_needs_no_mlflow(old):
     assert load_start(str(old.out / WEIGHTS), NOWHERE).tensors.keys()
 
 
-@pytest.mark.parametrize("broken", ["weights", "config"])
-def test_what_is_no_longer_what_was_registered_is_refused(uri, old, tmp_path, broken):
-    name = f"changed-{broken}"
+@pytest.mark.parametrize("changed", ["weights", "record"])
+def test_what_is_no_longer_what_was_registered_is_refused(uri, old, changed):
+    name = f"changed-{changed}"
     run_id = register(uri, old, name)
     artifact = connect(uri).get_run(run_id).info.artifact_uri or ""
-    folder = Path(artifact.removeprefix("file://"))
-    if broken == "config":
-        (folder / CONFIG).write_text("{")
-        said = "config.json is no JSON"
+    file = Path(artifact.removeprefix("file://"), WEIGHTS)
+    weights, record = read_generator(file)
+    if changed == "record":
+        record["classes"].reverse()
     else:
-        weights = torch.load(folder / WEIGHTS, weights_only=True)
-        torch.save({k: v + 1 for k, v in weights.items()}, folder / WEIGHTS)
-        said = r"SHA-256 [0-9a-f]{12}…, but [0-9a-f]{12}… were registered.*changed since"
+        weights = {k: v + 1 for k, v in weights.items()}
+    write_generator(file, weights, record)
+    said = r"SHA-256 [0-9a-f]{12}…, but [0-9a-f]{12}… were registered.*changed since"
     with pytest.raises(InputError, match=said):
         load_start(f"models:/{name}@champion", uri)
+
+
+def test_equal_generators_are_equal_files(old, tmp_path):
+    """Else a search that is resumed would register its old champion once more."""
+    write_generator(tmp_path / WEIGHTS, *read_generator(old.out / WEIGHTS))
+    assert (tmp_path / WEIGHTS).read_bytes() == (old.out / WEIGHTS).read_bytes()
 
 
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("models:/films", "must be models:/NAME@ALIAS, models:/NAME/VERSION, or a generator.pt"),
+        (
+            "models:/films",
+            "must be models:/NAME@ALIAS, models:/NAME/VERSION, or a generator.safetensors",
+        ),
         ("models:/films@nobody", "nobody not found"),
         ("models:/strangers@champion", "strangers not found"),
         ("models:/films/7", "version=7.* not found"),
@@ -155,49 +168,94 @@ def test_another_shape_is_refused_by_its_fields(old, changes, task, said):
 
 
 def test_without_a_record_the_weights_themselves_are_named(old, tmp_path):
-    alone = tmp_path / "alone.pt"
-    alone.write_bytes((old.out / WEIGHTS).read_bytes())
+    alone = tmp_path / "alone.safetensors"
+    save_file(read_generator(old.out / WEIGHTS)[0], alone, {"format": "pt"})  # as others write it
     start = Start.read("alone", alone)
     start.check(small_config(DATA), DATA.task)
     with pytest.raises(InputError, match=r"is \[\d.*\], but here \[\d.*\].*; and \d+ more"):
         start.check(small_config(DATA, g_width=8), DATA.task)
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder", "noise", "list", "numbers", "nan", "evil"])
-def test_files_that_hold_no_generator(tmp_path, kind):
-    path, trap = tmp_path / "generator.pt", tmp_path / "trap"
-    contents = {
-        "list": [1, 2], "numbers": {"a": 1}, "nan": {"a": torch.tensor([float("nan")])},
-        "evil": {"a": Evil(trap)},
-    }  # fmt: skip
+def test_one_file_stands_alone(old, tmp_path):
+    """Without config.json beside it, and whatever lies there instead."""
+    alone = tmp_path / WEIGHTS
+    alone.write_bytes((old.out / WEIGHTS).read_bytes())
+    (tmp_path / CONFIG).write_text('{"classes": ["other"]}')
+    G, classes, latent = load_start(str(alone), NOWHERE).generator()
+    assert (classes, latent) == (["class0", "class1"], 8)
+    z, y = torch.randn(4, 8), torch.eye(2)[[0, 1, 0, 1]]
+    with torch.no_grad():
+        drawn = ImageGenerator(old.run.G_ema.eval(), old.run.config)(z, y)
+        assert torch.equal(G(z, y), drawn)
+
+
+def header(path: Path) -> int:
+    """Bytes of a safetensors file before its tensors."""
+    return 8 + int.from_bytes(path.read_bytes()[:8], "little")
+
+
+@pytest.mark.parametrize(
+    "kind", ["missing", "folder", "empty", "header", "tensors", "png", "torch", "nan", "float8"]
+)
+def test_files_that_hold_no_generator(old, tmp_path, kind):
+    path, whole = tmp_path / WEIGHTS, (old.out / WEIGHTS).read_bytes()
+    cut = {"empty": 0, "header": header(old.out / WEIGHTS) - 1, "tensors": len(whole) - 1}
+    strange = {"nan": torch.tensor([float("nan")]), "float8": torch.ones(1).to(torch.float8_e4m3fn)}
     if kind == "folder":
         path.mkdir()
-    elif kind == "noise":
-        path.write_bytes(b"no pickle at all")
-    elif kind != "missing":
-        torch.save(contents[kind], path)
-    with pytest.raises(InputError, match=r"generator.pt (cannot be read|does not hold)") as caught:
+    elif kind in cut:
+        path.write_bytes(whole[: cut[kind]])
+    elif kind == "png":
+        Image.new("L", (64, 64)).save(path, format="png")
+    elif kind == "torch":
+        torch.save({"a": torch.ones(1)}, path)
+    elif kind in strange:
+        save_file({"a": strange[kind]}, path)
+    said = {"missing": "cannot be read: No such file", "folder": "cannot be read: Is a directory"}
+    said |= {"nan": "does not hold a generator: some weights are not finite"}
+    default = "does not hold a generator as safetensors: "
+    with pytest.raises(InputError, match=said.get(kind, default)) as caught:
         load_start(str(path), NOWHERE)
+    assert WEIGHTS in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not trap.exists()
 
 
-def test_a_bare_pickle_is_not_run_either(tmp_path):
-    path, trap = tmp_path / "generator.pt", tmp_path / "trap"
-    path.write_bytes(pickle.dumps(Evil(trap)))
-    with pytest.raises(InputError, match="generator network: it is no file of tensors alone"):
-        load_start(str(path), NOWHERE)
+def test_no_code_in_a_pickle_is_run(tmp_path):
+    path, trap = tmp_path / WEIGHTS, tmp_path / "trap"
+    for write in (
+        lambda: path.write_bytes(pickle.dumps(Evil(trap))),
+        lambda: torch.save({"a": Evil(trap)}, path),
+    ):
+        write()
+        with pytest.raises(InputError, match="does not hold a generator as safetensors"):
+            load_start(str(path), NOWHERE)
     assert not trap.exists()
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"params": []}', '{"task": 3}', '{"classes": {}}', "\udcff"]
-)
-def test_a_broken_record_beside_the_weights(old, tmp_path, text):
-    (tmp_path / WEIGHTS).write_bytes((old.out / WEIGHTS).read_bytes())
-    (tmp_path / CONFIG).write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(InputError, match=r"config\.json is no"):
+    ("text", "said"),
+    [
+        ("{", "its record is no JSON"),
+        *((text, "its record is not what an export writes") for text in (
+            "[]", '{"params": []}', '{"task": 3}', '{"classes": {}}',
+        )),
+    ],
+)  # fmt: skip
+def test_a_broken_record(tmp_path, monkeypatch, text, said):
+    monkeypatch.setattr(json, "dumps", lambda record: text)
+    write_generator(tmp_path / WEIGHTS, {"a": torch.ones(1)}, {})
+    with pytest.raises(InputError, match=said):
         load_start(str(tmp_path / WEIGHTS), NOWHERE)
+
+
+def test_without_safetensors_it_is_said(old, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(InputError, match="needs the package safetensors: pip install safetensors"):
+        load_start(str(old.out / WEIGHTS), NOWHERE)
+    with pytest.raises(InputError, match="the same command then goes on from what is trained"):
+        write_generator(tmp_path / WEIGHTS, {}, {})
+    assert not (tmp_path / WEIGHTS).exists()
 
 
 @pytest.fixture(scope="module")
@@ -260,6 +318,6 @@ def test_a_server_that_is_not_there_is_said_without_the_password():
 
 def test_the_record_is_what_the_export_writes(old):
     """`Start` compares with it: a renamed key would silence the comparison."""
-    about = json.loads((old.out / CONFIG).read_text())
+    about = Start.read("old", old.out / WEIGHTS).about
     assert {"params", "task", "classes"} <= about.keys()
     assert {"image_size", "channels"} <= about["task"].keys()

@@ -23,7 +23,8 @@ from search.study import (
 )
 from search.tracking import Tracker, check
 from search.writer import tell_end
-from tests.by_hand import config
+from spaces.presets import default
+from tests.by_hand import TASK, Search, config
 from trainable.trial import Status, trial_folder
 
 YARDSTICK = {"protocol": "tiny/1", "n_real": 40, "floor": 2.5, "untrained": {"fid": 90.0}}
@@ -133,6 +134,10 @@ def test_everything_is_there(uri, folder):
     assert parent.data.metrics == {"n_real": 40, "floor": 2.5, "untrained/fid": 90, "best_fid": 46}
     assert parent.data.tags["protocol"] == "tiny/1"
     assert [f.path for f in client.list_artifacts(parent.info.run_id)] == ["study.json"]
+    note = parent.data.tags["mlflow.note.content"]
+    assert (
+        "| trials | 4 of 5 ended: 1 complete, 1 diverged, 1 failed, 1 pruned, 1 running |" in note
+    )
     assert (parent.info.artifact_uri or "").startswith("file:///")
     assert parent.inputs is not None
     (data,) = parent.inputs.dataset_inputs
@@ -144,6 +149,7 @@ def test_everything_is_there(uri, folder):
     assert {c.data.tags["mlflow.parentRunId"] for c in children} == {parent.info.run_id}
     assert children[2].data.tags["status"] == "diverged"
     assert children[2].data.tags["reason"] == "it broke"
+    assert [c.data.tags.get("pruned_at") for c in children] == [None, "2", None, None, None]
     assert children[0].data.tags["device"] == "cpu"
     assert children[0].data.params == {"g_lr": "0.1", "augment": "none"}
     started, ended = children[0].info.start_time, children[0].info.end_time
@@ -327,6 +333,61 @@ def test_a_report_that_comes_for_a_settled_trial_of_another_life_is_not_missed(u
     assert children[4].info.status == "FINISHED"
     assert parent.data.metrics["best_fid"] == 46  # of complete trials only
     assert children[4].data.tags["status"] == "pruned"
+
+
+def test_names_and_code_are_those_of_when_it_was_trained(uri, tmp_path, monkeypatch):
+    """Whoever publishes it, and however often."""
+    codes = [{"version": f"0.1.0+{c}", "commit": c * 40} for c in "abc"]
+    queue = [{"g_lr": default(TASK)["g_lr"]}, {"g_lr": 5e-3}]
+    folder = tmp_path / "coded"
+    monkeypatch.setattr("search.ledger.code_version", lambda: codes[0])
+    search = Search(folder, queue=queue, trials=4)
+    for name in "abc":
+        search.start(name)
+    search.report("a", 12, 60.0, "complete")
+    search.report("b", 2, 50.0)
+    search.report("c", 2, 55.0)  # which ASHA stops
+    search.ledger.close()
+    monkeypatch.setattr("search.ledger.code_version", lambda: codes[1])
+    search = Search(folder, trials=4)
+    assert search.start("b") == 1
+    search.report("b", 12, 40.0, "complete")
+    search.start("d")
+    search.report("d", 12, 70.0, "complete")
+    search.ledger.close()
+    monkeypatch.setattr("search.ledger.code_version", lambda: codes[2])
+    Projection(folder, search.storage, uri).sync("FINISHED")
+    _, [parent], children = runs(uri, folder)
+    names = [c.info.run_name for c in children]
+    assert names == ["trial-00000 default", "trial-00001 enqueued", "trial-00002", "trial-00003"]
+    assert [c.data.tags.get("pruned_at") for c in children] == [None, None, "2", None]
+    for run, code in zip([*children, parent], "ababb", strict=True):
+        assert run.data.tags["cgan.version"] == f"0.1.0+{code}"
+        assert run.data.tags["mlflow.source.git.commit"] == code * 40
+        assert run.data.tags["mlflow.source.name"] == "python -m search.run"
+        assert run.data.tags["mlflow.source.type"] == "LOCAL"
+
+
+def test_who_watches_is_told_of_each_trial_that_is_written(uri, folder):
+    told = []
+    projection = projection_of(folder, uri)
+    for status in (None, "FINISHED"):
+        projection.sync(status, lambda done, total: told.append((done, total)))
+    assert told == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5), (1, 1)]  # the rest is settled
+
+
+def test_the_description_keeps_up(uri, folder):
+    projection = projection_of(folder, uri)
+    projection.sync()
+    _, [parent], _ = runs(uri, folder)
+    assert "mlflow.note.content" not in parent.data.tags
+    projection.sync("KILLED")
+    tell_end(*say(folder, 4, report(1, 30.0)), Status.COMPLETE, "")
+    projection.sync("FINISHED")
+    _, [parent], _ = runs(uri, folder)
+    note = parent.data.tags["mlflow.note.content"]
+    assert "5 of 5 ended: 2 complete, 1 diverged" in note
+    assert "| best FID | 30.0, trial 4 |" in note
 
 
 def test_after_a_failure_in_the_middle_the_rest_is_written_and_nothing_twice(

@@ -55,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--fit", choices=("crop", "pad"), help="(default: the trial's, else crop)")
     what.add_argument("--held-out", metavar="DATA", help="real images for the independent score")
     what.add_argument("--seed", type=int, help="(default: the trial's, else 0)")
-    what.add_argument("--init-from", metavar="MODEL", help="models:/NAME@champion, or generator.pt")
+    what.add_argument(
+        "--init-from", metavar="MODEL", help="models:/NAME@champion, or generator.safetensors"
+    )
     length = p.add_argument_group("for how long")
     amount = length.add_mutually_exclusive_group()
     amount.add_argument("--epochs", type=int, metavar="N", help="passes over the images")

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from spaces.task import Task
 from trainable.checkpoints import newest
 from trainable.config import TrialConfig
+from trainable.generator_file import write_generator
 from trainable.networks import Generator
 
-EXPORTED, WEIGHTS, CONFIG = "generator.pt2", "generator.pt", "config.json"
+EXPORTED, WEIGHTS, CONFIG = "generator.pt2", "generator.safetensors", "config.json"
 
 
 class ImageGenerator(nn.Module):
@@ -47,9 +48,9 @@ def export_generator(
     """Write what a user of the generator needs into the folder `out`, from a trial's checkpoint.
 
     ``generator.pt2``: an `ImageGenerator` for any batch size, which needs torch alone to run.
-    ``generator.pt``: the weights of `Generator`, for code that has this project.
-    ``config.json``: how it was made, what its classes are called, how it scored. `settings` are
-    what else a replay needs, see `trainable.recipe.SETTINGS`.
+    ``generator.safetensors``: the weights of `Generator`, for code that has this project.
+    ``config.json``: how it was made, what its classes are called, how it scored; in the header of
+    the weights file too. `settings` are what else a replay needs, see `trainable.recipe.SETTINGS`.
     """
     config = TrialConfig.from_params(params)
     generator = Generator(config, task)
@@ -61,7 +62,6 @@ def export_generator(
     program = torch.export.export(images, example, dynamic_shapes=({0: batch}, {0: batch}))
     out.mkdir(parents=True, exist_ok=True)
     torch.export.save(program, out / EXPORTED)
-    torch.save(weights, out / WEIGHTS)
     about = {
         "study": study,
         "trial": number,
@@ -72,4 +72,5 @@ def export_generator(
         "settings": dict(settings),
         "params": params,
     }
+    write_generator(out / WEIGHTS, weights, about)
     (out / CONFIG).write_text(json.dumps(about, indent=2) + "\n")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from spaces.errors import InputError
 from trainable.config import TrialConfig
-from trainable.export import CONFIG, WEIGHTS
+from trainable.export import WEIGHTS
 from trainable.fields import parsed
 from trainable.start import Start
 from trainable.stores import check_tracking, quiet_mlflow, reason, without_password
@@ -53,7 +53,7 @@ def load_start(source: str, uri: str, flag: str = "--init-from") -> Start:
     if bool(alias) == bool(version):
         raise InputError(
             f"{flag} is {source}, but must be {_SCHEME}NAME@ALIAS, {_SCHEME}NAME/VERSION, or "
-            "a generator.pt"
+            "a generator.safetensors"
         )
     try:
         found = (
@@ -62,9 +62,7 @@ def load_start(source: str, uri: str, flag: str = "--init-from") -> Start:
             else client.get_model_version(name, version)
         )
         with tempfile.TemporaryDirectory() as scratch:
-            run_id = str(found.run_id)
-            weights = Path(client.download_artifacts(run_id, WEIGHTS, scratch))
-            client.download_artifacts(run_id, CONFIG, scratch)
+            weights = Path(client.download_artifacts(str(found.run_id), WEIGHTS, scratch))
             start = Start.read(source, weights, flag)
     except InputError:
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ from torch import Tensor, nn
 from spaces.errors import InputError
 from spaces.task import Task
 from trainable.config import TrialConfig
-from trainable.export import CONFIG, ImageGenerator
+from trainable.export import ImageGenerator
+from trainable.generator_file import read_generator
 from trainable.networks import Generator
-from trainable.weights import checksum, read_tensors
+from trainable.weights import checksum
 
 _SHAPING = ("latent_size", "upsampling", "g_depth", "g_width", "g_residuals", "g_norm")
 """Fields that decide which weights a generator has."""
@@ -31,7 +31,7 @@ class Start:
         source: where it came from, as the user named it.
         sha256: checksum of its weights file.
         tensors: its state dict.
-        about: what ``config.json`` beside the weights says of it; empty if there is none.
+        about: its record, what `trainable.export` says of it; empty if the file has none.
         flag: the flag that named it, for messages.
     """
 
@@ -43,26 +43,13 @@ class Start:
 
     @classmethod
     def read(cls, source: str, weights: Path, flag: str = "--init-from") -> Start:
-        """Read the weights file that `source` led to; no code in it is run.
+        """Read the weights file that `source` led to.
 
         Raises:
-            InputError: it cannot be read, or holds no finite tensors.
+            InputError: it cannot be read, or is not whole and finite.
         """
         sha256 = checksum(weights, flag)
-        beside = weights.with_name(CONFIG)
-        try:
-            about = json.loads(beside.read_text()) if beside.is_file() else {}
-        except (OSError, ValueError) as error:
-            raise InputError(f"{flag} {source}: {beside} is no JSON: {error}") from error
-        kinds = {"params": dict, "task": dict, "classes": list}
-        if not isinstance(about, dict) or not all(
-            isinstance(about.get(key, kind()), kind) for key, kind in kinds.items()
-        ):
-            raise InputError(
-                f"{flag} {source}: {beside} is not what is kept beside a generator; move it "
-                "away, and the weights alone are read"
-            )
-        return cls(source, sha256, read_tensors(weights, "generator"), about, flag)
+        return cls(source, sha256, *read_generator(weights), flag)
 
     def check(self, config: TrialConfig, task: Task) -> None:
         """Raise InputError if a generator of `config` for `task` cannot begin with it."""
@@ -86,9 +73,8 @@ class Start:
             task = Task(classes=len(classes), **self.about["task"])
         except (KeyError, TypeError) as error:
             raise InputError(
-                f"{self.flag} {self.source} does not say what it generates: its config.json is "
-                "missing or of another version; give a winner's generator.pt with config.json "
-                "beside it"
+                f"{self.flag} {self.source} does not say what it generates: its record is missing "
+                "or of another version; give a winner's generator.safetensors"
             ) from error
         G = Generator(config, task)
         self.load_into(G, config, task)

@@ -1,0 +1,107 @@
+"""What MLflow's pages say of a study besides its numbers: names, tags, and a description."""
+
+from __future__ import annotations
+
+import csv
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from search.cli import default_tracking, study_command
+from search.settings import StudyConfig
+from search.study import TrialRecord, database_url
+from trainable.trial import Status
+
+LEADERBOARD = "leaderboard.csv"
+
+
+def trial_name(record: TrialRecord) -> str:
+    """Such as ``trial-00007``, and ``trial-00000 default`` if it was not the sampler's choice."""
+    return f"trial-{record.number:05d} {record.origin}".rstrip()
+
+
+def trial_tags(record: TrialRecord, rungs: Sequence[int]) -> dict[str, str]:
+    """How a trial stands, at which of ASHA's rungs it was stopped, and the code that trains it."""
+    tags = {"status": record.status.value, **code_tags(record.code)}
+    if record.reason:
+        tags["reason"] = record.reason
+    # The clock prunes with a reason. ASHA compares at the last of the rungs that were passed.
+    passed = [rung for rung in rungs if rung <= record.last.get("resource", 0)]
+    if record.status is Status.PRUNED and not record.reason and passed:
+        tags["pruned_at"] = str(passed[-1])
+    return tags
+
+
+def code_tags(code: Mapping[str, str]) -> dict[str, str]:
+    """MLflow's own tags for the code of a run, shown as its source and version."""
+    tags = {"mlflow.source.name": "python -m search.run", "mlflow.source.type": "LOCAL"}
+    names = {"version": "cgan.version", "commit": "mlflow.source.git.commit"}
+    return tags | {name: code[key] for key, name in names.items() if key in code}
+
+
+def description(
+    config: StudyConfig,
+    yardstick: Mapping[str, Any],
+    records: Sequence[TrialRecord],
+    folder: Path,
+    tracking: str,
+    database: str,
+) -> str:
+    """Markdown for a study that has ended or stopped: its result, and what to type next.
+
+    `folder` is the study's, `tracking` and `database` the addresses of its stores.
+    """
+    ended = [record for record in records if record.ended is not None]
+    counts = Counter(record.status.value for record in records)
+    data = ", ".join(f"{n} {name}" for name, n in yardstick.get("counts", {}).items())
+    rows = {
+        "data": f"{Path(config.data).name}, {config.image_size} pixels" + (data and f": {data}"),
+        "trials": f"{len(ended)} of {config.trials} ended: "
+        + ", ".join(f"{n} {status}" for status, n in sorted(counts.items())),
+    }
+    complete = [record for record in ended if record.status is Status.COMPLETE]
+    if complete:
+        best = min(complete, key=lambda record: record.fid)
+        rows["best FID"] = f"{best.fid:.1f}, trial {best.number}"
+    rows |= _first(folder / LEADERBOARD)
+    if "floor" in yardstick:
+        rows["floor"] = f"{yardstick['floor']:.1f}, real images against real ones"
+    figures = _command("analysis.report --study", config.name, Path("runs"), tracking)
+    lines = [
+        f"**{config.name}**, space {config.space}",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {said} |" for name, said in rows.items()),
+        "",
+        f"All figures: `{figures}`",
+    ]
+    if len(ended) < config.trials:
+        own = None if database == database_url(folder) else "URL"  # it may hold a password
+        again = _command("search.run --resume", config.name, folder.parent, tracking, own)
+        lines += ["", f"To go on: `{again}`"]
+    return "\n".join(lines) + "\n"
+
+
+def _command(
+    command: str, name: str, output: Path, tracking: str, database: str | None = None
+) -> str:
+    own = None if tracking == default_tracking(output) else tracking
+    where = Namespace(output=output, tracking_uri=own, database=database)
+    return study_command(command, name, where)
+
+
+def _first(leaderboard: Path) -> dict[str, str]:
+    """What the leaderboard says of its first row on fresh images; nothing without one."""
+    if not leaderboard.exists():
+        return {}
+    with leaderboard.open(newline="") as file:
+        row = next(csv.DictReader(file), {})
+    if not row.get("fresh_fid_mean"):
+        return {}
+    mean, low, high = (float(row[f"fresh_fid_{k}"]) for k in ("mean", "low", "high"))
+    failed = f"; fails: {row['failed_gates']}" if row["failed_gates"] else ""
+    said = f"{mean:.1f} ({low:.1f} to {high:.1f}), trial {row['trial']}{failed}"
+    return {"FID on fresh images": said}

@@ -1,0 +1,121 @@
+"""What MLflow's pages say of a study in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search.labels import code_tags, description, trial_name, trial_tags
+from search.leaderboard import rank, write_csv
+from search.study import TrialRecord, database_url
+from tests.by_hand import YARDSTICK, config
+from trainable.evaluation import Assessment
+from trainable.metrics.intervals import Interval
+from trainable.objective import Objective
+from trainable.trial import Status
+
+RUNGS = (2, 6)
+CONFIG = config(name="films", data="/somewhere/chest films", trials=3)
+MEASURED = {**YARDSTICK, "counts": {"normal": 100, "ill": 90}}
+
+
+def record(number: int, fid: float, status: str = "complete", resource: int = 12) -> TrialRecord:
+    report = {"resource": resource, "epoch": resource, "fid": fid, "objective": fid}
+    return TrialRecord(number, Status(status), "", {}, {}, (report,), 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("origin", "name"),
+    [("", "trial-00007"), ("default", "trial-00007 default"), ("enqueued", "trial-00007 enqueued")],
+)
+def test_a_trial_is_named_by_its_number_and_its_origin(origin, name):
+    assert trial_name(replace(record(7, 50.0), origin=origin)) == name
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "resource", "rung"),
+    [
+        ("pruned", "", 2, "2"),
+        ("pruned", "", 6, "6"),
+        ("pruned", "", 5, "2"),  # an epoch may be longer than the way between evaluations
+        ("pruned", "its 5 s were spent", 6, None),
+        ("complete", "", 12, None),
+        ("running", "", 2, None),
+    ],
+)
+def test_who_was_stopped_by_asha_says_at_which_rung(status, reason, resource, rung):
+    tags = trial_tags(replace(record(0, 50.0, status, resource), reason=reason), RUNGS)
+    assert tags.get("pruned_at") == rung
+    assert tags["status"] == status
+    assert tags.get("reason", "") == reason
+
+
+def test_a_trial_without_a_report_has_no_rung():
+    tags = trial_tags(replace(record(0, 50.0, "pruned"), reports=()), RUNGS)
+    assert "pruned_at" not in tags
+
+
+def test_the_code_is_tagged_as_mlflow_shows_it():
+    source = {"mlflow.source.name": "python -m search.run", "mlflow.source.type": "LOCAL"}
+    assert code_tags({}) == source
+    assert code_tags({"version": "0.1.0"}) == {**source, "cgan.version": "0.1.0"}
+    assert code_tags({"version": "0.1.0+abc.dirty", "commit": "abcd"}) == {
+        **source, "cgan.version": "0.1.0+abc.dirty", "mlflow.source.git.commit": "abcd"
+    }  # fmt: skip
+
+
+def describe(folder: Path, records: list[TrialRecord], **stores: str) -> str:
+    stores = {
+        "tracking": f"sqlite:///{folder.parent.resolve()}/mlflow.db",
+        "database": database_url(folder),
+        **stores,
+    }
+    return description(CONFIG, MEASURED, records, folder, **stores)
+
+
+def test_a_finished_study_says_how_it_ended_and_where_its_figures_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs/films")
+    folder.mkdir(parents=True)
+    records = [record(0, 61.04), record(1, 55.5), record(2, 40.0, "pruned", 2)]
+    said = describe(folder, records).splitlines()
+    assert said[0] == "**films**, space full"
+    assert "| data | chest films, 32 pixels: 100 normal, 90 ill |" in said
+    assert "| trials | 3 of 3 ended: 2 complete, 1 pruned |" in said
+    assert "| best FID | 55.5, trial 1 |" in said  # of complete ones
+    assert "| floor | 30.0, real images against real ones |" in said
+    assert "All figures: `python -m analysis.report --study films`" in said
+    assert not any("fresh" in line or "To go on" in line for line in said)
+
+    scores = {"copy_rate": 0.01, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.6}
+    intervals = Interval(58, 62, 60), Interval(0.01, 0.01, 0.01)
+    assessed = {0: Assessment({**scores, "fid": 50.0, "kid": 0.01}, 2000, *intervals)}
+    rows = rank(records, assessed, Objective.parse("fid"), YARDSTICK)
+    write_csv(folder / "leaderboard.csv", rows)
+    assert "| FID on fresh images | 60.0 (58.0 to 62.0), trial 0 |" in describe(folder, records)
+    copies = Assessment({**assessed[0].scores, "copy_rate": 0.5}, 2000, *intervals)
+    rows = rank(records, {0: copies}, Objective.parse("fid"), YARDSTICK)
+    write_csv(folder / "leaderboard.csv", rows)
+    assert "trial 0; fails: copy rate in features 0.50" in describe(folder, records)
+
+
+def test_a_stopped_study_says_how_to_go_on_and_no_password(tmp_path):
+    folder = tmp_path / "films"
+    records = [replace(record(0, 61.0), ended=None, status=Status.INTERRUPTED)]
+    said = describe(folder, records)
+    assert "| trials | 0 of 3 ended: 1 interrupted |" in said
+    assert "best FID" not in said
+    again = f"python -m search.run --resume films --output {tmp_path}"
+    assert f"To go on: `{again}`\n" in said
+    store = f"--tracking-uri sqlite:///{tmp_path}/mlflow.db"
+    assert f"All figures: `python -m analysis.report --study films {store}`" in said
+    said = describe(
+        folder,
+        records,
+        tracking="http://me:secret@host:5000",
+        database="mysql:///x?password=secret",
+    )
+    assert f"To go on: `{again} --tracking-uri URI --database URL`\n" in said
+    assert "secret" not in said
