@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from PIL import Image
 
 from analysis.store import StudyTable
 from spaces.errors import InputError
-from trainable.export import CONFIG, WEIGHTS
+from trainable.export import WEIGHTS
 from trainable.start import Start
 from trainable.stores import reason
 
@@ -39,13 +38,10 @@ def fetch_generator(table: StudyTable, number: int) -> Start | None:
     Raises:
         InputError: the store cannot be read.
     """
-    with _fetched(table, number, WEIGHTS) as weights, _fetched(table, number, CONFIG) as about:
-        if weights is None or about is None:
+    with _fetched(table, number, WEIGHTS) as weights:
+        if weights is None:
             return None
-        with TemporaryDirectory() as both:
-            for path in (weights, about):
-                shutil.copy(path, both)
-            return Start.read(f"trial {number}", Path(both, WEIGHTS), f"--study {table.name}")
+        return Start.read(f"trial {number}", weights, f"--study {table.name}")
 
 
 @contextmanager

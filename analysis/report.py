@@ -31,8 +31,9 @@ from analysis.figures import STYLES, parser, words
 from analysis.rungs import BROKEN, at, at_rung, rungs
 from analysis.store import StudyTable, load_study
 from spaces.errors import InputError
-from trainable.bars import Progress, Stage, bar, silent
+from trainable.bars import bar
 from trainable.grid import spread
+from trainable.stages import Progress, Stage, silent
 
 PAGE = Path(__file__).with_name("report.html")
 EPOCHS = 10

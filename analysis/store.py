@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from spaces.errors import InputError
-from trainable.bars import Progress
+from trainable.stages import Progress
 from trainable.stores import check_tracking, quiet_mlflow, reason, without_password
 
 if TYPE_CHECKING:  # importing mlflow costs seconds: only those who read pay

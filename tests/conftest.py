@@ -17,7 +17,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from spaces.presets import default
-from trainable.bars import Progress
 from trainable.config import TrialConfig
 from trainable.data import Dataset, LoadReport
 from trainable.evaluation import Evaluator, witness_of
@@ -25,6 +24,7 @@ from trainable.metrics import independent
 from trainable.metrics.independent import Witness
 from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
+from trainable.stages import Progress
 from trainable.trial import Job, Trial
 
 

@@ -19,8 +19,9 @@ from search.launch import assess_on_ray
 from search.resources import Resources
 from tests.conftest import TinyExtractor, Told, make_data
 from trainable import bars
-from trainable.bars import bar, silent
+from trainable.bars import bar
 from trainable.evaluation import real_set
+from trainable.stages import silent
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
@@ -12,11 +12,7 @@ from rich.table import Column
 from rich.text import Text
 
 from trainable.durations import format_duration
-
-Progress = Callable[[int, int], None]
-"""Called with how much is done, and with how much there is."""
-Stage = Callable[[str], AbstractContextManager[Progress]]
-"""Begins a part of some work, by its name; `partial(bar, console)` is one that shows."""
+from trainable.stages import Progress, unseen
 
 
 @contextmanager
@@ -29,7 +25,7 @@ def bar(
     on a console. `done` of the `total` was done before: no time is reckoned for that.
     """
     if not console.is_interactive:
-        yield _unseen
+        yield unseen
         return
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -40,16 +36,6 @@ def bar(
     with Display(*columns, console=console, transient=True) as display:
         task = display.add_task(label, total=total, completed=done, before=done)
         yield lambda now, of: display.update(task, completed=now, total=of)
-
-
-@contextmanager
-def silent(label: str) -> Iterator[Progress]:
-    """A stage that nobody watches."""
-    yield _unseen
-
-
-def _unseen(done: int, total: int) -> None:
-    pass
 
 
 class _Times(ProgressColumn):

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from spaces.errors import InputError
-from trainable.bars import Progress
 from trainable.data import Dataset
 from trainable.extractors import Extractor
 from trainable.feature_cache import cached_features
@@ -19,6 +18,7 @@ from trainable.metrics.independent import Witness
 from trainable.metrics.intervals import Interval, extrapolated_floor, interval
 from trainable.metrics.kernel import kernel_distance
 from trainable.metrics.scores import RealSet, Scores, all_scores, evaluation_scores
+from trainable.stages import Progress
 from trainable.training import DivergedError, Run
 
 GENERATED = 200

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from spaces.errors import InputError
-from trainable.bars import Progress
 from trainable.inception import FIDInception
 from trainable.lite import Lite
 from trainable.resize import RULES, resized
+from trainable.stages import Progress
 from trainable.weights import bundled, checksum, download, fill, fold, hub_path, read_tensors
 
 CPU_BATCH = 8

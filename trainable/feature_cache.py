@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainable.bars import Progress
 from trainable.extractors import Extractor
+from trainable.stages import Progress
 from trainable.weights import first_line
 
 _STALE = 3600.0

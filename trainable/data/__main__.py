@@ -8,10 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from spaces.errors import InputError
-from trainable.bars import bar
 from trainable.data.dataset import check_image_size
 from trainable.data.decode import FITS
 from trainable.data.scan import SPLITS
@@ -62,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _small(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from trainable.bars import bar
+
     console = Console()
     report = build_small(
         args.source, args.out, args.per_class, args.target_kb, args.seed, args.split,
@@ -93,6 +94,10 @@ def _show(args: argparse.Namespace) -> int:
         raise InputError(f"--per-class is {args.per_class}, but must be at least 1")
     if args.seed < 0:
         raise InputError(f"--seed is {args.seed}, but must be 0 or more")
+    from rich.console import Console
+
+    from trainable.bars import bar
+
     console = Console()
     with bar(console, "reading images") as progress:
         data = load(

@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from spaces.errors import InputError
-from trainable.bars import Progress
 from trainable.data.dataset import Dataset, LoadReport, check_image_size
 from trainable.data.decode import UnreadableError, check_fit, decode
 from trainable.data.scan import Entry, check_counts, scan
+from trainable.stages import Progress
 
 MAX_UNREADABLE = 0.05
 

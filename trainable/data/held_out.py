@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from spaces.errors import InputError
-from trainable.bars import Progress
 from trainable.data.dataset import Dataset
 from trainable.data.sources import EMBEDDED, load
+from trainable.stages import Progress
 
 _OTHER_SEED = 1_000_003
 """Of phantoms that a data set of the default seed does not hold."""

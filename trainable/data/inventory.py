@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from trainable.bars import Progress
 from trainable.data.decode import FORMATS
 from trainable.data.scan import Entry
+from trainable.stages import Progress
 
 BUCKET = 100
 

@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from spaces.errors import InputError
-from trainable.bars import Progress
 from trainable.data.dataset import Dataset
 from trainable.data.inventory import common_dimensions, inventory
 from trainable.data.scan import scan
 from trainable.data.small import SmallReport
+from trainable.stages import Progress
 
 if TYPE_CHECKING:
     from rich.table import Table

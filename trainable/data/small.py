@@ -26,11 +26,11 @@ from pathlib import Path
 import numpy as np
 
 from spaces.errors import InputError
-from trainable.bars import Progress, Stage, silent
 from trainable.data.folder import Decoded, drop_duplicates, read_all
 from trainable.data.inventory import Item, common_dimensions, inventory
 from trainable.data.manifest import Row, write_manifest
 from trainable.data.scan import MIN_PER_CLASS, scan
+from trainable.stages import Progress, Stage, silent
 
 POOL = 2
 """Size of the pool of similar images, in multiples of what is drawn from it."""

@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 
 from spaces.errors import InputError
-from trainable.bars import Progress
 from trainable.data.dataset import Dataset, LoadReport, check_image_size
 from trainable.data.decode import check_fit, fit_square
 from trainable.data.folder import load_folder
 from trainable.data.scan import SPLITS
+from trainable.stages import Progress
 
 EMBEDDED = ("phantom", "pneumoniamnist")
 PHANTOMS_PER_CLASS = 100

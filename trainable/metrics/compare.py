@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from spaces.errors import InputError
-from trainable.bars import Stage, silent
 from trainable.data import Dataset, check_image_size
 from trainable.extractors import Extractor, load_extractor
 from trainable.feature_cache import cached_features
@@ -24,6 +23,7 @@ from trainable.metrics.pixels import Copies, pixel_copies
 from trainable.metrics.scores import RealSet, Scores, all_scores
 from trainable.metrics.sheet import check_place, draw_pairs
 from trainable.resize import RULES
+from trainable.stages import Stage, silent
 
 PAIRS = 24
 """Generated images on the sheet of neighbours."""

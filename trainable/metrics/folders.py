@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from spaces.errors import InputError
-from trainable.bars import Progress
 from trainable.data import Dataset, LoadReport
 from trainable.data.decode import SUFFIXES
 from trainable.data.folder import check_unreadable, drop_duplicates, read_all, stack
 from trainable.data.scan import SPLITS, Entry, Scan, check_counts, scan
+from trainable.stages import Progress
 
 FEWEST = 20
 """Images in a folder below which no score means anything."""
