@@ -7,6 +7,7 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
 from trainable.data.dataset import check_image_size
@@ -15,6 +16,10 @@ from trainable.data.scan import SPLITS
 from trainable.data.show import check_picture, data_table, grid, small_table
 from trainable.data.small import build_small
 from trainable.data.sources import EMBEDDED, load
+from trainable.stages import Stage
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -59,15 +64,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _small(args: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from trainable.bars import bar
-
-    console = Console()
+    console, stage = _screen()
     report = build_small(
-        args.source, args.out, args.per_class, args.target_kb, args.seed, args.split,
-        partial(bar, console),
-    )  # fmt: skip
+        args.source, args.out, args.per_class, args.target_kb, args.seed, args.split, stage
+    )
     console.print(small_table(report))
     for c in report.classes:
         if c.pool == c.available:
@@ -94,12 +94,8 @@ def _show(args: argparse.Namespace) -> int:
         raise InputError(f"--per-class is {args.per_class}, but must be at least 1")
     if args.seed < 0:
         raise InputError(f"--seed is {args.seed}, but must be 0 or more")
-    from rich.console import Console
-
-    from trainable.bars import bar
-
-    console = Console()
-    with bar(console, "reading images") as progress:
+    console, stage = _screen()
+    with stage("reading images") as progress:
         data = load(
             args.data, args.image_size, fit=args.fit, split=args.split, seed=args.seed,
             viral=args.viral, progress=progress,
@@ -107,7 +103,7 @@ def _show(args: argparse.Namespace) -> int:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     grid(data, args.per_class).save(args.out)
     root = None if args.data in EMBEDDED else Path(args.data)
-    with bar(console, "reading headers") as progress:
+    with stage("reading headers") as progress:
         table = data_table(data, root, args.split, progress)
     console.print(table)
     print(f"{data.report} ({data.report.layout})")
@@ -116,6 +112,16 @@ def _show(args: argparse.Namespace) -> int:
     print(f"grid in {args.out}; next:")
     print(f"  python -m search.run --data {shlex.quote(args.data)} --dry-run")
     return 0
+
+
+def _screen() -> tuple[Console, Stage]:
+    """Where a command speaks, and what shows how far it is."""
+    from rich.console import Console
+
+    from trainable.bars import bar
+
+    console = Console()
+    return console, partial(bar, console)
 
 
 if __name__ == "__main__":
