@@ -159,7 +159,7 @@ def test_dry_run_prints_numbers_and_starts_nothing(folder, tmp_path, capsys):
     assert run(folder, tmp_path / "runs", "--dry-run", "--trials", "5") == 0
     said = capsys.readouterr().out
     assert '"trials": 5' in said
-    assert '"length": 4995' in said  # 120,000 images are 5,000 passes over 24; 15 x 333
+    assert '"length": 7506' in said  # 180,000 images are 7,500 passes over 24; 18 x 417
     assert list((tmp_path / "runs").iterdir()) == []
 
 
