@@ -285,6 +285,4 @@ def _say_next(output: Path, name: str, uri: str, version: str | None, console: C
     console.print(f"  {ui_command(uri)}", soft_wrap=True)
     where = "" if uri == default_tracking(Path("runs")) else f" --tracking-uri {uri}"
     figures = "" if output == Path("runs") else f" --out {output / name / 'figures'}"
-    console.print(
-        f"  python -m analysis.fid_vs_time --study {name}{where}{figures}", soft_wrap=True
-    )
+    console.print(f"  python -m analysis.report --study {name}{where}{figures}", soft_wrap=True)
