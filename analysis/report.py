@@ -166,7 +166,8 @@ def page(table: StudyTable, megabytes: float, stage: Stage = silent) -> str:
     )
     kept = (
         f"Images of {len(pictures)} of {len(order)} trials: those that got to the second rung, "
-        f"winners and the best first, as far as {megabytes:g} MB hold."
+        f"winners and the best first, as far as {megabytes:g} MB hold. "
+        f"A row a class{': ' if table.counts else ''}{', '.join(table.counts)}."
     )
     more = f" The best {ROWS}; leaderboard.csv of the study has all." if len(order) > ROWS else ""
     return Template(PAGE.read_text()).substitute(
