@@ -219,7 +219,8 @@ def _open(
     console.print(
         f"FID floor {yardstick['floor']:.1f} (extrapolated; two real halves of "
         f"{yardstick['half_n']}: {yardstick['half_floor']:.1f}), untrained generator "
-        f"{yardstick['untrained']['fid']:.1f}"
+        f"{yardstick['untrained']['fid']:.1f}",
+        soft_wrap=True,
     )
     return study, storage
 
