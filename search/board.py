@@ -104,22 +104,23 @@ class Board:
         """A trial that goes on reported; returns whether it is the best so far."""
         return self._hear(self.seats[number], report, now, goes_on=True)
 
-    def end(self, number: int, status: Status, report: Report, reason: str, now: float) -> bool:
-        """A trial ended with a last report, which may be empty; returns whether it is the best."""
+    def end(self, number: int, status: Status, report: Report, reason: str, now: float) -> None:
+        """A trial ended with a last report, which may be empty."""
         seat = self.seats.pop(number)
-        best = bool(report) and self._hear(seat, report, now, goes_on=False)
+        if report:
+            self._hear(seat, report, now, goes_on=False)
         self._close(seat.report, status, reason)
-        return best
 
     def seconds_left(self, now: float) -> float | None:
         """Until the trials have ended, if they are pruned as those so far; None if nothing is known
         of their speed yet."""
-        if not self._trained or not self.seats:
+        seats = list(self.seats.values())  # a copy: the screen's thread asks while trials end
+        if not self._trained or not seats:
             return None
         pace = self._spent / self._trained
-        under_way = [self._left(seat, pace, now) for seat in self.seats.values()]
+        under_way = [self._left(seat, pace, now) for seat in seats]
         total = sum(under_way) + self.owed * pace * self.work_left(0)
-        return max(total / len(self.seats), *under_way)
+        return max(total / len(seats), *under_way)
 
     def work_left(self, resource: float) -> float:
         """What a trial that has had `resource` will still be given, on average: as many pass a rung

@@ -65,6 +65,8 @@ _HELP = {
     "top_k": "of the best, how many are scored again on fresh images and kept",
     "winner_images": "fresh images a class for that",
 }
+MODES = ("live", "plain", "none")
+"""What ``--progress`` takes: a screen, a line an event, or nothing but troubles."""
 _WHOLE = ("image_size", "trials", "eta", "seed", "top_k", "winner_images")
 _AUTO = ("epochs", "eval_every", "grace")
 
@@ -137,7 +139,7 @@ def parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--progress",
-        choices=("live", "plain", "none"),
+        choices=MODES,
         help="a live screen, a line an event, or nothing but troubles (default: live on a "
         "terminal, plain elsewhere)",
     )

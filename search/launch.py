@@ -120,7 +120,7 @@ def run_trials(
     """Run the trials that the study still owes.
 
     At `deadline` (seconds since 1970), and at the user's Ctrl-C, running trials are stopped and
-    marked interrupted. `progress` is one of `search.progress.MODES`. `wake` is called after every
+    marked interrupted. `progress` is one of `search.cli.MODES`. `wake` is called after every
     change of the study, and must not block. `trainable` is given the `job`; benchmarks run one that
     costs nothing.
     """

@@ -17,8 +17,6 @@ from trainable.trial import Report, Status
 
 RETRIES = 3
 """Times a trial whose worker died is started again from its checkpoint."""
-MODES = ("live", "plain", "none")
-"""What ``--progress`` takes: a screen, a line an event, or nothing but troubles."""
 
 
 def failure(trial: Any) -> str:
