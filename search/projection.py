@@ -25,7 +25,7 @@ from search.labels import LEADERBOARD, code_tags, description, trial_name, trial
 from search.settings import StudyConfig
 from search.study import TrialRecord, load_study, read_record
 from trainable.bars import Progress
-from trainable.stores import quiet_mlflow
+from trainable.stores import create_tracking, quiet_mlflow
 from trainable.trial import Status, trial_folder
 
 if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
@@ -51,8 +51,9 @@ def prepare_mlflow() -> None:
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client of the store at `uri`; asks nothing of it yet."""
+    """A client of the store at `uri`; creates a SQLite file, and asks nothing of others yet."""
     prepare_mlflow()
+    create_tracking(uri)
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(uri, uri)

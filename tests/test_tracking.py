@@ -2,9 +2,14 @@
 
 import json
 import logging
+import os
 import re
 import socket
+import sqlite3
+import subprocess
+import sys
 import time
+from contextlib import closing
 from functools import cache
 
 import optuna
@@ -25,6 +30,7 @@ from search.tracking import Tracker, check
 from search.writer import tell_end
 from spaces.presets import default
 from tests.by_hand import TASK, Search, config
+from trainable.stores import create_tracking
 from trainable.trial import Status, trial_folder
 
 YARDSTICK = {"protocol": "tiny/1", "n_real": 40, "floor": 2.5, "untrained": {"fid": 90.0}}
@@ -263,6 +269,45 @@ def test_check_says_why_not(bad, reason):
     started = time.monotonic()
     assert reason in (check(bad) or "")
     assert time.monotonic() - started < 8
+
+
+def test_a_store_is_created_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "runs" / "mlflow.db"
+    code = f"from search.tracking import check; check('sqlite:///{path}')"
+    (tmp_path / "tmp").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    )
+    # A migration that creates several tables: killed among them, MLflow could not go on.
+    while not any("secrets" in tables(file) for file in tmp_path.rglob("*.db")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert check(f"sqlite:///{path}") is None
+    assert "secrets" in tables(path)
+    assert [file.name for file in path.parent.iterdir()] == ["mlflow.db"]
+
+
+def tables(path):
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        return {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+
+
+def test_a_store_that_another_created_meanwhile_is_kept(tmp_path, monkeypatch):
+    path = tmp_path / "mlflow.db"
+
+    class Slow:
+        def __init__(self, *_):
+            pass
+
+        def search_experiments(self, **_):
+            path.write_text("another's")
+
+    monkeypatch.setattr("mlflow.tracking.MlflowClient", Slow)
+    create_tracking(f"sqlite:///{path}")
+    assert path.read_text() == "another's"
+    assert [file.name for file in tmp_path.iterdir()] == ["mlflow.db"]
 
 
 def test_an_outage_is_said_once_and_made_good_later(uri, folder):
