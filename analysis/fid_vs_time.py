@@ -140,13 +140,17 @@ def recommended(table: StudyTable, within: float) -> str:
     said = ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}"
                      for k, v in own.items() if v is not None)  # fmt: skip
     return (
-        f"within {limit}: trial {number}, FID {fid:.1f} at epoch {epoch} after {seconds:.3g} s"
+        f"within {limit}: trial {number}, FID {fid:.1f} at epoch {epoch} after {_exact(seconds)}"
         + (f" ({said})" if said else "")
     )
 
 
 def _seconds(row: pd.Series) -> str:
-    return f"trained {row['train_seconds']:.3g} s"
+    return f"trained {_exact(row['train_seconds'])}"
+
+
+def _exact(seconds: float) -> str:
+    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
 def _scale(ax: Axes, table: StudyTable, scored: pd.DataFrame) -> None:

@@ -29,7 +29,7 @@ STYLES = {
     "failed": ("D", "#000000"),
     "diverged": ("X", RED),
     "out_of_memory": ("P", "#CC79A7"),
-    "collapsed": ("*", "#F0E442"),
+    "collapsed": ("<", "#882255"),  # of Tol: the yellow that is left is lost on paper
 }
 OTHER = ("h", "#7F7F7F")
 """Of a status that this version does not know."""

@@ -44,7 +44,6 @@ from unittest import mock
 from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
 
-import search.launch
 from benchmarks.free_trials import (
     TASK,
     Free,
@@ -56,13 +55,15 @@ from benchmarks.free_trials import (
     rss,
     study_config,
 )
+from search.launch import run_trials
 from search.ledger import Ledger
-from search.resources import Resources
 from search.scheduler import rebuild
 from search.searcher import StudySearcher
 from search.study import read_records
 from search.tracking import Tracker, check
 from spaces.catalog import full
+from trainable import cluster
+from trainable.resources import Resources
 
 WINDOW = 100
 SHOWN = (200, 500, 1000, 1500, 2000)
@@ -295,11 +296,11 @@ def with_ray(folder: Path, args: argparse.Namespace) -> None:
         if not memory or time.time() - memory[-1][0] > 0.5:
             memory.append((time.time(), rss(), time.thread_time()))
 
-    cores = mock.patch.object(search.launch, "local_cores", return_value=args.at_a_time)
+    cores = mock.patch.object(cluster, "local_cores", return_value=args.at_a_time)
     began = time.time()
-    with cores, search.launch.connected(resources):
+    with cores, cluster.connected(resources):
         started = time.time()
-        outcome = search.launch.run_trials(
+        outcome = run_trials(
             study, storage, config, full, job, resources,
             workers=args.at_a_time, deadline=None, console=Console(file=io.StringIO()),
             progress="plain", wake=wake, trainable=Free,

@@ -66,12 +66,13 @@ from benchmarks.free_trials import (
     read_marks,
     study_config,
 )
-from search.launch import connected, run_trials
-from search.resources import Resources
+from search.launch import run_trials
 from search.sampling import STARTUP
 from search.study import TrialRecord, database_url, load_study, open_storage, read_records
 from search.tracking import Tracker, check
 from spaces.catalog import full
+from trainable.cluster import connected
+from trainable.resources import Resources
 from trainable.trial import Status
 
 RESOURCES = Resources("local", 1, 0.0, None, 1800.0)

@@ -9,6 +9,7 @@ from typing import Any
 
 from spaces.errors import InputError
 from spaces.presets import BACKBONE
+from trainable.resources import add_resources
 
 STUDY_DEFAULTS: dict[str, Any] = {
     "space": "full",
@@ -123,13 +124,7 @@ def parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path("runs"), help="folder of all studies (default: runs)"
     )
     add_stores(group)
-    group.add_argument("--cpus-per-trial", type=int, default=1, help="(default: 1)")
-    group.add_argument(
-        "--gpus-per-trial", type=_float_or_auto, help="may be a fraction (default: auto)"
-    )
-    group.add_argument(
-        "--max-concurrent", type=int, help="trials at a time (default: all that fit)"
-    )
+    add_resources(group)
     group.add_argument(
         "--report-timeout",
         default="30m",
@@ -142,11 +137,6 @@ def parser() -> argparse.ArgumentParser:
         choices=MODES,
         help="a live screen, a line an event, or nothing but troubles (default: live on a "
         "terminal, plain elsewhere)",
-    )
-    group.add_argument(
-        "--address",
-        default="auto",
-        help="a Ray cluster's address, local, or auto: RAY_ADDRESS if set, else local",
     )
     return p
 
@@ -170,13 +160,8 @@ def _int_or_auto(text: str) -> int | None:
     return None if text == "auto" else int(text)
 
 
-def _float_or_auto(text: str) -> float | None:
-    return None if text == "auto" else float(text)
-
-
 # argparse names the type in its message: "invalid integer or auto value: 'x'".
 _int_or_auto.__name__ = "integer or auto"
-_float_or_auto.__name__ = "number or auto"
 
 
 def check_output(output: Path) -> None:

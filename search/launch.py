@@ -9,7 +9,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from rich.console import Console
 from search.board import Board
 from search.ledger import Ledger
 from search.progress import RETRIES, Progress
-from search.resources import Resources, local_cores
 from search.scheduler import StudyASHA, rebuild
 from search.screen import Screen
 from search.searcher import StudySearcher
@@ -30,63 +29,13 @@ from search.settings import StudyConfig
 from search.study import TrialRecord, interrupt_running, read_learnt, read_records
 from search.watchdog import Watchdog
 from spaces.catalog import Space
-from spaces.errors import InputError
 from spaces.presets import default
 from trainable.evaluation import Assessment
 from trainable.ray_trainable import CGANTrainable
+from trainable.resources import Resources
 from trainable.trial import Job, assess
 
 _SCRATCH = "tune"
-
-
-@contextmanager
-def connected(resources: Resources) -> Iterator[tuple[Resources, int]]:
-    """Be connected to Ray; gives the settled resources and how many trials run at a time.
-
-    Raises:
-        InputError: the cluster does not answer, or has not the CPUs or GPUs that one trial needs.
-    """
-    # Tune's own screen, result files and snapshots are all off: the study has what matters.
-    os.environ.update(
-        RAY_AIR_NEW_OUTPUT="0",
-        TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
-        TUNE_DISABLE_STRICT_METRIC_CHECKING="1",  # a trial that broke down has no FID to report
-        TUNE_PRINT_ALL_TRIAL_ERRORS="0",  # we say them in a line
-        TUNE_GLOBAL_CHECKPOINT_S="3600",
-        TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="0",
-    )
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if resources.cluster is None:
-        # "local" and no less: a stale address file would otherwise capture this call.
-        ray.init(address="local", num_cpus=local_cores(), include_dashboard=False, **quiet)
-    else:
-        try:
-            ray.init(address=resources.cluster, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"--address {resources.cluster} does not answer ({reason}); start the cluster, or "
-                "use --address local"
-            ) from error
-    try:
-        there = ray.cluster_resources()
-        gpus = resources.gpus_per_trial
-        if gpus is None:
-            gpus = 1.0 if there.get("GPU") else 0.0
-            resources = replace(resources, gpus_per_trial=gpus)
-        fits = int(there.get("CPU", 0) // resources.cpus_per_trial)
-        if gpus:
-            fits = min(fits, int(there.get("GPU", 0) / gpus))
-        if fits < 1:
-            raise InputError(
-                f"a trial needs {resources.cpus_per_trial} CPUs and {gpus:g} "
-                f"GPUs, but there are {there.get('CPU', 0):g} and {there.get('GPU', 0):g}; lower "
-                "--cpus-per-trial or --gpus-per-trial"
-            )
-        yield resources, min(fits, resources.max_concurrent or fits)
-    finally:
-        ray.shutdown()
 
 
 @dataclass(frozen=True)
@@ -168,6 +117,15 @@ def _tuner(
     scheduler: StudyASHA,
     callbacks: list[tune.Callback],
 ) -> tune.Tuner:
+    # Tune's own screen, result files and snapshots are all off: the study has what matters.
+    os.environ.update(
+        RAY_AIR_NEW_OUTPUT="0",
+        TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+        TUNE_DISABLE_STRICT_METRIC_CHECKING="1",  # a trial that broke down has no FID to report
+        TUNE_PRINT_ALL_TRIAL_ERRORS="0",  # we say them in a line
+        TUNE_GLOBAL_CHECKPOINT_S="3600",
+        TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="0",
+    )
     # What goes wrong there reaches the user as a line of ours, or as the exception itself.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     return tune.Tuner(

@@ -35,13 +35,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _publish(args: argparse.Namespace, console: Console) -> int:
-    from search.lock import locked  # what follows costs seconds to import, bad flags need not
     from search.projection import Projection
     from search.settings import StudyConfig
     from search.study import interrupt_running, open_study
     from search.tracking import check
     from search.winners import hand_over, leaderboard
     from trainable.bars import bar
+    from trainable.lock import locked  # what follows costs seconds to import, bad flags need not
     from trainable.objective import Objective
     from trainable.stores import without_password
 

@@ -15,10 +15,8 @@ from rich.console import Console
 
 from search.cli import check_output, default_tracking, study_command, ui_command
 from search.estimate import Speed, measure_speed, search_seconds, winner_seconds
-from search.launch import connected, run_trials
-from search.lock import locked
+from search.launch import run_trials
 from search.prepare import Prepared, prepare
-from search.resources import Resources, resolve_resources
 from search.settings import StudyConfig
 from search.study import (
     TrialRecord,
@@ -34,13 +32,16 @@ from search.winners import conclude, hand_over, print_winners
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.bars import bar
+from trainable.cluster import connected
 from trainable.config import TrialConfig
 from trainable.data import Dataset
 from trainable.data.images import IMAGES, write_images
 from trainable.durations import format_duration
 from trainable.evaluation import measure, real_set, witness_of
+from trainable.lock import locked
 from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
+from trainable.resources import Resources, resolve_resources
 from trainable.trial import Job
 
 LONG = 1800

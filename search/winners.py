@@ -16,7 +16,6 @@ from search.champion import clear_winners, log_winner, register_champion
 from search.launch import assess_on_ray
 from search.leaderboard import Row, candidates, changes, rank, table, write_csv
 from search.projection import study_key
-from search.resources import Resources
 from search.settings import StudyConfig
 from search.study import read_records
 from trainable.bars import bar
@@ -25,6 +24,7 @@ from trainable.export import export_generator
 from trainable.metrics.intervals import Interval
 from trainable.objective import Objective
 from trainable.recipe import SETTINGS
+from trainable.resources import Resources
 from trainable.trial import Job, trial_folder
 
 
@@ -62,8 +62,7 @@ def conclude(
             export_generator(
                 trial_folder(job.trials, row.record.number),
                 row.record.params,
-                job.data.task,
-                job.data.classes,
+                job.data,
                 _export(folder, row),
                 study=config.name,
                 settings={key: getattr(config, key) for key in SETTINGS},

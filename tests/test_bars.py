@@ -16,11 +16,11 @@ from rich.console import Console
 
 from search import launch
 from search.launch import assess_on_ray
-from search.resources import Resources
 from tests.conftest import TinyExtractor, Told, make_data
 from trainable import bars
 from trainable.bars import bar
 from trainable.evaluation import real_set
+from trainable.resources import Resources
 from trainable.stages import silent
 
 

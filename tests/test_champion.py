@@ -37,7 +37,7 @@ def trained(folder, **changes):
     trial.advance()
     trial.advance()
     export.export_generator(
-        trial.folder, params, data.task, data.classes, folder / "out",
+        trial.folder, params, data, folder / "out",
         study="s", settings={"seed": 0}, number=0, scores={"fid": 1.5},
     )  # fmt: skip
     return trial, folder / "out"

@@ -350,7 +350,7 @@ def test_kaggle_names_tell_cause_and_patient(xrays: Path):
     assert data.counts == {"bacterial_pneumonia": 10, "normal": 10}
     assert data.report.left_out == {"pneumonia of unknown cause": 1, "viral_pneumonia": 10}
     patients = dict(zip(data.sources, data.patients, strict=True))
-    assert patients["train/PNEUMONIA/person2_bacteria_5.jpeg"] == "person2"
+    assert patients["train/PNEUMONIA/person2_bacteria_5.jpeg"] == "person2_bacteria"
     assert patients["train/NORMAL/IM-0001-0001.jpeg"] == "IM-0001"
     assert patients["train/NORMAL/NORMAL2-IM-0002-0001-0002.jpeg"] == "NORMAL2-IM-0002"
     assert len(set(data.patients)) == 15

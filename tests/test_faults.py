@@ -21,16 +21,17 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from search.launch import connected, run_trials
+from search.launch import run_trials
 from search.progress import RETRIES
-from search.resources import Resources
 from search.settings import StudyConfig
 from search.study import create_study, database_url, open_storage, read_records
 from spaces.presets import default
 from spaces.task import Task
 from tests.chaos import Place, kill_and_resume, search_without_mlflow, wait_for_reports
 from tests.conftest import make_data, make_job
+from trainable.cluster import connected
 from trainable.ray_trainable import CGANTrainable
+from trainable.resources import Resources
 from trainable.trial import Status
 
 pytestmark = pytest.mark.timeout(300)

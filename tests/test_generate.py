@@ -28,7 +28,7 @@ def train(folder: Path, **changes) -> Path:
     trial = Trial(make_job(data, folder, (1,)), 0, params)
     trial.advance()
     export.export_generator(
-        trial.folder, params, data.task, data.classes, folder / "out",
+        trial.folder, params, data, folder / "out",
         study="s", settings={"seed": 0, "data_digest": "d"}, number=0, scores={},
     )  # fmt: skip
     return folder / "out"

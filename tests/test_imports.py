@@ -19,7 +19,12 @@ DIRECTION = {
 }
 # Files, or folders, that may import what; those for the type checker's eyes only stand apart.
 CONFINED = {
-    "ray": ("search/", "trainable/ray_trainable.py"),
+    "ray": (
+        "search/",
+        "trainable/ray_trainable.py",
+        "trainable/cluster.py",
+        "analysis/augmentation/cells.py",
+    ),
     "mlflow": (
         "search/projection.py",
         "search/grids.py",
@@ -29,6 +34,8 @@ CONFINED = {
         "analysis/store.py",
         "analysis/artifacts.py",
         "trainable/registry.py",
+        "trainable/stores.py",
+        "analysis/augmentation/log.py",
     ),
     "optuna": ("search/", "analysis/"),
 }

@@ -50,7 +50,7 @@ def study(tmp_path_factory) -> SimpleNamespace:
         trials.append(trial)
         if number == 0:
             export.export_generator(
-                trial.folder, small_params(data), data.task, data.classes, folder / "out",
+                trial.folder, small_params(data), data, folder / "out",
                 study=NAME, settings={}, number=0, scores={},
             )  # fmt: skip
             champion.log_winner(uri, run_id, trial.folder, folder / "out", 1, {})

@@ -27,7 +27,6 @@ from search.leaderboard import rank
 from search.study import open_study, read_records
 from search.tracking import Tracker
 from search.winners import hand_over
-from spaces.task import Task
 from tests.conftest import make_data, write_pictures
 from trainable.evaluation import Assessment
 from trainable.export import export_generator
@@ -262,8 +261,8 @@ def test_the_champion_is_the_best_that_passes_and_answers(said, place):
     rows = rank(read_records(study), assessed, Objective.parse("fid"), yardstick)
     for row in rows[:2]:
         export_generator(
-            folder / "trials" / f"{row.record.number:05d}", row.record.params, Task(32, 1, 2, 24),
-            ["class0", "class1"], folder / "winners" / str(row.rank),
+            folder / "trials" / f"{row.record.number:05d}", row.record.params,
+            make_data(n=24), folder / "winners" / str(row.rank),
             study="tiny", settings={"seed": 0}, number=row.record.number, scores={},
         )  # fmt: skip
     tracker = Tracker(folder, storage, uri)

@@ -97,7 +97,7 @@ def study(place, tmp_path_factory) -> SimpleNamespace:
         )  # fmt: skip
         run_on(Trial(job, NUMBER, params))
     export_generator(
-        folder / f"{NUMBER:05d}", params, data.task, data.classes, folder / "winner",
+        folder / f"{NUMBER:05d}", params, data, folder / "winner",
         study="s", settings=settings(place, seed=SEED), number=NUMBER, scores={},
     )  # fmt: skip
     return SimpleNamespace(scores=scores(folder, NUMBER), params=params, winner=folder / "winner")

@@ -48,7 +48,7 @@ def old(finished, tmp_path_factory) -> SimpleNamespace:
     folder, _ = finished
     out = tmp_path_factory.mktemp("exported")
     export_generator(
-        folder / "00004", small_params(DATA), DATA.task, DATA.classes, out,
+        folder / "00004", small_params(DATA), DATA, out,
         study="s", settings={"seed": 0}, number=4, scores={},
     )  # fmt: skip
     run = Trial(make_job(DATA, folder), 4, small_params(DATA)).run

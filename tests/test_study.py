@@ -13,7 +13,6 @@ import optuna
 import pytest
 from optuna.trial import create_trial
 
-from search.lock import locked
 from search.study import (
     create_study,
     database_url,
@@ -26,6 +25,7 @@ from search.study import (
 )
 from spaces.errors import InputError
 from tests.by_hand import YARDSTICK, config
+from trainable.lock import locked
 from trainable.stores import without_password
 
 PROJECT = Path(__file__).parents[1]
@@ -158,7 +158,7 @@ def hold(folder: Path) -> subprocess.Popen[str]:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from search.lock import locked\n"
+        "from trainable.lock import locked\n"
         "with locked(Path(sys.argv[1])):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"

@@ -5,7 +5,6 @@ A discriminator on the features that FID is computed on flatters FID: see `share
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,19 +16,7 @@ from spaces.errors import InputError
 from spaces.task import Task
 from trainable.extractors import Extractor
 from trainable.pretrained import SPECS
-from trainable.weights import (
-    bundled,
-    checksum,
-    download,
-    fill,
-    first_line,
-    fold,
-    hub_path,
-    read_tensors,
-)  # fmt: skip
-
-_OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
-"""Names in torchvision's DenseNet files: ``norm.1`` for what is ``norm1`` now."""
+from trainable.weights import Published, fill, fold, hub_path, known_checksum, read_tensors
 
 _XRV_RECIPE = (
     "pip install 'cgan-search[xrv]', then mkdir -p '{path.parent}' && "
@@ -56,15 +43,11 @@ class Backbone(nn.Module):
         super().__init__()
         spec = SPECS[name]
         self.name = name
-        self.sha256 = checksum(weights, "--backbone-weights")
-        if not self.sha256.startswith(spec.sha256) and not unverified:
-            raise InputError(
-                f"{weights} has SHA-256 {self.sha256[:12]}…, but the {name} weights have "
-                f"{spec.sha256[:12]}…; fetch the file again, or take it as it is with "
-                "--unverified-weights"
-            )
+        self.sha256 = known_checksum(
+            weights, "--backbone-weights", name, spec.sha256, unverified=unverified
+        )
         whole, tapped = spec.build()
-        state = {_OLD_DENSE.sub(r"\1\2", k): v for k, v in read_tensors(weights, name).items()}
+        state = read_tensors(weights, name)
         if name == "xrv-densenet121":
             state.pop("op_threshs", None)  # thresholds, no weights
         fill(whole, state, weights, name)
@@ -151,27 +134,17 @@ def load_backbone(
     if weights is not None:
         return Backbone(name, weights, unverified=unverified)
     spec = SPECS[name]
-    if spec.source is not None and not spec.source.startswith("http"):
-        try:
-            with bundled(spec.source, spec.file_name) as path:
-                return Backbone(name, path)
-        except ModuleNotFoundError as error:
-            package = spec.source.replace("_", "-")
-            raise InputError(f"--backbone is {name}: pip install {package}") from error
-    path = hub_path(spec.file_name)
-    if not path.exists():
-        if spec.source is None:
+    if spec.source is None:
+        path = hub_path(spec.file_name)
+        if not path.exists():
             recipe = _XRV_RECIPE.format(path=path)
             raise InputError(
                 f"--backbone is {name}, but its weights are not at {path}; {recipe}; "
                 "or name the file with --backbone-weights"
             )
-        try:
-            download(spec.source, path, spec.sha256)
-        except OSError as error:
-            raise InputError(
-                f"--backbone is {name}, but its weights are not at {path} and cannot be downloaded "
-                f"({first_line(error)}); put {spec.source} there, name a copy with "
-                "--backbone-weights, or choose --backbone efficientnet-lite1"
-            ) from error
-    return Backbone(name, path)
+        return Backbone(name, path)
+    published = Published(
+        name, spec.file_name, spec.sha256, spec.source, "--backbone", "efficientnet-lite1"
+    )
+    with published.at_hand() as path:
+        return Backbone(name, path)

@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spaces.task import Task
 from trainable.checkpoints import newest
 from trainable.config import TrialConfig
+from trainable.data.dataset import Dataset
+from trainable.data.images import fingerprints
 from trainable.generator_file import write_generator
 from trainable.networks import Generator
 
+_BATCH = 50
 EXPORTED, WEIGHTS, CONFIG = "generator.pt2", "generator.safetensors", "config.json"
 
 
@@ -33,11 +36,33 @@ class ImageGenerator(nn.Module):
         return scaled.round().clamp(0, 255).to(torch.uint8)
 
 
+@torch.inference_mode()
+def draw_images(
+    images: ImageGenerator, latent: int, counts: Sequence[int], seed: int, device: str = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
+    """So many images of each class: uint8 [n, C, S, S], and their classes int64 [n], in order.
+
+    They follow from `seed`; of a class, fewer images are the first of more.
+    """
+    images.to(device)
+    found, labels = [], []
+    for index, count in enumerate(counts):
+        parts = []
+        for part in range(-(-count // _BATCH)):  # always whole batches: rounding depends on them
+            chance = int(np.random.SeedSequence([seed, index, part]).generate_state(1)[0])
+            z = torch.randn(_BATCH, latent, generator=torch.Generator().manual_seed(chance))
+            y = torch.zeros(_BATCH, len(counts))
+            y[:, index] = 1
+            parts.append(images(z.to(device), y.to(device)).cpu().numpy())
+        found += [np.concatenate(parts)[:count]] if parts else []
+        labels += [index] * count
+    return np.concatenate(found), np.array(labels, dtype=np.int64)
+
+
 def export_generator(
     trial: Path,
     params: dict[str, Any],
-    task: Task,
-    classes: Sequence[str],
+    data: Dataset,
     out: Path,
     *,
     study: str,
@@ -50,11 +75,15 @@ def export_generator(
     ``generator.pt2``: an `ImageGenerator` for any batch size, which needs torch alone to run.
     ``generator.safetensors``: the weights of `Generator`, for code that has this project.
     ``config.json``: how it was made, what its classes are called, how it scored; in the header of
-    the weights file too. `settings` are what else a replay needs, see `trainable.recipe.SETTINGS`.
+    the weights file too. `settings` are what else a replay needs, see `trainable.recipe.SETTINGS`;
+    `data` is what the trial was trained on, whose images are kept as fingerprints, so that nobody
+    tests on them unawares.
     """
+    task = data.task
     config = TrialConfig.from_params(params)
     generator = Generator(config, task)
-    weights = newest(trial)["run"]["G_ema"]
+    run = newest(trial)["run"]
+    weights = run["G_ema"]
     generator.load_state_dict(weights)
     images = ImageGenerator(generator, config).eval().requires_grad_(False)
     batch = torch.export.Dim("batch", min=1)
@@ -65,12 +94,14 @@ def export_generator(
     about = {
         "study": study,
         "trial": number,
-        "classes": list(classes),
+        "classes": list(data.classes),
         "latent_size": config.latent_size,
         "task": {"image_size": task.image_size, "channels": task.channels, "images": task.images},
         "scores": dict(scores),
         "settings": dict(settings),
         "params": params,
+        "images_seen": run["images_seen"],
+        "images": sorted(set(fingerprints(data.images))),
     }
     write_generator(out / WEIGHTS, weights, about)
     (out / CONFIG).write_text(json.dumps(about, indent=2) + "\n")

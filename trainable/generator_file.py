@@ -19,7 +19,7 @@ from trainable.weights import first_line
 _RECORD = "cgan-search"
 """Key of the record in the file's header. The only one there: safetensors writes several in random
 order, and equal generators are to have equal checksums."""
-_KINDS = {"params": dict, "task": dict, "classes": list}
+_KINDS = {"params": dict, "task": dict, "classes": list, "images": list}
 
 
 def write_generator(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:

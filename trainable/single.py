@@ -170,7 +170,7 @@ def _conclude(
     scored = {k: v for k, v in last.items() if isinstance(v, int | float)}
     if status is Status.COMPLETE:
         export_generator(
-            trial.folder, params, trial.job.task, trial.job.data.classes, args.out,
+            trial.folder, params, trial.job.data, args.out,
             study="single", settings=settings, number=int(trial.folder.name), scores=scored,
         )  # fmt: skip
         grid = max(trial.folder.glob("samples_*.png"))

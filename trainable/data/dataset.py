@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -100,6 +100,17 @@ class Dataset:
         """Number of images of each class."""
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    def at(self, rows: np.ndarray) -> Dataset:
+        """The images of `rows`: indices, or a mask [n]."""
+        chosen = np.arange(self.n)[rows]
+        return replace(
+            self,
+            images=self.images[chosen],
+            labels=self.labels[chosen],
+            sources=tuple(self.sources[i] for i in chosen),
+            patients=tuple(self.patients[i] for i in chosen),
+        )
 
     @cached_property
     def digest(self) -> str:

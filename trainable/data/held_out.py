@@ -30,7 +30,7 @@ def held_out(
     """
     size = data.images.shape[2]
     if named is not None:
-        split = "test" if _has_test(named) else "train"
+        split = "test" if has_test(named) else "train"
         found = load(named, size, fit=fit, split=split, progress=progress)
         if found.classes != data.classes:
             raise InputError(
@@ -39,7 +39,7 @@ def held_out(
             )
     elif spec == "phantom":
         found = load(spec, size, seed=_OTHER_SEED)
-    elif _has_test(spec):
+    elif has_test(spec):
         try:
             found = load(spec, size, fit=fit, split="test", progress=progress)
         except InputError:  # unlabelled, or too few: nobody asked for it
@@ -57,7 +57,8 @@ def held_out(
     return apart
 
 
-def _has_test(spec: str) -> bool:
+def has_test(spec: str) -> bool:
+    """Whether a data set has a split to test on."""
     return spec == "pneumoniamnist" or (spec not in EMBEDDED and (Path(spec) / "test").is_dir())
 
 
@@ -75,14 +76,5 @@ def _of_colours(found: Dataset, channels: int) -> Dataset:
 def _disjoint(found: Dataset, data: Dataset) -> Dataset | None:
     known = {image.tobytes() for image in data.images}
     keep = np.array([image.tobytes() not in known for image in found.images])
-    labels = found.labels[keep]
-    if len(np.unique(labels)) < len(data.classes):
-        return None
-    chosen = np.flatnonzero(keep)
-    return replace(
-        found,
-        images=found.images[keep],
-        labels=labels,
-        sources=tuple(found.sources[i] for i in chosen),
-        patients=tuple(found.patients[i] for i in chosen),
-    )
+    apart = found.at(keep)
+    return apart if len(np.unique(apart.labels)) == len(data.classes) else None

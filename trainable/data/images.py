@@ -6,10 +6,18 @@ import csv
 import hashlib
 from pathlib import Path
 
+import numpy as np
+
 from trainable.data.dataset import Dataset
 
 IMAGES = "images.csv"
 _SHOWN = 3
+_DIGITS = 16
+
+
+def fingerprints(images: np.ndarray) -> list[str]:
+    """The first 16 hex digits of the SHA-256 of each image's pixels, as they are trained on."""
+    return [hashlib.sha256(image.tobytes()).hexdigest()[:_DIGITS] for image in images]
 
 
 def write_images(path: Path, data: Dataset) -> None:

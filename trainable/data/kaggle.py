@@ -1,8 +1,12 @@
 """The layout of Kaggle's paediatric chest X-rays (Kermany et al. 2018).
 
 Folders NORMAL and PNEUMONIA; the file's name tells bacterial from viral pneumonia, and the patient:
-``person1000_virus_1681.jpeg``, ``IM-0133-0001.jpeg``, ``NORMAL2-IM-0389-0001.jpeg``. Numbers start
-again in each of train, test and val, so a patient is known only within one split.
+``person1000_virus_1681.jpeg``, ``IM-0133-0001.jpeg``, ``NORMAL2-IM-0389-0001.jpeg``. Each kind (IM,
+NORMAL2-IM, bacteria, virus) is counted by itself, from 1, and on through the splits: of 500 films,
+test has bacteria of persons 78 to 174, training of 23 to 74 and 253 to 1943. So a number is a
+patient within its kind. Four numbers are of both bacteria and virus; their films are as unlike as
+strangers' (difference hashes 13 to 24 bits apart, of strangers 16, of one patient 10 in the median)
+and show other builds and markers.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from collections.abc import Mapping, Sequence
 
 from trainable.data.layout import Place
 
-_PNEUMONIA = re.compile(r"(person\d+)_(bacteria|virus)_\d+", re.IGNORECASE)
+_PNEUMONIA = re.compile(r"(person\d+_(bacteria|virus))_\d+", re.IGNORECASE)
 _NORMAL = re.compile(r"((?:NORMAL\d*-)?IM-\d+)-\d+", re.IGNORECASE)
 
 

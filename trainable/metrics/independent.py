@@ -34,6 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainable.chance import private_chance
 from trainable.metrics.kernel import kernel_distance
 from trainable.metrics.pixels import within_class_diversity
 
@@ -92,7 +93,7 @@ class Witness:
         images, labels = _checked(images, labels, classes)
         known = None if held_out is None else _checked(*held_out, classes)
         known = None if known is None or len(known[1].unique()) < classes else known
-        with _private_chance(seed):
+        with private_chance(seed), _one_thread():
             rows = _rows(labels)
             seen, kept = _shrunk(images[rows], VIEW), labels[rows]
             small, guess = _scaled(images), torch.empty_like(labels)
@@ -195,16 +196,14 @@ def _folds(labels: Tensor) -> list[Tensor]:
 
 
 @contextmanager
-def _private_chance(seed: int) -> Iterator[None]:
-    """Draws by `seed`, on one thread (faster so, and the same anywhere), all put back after."""
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: faster so, and the same anywhere."""
     threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPU as well
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _trained(small: Tensor, labels: Tensor, classes: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What each trial may use, and where."""
+"""What each trial may use, and where: flags and what they come to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Resources:
     cpus_per_trial: int
     gpus_per_trial: float | None
     max_concurrent: int | None
-    report_timeout: float
+    report_timeout: float = 1800.0
 
     @property
     def device(self) -> str:
@@ -42,6 +42,34 @@ class Resources:
         return None if self.address == "local" else self.address
 
 
+def add_resources(group: argparse._ActionsContainer, trial: str = "trial") -> None:
+    """The flags that `resolve_resources` reads; `trial` is what a user of the command calls one."""
+    group.add_argument(
+        "--cpus-per-trial", type=int, default=1, metavar="N", help=f"of a {trial} (default: 1)"
+    )
+    group.add_argument(
+        "--gpus-per-trial", type=_float_or_auto, metavar="N",
+        help=f"of a {trial}; may be a fraction (default: auto)",
+    )  # fmt: skip
+    group.add_argument(
+        "--max-concurrent", type=int, metavar="N",
+        help=f"{trial}s at a time (default: all that fit)",
+    )  # fmt: skip
+    group.add_argument(
+        "--address",
+        default="auto",
+        help="a Ray cluster's address, local, or auto: RAY_ADDRESS if set, else local",
+    )
+
+
+def _float_or_auto(text: str) -> float | None:
+    return None if text == "auto" else float(text)
+
+
+# argparse names the type in its message: "invalid number or auto value: 'x'".
+_float_or_auto.__name__ = "number or auto"
+
+
 def resolve_resources(args: argparse.Namespace) -> Resources:
     """What each trial may use.
 
@@ -54,13 +82,9 @@ def resolve_resources(args: argparse.Namespace) -> Resources:
         if value is not None and value < low:
             flag = name.replace("_", "-")
             raise InputError(f"--{flag} is {value:g}, but must be at least {low}")
-    asked = Resources(
-        args.address,
-        args.cpus_per_trial,
-        args.gpus_per_trial,
-        args.max_concurrent,
-        parse_duration(args.report_timeout),
-    )
+    asked = Resources(args.address, args.cpus_per_trial, args.gpus_per_trial, args.max_concurrent)
+    if "report_timeout" in args:
+        asked = replace(asked, report_timeout=parse_duration(args.report_timeout))
     if asked.cluster is not None:
         return asked
     if args.cpus_per_trial > local_cores():

@@ -1,0 +1,36 @@
+"""`python -m analysis.augmentation --model models:/NAME@champion --data DIR`: do synthetic images
+help a classifier, from what real training-set size on, and at what price in errors?
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from analysis.augmentation.flags import parser
+from spaces.errors import InputError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns 0, 1 if MLflow lacks it, 2 for bad input, 130 after Ctrl-C."""
+    args = parser().parse_args(argv)
+    console = Console(highlight=False)
+    try:
+        from analysis.augmentation.command import run_study  # seconds, which --help need not cost
+
+        return run_study(args, console)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\nstopped; finished cells are kept, and the same command goes on from here",
+            file=sys.stderr,
+        )
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

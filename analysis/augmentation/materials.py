@@ -1,0 +1,232 @@
+"""What an augmentation study works with, checked for leaks before anything is trained.
+
+The rules: no patient and no image is in two of training, validation and test; the generator saw
+nothing of validation and test; validation is of real images alone, the same for every cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.augmentation.plan import Images
+from spaces.errors import InputError
+from trainable.data.dataset import Dataset
+from trainable.data.groups import groups
+from trainable.data.held_out import has_test
+from trainable.data.images import fingerprints
+from trainable.data.partition import check_apart, nested_subsets
+from trainable.data.sources import load
+from trainable.export import ImageGenerator
+from trainable.stages import Progress
+from trainable.start import Start
+
+FEWEST_VALID, MOST_VALID = 5, 50
+"""Validation images of a class."""
+_TEST_SEED = 2_000_003
+"""Of phantoms that neither a data set of the default seed nor a search's held-out ones hold."""
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """The generator under study.
+
+    Attributes:
+        start: it, with its record.
+        images: it, ready to draw.
+        classes: names of its classes.
+        latent: its latent size.
+        seen: fingerprints of the images it was trained on.
+    """
+
+    start: Start
+    images: ImageGenerator
+    classes: tuple[str, ...]
+    latent: int
+    seen: frozenset[str]
+
+    @classmethod
+    def of(cls, start: Start) -> Source:
+        """What `start` holds.
+
+        Raises:
+            InputError: it does not say what it generates, or which images it was trained on.
+        """
+        images, classes, latent = start.generator()
+        seen = frozenset(start.about.get("images", ()))
+        if not seen:
+            raise InputError(
+                f"{start.flag} {start.source} does not say which images it was trained on, so "
+                "nobody can tell whether it saw the test images; export it with this version"
+            )
+        return cls(start, images, tuple(classes), latent, seen)
+
+    @property
+    def side(self) -> int:
+        """Of its images, in pixels."""
+        return int(self.start.about["task"]["image_size"])
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for colour."""
+        return int(self.start.about["task"]["channels"])
+
+    @property
+    def fit(self) -> str:
+        """How its training images became square."""
+        return str(self.start.about.get("settings", {}).get("fit", "crop"))
+
+
+@dataclass(frozen=True, eq=False)
+class RealImages:
+    """The real images of a study, apart from each other.
+
+    Attributes:
+        data: what there is to train and validate on.
+        rows: rows of `data` that a classifier learns from, by (size, repeat).
+        valid: rows of `data` for validation.
+        test: the test images.
+        seen: how many images of `data` that may be trained on the generator saw.
+        said: what was done, a line each.
+    """
+
+    data: Dataset
+    rows: dict[tuple[int, int], np.ndarray]
+    valid: np.ndarray
+    test: Dataset
+    seen: int
+    said: tuple[str, ...]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Real training-set sizes, ascending."""
+        return sorted({size for size, _ in self.rows})
+
+    def training(self, size: int, repeat: int) -> Images:
+        """The real images of a cell."""
+        return self._at(self.rows[size, repeat])
+
+    @property
+    def validation(self) -> Images:
+        """Real images that choose among a classifier's states, and its threshold."""
+        return self._at(self.valid)
+
+    def _at(self, rows: np.ndarray) -> Images:
+        return self.data.images[rows], self.data.labels[rows]
+
+
+def load_real(
+    source: Source, spec: str, test_spec: str | None, progress: Progress
+) -> tuple[Dataset, Dataset]:
+    """The images to train on and those to test on, as the generator's own were read.
+
+    Raises:
+        InputError: one cannot be read, is not of the generator's classes and colours, or the two
+            share an image or a patient; or the generator was trained on test images.
+    """
+    data = load(spec, source.side, fit=source.fit, progress=progress)
+    _check_kind(data, source, "--data", spec)
+    if test_spec is not None:
+        split = "test" if has_test(test_spec) else "train"
+        test = load(test_spec, source.side, fit=source.fit, split=split, progress=progress)
+    elif spec == "phantom":
+        test = load(spec, source.side, seed=_TEST_SEED)
+    elif has_test(spec):
+        test = load(spec, source.side, fit=source.fit, split="test", progress=progress)
+    else:
+        raise InputError(
+            f"--data {spec} has no test split; name other real images of the same classes with "
+            "--test"
+        )
+    _check_kind(test, source, "--test", test_spec or f"{spec}, test split")
+    check_apart(data, test, "--test")
+    known = [
+        name
+        for name, mark in zip(test.sources, fingerprints(test.images), strict=True)
+        if mark in source.seen
+    ]
+    if known:
+        raise InputError(
+            f"--test: the generator was trained on {len(known)} of its images "
+            f"({', '.join(known[:_NAMED])}{', …' if len(known) > _NAMED else ''}); test on images "
+            "that it never saw, or train another generator without them"
+        )
+    return data, test
+
+
+def divide(
+    data: Dataset,
+    test: Dataset,
+    source: Source,
+    sizes: Sequence[int | None],
+    repeats: int,
+    seed: int,
+) -> RealImages:
+    """Validation first, of images that the generator never saw; then subsets to train on.
+
+    Of each class, subsets take those that the generator saw first. The size None is all that is not
+    validation.
+
+    Raises:
+        InputError: there are too few images for validation, or for a size.
+    """
+    group, sentence = groups(data)
+    marks = fingerprints(data.images)
+    seen = np.array([mark in source.seen for mark in marks])
+    touched = np.isin(group, group[seen])  # in a group that the generator knows something of
+    valid = _validation(data, group, touched, seed)
+    free = ~np.isin(group, group[valid])
+    pool, known = np.flatnonzero(free), int((free & seen).sum())
+    some = [size for size in sizes if size is not None and size != len(pool)]
+    rows: dict[tuple[int, int], np.ndarray] = {}
+    for repeat in range(repeats):
+        drawn = nested_subsets(
+            group[pool], data.labels[pool], data.classes, some, seed + repeat, first=seen[pool]
+        )
+        rows |= {(size, repeat): pool[found] for size, found in drawn.items()}
+        if len(some) < len(sizes):
+            rows[len(pool), repeat] = pool
+    counts = np.bincount(data.labels[valid], minlength=len(data.classes))
+    said = (
+        f"training: {sentence}; the generator saw {known} of the {len(pool)} images to train on",
+        "validation: "
+        + ", ".join(f"{n} {name}" for n, name in zip(counts, data.classes, strict=True))
+        + ", which the generator never saw",
+        f"test: {', '.join(f'{n} {name}' for name, n in test.counts.items())}",
+    )
+    return RealImages(data, rows, valid, test, known, said)
+
+
+def _validation(data: Dataset, group: np.ndarray, touched: np.ndarray, seed: int) -> np.ndarray:
+    """Rows for validation: half of what the generator never saw of the scarcest class, of each."""
+    free = np.flatnonzero(~touched)
+    counts = np.bincount(data.labels[free], minlength=len(data.classes))
+    scarce = int(counts.argmin())
+    if counts[scarce] < FEWEST_VALID:
+        raise InputError(
+            f"--data {data.name}: the generator never saw {counts[scarce]} images of class "
+            f"{data.classes[scarce]!r}, but validation needs {FEWEST_VALID} of each; add images to "
+            "the folder, or train the generator on fewer"
+        )
+    each = min(max(FEWEST_VALID, counts[scarce] // 2), MOST_VALID)
+    size = each * len(data.classes)
+    rows = nested_subsets(group[free], data.labels[free], data.classes, [size], seed)[size]
+    return free[rows]
+
+
+def _check_kind(data: Dataset, source: Source, flag: str, spec: str) -> None:
+    if data.classes != source.classes:
+        raise InputError(
+            f"{flag} {spec} has the classes {', '.join(data.classes)}, but the generator draws "
+            f"{', '.join(source.classes)}"
+        )
+    channels = data.images.shape[1]
+    if channels != source.channels:
+        names = {1: "grey", 3: "in colour"}
+        raise InputError(
+            f"{flag} {spec} is {names[channels]}, but the generator's images are "
+            f"{names[source.channels]}"
+        )

@@ -1,0 +1,205 @@
+"""What an augmentation study found: means with intervals, paired differences, and sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.augmentation.cells import COMPLETE, Result
+from analysis.augmentation.plan import ADDED, ALONE, ARMS, BOTH, CLASSICAL, DUPLICATES, REAL, Cell
+from analysis.statistics import (
+    Estimate,
+    crossover_sentence,
+    holm,
+    mcnemar_repeats,
+    mean_interval,
+    paired_bootstrap,
+)
+from trainable.classifiers.scores import steps_to
+
+PAIRS = (
+    (DUPLICATES, ADDED),
+    (REAL, ADDED),
+    (CLASSICAL, BOTH),
+    (REAL, DUPLICATES),
+    (REAL, ALONE),
+    (REAL, CLASSICAL),
+)
+"""Which arm is held against which; the first is what tells whether synthetic images help."""
+SCORES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "auroc": "AUROC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "type_1_error": "type I error",
+    "type_2_error": "type II error",
+    "ece": "calibration error",
+}
+Arm = tuple[int, float, str]
+"""Size, ratio and arm: a cell without its repeat."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One arm against another at one size and ratio.
+
+    Attributes:
+        size, ratio: of the second arm; the first may have no ratio.
+        first, second: the arms.
+        difference: of mean accuracy, second - first, with its 95 % interval.
+        p: of McNemar's test on the repeats' votes.
+        adjusted: `p` for as many comparisons of the two arms as there are (Holm 1979).
+        repeats: how many are paired.
+    """
+
+    size: int
+    ratio: float
+    first: str
+    second: str
+    difference: Estimate
+    p: float
+    adjusted: float
+    repeats: int
+
+    @property
+    def told(self) -> int:
+        """1 if the second arm is better beyond chance, -1 if worse, 0 if neither can be told.
+
+        By both: the interval, which speaks of other repeats and images, and the adjusted p.
+        """
+        if self.adjusted >= 0.05 or self.difference.low <= 0 <= self.difference.high:
+            return 0
+        return 1 if self.difference.mean > 0 else -1
+
+
+class Findings:
+    """The complete cells of a study, and what they say.
+
+    Attributes:
+        complete: results by cell.
+        sizes, ratios: those that occur, ascending; ratio 0 left out.
+        diverged: how many cells broke down; they are in no mean.
+    """
+
+    def __init__(self, results: Mapping[Cell, Result], labels: np.ndarray, positive: int | None):
+        """`labels` [m] are the test images' classes, of which `positive` is to be found."""
+        self.complete = {c: r for c, r in sorted(results.items()) if r["status"] == COMPLETE}
+        self.diverged = len(results) - len(self.complete)
+        self.sizes = sorted({cell.size for cell in self.complete})
+        self.ratios = sorted({cell.ratio for cell in self.complete} - {0.0})
+        self._labels, self._positive = labels, positive
+
+    def arms(self) -> list[Arm]:
+        """Those that have a complete cell, in the order of tables."""
+        found = {(cell.size, cell.ratio, cell.arm) for cell in self.complete}
+        return sorted(found, key=lambda arm: (arm[0], ARMS.index(arm[2]), arm[1]))
+
+    def values(self, arm: Arm, score: str) -> list[float]:
+        """A score of each repeat."""
+        return [result["scores"][score] for _, result in self._repeats(arm)]
+
+    def estimate(self, arm: Arm, score: str) -> Estimate:
+        """Mean over the repeats, with its 95 % interval."""
+        return mean_interval(self.values(arm, score))
+
+    def median_steps(self, arm: Arm, accuracy: float) -> float:
+        """Median steps to this accuracy on validation; infinite if half of them never got there."""
+        return float(np.median([steps_to(history, accuracy) for history in self.histories(arm)]))
+
+    def histories(self, arm: Arm) -> list[list[dict[str, float]]]:
+        """The evaluations of each repeat's training."""
+        return [result["history"] for _, result in self._repeats(arm)]
+
+    def comparisons(self) -> list[Comparison]:
+        """All of `PAIRS` wherever both arms have two repeats in common."""
+        found: list[Comparison] = []
+        for first, second in PAIRS:
+            some = [c for arm in self.arms() if arm[2] == second and (c := self._pair(first, arm))]
+            adjusted = holm([c.p for c in some])
+            found += [
+                Comparison(c.size, c.ratio, first, second, c.difference, c.p, p, c.repeats)
+                for c, p in zip(some, adjusted, strict=True)
+            ]
+        return found
+
+    def sentences(self) -> list[str]:
+        """The answer: whether synthetic images beat as many duplicates, and from what size on."""
+        told = [c for c in self.comparisons() if (c.first, c.second) == PAIRS[0]]
+        found = [_verdict(told)]
+        for ratio in self.ratios:
+            gains = {}
+            for size in self.sizes:
+                pairs = self._paired((size, ratio, DUPLICATES), (size, ratio, ADDED))
+                if len(pairs) > 1:
+                    gains[size] = [
+                        b["scores"]["accuracy"] - a["scores"]["accuracy"] for a, b in pairs
+                    ]
+            if len(gains) > 1:
+                said = crossover_sentence(sorted(gains), gains)
+                found.append(f"{ratio:g} synthetic images for each real one: {said}")
+        return found
+
+    def _repeats(self, arm: Arm) -> Iterable[tuple[int, Result]]:
+        return (
+            (cell.repeat, result)
+            for cell, result in self.complete.items()
+            if (cell.size, cell.ratio, cell.arm) == arm
+        )
+
+    def _paired(self, first: Arm, second: Arm) -> list[tuple[Result, Result]]:
+        ours, theirs = dict(self._repeats(first)), dict(self._repeats(second))
+        return [(ours[n], theirs[n]) for n in sorted(ours.keys() & theirs.keys())]
+
+    def _pair(self, first: str, second: Arm) -> Comparison | None:
+        size, ratio, name = second
+        pairs = self._paired((size, ratio if first == DUPLICATES else 0.0, first), second)
+        if len(pairs) < 2:
+            return None
+        ours, theirs = (np.array([self._right(pair[i]) for pair in pairs]) for i in (0, 1))
+        p = mcnemar_repeats(ours, theirs)
+        difference = paired_bootstrap(ours, theirs)
+        return Comparison(size, ratio, first, name, difference, p, math.nan, len(pairs))
+
+    def _right(self, result: Result) -> np.ndarray:
+        """Which test images it gets right: bool [m]."""
+        probabilities = np.array(result["probabilities"])
+        if self._positive is None:
+            return probabilities.argmax(1) == self._labels
+        said = probabilities[:, self._positive] >= result["threshold"]
+        return said == (self._labels == self._positive)
+
+
+def _verdict(comparisons: Sequence[Comparison]) -> str:
+    """What the comparisons with duplicated real images support."""
+    if not comparisons:
+        return "nothing can be said yet: no size has two repeats of both arms"
+    better = [c for c in comparisons if c.told > 0]
+    worse = [c for c in comparisons if c.told < 0]
+    parts = []
+    if better:
+        parts.append(f"synthetic images beat as many duplicated real ones at {_places(better)}")
+    if worse:
+        parts.append(f"synthetic images do worse than duplicated real ones at {_places(worse)}")
+    if not parts:
+        least = min(c.difference.low for c in comparisons)
+        most = max(c.difference.high for c in comparisons)
+        return (
+            "synthetic images do not beat as many duplicated real ones, at any size and ratio "
+            f"here (differences in accuracy from {least:+.3f} to {most:+.3f} at 95 %)"
+        )
+    rest = len(comparisons) - len(better) - len(worse)
+    if rest:
+        parts.append(f"at {rest} of {len(comparisons)} sizes and ratios no difference can be told")
+    return "; ".join(parts)
+
+
+def _places(comparisons: Iterable[Comparison]) -> str:
+    return ", ".join(
+        f"{c.size} real images and ratio {c.ratio:g} ({c.difference.mean:+.3f}, "
+        f"{c.difference.low:+.3f} to {c.difference.high:+.3f})"
+        for c in comparisons
+    )

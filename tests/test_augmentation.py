@@ -1,0 +1,276 @@
+"""Do the images help? Planted truths, leaks refused, and a study that goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from analysis.augmentation import cells, materials
+from analysis.augmentation.cells import Materials, train_cell
+from analysis.augmentation.materials import Source, divide, load_real
+from analysis.augmentation.plan import (
+    ADDED,
+    ALONE,
+    BOTH,
+    CLASSICAL,
+    DUPLICATES,
+    REAL,
+    Cell,
+    compose,
+    parse_ratios,
+    parse_sizes,
+    plan,
+)
+from analysis.augmentation.results import Findings
+from analysis.augmentation.store import Store
+from spaces.errors import InputError
+from tests.conftest import make_data
+from trainable.classifiers.fit import Recipe
+from trainable.data import sources
+from trainable.data.images import fingerprints
+from trainable.data.sources import load
+from trainable.start import Start
+
+QUICK = Recipe("small_cnn", 60, 16, 3e-3, 1e-2, 0.05, 6, classical=False)
+
+
+class Noise(nn.Module):
+    """Draws noise, whatever the class."""
+
+    def forward(self, z, y):
+        rng = torch.Generator().manual_seed(abs(int(1e6 * z[0, 0])))
+        return torch.randint(0, 256, (len(z), 1, 32, 32), dtype=torch.uint8, generator=rng)
+
+
+class Copies(nn.Module):
+    """Draws the images of a data set: of fresh ones, it is perfect."""
+
+    def __init__(self, images, labels):
+        super().__init__()
+        self.of = [torch.tensor(images[labels == k]) for k in range(2)]
+
+    def forward(self, z, y):
+        rows = [(self.of[k], abs(int(1e6 * row[0]))) for row, k in zip(z, y.argmax(1), strict=True)]
+        return torch.stack([images[n % len(images)] for images, n in rows])
+
+
+def source_of(images, seen=("none",), classes=("normal", "pneumonia"), channels=1) -> Source:
+    about = {"task": {"image_size": 32, "channels": channels}, "settings": {}, "images": list(seen)}
+    start = Start("made", "0" * 64, {}, about, "--model")
+    return Source(start, images, classes, 1, frozenset(seen))
+
+
+@pytest.fixture(scope="module")
+def phantoms():
+    """100 phantoms of each class to train on, and as many to test on."""
+    return load("phantom", 32), load("phantom", 32, seed=77)
+
+
+def study(phantoms, images, sizes, seen=("none",), repeats=3) -> Materials:
+    data, test = phantoms
+    source = source_of(images, seen)
+    real = divide(data, test, source, sizes, repeats, 0)
+    return Materials(real, source, QUICK, None, 1, 0)
+
+
+def findings(given: Materials, planned: list[Cell]) -> Findings:
+    results = {cell: train_cell(given, cell, "cpu", 1) for cell in planned}
+    return Findings(results, given.real.test.labels, given.positive)
+
+
+def mean(found: Findings, size: int, ratio: float, arm: str) -> float:
+    return found.estimate((size, ratio, arm), "accuracy").mean
+
+
+def of(size: int, ratio: float, arms, repeats: int = 3) -> list[Cell]:
+    return [
+        Cell(size, 0.0 if arm in (REAL, CLASSICAL) else ratio, arm, r)
+        for arm in arms for r in range(repeats)
+    ]  # fmt: skip
+
+
+def test_a_perfect_generator_helps_where_real_images_are_few(phantoms):
+    fresh = load("phantom", 32, seed=999)
+    given = study(phantoms, Copies(fresh.images, fresh.labels), [10])
+    found = findings(given, of(10, 8.0, (REAL, DUPLICATES, ADDED)))
+    told = {(c.first, c.second): c.told for c in found.comparisons()}
+    assert told[DUPLICATES, ADDED] == told[REAL, ADDED] == 1
+    assert mean(found, 10, 8.0, ADDED) > mean(found, 10, 8.0, DUPLICATES) + 0.1
+    assert "synthetic images beat as many duplicated real ones at 10" in found.sentences()[0]
+
+
+def test_a_generator_of_noise_harms(phantoms):
+    found = findings(study(phantoms, Noise(), [40]), of(40, 8.0, (REAL, ADDED, ALONE)))
+    told = {(c.first, c.second): c.told for c in found.comparisons()}
+    assert told[REAL, ADDED] == told[REAL, ALONE] == -1
+    assert mean(found, 40, 8.0, ADDED) < mean(found, 40, 0.0, REAL) - 0.1
+
+
+def test_a_generator_that_copies_is_worth_what_duplicates_are(phantoms):
+    data, _ = phantoms
+    given = study(phantoms, None, [40], seen=[*fingerprints(data.images)[:30], "more"])
+    rows = given.real.rows[40, 0]
+    for repeat in range(3):  # one subset for all, so that it copies what every cell learns from
+        given.real.rows[40, repeat] = rows
+    copies = Copies(data.images[rows], data.labels[rows])
+    given = replace(given, source=source_of(copies))
+    found = findings(given, of(40, 2.0, (ADDED, DUPLICATES)))
+    (compared,) = found.comparisons()
+    assert compared.told == 0
+    assert abs(compared.difference.mean) < 0.1
+    assert "do not beat" in found.sentences()[0]
+
+
+def test_cells_of_one_repeat_learn_alike_and_the_same_cell_the_same(phantoms):
+    given = study(phantoms, Noise(), [20], repeats=2)
+    real, again = (train_cell(given, Cell(20, 0.0, REAL, 0), "cpu", 1) for _ in range(2))
+    other = train_cell(given, Cell(20, 0.0, REAL, 1), "cpu", 1)
+    for result in (real, again, other):
+        del result["seconds"]
+    assert real == again
+    assert real["probabilities"] != other["probabilities"]
+
+
+def test_the_plan_has_every_control_once():
+    cells_ = plan([10, 20], [1.0], 2)
+    assert len(set(cells_)) == len(cells_) == 2 * 2 * 6
+    assert {c.arm for c in cells_ if not c.ratio} == {REAL, CLASSICAL}
+    assert {c.arm for c in cells_ if c.ratio} == {ADDED, DUPLICATES, BOTH, ALONE}
+    assert [c.repeat for c in cells_] == sorted(c.repeat for c in cells_)
+    assert len({c.key for c in cells_}) == len(cells_)
+
+
+def test_what_each_arm_learns_from():
+    data = make_data(n=10)
+    real = data.images[:5], np.array([0, 0, 0, 1, 1])
+
+    def draw(counts):
+        assert counts == [4, 3]  # 1.5 for each, rounded to even
+        return np.full((7, 1, 32, 32), 9, np.uint8), np.repeat([0, 1], counts)
+
+    for arm in (ADDED, BOTH):
+        images, labels = compose(Cell(5, 1.5, arm, 0), real, draw)
+        np.testing.assert_array_equal(images[:5], real[0])
+        assert (images[5:] == 9).all()
+        assert labels.tolist() == [0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 1, 1]
+    images, labels = compose(Cell(5, 1.5, ALONE, 0), real, draw)
+    assert (images == 9).all()
+    assert len(labels) == 7
+    images, labels = compose(Cell(5, 1.5, DUPLICATES, 0), real, draw)
+    assert np.bincount(labels).tolist() == [3 + 4, 2 + 3]
+    known = [x.tobytes() for x in real[0]]
+    times = [sum(x.tobytes() == one for x in images) for one in known]
+    assert sorted(times[:3]) == [2, 2, 3]  # each real image once more, one of them twice
+    assert sorted(times[3:]) == [2, 3]
+    for arm in (REAL, CLASSICAL):
+        assert compose(Cell(5, 0.0, arm, 0), real, draw) is real
+
+
+def test_validation_is_of_what_the_generator_never_saw_and_subsets_of_what_it_saw(phantoms):
+    data, test = phantoms
+    marks = fingerprints(data.images)
+    seen = marks[:60] + marks[100:160]  # of each class 60
+    real = divide(data, test, source_of(None, seen), [20, 110, 130, None], 2, 0)
+    at = np.isin(np.arange(200), [*range(60), *range(100, 160)])
+    assert not at[real.valid].any()
+    assert np.bincount(data.labels[real.valid]).tolist() == [20, 20]
+    assert real.sizes == [20, 110, 130, 160]
+    for (size, repeat), rows in real.rows.items():
+        assert len(rows) == size
+        assert not set(rows) & set(real.valid)
+        assert at[rows].sum() == min(size, 120)
+        if size < 160:
+            assert np.bincount(data.labels[rows]).tolist() == [size // 2, size // 2]
+            assert set(rows) <= set(real.rows[160, repeat])
+    assert set(real.rows[20, 0]) != set(real.rows[20, 1])
+    assert "the generator saw 120 of the 160" in real.said[0]
+
+
+def test_too_few_unseen_images_are_refused(phantoms):
+    data, test = phantoms
+    seen = fingerprints(data.images)[:97]
+    with pytest.raises(InputError, match=r"never saw 3 images of class 'normal'.* needs 5"):
+        divide(data, test, source_of(None, seen), [10], 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"classes": ("a", "b")},
+            "has the classes normal, pneumonia, but .* draws a, b",
+        ),
+        ({"channels": 3}, "is grey, but the generator's images are in colour"),
+        ({"seen": "test"}, r"trained on 3 of its images \(phantom/2000003/normal/0, "),
+    ],
+)
+def test_what_does_not_fit_the_generator_is_refused(changes, message, monkeypatch):
+    monkeypatch.setattr(sources, "PHANTOMS_PER_CLASS", 10)
+    if changes.get("seen") == "test":
+        test = load("phantom", 32, seed=materials._TEST_SEED)
+        changes = {"seen": fingerprints(test.images[:3])}
+    with pytest.raises(InputError, match=message):
+        load_real(
+            source_of(None, **changes),  # pyright: ignore
+            "phantom",
+            None,
+            lambda *_: None,
+        )
+
+
+def test_train_and_test_may_not_overlap(monkeypatch):
+    monkeypatch.setattr(sources, "PHANTOMS_PER_CLASS", 10)
+    with pytest.raises(InputError, match=r"phantom/0/normal/0 and .* \(the same pixels\)"):
+        load_real(source_of(None), "phantom", "phantom", lambda *_: None)
+
+
+def test_a_generator_of_unknown_training_images_is_refused():
+    generator = (Noise(), ["normal", "pneumonia"], 1)
+    start = SimpleNamespace(about={}, source="x", flag="--model", generator=lambda: generator)
+    with pytest.raises(InputError, match="does not say which images it was trained on"):
+        Source.of(start)  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "message"),
+    [
+        (parse_sizes, "10,x", "'x' is no number"),
+        (parse_sizes, "1", "must be a whole number from 2 up"),
+        (parse_sizes, "10,all,10", "10 comes twice"),
+        (parse_ratios, "-1", "-1 synthetic images for each real one cannot be"),
+        (parse_ratios, "1,nan", "cannot be"),
+        (parse_ratios, "1,1.0", "1 comes twice"),
+    ],
+)
+def test_sizes_and_ratios_that_cannot_be(parse, text, message):
+    with pytest.raises(InputError, match=message):
+        parse(text)
+
+
+def test_sizes_and_ratios_in_order():
+    assert parse_sizes("all, 100,25") == [25, 100, None]
+    assert parse_ratios("4,0,0.5") == [0.5, 4.0]
+
+
+def test_a_folder_holds_one_study_and_forgets_what_is_not_whole(tmp_path):
+    store = Store(tmp_path)
+    store.claim({"seed": 0})
+    store.claim({"seed": 0})
+    with pytest.raises(InputError, match="seed was 0, is 1"):
+        store.claim({"seed": 1})
+    cell = Cell(10, 0.0, REAL, 0)
+    assert store.read(cell) is None
+    store.keep(cell, {"status": cells.DIVERGED, "reason": "x"})
+    assert store.read(cell) == {"status": "diverged", "reason": "x"}
+    file = next((tmp_path / "cells").iterdir())
+    file.write_text(file.read_text()[:-3])  # as a full disk leaves it
+    assert store.read(cell) is None
+    (tmp_path / "augmentation.json").write_text(json.dumps([1]))
+    with pytest.raises(InputError, match="is not what a study leaves there"):
+        store.claim({"seed": 0})

@@ -1,0 +1,160 @@
+"""`python -m analysis.augmentation` as its user meets it: killed, resumed, published, refused."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+
+from analysis.augmentation import __main__ as command
+from analysis.augmentation.log import CELL, EXPERIMENT
+from tests.conftest import make_data, make_job, small_params, write_pictures
+from trainable.data.images import fingerprints
+from trainable.data.sources import load
+from trainable.export import WEIGHTS, export_generator
+from trainable.generator_file import read_generator
+from trainable.trial import Trial
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> SimpleNamespace:
+    """A folder of pictures with a test split, and a generator that knows some of them."""
+    folder = tmp_path_factory.mktemp("augmentation")
+    whole = make_data(n=120)
+    parts = {"known": slice(0, 60), "train": slice(0, 90), "test": slice(90, 120)}
+    for name, rows in parts.items():
+        part = SimpleNamespace(
+            images=whole.images[rows], labels=whole.labels[rows], classes=("ill", "normal")
+        )
+        write_pictures(folder / ("known" if name == "known" else f"data/{name}"), part)  # pyright: ignore
+    data = load(str(folder / "known"), 32)
+    trial = Trial(make_job(data, folder / "trials", (1,)), 0, small_params(data))
+    trial.advance()
+    export_generator(
+        trial.folder, small_params(data), data, folder / "out",
+        study="made", settings={"fit": "crop"}, number=0, scores={},
+    )  # fmt: skip
+    return SimpleNamespace(folder=folder, model=folder / "out" / WEIGHTS)
+
+
+def flags(place: SimpleNamespace, output: Path, *more: str) -> list[str]:
+    return [
+        "--model", str(place.model), "--data", str(place.folder / "data"),
+        "--output", str(output), "--tracking-uri", f"sqlite:///{output / 'mlflow.db'}",
+        "--sizes", "10,40", "--ratios", "0,1", "--repeats", "2", "--steps", "40",
+        "--batch", "8", "--address", "local", *more,
+    ]  # fmt: skip
+
+
+def test_a_killed_study_goes_on_without_repeating_a_cell(place, tmp_path, capsys):
+    done = tmp_path / "augmentation" / "made" / "cells"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "analysis.augmentation", *flags(place, tmp_path)],
+        cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        while not done.exists() or len(list(done.glob("*.json"))) < 3:
+            assert process.poll() is None
+            time.sleep(0.05)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    before = {file: file.stat().st_mtime_ns for file in done.glob("*.json")}
+    assert 3 <= len(before) < 24
+    assert command.main(flags(place, tmp_path)) == 0
+    said = capsys.readouterr().out
+    assert f"{len(before)} cells are done already, {24 - len(before)} are to come" in said
+    assert len(list(done.glob("*.json"))) == 24
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    assert "results are optimistic: the generator was trained on 60" in said
+    assert "The positive class is ill, as normal names the healthy ones." in said
+    folder = done.parent
+    rows = list(csv.DictReader((folder / "cells.csv").open()))
+    assert len(rows) == 24
+    assert {row["status"] for row in rows} == {"complete"}
+    names = {file.name for file in folder.iterdir()}
+    assert {"accuracy.png", "errors.svg", "training.png", "findings.md"} <= names
+    page = (folder / "findings.md").read_text()
+    assert page.count("| 40 |") == 6 + 6  # arms and comparisons
+    check_mlflow(tmp_path)
+    capsys.readouterr()
+    assert command.main(flags(place, tmp_path)) == 0  # again: nothing to train
+    assert "24 cells are done already, 0 are to come" in capsys.readouterr().out
+    check_mlflow(tmp_path)
+
+
+def test_retrained_generators_know_their_sizes_images_alone(place, tmp_path, capsys):
+    assert command.main(flags(place, tmp_path, "--retrain", "--repeats", "1")) == 0
+    said = capsys.readouterr().out
+    assert "2 generators are trained on their size's own images" in said
+    assert "optimistic" not in said
+    folder = tmp_path / "augmentation" / "made" / "generators"
+    shared = read_generator(place.model)
+    marks = set(fingerprints(load(str(place.folder / "data"), 32).images))
+    for size in (10, 40):
+        weights, about = read_generator(folder / f"{size}-0.safetensors")
+        assert len(about["images"]) == about["task"]["images"] == size
+        assert set(about["images"]) < marks
+        assert shared[1]["images_seen"] <= about["images_seen"] < shared[1]["images_seen"] + size
+        assert not all(torch.equal(weights[name], shared[0][name]) for name in weights)
+    before = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+    next((folder.parent / "cells").iterdir()).unlink()
+    assert command.main(flags(place, tmp_path, "--retrain", "--repeats", "1")) == 0
+    assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == before
+
+
+def check_mlflow(folder: Path) -> None:
+    """One run for the study, with its files, and one for each cell, with its scores."""
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    client = MlflowClient(uri, uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    children = [run for run in runs if CELL in run.data.tags]
+    (parent,) = [run for run in runs if CELL not in run.data.tags]
+    assert len({run.data.tags[CELL] for run in children}) == len(children) == 24
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {"accuracy", "type_1_error", "type_2_error"} <= children[0].data.metrics.keys()
+    history = client.get_metric_history(children[0].info.run_id, "valid_accuracy")
+    assert len(history) == len({point.step for point in history}) == 20
+    files = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert {"findings.md", "cells.csv", "accuracy.png"} <= files
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--repeats", "0"), "--repeats is 0"),
+        (("--sizes", "500"), "choose a size of"),
+        (("--ratios", "-1"), "-1 synthetic images for each real one cannot be"),
+        (("--positive", "cat"), "--positive is 'cat'"),
+        (("--classifier", "alexnet"), "must be one of small_cnn"),
+        (("--pretrained",), "there are no published weights"),
+        (("--model", "nowhere.safetensors"), "nowhere.safetensors cannot be read"),
+        (("--steps", "0"), "steps is 0"),
+    ],
+)
+def test_bad_input_is_said_before_anything_is_trained(place, tmp_path, capsys, more, message):
+    assert command.main(flags(place, tmp_path, *more)) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "augmentation").exists()
+
+
+def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(place, tmp_path, capsys):
+    assert command.main(flags(place, tmp_path, "--dry-run")) == 0
+    assert "study made: 24 cells, small_cnn, 40 steps each" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []

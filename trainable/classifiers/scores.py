@@ -1,0 +1,147 @@
+"""How good a binary or multi-class classifier is, from its probabilities."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+_HEALTHY = re.compile(r"\b(normal|healthy|negative|control|no finding|benign)\b")
+_BINS = 10
+
+
+def positive_class(classes: Sequence[str]) -> tuple[int, str]:
+    """Which of two classes is the positive, diseased one, and a sentence that says why.
+
+    Raises:
+        ValueError: not two classes.
+    """
+    if len(classes) != 2:
+        raise ValueError(f"{len(classes)} classes, of which none is the positive one")
+    healthy = [
+        i for i, name in enumerate(classes)
+        # Digits and underscores part words as spaces do.
+        if _HEALTHY.search(" ".join(re.findall(r"[^\W\d_]+", name.lower())))
+    ]  # fmt: skip
+    if len(healthy) == 1:
+        found = 1 - healthy[0]
+        why = f"as {classes[healthy[0]]} names the healthy ones"
+    else:
+        found, why = 1, "the last class, as the names do not say which one is healthy"
+    return found, f"The positive class is {classes[found]}, {why}."
+
+
+def choose_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
+    """The threshold of the best balanced accuracy (Youden 1950): positive is what reaches it.
+
+    It lies midway between neighbours among the distinct scores, 0 and 1; of equally good ones it
+    is the nearest to 0.5, then the lower.
+
+    Args:
+        scores: probabilities [n] of the positive class, of images that were not learned from.
+        positive: bool [n], which of them are positive.
+
+    Raises:
+        ValueError: a score is not from 0 to 1, or all images are of one class.
+    """
+    scores, positive = np.asarray(scores, float), np.asarray(positive, bool)
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError("scores must be from 0 to 1")
+    many, few = int(positive.sum()), int((~positive).sum())
+    if not many or not few:
+        raise ValueError("all images are of one class")
+    values = np.unique([0.0, *scores, 1.0])
+    middle = (values[:-1] + values[1:]) / 2
+    middle = np.where(middle > values[:-1], middle, values[1:])  # rounded down: floats in a row
+    hits = many - np.searchsorted(np.sort(scores[positive]), middle)
+    passes = np.searchsorted(np.sort(scores[~positive]), middle)
+    gain = hits * few + passes * many  # in whole numbers, where ties are exact
+    best = middle[gain == gain.max()]
+    return float(best[np.abs(best - 0.5).argmin()])
+
+
+def classification_scores(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    *,
+    positive: int | None,
+    threshold: float | None,
+) -> dict[str, float]:
+    """Scores of a classifier, all from 0 to 1 and never NaN.
+
+    Of two classes, the positive one is decided for where its probability reaches the threshold.
+    Of more, the likeliest is; ``auroc``, ``sensitivity``, ``specificity`` and the errors are then
+    means over the classes, each against the rest.
+
+    ``accuracy``: share of right decisions. ``balanced_accuracy``: mean over the classes of the
+    share of their images that is right. ``auroc``: chance that a positive image scores above a
+    negative one, where equal scores count half. ``sensitivity``, ``specificity``: shares of
+    positive and of negative images that are right. ``type_1_error``: false positives among the
+    negative, 1 - specificity. ``type_2_error``: false negatives among the positive,
+    1 - sensitivity. ``ece``: expected calibration error of the likeliest class's probability in 10
+    bins of equal width (Guo et al. 2017), which no threshold enters.
+
+    Args:
+        probabilities: [n, K], K >= 2.
+        labels: integers [n], 0 to K - 1, with every class among them.
+        positive: index of the positive class of two; None for more.
+        threshold: from `choose_threshold`, on other images; None for more than two classes.
+
+    Raises:
+        ValueError: shapes or values that do not fit together, or a class without an image.
+    """
+    probabilities, labels = np.asarray(probabilities, float), np.asarray(labels)
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
+        raise ValueError(f"probabilities {probabilities.shape}, labels {labels.shape}")
+    classes = probabilities.shape[1]
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise ValueError("probabilities must be from 0 to 1")
+    if classes < 2 or np.unique(labels).tolist() != list(range(classes)):
+        raise ValueError(f"labels must have all of 0 to {classes - 1}, and no other")
+    if classes == 2:
+        if positive not in (0, 1) or threshold is None:
+            raise ValueError(f"two classes, but positive {positive} and threshold {threshold}")
+        decided = np.where(probabilities[:, positive] >= threshold, positive, 1 - positive)
+        against = (positive,)
+    else:
+        if positive is not None or threshold is not None:
+            raise ValueError("a positive class and a threshold are for two classes")
+        decided, against = probabilities.argmax(1), range(classes)
+    right = decided == labels
+    sensitivity = np.mean([right[labels == c].mean() for c in against])
+    specificity = np.mean([(decided != c)[labels != c].mean() for c in against])
+    scores = {
+        "accuracy": right.mean(),
+        "balanced_accuracy": np.mean([right[labels == c].mean() for c in range(classes)]),
+        "auroc": np.mean([_auroc(probabilities[:, c], labels == c) for c in against]),
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "type_1_error": 1 - specificity,
+        "type_2_error": 1 - sensitivity,
+        "ece": _calibration_error(probabilities, labels),
+    }
+    return {name: float(score) for name, score in scores.items()}
+
+
+def steps_to(history: Sequence[Mapping[str, float]], accuracy: float) -> float:
+    """The first step at which ``valid_accuracy`` was `accuracy` or more; infinite if never."""
+    reached = (row["step"] for row in history if row["valid_accuracy"] >= accuracy)
+    return float(next(reached, math.inf))
+
+
+def _auroc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """The Mann-Whitney statistic from ranks, over its largest value."""
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (counts.cumsum() - (counts - 1) / 2)[place]  # equal scores share their mean rank
+    many = int(positive.sum())
+    above = ranks[positive].sum() - many * (many + 1) / 2
+    return float(above / (many * (len(scores) - many)))
+
+
+def _calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    confidence = probabilities.max(1)
+    surplus = confidence - (probabilities.argmax(1) == labels)
+    bins = np.searchsorted(np.linspace(0, 1, _BINS + 1)[1:-1], confidence)  # closed on the right
+    return float(np.abs(np.bincount(bins, surplus)).sum() / len(labels))
