@@ -68,6 +68,7 @@ def conclude(
                 settings={key: getattr(config, key) for key in SETTINGS},
                 number=row.record.number,
                 scores=_scores(row),
+                start=job.start,
             )
             progress(done, len(winners))
     console.print(table(rows, config, study.user_attrs["yardstick"]))

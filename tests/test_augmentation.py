@@ -99,7 +99,7 @@ def test_a_perfect_generator_helps_where_real_images_are_few(phantoms):
     fresh = load("phantom", 32, seed=999)
     given = study(phantoms, Copies(fresh.images, fresh.labels), [10])
     found = findings(given, of(10, 8.0, (REAL, DUPLICATES, ADDED)))
-    told = {(c.first, c.second): c.told for c in found.comparisons()}
+    told = {(c.first, c.second): c.told for c in found.comparisons}
     assert told[DUPLICATES, ADDED] == told[REAL, ADDED] == 1
     assert mean(found, 10, 8.0, ADDED) > mean(found, 10, 8.0, DUPLICATES) + 0.1
     assert "synthetic images beat as many duplicated real ones at 10" in found.sentences()[0]
@@ -107,7 +107,7 @@ def test_a_perfect_generator_helps_where_real_images_are_few(phantoms):
 
 def test_a_generator_of_noise_harms(phantoms):
     found = findings(study(phantoms, Noise(), [40]), of(40, 8.0, (REAL, ADDED, ALONE)))
-    told = {(c.first, c.second): c.told for c in found.comparisons()}
+    told = {(c.first, c.second): c.told for c in found.comparisons}
     assert told[REAL, ADDED] == told[REAL, ALONE] == -1
     assert mean(found, 40, 8.0, ADDED) < mean(found, 40, 0.0, REAL) - 0.1
 
@@ -121,10 +121,10 @@ def test_a_generator_that_copies_is_worth_what_duplicates_are(phantoms):
     copies = Copies(data.images[rows], data.labels[rows])
     given = replace(given, source=source_of(copies))
     found = findings(given, of(40, 2.0, (ADDED, DUPLICATES)))
-    (compared,) = found.comparisons()
+    (compared,) = found.comparisons
     assert compared.told == 0
     assert abs(compared.difference.mean) < 0.1
-    assert "do not beat" in found.sentences()[0]
+    assert "are not seen to beat" in found.sentences()[0]
 
 
 def test_cells_of_one_repeat_learn_alike_and_the_same_cell_the_same(phantoms):
@@ -189,7 +189,7 @@ def test_validation_is_of_what_the_generator_never_saw_and_subsets_of_what_it_sa
             assert np.bincount(data.labels[rows]).tolist() == [size // 2, size // 2]
             assert set(rows) <= set(real.rows[160, repeat])
     assert set(real.rows[20, 0]) != set(real.rows[20, 1])
-    assert "the generator saw 120 of the 160" in real.said[0]
+    assert "Of the 120 images that the generator saw 120 are among them" in real.said[0]
 
 
 def test_too_few_unseen_images_are_refused(phantoms):

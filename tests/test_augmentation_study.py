@@ -88,7 +88,7 @@ def test_a_killed_study_goes_on_without_repeating_a_cell(place, tmp_path, capsys
     names = {file.name for file in folder.iterdir()}
     assert {"accuracy.png", "errors.svg", "training.png", "findings.md"} <= names
     page = (folder / "findings.md").read_text()
-    assert page.count("| 40 |") == 6 + 6  # arms and comparisons
+    assert page.count("| 40 |") == 6 + 7  # arms and comparisons
     check_mlflow(tmp_path)
     capsys.readouterr()
     assert command.main(flags(place, tmp_path)) == 0  # again: nothing to train

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from trainable.generator_file import write_generator
 from trainable.networks import Generator
 
 _BATCH = 50
+if TYPE_CHECKING:  # it imports this module
+    from trainable.start import Start
+
 EXPORTED, WEIGHTS, CONFIG = "generator.pt2", "generator.safetensors", "config.json"
 
 
@@ -59,6 +62,14 @@ def draw_images(
     return np.concatenate(found), np.array(labels, dtype=np.int64)
 
 
+def _seen(data: Dataset, start: Start | None) -> list[str]:
+    own = set(fingerprints(data.images))
+    if start is None:
+        return sorted(own)
+    before = start.about.get("images")
+    return sorted(own | set(before)) if before else []
+
+
 def export_generator(
     trial: Path,
     params: dict[str, Any],
@@ -69,6 +80,7 @@ def export_generator(
     settings: Mapping[str, Any],
     number: int,
     scores: Mapping[str, float],
+    start: Start | None = None,
 ) -> None:
     """Write what a user of the generator needs into the folder `out`, from a trial's checkpoint.
 
@@ -77,7 +89,8 @@ def export_generator(
     ``config.json``: how it was made, what its classes are called, how it scored; in the header of
     the weights file too. `settings` are what else a replay needs, see `trainable.recipe.SETTINGS`;
     `data` is what the trial was trained on, whose images are kept as fingerprints, so that nobody
-    tests on them unawares.
+    tests on them unawares; with those of `start`, the generator that it began with. Where that one
+    has none, they are unknown, and none are kept.
     """
     task = data.task
     config = TrialConfig.from_params(params)
@@ -101,7 +114,7 @@ def export_generator(
         "settings": dict(settings),
         "params": params,
         "images_seen": run["images_seen"],
-        "images": sorted(set(fingerprints(data.images))),
+        "images": _seen(data, start),
     }
     write_generator(out / WEIGHTS, weights, about)
     (out / CONFIG).write_text(json.dumps(about, indent=2) + "\n")

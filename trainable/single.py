@@ -172,6 +172,7 @@ def _conclude(
         export_generator(
             trial.folder, params, trial.job.data, args.out,
             study="single", settings=settings, number=int(trial.folder.name), scores=scored,
+            start=trial.job.start,
         )  # fmt: skip
         grid = max(trial.folder.glob("samples_*.png"))
         console.print(f"images: {grid}\ngenerator: {args.out / 'generator.pt2'}", soft_wrap=True)

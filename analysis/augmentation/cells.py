@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import ray
+import ray.exceptions
 import torch
 from torch import Tensor
 
 from analysis.augmentation.materials import RealImages, Source
 from analysis.augmentation.plan import Cell, Images, compose
-from analysis.augmentation.retrain import Retraining, Which
+from analysis.augmentation.retrain import Drawn, Retraining, Which
 from trainable.classifiers.fit import Recipe, fit, predict
 from trainable.classifiers.scores import choose_threshold, classification_scores
 from trainable.export import draw_images
@@ -68,7 +69,7 @@ def train_cell(materials: Materials, cell: Cell, device: str, threads: int) -> R
     def draw(counts: Sequence[int]) -> Images:
         return draw_images(source.images, source.latent, counts, latents, device)
 
-    train = compose(cell, real.training(cell.size, cell.repeat), draw)
+    train = compose(cell, real.training(cell.size, cell.repeat), draw, materials.seed)
     valid, test = real.validation, (real.test.images, real.test.labels)
     recipe = replace(materials.recipe, classical=cell.classical)
     try:
@@ -101,17 +102,20 @@ def _tensors(images: Images) -> tuple[Tensor, Tensor]:
     return torch.tensor(images[0]), torch.tensor(images[1])
 
 
+Lose = Callable[[Any, str], None]
+"""Told what failed, and why."""
+
+
 def run_cells(
     cells: Sequence[Cell],
     materials: Materials,
     resources: Resources,
     workers: int,
     keep: Callable[[Cell, Result], None],
+    lose: Lose,
 ) -> None:
     """Run `cells` on Ray, `workers` at a time; `keep` is given each result as it comes."""
-    shared = ray.put(materials)
-    _run(train_cell, [(shared, cell) for cell in cells], resources, workers,
-         lambda given, result: keep(given[1], result))  # fmt: skip
+    _run(train_cell, ray.put(materials), cells, resources, workers, keep, lose)
 
 
 def run_retraining(
@@ -119,33 +123,42 @@ def run_retraining(
     which: Sequence[Which],
     resources: Resources,
     workers: int,
-    keep: Callable[[Which], None],
+    keep: Callable[[Which, Drawn], None],
+    lose: Lose,
 ) -> None:
-    """Train generators on Ray; `keep` is told of each that is written."""
-    shared = ray.put(retraining)
-    _run(_retrain, [(shared, one) for one in which], resources, workers,
-         lambda given, _: keep(given[1]))  # fmt: skip
+    """Train generators on Ray; `keep` is given each as it comes."""
+    _run(_retrain, ray.put(retraining), which, resources, workers, keep, lose)
 
 
-def _retrain(retraining: Retraining, which: Which, device: str, threads: int) -> None:
-    retraining(which, device, threads)
+def _retrain(retraining: Retraining, which: Which, device: str, threads: int) -> Drawn:
+    return retraining(which, device, threads)
 
 
 def _run(
     function: Callable[..., Any],
-    given: Sequence[tuple[Any, Any]],
+    shared: Any,
+    given: Sequence[Any],
     resources: Resources,
     workers: int,
-    keep: Callable[[tuple[Any, Any], Any], None],
+    keep: Callable[[Any, Any], None],
+    lose: Lose,
 ) -> None:
-    """Call the function with each of what is given, and the device and threads, on Ray."""
+    """Call the function with what is shared and each of what is given, on Ray."""
     gpus = resources.gpus_per_trial or 0
     task: Any = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus)(function)
     ahead = list(reversed(given))
-    running: dict[Any, tuple[Any, Any]] = {}
+    running: dict[Any, Any] = {}
     while ahead or running:
         while ahead and len(running) < workers:
             one = ahead.pop()
-            running[task.remote(*one, resources.device, resources.cpus_per_trial)] = one
+            running[task.remote(shared, one, resources.device, resources.cpus_per_trial)] = one
         [done], _ = ray.wait(list(running))
-        keep(running.pop(done), ray.get(done))
+        one = running.pop(done)
+        try:
+            result = ray.get(done)
+        except ray.exceptions.RayTaskError as error:  # it raised; else its worker was lost
+            lose(one, f"{type(error.cause).__name__}: {error.cause}".splitlines()[0])
+        except ray.exceptions.RayError as error:
+            lose(one, str(error).splitlines()[0])
+        else:
+            keep(one, result)

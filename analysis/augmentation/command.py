@@ -7,36 +7,33 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
 from rich.console import Console
 from torch import Tensor
 
 from analysis.artifacts import fetch_generator
-from analysis.augmentation import draw
-from analysis.augmentation.cells import COMPLETE, Materials, Result, run_cells, run_retraining
+from analysis.augmentation.cells import Materials, Result
+from analysis.augmentation.conclude import FOUND, conclude
 from analysis.augmentation.log import log_study
-from analysis.augmentation.materials import Source, divide, load_real
+from analysis.augmentation.materials import RealImages, Source, divide, load_real
 from analysis.augmentation.plan import Cell, parse_ratios, parse_sizes, plan
 from analysis.augmentation.results import Findings
-from analysis.augmentation.retrain import Retraining, Which
+from analysis.augmentation.retrain import Retraining
 from analysis.augmentation.store import Store
-from analysis.augmentation.tables import as_markdown, as_table, comparison_rows, score_rows
-from analysis.figures import save
+from analysis.augmentation.work import Work
 from analysis.store import load_study
 from spaces.errors import InputError
 from trainable.bars import bar
 from trainable.classifiers.fit import Recipe
 from trainable.classifiers.networks import load_weights
 from trainable.classifiers.scores import positive_class
-from trainable.cluster import connected
 from trainable.lock import locked
 from trainable.registry import load_start
-from trainable.resources import Resources, resolve_resources
+from trainable.resources import resolve_resources
 from trainable.stores import reason, without_password
 
 EVALUATIONS = 20
@@ -45,7 +42,6 @@ RATES = {"small_cnn": 3e-3, "efficientnet-lite0": 1e-3, "vgg11": 1e-4}
 """Learning rates, where they are not `RATE`."""
 RATE = 5e-4
 DECAY, SMOOTHING = 1e-2, 0.05
-FOUND = "findings.md"
 
 
 def run_study(args: argparse.Namespace, console: Console) -> int:
@@ -82,23 +78,33 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
         "test_digest": test.digest, "sizes": real.sizes, "ratios": ratios,
         "repeats": args.repeats, "seed": args.seed, "retrain": args.retrain,
         "recipe": asdict(recipe), "positive": positive,
-        "weights": None if weights is None else _digest(weights),
+        "division": _division(real), "weights": None if weights is None else _digest(weights),
     }  # fmt: skip
-    _say(console, name, materials, cells, retraining, [weights_line, positive_line])
+    about = _about(name, materials, cells, retraining, [weights_line, positive_line])
+    for line in about:
+        console.print(line, soft_wrap=True, markup=False)
     if args.dry_run:
         return 0
     store = Store(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            store.claim(json.loads(json.dumps(settings)))
+            work = Work(store, cells, materials, retraining, console)
+            results = work.run(where)
+            findings = Findings(results, test.labels, positive)
+            kind = dict.fromkeys(real.sizes, "shared")
+            kind |= dict.fromkeys(real.optimistic, "own" if args.retrain else "optimistic")
+            files = conclude(store, findings, results, kind, about, test.n, args.reach, console)
+            facts = str(sorted(settings.items())).encode()
+            key = f"{name}-{hashlib.sha256(facts).hexdigest()[:12]}"
+            logged = _log(args, key, settings, results, files, console)
     except OSError as error:
-        raise InputError(f"--output {args.output} cannot be written to: {error}") from error
-    with locked(folder):
-        store.claim(json.loads(json.dumps(settings)))
-        results = _run(store, cells, materials, retraining, where, console)
-        findings = Findings(results, test.labels, positive)
-        files = _conclude(store, findings, results, test.n, args.reach, console)
-        key = f"{name}-{hashlib.sha256(str(sorted(settings.items())).encode()).hexdigest()[:12]}"
-        return _log(args, key, settings, results, files, console)
+        raise InputError(
+            f"--output: {folder} cannot be written to ({error.strerror}); what is there is kept. "
+            "Make room, or choose another folder"
+        ) from error
+    return 1 if work.lost or not findings.complete else logged
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -122,6 +128,15 @@ def _source(args: argparse.Namespace, console: Console) -> Source:
             "name a generator with --model"
         )
     return Source.of(start)
+
+
+def _division(real: RealImages) -> str:
+    """SHA-256, in hex, of which images are for what."""
+    sha = hashlib.sha256(real.valid.tobytes())
+    for which, rows in sorted(real.rows.items()):
+        sha.update(f"{which}".encode())
+        sha.update(rows.tobytes())
+    return sha.hexdigest()
 
 
 def _digest(weights: Mapping[str, Tensor]) -> str:
@@ -151,16 +166,15 @@ def _name(source: Source, args: argparse.Namespace) -> str:
     return args.study or str(source.start.about.get("study") or "single")
 
 
-def _say(
-    console: Console,
+def _about(
     name: str,
     materials: Materials,
     cells: list[Cell],
     retraining: Retraining | None,
     more: list[str],
-) -> None:
+) -> list[str]:
+    """What is to be done, and with what, in lines."""
     real = materials.real
-    optimistic = [str(size) for size in real.sizes if size < real.seen]
     lines = [
         f"study {name}: {len(cells)} cells, {materials.recipe.network}, "
         f"{materials.recipe.steps} steps each",
@@ -169,105 +183,12 @@ def _say(
     ]
     if retraining is not None:
         lines.append(f"{len(retraining.wanted)} generators are trained on their size's own images")
-    elif optimistic:
+    elif real.optimistic:
         lines.append(
-            f"at {', '.join(optimistic)} real images results are optimistic: the generator was "
-            f"trained on {real.seen}; --retrain trains one for each"
+            f"at {', '.join(map(str, real.optimistic))} real images results are optimistic: the "
+            f"generator was trained on {len(materials.source.seen)}; --retrain trains one for each"
         )
-    for line in filter(None, lines):
-        console.print(line, soft_wrap=True, markup=False)
-
-
-def _run(
-    store: Store,
-    cells: list[Cell],
-    materials: Materials,
-    retraining: Retraining | None,
-    where: Resources,
-    console: Console,
-) -> dict[Cell, Result]:
-    """Train what is not there yet, generators first; all cells' results."""
-    results = {cell: found for cell in cells if (found := store.read(cell)) is not None}
-    missing = [cell for cell in cells if cell not in results]
-    if results:
-        console.print(f"{len(results)} cells are done already, {len(missing)} are to come")
-    if not missing:
-        return results
-    with console.status("starting Ray") as status, connected(where) as (settled, workers):
-        status.stop()
-        console.print(f"{workers} at a time on {settled.device}")
-        if retraining is not None:
-            own = _retrained(retraining, settled, workers, console)
-            materials = replace(materials, own=own)
-        with bar(console, "training", len(cells), len(results)) as progress:
-
-            def keep(cell: Cell, result: Result) -> None:
-                store.keep(cell, result)
-                results[cell] = result
-                progress(len(results), len(cells))
-                if result["status"] != COMPLETE:
-                    console.print(f"cell {cell.key}: {result['reason']}", markup=False)
-
-            run_cells(missing, materials, settled, workers, keep)
-    return results
-
-
-def _retrained(
-    retraining: Retraining, where: Resources, workers: int, console: Console
-) -> dict[Which, Source]:
-    """All generators of their own, trained where they are not there yet."""
-    missing = [which for which in retraining.wanted if retraining.read(which) is None]
-    done = len(retraining.wanted) - len(missing)
-    with bar(console, "training generators", len(retraining.wanted), done) as progress:
-
-        def keep(_: Which) -> None:
-            nonlocal done
-            done += 1
-            progress(done, len(retraining.wanted))
-
-        run_retraining(retraining, missing, where, workers, keep)
-    found = {which: retraining.read(which) for which in retraining.wanted}
-    return {which: source for which, source in found.items() if source is not None}
-
-
-def _conclude(
-    store: Store,
-    findings: Findings,
-    results: dict[Cell, Result],
-    test: int,
-    reach: float,
-    console: Console,
-) -> list[Path]:
-    """Print and write what was found; returns the files."""
-    files = [store.write_table(results)]
-    if not findings.complete:
-        console.print("no classifier could be trained: see the reasons above")
-        return files
-    scores, compared = score_rows(findings, reach), comparison_rows(findings.comparisons())
-    said = findings.sentences()
-    if findings.diverged:
-        said.append(f"{findings.diverged} cells diverged and are in no mean")
-    page = store.folder / FOUND
-    page.write_text(
-        "\n".join(f"- {line}" for line in said)
-        + f"\n\nPercent, mean of repeats ± half of the 95 % interval:\n\n{as_markdown(scores)}\n"
-        f"{as_markdown(compared)}"
-    )
-    figures: dict[str, Figure] = {
-        "accuracy": draw.accuracy(findings, test),
-        "errors": draw.errors(findings),
-        "training": draw.training(findings),
-    }
-    for name, figure in figures.items():
-        files += save(figure, store.folder, name)
-    console.print(as_table("percent, mean of repeats ± half of the 95 % interval", scores))
-    console.print(as_table("differences", compared))
-    for line in said:
-        console.print(line, soft_wrap=True, markup=False)
-    files.append(page)
-    for path in files:
-        console.print(str(path), soft_wrap=True, markup=False)
-    return files
+    return [line for line in lines if line]
 
 
 def _log(

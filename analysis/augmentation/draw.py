@@ -45,8 +45,8 @@ def errors(findings: Findings) -> Figure:
     figure = canvas(1.5 + 3.2 * len(findings.sizes), 6.2)
     axes = figure.subplots(2, len(findings.sizes), sharex=True, sharey="row", squeeze=False)
     kinds = (
-        ("type_1_error", "type I error, %\n(healthy called ill)"),
-        ("type_2_error", "type II error, %\n(ill called healthy)"),
+        ("type_1_error", "type I error, %\n(others called positive)"),
+        ("type_2_error", "type II error, %\n(positive ones missed)"),
     )
     for row, (score, name) in zip(axes, kinds, strict=True):
         for ax, size in zip(row, findings.sizes, strict=True):
@@ -54,10 +54,9 @@ def errors(findings: Findings) -> Figure:
                 own = [a for a in findings.arms() if a[0] == size and a[2] == arm]
                 if arm == CLASSICAL or not own:
                     continue
-                if arm in (ADDED, DUPLICATES):  # without anything added they are the real images
-                    own = [(size, 0.0, REAL), *own]
-                if arm == BOTH:
-                    own = [(size, 0.0, CLASSICAL), *own]
+                # Without anything added they are what they are added to.
+                base = {ADDED: REAL, DUPLICATES: REAL, BOTH: CLASSICAL}.get(arm)
+                own = [a for a in findings.arms() if a == (size, 0.0, base)] + own
                 _points(ax, findings, own, arm, [a[1] for a in own], score, 0.03 * (place - 2.5))
             clean(ax)
         row[0].set_ylabel(name)

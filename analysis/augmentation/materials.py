@@ -89,7 +89,8 @@ class RealImages:
         rows: rows of `data` that a classifier learns from, by (size, repeat).
         valid: rows of `data` for validation.
         test: the test images.
-        seen: how many images of `data` that may be trained on the generator saw.
+        beyond: how many images the generator saw that are not among a cell's real images, by (size,
+            repeat): above 0, the generator brings more along than the classifier is said to have.
         said: what was done, a line each.
     """
 
@@ -97,7 +98,7 @@ class RealImages:
     rows: dict[tuple[int, int], np.ndarray]
     valid: np.ndarray
     test: Dataset
-    seen: int
+    beyond: dict[tuple[int, int], int]
     said: tuple[str, ...]
 
     @property
@@ -108,6 +109,11 @@ class RealImages:
     def training(self, size: int, repeat: int) -> Images:
         """The real images of a cell."""
         return self._at(self.rows[size, repeat])
+
+    @property
+    def optimistic(self) -> list[int]:
+        """Sizes at which the generator saw more than a cell's real images."""
+        return sorted({size for (size, _), count in self.beyond.items() if count})
 
     @property
     def validation(self) -> Images:
@@ -184,20 +190,24 @@ def divide(
     rows: dict[tuple[int, int], np.ndarray] = {}
     for repeat in range(repeats):
         drawn = nested_subsets(
-            group[pool], data.labels[pool], data.classes, some, seed + repeat, first=seen[pool]
+            group[pool], data.labels[pool], data.classes, some, [seed, 1, repeat], seen[pool]
         )
         rows |= {(size, repeat): pool[found] for size, found in drawn.items()}
         if len(some) < len(sizes):
             rows[len(pool), repeat] = pool
+    beyond = {
+        which: len(source.seen - {marks[row] for row in found}) for which, found in rows.items()
+    }
     counts = np.bincount(data.labels[valid], minlength=len(data.classes))
     said = (
-        f"training: {sentence}; the generator saw {known} of the {len(pool)} images to train on",
+        f"training: {sentence}; {len(pool)} are to train on. Of the {len(source.seen)} images that "
+        f"the generator saw {known} are among them",
         "validation: "
         + ", ".join(f"{n} {name}" for n, name in zip(counts, data.classes, strict=True))
         + ", which the generator never saw",
         f"test: {', '.join(f'{n} {name}' for name, n in test.counts.items())}",
     )
-    return RealImages(data, rows, valid, test, known, said)
+    return RealImages(data, rows, valid, test, beyond, said)
 
 
 def _validation(data: Dataset, group: np.ndarray, touched: np.ndarray, seed: int) -> np.ndarray:
@@ -213,7 +223,7 @@ def _validation(data: Dataset, group: np.ndarray, touched: np.ndarray, seed: int
         )
     each = min(max(FEWEST_VALID, counts[scarce] // 2), MOST_VALID)
     size = each * len(data.classes)
-    rows = nested_subsets(group[free], data.labels[free], data.classes, [size], seed)[size]
+    rows = nested_subsets(group[free], data.labels[free], data.classes, [size], [seed, 0])[size]
     return free[rows]
 
 

@@ -47,7 +47,7 @@ class Cell:
     @property
     def key(self) -> str:
         """Its name in file names and in MLflow."""
-        return f"{self.size}-{self.ratio:g}-{self.arm.replace(' ', '')}-{self.repeat}"
+        return f"{self.size}-{self.ratio!r}-{self.arm.replace(' ', '')}-{self.repeat}"
 
     @property
     def classical(self) -> bool:
@@ -66,18 +66,20 @@ def plan(sizes: Sequence[int], ratios: Sequence[float], repeats: int) -> list[Ce
     ]
 
 
-def compose(cell: Cell, real: Images, draw: Draw) -> Images:
+def compose(cell: Cell, real: Images, draw: Draw, seed: int = 0) -> Images:
     """What the cell's classifier learns from, of the cell's `real` images.
 
     Every class gets `ratio` images for each real one of it, rounded, at least one. Duplicates go
-    around all real images of a class, in an order that the repeat decides.
+    around all real images of a class, in an order that `seed` and the repeat decide. As classifiers
+    draw their batches by class and with replacement, a whole number of duplicates changes nothing
+    but chance: the control says what equally many steps on the same images give.
     """
     if not cell.ratio:
         return real
     images, labels = real
     counts = [max(1, round(cell.ratio * n)) for n in np.bincount(labels).tolist()]
     if cell.arm == DUPLICATES:
-        rng = np.random.default_rng([cell.repeat, cell.size])
+        rng = np.random.default_rng([seed, cell.repeat, cell.size])
         rows = np.concatenate(
             [
                 np.resize(rng.permutation(np.flatnonzero(labels == index)), count)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from analysis.augmentation.materials import RealImages, Source
 from spaces.errors import InputError
@@ -24,13 +26,15 @@ from trainable.training import Run
 FOLDER = "generators"
 Which = tuple[int, int]
 """Size and repeat."""
+Drawn = tuple[dict[str, Tensor], dict[str, Any]]
+"""A generator's weights and its record."""
 
 
 class Retraining:
     """How generators of other sizes are trained.
 
     Attributes:
-        wanted: sizes and repeats that need one: those below what the generator saw.
+        wanted: sizes and repeats that need one: where the generator saw more than the real images.
     """
 
     def __init__(self, source: Source, real: RealImages, folder: Path, seed: int):
@@ -38,7 +42,8 @@ class Retraining:
 
         Raises:
             InputError: the generator's record lacks how long it was trained, its backbone cannot be
-                had, or its configuration does not fit so few images.
+                had, it began with another generator, or its configuration does not fit so few
+                images.
         """
         about = source.start.about
         if "images_seen" not in about:
@@ -47,21 +52,36 @@ class Retraining:
                 "which --retrain needs; export it with this version"
             )
         self._source, self._real, self._folder, self._seed = source, real, folder, seed
+        if about["settings"].get("init_from"):
+            raise InputError(
+                f"{source.start.flag} {source.start.source} began with another generator, which "
+                "knows images of its own: --retrain cannot make it again from fewer"
+            )
         self._config = TrialConfig.from_params(about["params"])
         name = str(about["settings"].get("backbone", "none"))
         self._backbone: Backbone | None = load_backbone(name)
-        self.wanted = sorted(which for which in real.rows if which[0] < real.seen)
+        self.wanted = sorted(which for which, count in real.beyond.items() if count)
         for which in self.wanted:
-            self._config.check_task(backed_task(self._images(which).task, self._backbone))
+            try:
+                self._config.check_task(backed_task(self._images(which).task, self._backbone))
+            except InputError as error:
+                raise InputError(
+                    f"--sizes: no generator can be trained on {which[0]} images as --retrain asks "
+                    f"({error}); leave that size out"
+                ) from error
 
-    def __call__(self, which: Which, device: str, threads: int) -> None:
-        """Train and write the generator of `which`; the same weights for the same seed on a CPU."""
+    def __call__(self, which: Which, device: str, threads: int) -> Drawn:
+        """Train the generator of `which`; the same weights for the same seed on a CPU.
+
+        Raises:
+            DivergedError: it broke down.
+        """
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
         data, about = self._images(which), self._source.start.about
-        run = Run(
-            self._config, data, seed=self._seed + which[1], device=device, backbone=self._backbone
-        )
+        chance = np.random.SeedSequence([self._seed, 2, *which])
+        seed = int(chance.generate_state(1)[0])
+        run = Run(self._config, data, seed=seed, device=device, backbone=self._backbone)
         while run.images_seen < about["images_seen"]:
             run.train_epoch()
         record: dict[str, Any] = {
@@ -71,18 +91,26 @@ class Retraining:
             "images_seen": run.images_seen,
             "images": sorted(set(fingerprints(data.images))),
         }
+        return {name: tensor.cpu() for name, tensor in run.G_ema.state_dict().items()}, record
+
+    def keep(self, which: Which, drawn: Drawn) -> Source:
+        """Write what training gave, whole or not at all; returns the generator.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
         path = self._file(which)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
-        weights = {name: tensor.cpu() for name, tensor in run.G_ema.state_dict().items()}
-        write_generator(part, weights, record)
+        write_generator(part, *drawn)
         part.replace(path)
+        return Source.of(Start.read(str(path), path, "--retrain"))
 
     def read(self, which: Which) -> Source | None:
         """The generator of `which`, None if it is not there yet.
 
         Raises:
-            InputError: the file is not what `__call__` wrote.
+            InputError: the file is not what `keep` wrote.
         """
         path = self._file(which)
         return Source.of(Start.read(str(path), path, "--retrain")) if path.exists() else None

@@ -31,8 +31,8 @@ class Store:
             InputError: the folder holds a study of other settings, or something else.
         """
         path = self.folder / SETTINGS
+        (self.folder / CELLS).mkdir(exist_ok=True)
         if not path.exists():
-            (self.folder / CELLS).mkdir(exist_ok=True)
             _write(path, json.dumps(settings, indent=2) + "\n")
             return
         try:
@@ -61,16 +61,19 @@ class Store:
             return None
         return result if isinstance(result, dict) and "status" in result else None
 
-    def write_table(self, results: Mapping[Cell, Result]) -> Path:
-        """All cells' scores, a row each."""
+    def write_table(self, results: Mapping[Cell, Result], generators: Mapping[int, str]) -> Path:
+        """All cells' scores, a row each; `generators` says by size which one drew."""
         names = sorted({n for r in results.values() for n in r.get("scores", ())})
         path = self.folder / TABLE
         with path.open("w", encoding="utf-8", newline="") as file:
             out = csv.writer(file, lineterminator="\n")
-            own = ("size", "ratio", "arm", "repeat", "status")
+            own = ("size", "ratio", "arm", "repeat", "generator", "status")
             out.writerow((*own, "images", "best_step", "threshold", "seconds", *names))
             for cell, result in sorted(results.items()):
-                facts = [cell.size, f"{cell.ratio:g}", cell.arm, cell.repeat, result["status"]]
+                facts = [
+                    cell.size, cell.ratio, cell.arm, cell.repeat, generators[cell.size],
+                    result["status"],
+                ]  # fmt: skip
                 if result["status"] == COMPLETE:
                     facts += [result["images"], result["best_step"], result["threshold"]]
                     facts += [f"{result['seconds']:.2f}"]

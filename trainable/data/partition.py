@@ -20,7 +20,7 @@ def nested_subsets(
     labels: np.ndarray,
     classes: Sequence[str],
     sizes: Sequence[int],
-    seed: int,
+    seed: int | Sequence[int],
     first: np.ndarray | None = None,
 ) -> dict[int, np.ndarray]:
     """Subsets of several sizes, of which each holds all smaller ones.

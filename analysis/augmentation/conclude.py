@@ -1,0 +1,70 @@
+"""The end of an augmentation study: tables, figures, and a page with the sentences on top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from analysis.augmentation import draw
+from analysis.augmentation.cells import Result
+from analysis.augmentation.plan import Cell
+from analysis.augmentation.results import Findings
+from analysis.augmentation.store import Store
+from analysis.augmentation.tables import as_markdown, as_table, comparison_rows, score_rows
+from analysis.figures import save
+
+FOUND = "findings.md"
+
+
+def conclude(
+    store: Store,
+    findings: Findings,
+    results: Mapping[Cell, Result],
+    generators: Mapping[int, str],
+    about: Sequence[str],
+    test: int,
+    reach: float,
+    console: Console,
+) -> list[Path]:
+    """Print and write what was found; returns the files.
+
+    `generators` says by size which one drew, `about` how the study was made; `test` is the number
+    of test images, and `reach` the accuracy that steps are counted to.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    files = [store.write_table(results, generators)]
+    if not findings.complete:
+        console.print("no classifier could be trained: see the reasons above")
+        return files
+    with console.status("comparing"):
+        findings.comparisons  # noqa: B018  (seconds, once)
+    scores, compared = score_rows(findings, reach), comparison_rows(findings.comparisons)
+    said = findings.sentences()
+    if findings.diverged:
+        said.append(f"{findings.diverged} cells diverged and are in no mean")
+    page = store.folder / FOUND
+    page.write_text(
+        "\n".join(f"- {line}" for line in (*said, *about))
+        + f"\n\nPercent, mean of repeats ± half of the 95 % interval:\n\n{as_markdown(scores)}\n"
+        f"{as_markdown(compared)}"
+    )
+    figures: dict[str, Figure] = {
+        "accuracy": draw.accuracy(findings, test),
+        "errors": draw.errors(findings),
+        "training": draw.training(findings),
+    }
+    for name, figure in figures.items():
+        files += save(figure, store.folder, name)
+    console.print(as_table("percent, mean of repeats ± half of the 95 % interval", scores))
+    console.print(as_table("differences", compared))
+    for line in said:
+        console.print(line, soft_wrap=True, markup=False)
+    files.append(page)
+    for path in files:
+        console.print(str(path), soft_wrap=True, markup=False)
+    return files

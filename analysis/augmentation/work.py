@@ -1,0 +1,111 @@
+"""Training what a study lacks: generators of its sizes' own, then the cells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rich.console import Console
+
+from analysis.augmentation.cells import COMPLETE, Materials, Result, run_cells, run_retraining
+from analysis.augmentation.materials import Source
+from analysis.augmentation.plan import Cell
+from analysis.augmentation.retrain import Drawn, Retraining, Which
+from analysis.augmentation.store import Store
+from trainable.bars import bar
+from trainable.cluster import connected
+from trainable.durations import format_duration
+from trainable.resources import Resources
+
+_LINES = 20
+"""Of progress, where there is no terminal for a bar."""
+
+
+class Work:
+    """The work of one study; see `run`.
+
+    Attributes:
+        lost: generators and cells that failed, and are tried again by the next run.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        cells: Sequence[Cell],
+        materials: Materials,
+        retraining: Retraining | None,
+        console: Console,
+    ):
+        self._store, self._cells, self._materials = store, cells, materials
+        self._retraining, self._console = retraining, console
+        self.lost = 0
+
+    def run(self, where: Resources) -> dict[Cell, Result]:
+        """Train what is not there yet; all cells' results but of those that failed.
+
+        Raises:
+            InputError: Ray or what a cell needs is not there.
+            OSError: a result cannot be written.
+        """
+        found = {cell: self._store.read(cell) for cell in self._cells}
+        results = {cell: result for cell, result in found.items() if result is not None}
+        missing = [cell for cell in self._cells if cell not in results]
+        if results:
+            self._print(f"{len(results)} cells are done already, {len(missing)} are to come")
+        if not missing:
+            return results
+        with self._console.status("starting Ray") as status, connected(where) as (settled, workers):
+            status.stop()
+            self._print(f"{workers} at a time on {settled.device}")
+            materials = self._materials
+            if self._retraining is not None:
+                own = self._retrained(self._retraining, settled, workers)
+                materials = replace(materials, own=own)
+                without = set(self._retraining.wanted) - own.keys()
+                missing = [c for c in missing if (c.size, c.repeat) not in without]
+            began, before = time.monotonic(), len(results)
+            with bar(self._console, "training", len(self._cells), before) as progress:
+
+                def keep(cell: Cell, result: Result) -> None:
+                    self._store.keep(cell, result)
+                    results[cell] = result
+                    progress(len(results), len(self._cells))
+                    if result["status"] != COMPLETE:
+                        self._print(f"cell {cell.key}: {result['reason']}")
+                    self._line(len(results) - before, len(missing), began)
+
+                run_cells(missing, materials, settled, workers, keep, self._lose)
+        return results
+
+    def _retrained(
+        self, retraining: Retraining, where: Resources, workers: int
+    ) -> dict[Which, Source]:
+        """All generators of their own that could be had."""
+        found = {which: retraining.read(which) for which in retraining.wanted}
+        own = {which: source for which, source in found.items() if source is not None}
+        missing = [which for which in retraining.wanted if which not in own]
+        began = time.monotonic()
+        with bar(self._console, "training generators", len(found), len(own)) as progress:
+
+            def keep(which: Which, drawn: Drawn) -> None:
+                own[which] = retraining.keep(which, drawn)
+                progress(len(own), len(found))
+                self._line(len(own) - len(found) + len(missing), len(missing), began)
+
+            run_retraining(retraining, missing, where, workers, keep, self._lose)
+        return own
+
+    def _lose(self, what: Which | Cell, why: str) -> None:
+        self.lost += 1
+        name = what.key if isinstance(what, Cell) else f"the generator of {what[0]} images"
+        self._print(f"{name} failed and is left out; the same command tries again: {why}")
+
+    def _line(self, done: int, total: int, began: float) -> None:
+        if self._console.is_interactive or done % max(1, total // _LINES):
+            return
+        left = (time.monotonic() - began) / done * (total - done)
+        self._print(f"{done} of {total} done, about {format_duration(left)} left")
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True, markup=False)
