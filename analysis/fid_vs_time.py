@@ -146,7 +146,7 @@ def recommended(table: StudyTable, within: float) -> str:
 
 
 def _seconds(row: pd.Series) -> str:
-    return f"trained {_exact(float(row['train_seconds']))}"
+    return f"trained {_exact(row.to_dict()['train_seconds'])}"
 
 
 def _exact(seconds: float) -> str:

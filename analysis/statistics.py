@@ -104,8 +104,12 @@ def mcnemar_repeats(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def paired_bootstrap(
-    first: ArrayLike, second: ArrayLike, draws: int = 2000, seed: int = 0, level: float = 0.95
-) -> Estimate:
+    first: ArrayLike,
+    second: ArrayLike,
+    draws: int = 2000,
+    seed: int = 0,
+    levels: Sequence[float] = (0.95,),
+) -> list[Estimate]:
     """The mean difference in accuracy, second - first, for other repeats and other images.
 
     A draw resamples repeats and images, both with replacement, each for both arms and across the
@@ -121,10 +125,11 @@ def paired_bootstrap(
         first, second: bool [r, m], true where right; rows are paired repeats, columns test images.
         draws: how many.
         seed: of the draws.
-        level: of the interval.
+        levels: of the intervals.
 
     Returns:
-        mean from -1 to 1, the plain difference; ends are NaN for one repeat or one image.
+        For each level the mean, from -1 to 1, which is the plain difference, and the ends; these
+        are NaN for one repeat or one image.
 
     Raises:
         ValueError: as `mcnemar`.
@@ -134,17 +139,20 @@ def paired_bootstrap(
     r, m = difference.shape
     mean = float(difference.mean())
     if min(r, m) < 2:
-        return Estimate(mean, math.nan, math.nan)
+        return [Estimate(mean, math.nan, math.nan) for _ in levels]
     rng = np.random.default_rng(seed)
     drawn = np.empty(draws)
     for i in range(draws):
         rows = difference[rng.integers(r, size=r)].mean(axis=0)
         drawn[i] = rows[rng.integers(m, size=m)].mean()
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]) - mean
     spread, (error, freedom) = drawn.std(), _crossed_error(difference)
-    wider = error / spread if spread > 0 else 0.0
-    wider *= stats.t.ppf((1 + level) / 2, freedom) / stats.norm.ppf((1 + level) / 2)
-    return Estimate(mean, float(mean + wider * low), float(mean + wider * high))
+    found = []
+    for level in levels:
+        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]) - mean
+        wider = error / spread if spread > 0 else 0.0
+        wider *= stats.t.ppf((1 + level) / 2, freedom) / stats.norm.ppf((1 + level) / 2)
+        found.append(Estimate(mean, float(mean + wider * low), float(mean + wider * high)))
+    return found
 
 
 def crossover(

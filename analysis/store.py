@@ -16,7 +16,13 @@ import pandas as pd
 
 from spaces.errors import InputError
 from trainable.stages import Progress
-from trainable.stores import check_tracking, quiet_mlflow, reason, without_password
+from trainable.stores import (
+    check_tracking,
+    quiet_mlflow,
+    reason,
+    search_runs,
+    without_password,
+)
 
 if TYPE_CHECKING:  # importing mlflow costs seconds: only those who read pay
     from mlflow.entities import Run
@@ -132,7 +138,7 @@ def _find_parent(client: MlflowClient, name: str, uri: str) -> tuple[Run, str]:
     parents = []
     if experiment is not None:
         is_parent = f"tags.`{STUDY}` IS NOT NULL AND tags.`{TRIAL}` IS NULL"
-        parents = _search(client, experiment.experiment_id, is_parent)
+        parents = search_runs(client, experiment.experiment_id, is_parent)
     named = [run for run in parents if _study_name(run) == name]
     if not named:
         there = sorted({_study_name(run) for run in parents})
@@ -155,27 +161,13 @@ def _study_name(run: Run) -> str:
     return re.sub(r"-[0-9a-f]{12}$", "", run.data.tags[STUDY])
 
 
-def _search(client: MlflowClient, experiment: str, condition: str) -> list[Run]:
-    """All runs that meet the condition, oldest first."""
-    found: list[Run] = []
-    token: str | None = None
-    while True:
-        page = client.search_runs(
-            [experiment], condition, order_by=["attributes.start_time ASC"], page_token=token
-        )
-        found += page
-        token = page.token
-        if not token:
-            return found
-
-
 def _read_trials(
     client: MlflowClient, parent: Run, progress: Progress | None
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[int, str]]:
     key = parent.data.tags[STUDY]
     is_child = f"tags.`{STUDY}` = '{key}' AND tags.`{TRIAL}` IS NOT NULL"
     runs: dict[int, Run] = {}
-    for run in _search(client, parent.info.experiment_id, is_child):
+    for run in search_runs(client, parent.info.experiment_id, is_child):
         runs.setdefault(int(run.data.tags[TRIAL]), run)  # as search/projection.py takes them
     rows: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []

@@ -25,7 +25,7 @@ from search.labels import LEADERBOARD, code_tags, description, trial_name, trial
 from search.settings import StudyConfig
 from search.study import TrialRecord, load_study, read_record
 from trainable.bars import Progress
-from trainable.stores import create_tracking, quiet_mlflow
+from trainable.stores import create_tracking, experiment_id, quiet_mlflow, search_runs
 from trainable.trial import Status, trial_folder
 
 if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
@@ -130,33 +130,20 @@ class Projection:
             self._config = StudyConfig.from_json(self._study.user_attrs["config"])
         if self._client is None:
             client = connect(self.uri)
-            found = client.get_experiment_by_name(EXPERIMENT)
-            if found is None:
-                local = self.uri.startswith("sqlite:")
-                place = (self.folder.resolve().parent / "mlartifacts").as_uri() if local else None
-                self._experiment = client.create_experiment(EXPERIMENT, artifact_location=place)
-            else:
-                self._experiment = found.experiment_id
+            output = self.folder.resolve().parent
+            self._experiment = experiment_id(client, EXPERIMENT, self.uri, output)
             self._client = client
         return self._study, self._client
 
     def _find_runs(self, study: optuna.Study, client: MlflowClient) -> dict[str, _Written]:
         runs: dict[str, _Written] = {}
-        token: str | None = ""
-        while token is not None:
-            page = client.search_runs(
-                [self._experiment],
-                f"tags.`cgan.study` = '{study_key(study)}'",
-                order_by=["attributes.start_time ASC"],
-                page_token=token or None,
+        mine = f"tags.`cgan.study` = '{study_key(study)}'"
+        for run in search_runs(client, self._experiment, mine):
+            data = run.data
+            written = _Written(
+                run.info.run_id, run.info.status, set(data.params), data.tags, data.metrics
             )
-            for run in page:
-                data = run.data
-                written = _Written(
-                    run.info.run_id, run.info.status, set(data.params), data.tags, data.metrics
-                )
-                runs.setdefault(data.tags.get("cgan.trial", ""), written)
-            token = page.token or None
+            runs.setdefault(data.tags.get("cgan.trial", ""), written)
         return runs
 
     def _run(

@@ -44,16 +44,6 @@ def noise(seed: int, n: int, names: Sequence[str | None] = ()) -> Dataset:
     )
 
 
-def rows_of(data: Dataset, rows: np.ndarray) -> Dataset:
-    return replace(
-        data,
-        images=data.images[rows],
-        labels=data.labels[rows],
-        sources=tuple(np.array(data.sources)[rows]),
-        patients=tuple(np.array(data.patients, object)[rows]),
-    )
-
-
 def test_parts_of_a_set_have_nothing_in_common_though_copies_and_patients_abound():
     data = noise(0, 60, [f"p{i // 3}" for i in range(30)])
     images = data.images.copy()
@@ -65,8 +55,8 @@ def test_parts_of_a_set_have_nothing_in_common_though_copies_and_patients_abound
     group, _ = groups(data)
     for seed in range(5):
         small = np.random.default_rng(seed).uniform(size=60)[group] < 0.3
-        assert overlaps(rows_of(data, ~small), rows_of(data, small)) == []
-    assert overlaps(rows_of(data, np.arange(30)), rows_of(data, np.arange(30, 60)))
+        assert overlaps(data.at(~small), data.at(small)) == []
+    assert overlaps(data.at(np.arange(30)), data.at(np.arange(30, 60)))
 
 
 def test_subsets_are_nested_balanced_and_of_the_sizes_asked():

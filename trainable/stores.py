@@ -8,8 +8,13 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
+
+if TYPE_CHECKING:  # importing mlflow costs seconds
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
 
 _LONGEST_LINE = 200
 
@@ -68,6 +73,30 @@ def create_tracking(uri: str) -> None:
                 part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def experiment_id(client: MlflowClient, name: str, uri: str, output: Path) -> str:
+    """The experiment of that name, created if absent; a SQLite store's files go under `output`."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    local = uri.startswith("sqlite:")
+    place = (output.resolve() / "mlartifacts").as_uri() if local else None
+    return client.create_experiment(name, artifact_location=place)
+
+
+def search_runs(client: MlflowClient, experiment: str, condition: str) -> list[Run]:
+    """All runs of an experiment that meet the condition, oldest first."""
+    found: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            [experiment], condition, order_by=["attributes.start_time ASC"], page_token=token
+        )
+        found += page
+        token = page.token
+        if not token:
+            return found
 
 
 def check_tracking(uri: str) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from analysis.augmentation.materials import RealImages, Source
 from analysis.augmentation.plan import Cell, Images, compose
-from analysis.augmentation.retrain import Drawn, Retraining, Which
+from analysis.augmentation.retrain import Which
 from trainable.classifiers.fit import Recipe, fit, predict
 from trainable.classifiers.scores import choose_threshold, classification_scores
 from trainable.export import draw_images
@@ -102,48 +102,21 @@ def _tensors(images: Images) -> tuple[Tensor, Tensor]:
     return torch.tensor(images[0]), torch.tensor(images[1])
 
 
-Lose = Callable[[Any, str], None]
-"""Told what failed, and why."""
-
-
-def run_cells(
-    cells: Sequence[Cell],
-    materials: Materials,
-    resources: Resources,
-    workers: int,
-    keep: Callable[[Cell, Result], None],
-    lose: Lose,
-) -> None:
-    """Run `cells` on Ray, `workers` at a time; `keep` is given each result as it comes."""
-    _run(train_cell, ray.put(materials), cells, resources, workers, keep, lose)
-
-
-def run_retraining(
-    retraining: Retraining,
-    which: Sequence[Which],
-    resources: Resources,
-    workers: int,
-    keep: Callable[[Which, Drawn], None],
-    lose: Lose,
-) -> None:
-    """Train generators on Ray; `keep` is given each as it comes."""
-    _run(_retrain, ray.put(retraining), which, resources, workers, keep, lose)
-
-
-def _retrain(retraining: Retraining, which: Which, device: str, threads: int) -> Drawn:
-    return retraining(which, device, threads)
-
-
-def _run(
+def run_on_ray(
     function: Callable[..., Any],
     shared: Any,
     given: Sequence[Any],
     resources: Resources,
     workers: int,
     keep: Callable[[Any, Any], None],
-    lose: Lose,
+    lose: Callable[[Any, str], None],
 ) -> None:
-    """Call the function with what is shared and each of what is given, on Ray."""
+    """Call ``function(shared, one, device, threads)`` for each `one` given, on Ray.
+
+    `workers` run at a time. As they come, `keep` is given each result, and `lose` the reason of
+    each that failed.
+    """
+    shared = ray.put(shared)
     gpus = resources.gpus_per_trial or 0
     task: Any = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus)(function)
     ahead = list(reversed(given))

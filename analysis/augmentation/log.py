@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from analysis.augmentation.cells import COMPLETE, Result
 from analysis.augmentation.plan import Cell
 from trainable.stages import Progress
-from trainable.stores import create_tracking, quiet_mlflow
+from trainable.stores import create_tracking, experiment_id, quiet_mlflow, search_runs
 
 if TYPE_CHECKING:
+    from mlflow.entities import RunInfo
     from mlflow.tracking import MlflowClient
 
 EXPERIMENT = "cgan-augmentation"
@@ -45,38 +46,37 @@ def log_study(
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(uri, uri)
-    experiment = _experiment(client, uri, folder)
-    parent = _run(client, experiment, f"tags.`{STUDY}` = '{key}' AND tags.`{CELL}` IS NULL")
-    if parent is None:
+    experiment = experiment_id(client, EXPERIMENT, uri, folder)
+    runs = search_runs(client, experiment, f"tags.`{STUDY}` = '{key}'")
+    parents = [run.info.run_id for run in runs if CELL not in run.data.tags]
+    there = {run.data.tags[CELL]: run.info for run in reversed(runs) if CELL in run.data.tags}
+    if parents:
+        parent = parents[0]
+    else:
         name = key.rpartition("-")[0]
-        run = client.create_run(experiment, tags={STUDY: key}, run_name=name)
-        parent = run.info.run_id
+        parent = client.create_run(experiment, tags={STUDY: key}, run_name=name).info.run_id
         for name, value in settings.items():
             client.log_param(parent, name, str(value)[:_MOST])
-    there = {
-        run.data.tags[CELL]
-        for run in _search(client, experiment, f"tags.`{STUDY}` = '{key}' AND status = 'FINISHED'")
-        if CELL in run.data.tags
-    }
     for done, (cell, result) in enumerate(sorted(results.items()), start=1):
-        if cell.key not in there:
-            _log_cell(client, experiment, parent, key, cell, result)
+        run = there.get(cell.key) or _begin(client, experiment, parent, key, cell, result)
+        if run.status != "FINISHED":
+            _log_cell(client, run.run_id, cell, result)
         progress(done, len(results))
     for file in files:
         client.log_artifact(parent, str(file))
     client.set_terminated(parent, "FINISHED")
 
 
-def _log_cell(
+def _begin(
     client: MlflowClient, experiment: str, parent: str, key: str, cell: Cell, result: Result
-) -> None:
+) -> RunInfo:
+    tags = {STUDY: key, CELL: cell.key, "mlflow.parentRunId": parent, "status": result["status"]}
+    return client.create_run(experiment, tags=tags, run_name=cell.key).info
+
+
+def _log_cell(client: MlflowClient, run_id: str, cell: Cell, result: Result) -> None:
     from mlflow.entities import Metric, Param
 
-    tags = {STUDY: key, CELL: cell.key, "mlflow.parentRunId": parent, "status": result["status"]}
-    unfinished = f"tags.`{STUDY}` = '{key}' AND tags.`{CELL}` = '{cell.key}'"
-    run_id = _run(client, experiment, unfinished)
-    if run_id is None:
-        run_id = client.create_run(experiment, tags=tags, run_name=cell.key).info.run_id
     facts = {"size": cell.size, "ratio": cell.ratio, "arm": cell.arm, "repeat": cell.repeat}
     params = [Param(name, str(value)) for name, value in facts.items()]
     complete = result["status"] == COMPLETE
@@ -93,29 +93,3 @@ def _log_cell(
     for start in range(0, len(metrics), _MOST):
         client.log_batch(run_id, metrics=metrics[start : start + _MOST])
     client.set_terminated(run_id, "FINISHED" if complete else "FAILED")
-
-
-def _experiment(client: MlflowClient, uri: str, folder: Path) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return str(found.experiment_id)
-    place = (folder / "mlartifacts").resolve().as_uri() if uri.startswith("sqlite:") else None
-    return client.create_experiment(EXPERIMENT, artifact_location=place)
-
-
-def _run(client: MlflowClient, experiment: str, condition: str) -> str | None:
-    found = _search(client, experiment, condition)
-    return found[0].info.run_id if found else None
-
-
-def _search(client: MlflowClient, experiment: str, condition: str) -> list[Any]:
-    found: list[Any] = []
-    token: str | None = ""
-    while token is not None:
-        page = client.search_runs(
-            [experiment], condition, order_by=["attributes.start_time ASC"],
-            page_token=token or None,
-        )  # fmt: skip
-        found += page
-        token = page.token or None
-    return found

@@ -15,7 +15,7 @@ from analysis.augmentation.plan import Images
 from spaces.errors import InputError
 from trainable.data.dataset import Dataset
 from trainable.data.groups import groups
-from trainable.data.held_out import has_test
+from trainable.data.held_out import load_apart
 from trainable.data.images import fingerprints
 from trainable.data.partition import check_apart, nested_subsets
 from trainable.data.sources import load
@@ -135,14 +135,8 @@ def load_real(
     """
     data = load(spec, source.side, fit=source.fit, progress=progress)
     _check_kind(data, source, "--data", spec)
-    if test_spec is not None:
-        split = "test" if has_test(test_spec) else "train"
-        test = load(test_spec, source.side, fit=source.fit, split=split, progress=progress)
-    elif spec == "phantom":
-        test = load(spec, source.side, seed=_TEST_SEED)
-    elif has_test(spec):
-        test = load(spec, source.side, fit=source.fit, split="test", progress=progress)
-    else:
+    test = load_apart(spec, test_spec, source.side, source.fit, _TEST_SEED, progress)
+    if test is None:
         raise InputError(
             f"--data {spec} has no test split; name other real images of the same classes with "
             "--test"

@@ -94,15 +94,17 @@ class Findings:
         self.sizes = sorted({cell.size for cell in self.complete})
         self.ratios = sorted({cell.ratio for cell in self.complete} - {0.0})
         self._labels, self._positive = labels, positive
+        self._of: dict[Arm, dict[int, Result]] = {}  # by repeat
+        for cell, result in self.complete.items():
+            self._of.setdefault((cell.size, cell.ratio, cell.arm), {})[cell.repeat] = result
 
     def arms(self) -> list[Arm]:
         """Those that have a complete cell, in the order of tables."""
-        found = {(cell.size, cell.ratio, cell.arm) for cell in self.complete}
-        return sorted(found, key=lambda arm: (arm[0], ARMS.index(arm[2]), arm[1]))
+        return sorted(self._of, key=lambda arm: (arm[0], ARMS.index(arm[2]), arm[1]))
 
     def values(self, arm: Arm, score: str) -> list[float]:
         """A score of each repeat."""
-        return [result["scores"][score] for _, result in self._repeats(arm)]
+        return [result["scores"][score] for result in self._repeats(arm).values()]
 
     def estimate(self, arm: Arm, score: str) -> Estimate:
         """Mean over the repeats, with its 95 % interval."""
@@ -114,7 +116,7 @@ class Findings:
 
     def histories(self, arm: Arm) -> list[list[dict[str, float]]]:
         """The evaluations of each repeat's training."""
-        return [result["history"] for _, result in self._repeats(arm)]
+        return [result["history"] for result in self._repeats(arm).values()]
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
@@ -126,15 +128,13 @@ class Findings:
             paired = {arm: pairs for arm, pairs in paired.items() if len(pairs[0]) > 1}
             level = 1 - 0.05 / max(1, len(paired))
             p = [mcnemar_repeats(*pairs) for pairs in paired.values()]
-            found += [
-                Comparison(
-                    size, ratio, first, second, paired_bootstrap(*pairs),
-                    paired_bootstrap(*pairs, level=level), own, adjusted, len(pairs[0]),
+            for (arm, pairs), own, adjusted in zip(paired.items(), p, holm(p), strict=True):
+                plain, sure = paired_bootstrap(*pairs, levels=(0.95, level))
+                found.append(
+                    Comparison(
+                        arm[0], arm[1], first, second, plain, sure, own, adjusted, len(pairs[0])
+                    )
                 )
-                for ((size, ratio, _), pairs), own, adjusted in zip(
-                    paired.items(), p, holm(p), strict=True
-                )
-            ]  # fmt: skip
         return found
 
     def sentences(self) -> list[str]:
@@ -154,15 +154,11 @@ class Findings:
                 found.append(f"{ratio:g} synthetic images for each real one: {said}")
         return found
 
-    def _repeats(self, arm: Arm) -> Iterable[tuple[int, Result]]:
-        return (
-            (cell.repeat, result)
-            for cell, result in self.complete.items()
-            if (cell.size, cell.ratio, cell.arm) == arm
-        )
+    def _repeats(self, arm: Arm) -> Mapping[int, Result]:
+        return self._of.get(arm, {})
 
     def _paired(self, first: Arm, second: Arm) -> list[tuple[Result, Result]]:
-        ours, theirs = dict(self._repeats(first)), dict(self._repeats(second))
+        ours, theirs = self._repeats(first), self._repeats(second)
         return [(ours[n], theirs[n]) for n in sorted(ours.keys() & theirs.keys())]
 
     def _decisions(self, first: str, second: Arm) -> tuple[np.ndarray, np.ndarray]:

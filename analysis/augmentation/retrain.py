@@ -70,7 +70,7 @@ class Retraining:
                     f"({error}); leave that size out"
                 ) from error
 
-    def __call__(self, which: Which, device: str, threads: int) -> Drawn:
+    def train(self, which: Which, device: str, threads: int) -> Drawn:
         """Train the generator of `which`; the same weights for the same seed on a CPU.
 
         Raises:
@@ -104,7 +104,7 @@ class Retraining:
         part = path.with_suffix(".part")
         write_generator(part, *drawn)
         part.replace(path)
-        return Source.of(Start.read(str(path), path, "--retrain"))
+        return self._read(path)
 
     def read(self, which: Which) -> Source | None:
         """The generator of `which`, None if it is not there yet.
@@ -113,7 +113,10 @@ class Retraining:
             InputError: the file is not what `keep` wrote.
         """
         path = self._file(which)
-        return Source.of(Start.read(str(path), path, "--retrain")) if path.exists() else None
+        return self._read(path) if path.exists() else None
+
+    def _read(self, path: Path) -> Source:
+        return Source.of(Start.read(str(path), path, "--retrain"))
 
     def _images(self, which: Which) -> Dataset:
         return self._real.data.at(self._real.rows[which])

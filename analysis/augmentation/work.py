@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from analysis.augmentation.cells import COMPLETE, Materials, Result, run_cells, run_retraining
+from analysis.augmentation.cells import COMPLETE, Materials, Result, run_on_ray, train_cell
 from analysis.augmentation.materials import Source
 from analysis.augmentation.plan import Cell
 from analysis.augmentation.retrain import Drawn, Retraining, Which
@@ -75,7 +75,7 @@ class Work:
                         self._print(f"cell {cell.key}: {result['reason']}")
                     self._line(len(results) - before, len(missing), began)
 
-                run_cells(missing, materials, settled, workers, keep, self._lose)
+                run_on_ray(train_cell, materials, missing, settled, workers, keep, self._lose)
         return results
 
     def _retrained(
@@ -93,7 +93,7 @@ class Work:
                 progress(len(own), len(found))
                 self._line(len(own) - len(found) + len(missing), len(missing), began)
 
-            run_retraining(retraining, missing, where, workers, keep, self._lose)
+            run_on_ray(Retraining.train, retraining, missing, where, workers, keep, self._lose)
         return own
 
     def _lose(self, what: Which | Cell, why: str) -> None:

@@ -22,12 +22,12 @@ a stranger's: without names, one patient's films may come to lie in two groups.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable, Iterable, Iterator
 
 import numpy as np
 
 from trainable.data.dataset import Dataset
+from trainable.data.images import pixel_digests
 from trainable.data.kaggle import KaggleXray
 from trainable.data.manifest import FILE_NAME
 
@@ -77,11 +77,6 @@ def look_alikes(images: np.ndarray, others: np.ndarray) -> np.ndarray:
         found = np.argwhere(near & (views[rows] @ other_views >= CORRELATION))
         pairs.append(found + np.array([start, 0]))
     return np.concatenate(pairs)
-
-
-def pixel_digests(images: np.ndarray) -> list[bytes]:
-    """SHA-256 of each image's pixels: equal for the same pixels in the same shape."""
-    return [hashlib.sha256(image.tobytes()).digest() for image in images]
 
 
 def groups(data: Dataset) -> tuple[np.ndarray, str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from spaces.errors import InputError
 from trainable.data.dataset import Dataset
+from trainable.data.images import pixel_digests
 from trainable.data.sources import EMBEDDED, load
 from trainable.stages import Progress
 
@@ -28,26 +29,21 @@ def held_out(
     Raises:
         InputError: what was named cannot serve.
     """
-    size = data.images.shape[2]
-    if named is not None:
-        split = "test" if has_test(named) else "train"
-        found = load(named, size, fit=fit, split=split, progress=progress)
-        if found.classes != data.classes:
-            raise InputError(
-                f"--held-out {named} has the classes {', '.join(found.classes)}, but the data "
-                f"{', '.join(data.classes)}; name images of the same classes"
-            )
-    elif spec == "phantom":
-        found = load(spec, size, seed=_OTHER_SEED)
-    elif has_test(spec):
-        try:
-            found = load(spec, size, fit=fit, split="test", progress=progress)
-        except InputError:  # unlabelled, or too few: nobody asked for it
-            return None
-        if found.classes != data.classes:
-            return None
-    else:
+    try:
+        found = load_apart(spec, named, data.images.shape[2], fit, _OTHER_SEED, progress)
+    except InputError:
+        if named is not None:
+            raise
+        return None  # unlabelled, or too few: nobody asked for it
+    if found is None:
         return None
+    if found.classes != data.classes:
+        if named is None:
+            return None
+        raise InputError(
+            f"--held-out {named} has the classes {', '.join(found.classes)}, but the data "
+            f"{', '.join(data.classes)}; name images of the same classes"
+        )
     apart = _disjoint(_of_colours(found, data.images.shape[1]), data)
     if apart is None and named is not None:
         raise InputError(
@@ -57,8 +53,28 @@ def held_out(
     return apart
 
 
-def has_test(spec: str) -> bool:
-    """Whether a data set has a split to test on."""
+def load_apart(
+    spec: str, named: str | None, size: int, fit: str, seed: int, progress: Progress | None
+) -> Dataset | None:
+    """Images beside those that `spec` is trained on, or None if there are none.
+
+    They are the data set `named` (its test split, if it has splits), else the test split of `spec`,
+    or phantoms of `seed`.
+
+    Raises:
+        InputError: they cannot be loaded.
+    """
+    if named is not None:
+        split = "test" if _has_test(named) else "train"
+        return load(named, size, fit=fit, split=split, progress=progress)
+    if spec == "phantom":
+        return load(spec, size, seed=seed)
+    if _has_test(spec):
+        return load(spec, size, fit=fit, split="test", progress=progress)
+    return None
+
+
+def _has_test(spec: str) -> bool:
     return spec == "pneumoniamnist" or (spec not in EMBEDDED and (Path(spec) / "test").is_dir())
 
 
@@ -74,7 +90,7 @@ def _of_colours(found: Dataset, channels: int) -> Dataset:
 
 
 def _disjoint(found: Dataset, data: Dataset) -> Dataset | None:
-    known = {image.tobytes() for image in data.images}
-    keep = np.array([image.tobytes() not in known for image in found.images])
+    known = set(pixel_digests(data.images))
+    keep = np.array([digest not in known for digest in pixel_digests(found.images)])
     apart = found.at(keep)
     return apart if len(np.unique(apart.labels)) == len(data.classes) else None

@@ -15,9 +15,14 @@ _SHOWN = 3
 _DIGITS = 16
 
 
+def pixel_digests(images: np.ndarray) -> list[str]:
+    """SHA-256, in hex, of each image's pixels: equal for the same pixels in the same shape."""
+    return [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+
+
 def fingerprints(images: np.ndarray) -> list[str]:
-    """The first 16 hex digits of the SHA-256 of each image's pixels, as they are trained on."""
-    return [hashlib.sha256(image.tobytes()).hexdigest()[:_DIGITS] for image in images]
+    """The first 16 digits of `pixel_digests`, which is enough to know an image again."""
+    return [digest[:_DIGITS] for digest in pixel_digests(images)]
 
 
 def write_images(path: Path, data: Dataset) -> None:
@@ -45,8 +50,10 @@ def image_differences(path: Path, data: Dataset) -> str:
 
 def _facts(data: Dataset) -> dict[str, tuple[str, str]]:
     return {
-        source: (data.classes[label], hashlib.sha256(image.tobytes()).hexdigest())
-        for source, label, image in zip(data.sources, data.labels, data.images, strict=True)
+        source: (data.classes[label], digest)
+        for source, label, digest in zip(
+            data.sources, data.labels, pixel_digests(data.images), strict=True
+        )
     }
 
 

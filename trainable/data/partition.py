@@ -9,7 +9,8 @@ import numpy as np
 
 from spaces.errors import InputError
 from trainable.data.dataset import Dataset
-from trainable.data.groups import look_alikes, pixel_digests
+from trainable.data.groups import look_alikes
+from trainable.data.images import pixel_digests
 
 SAME_PIXELS, LOOK_ALIKE, SAME_PATIENT = "the same pixels", "look alike", "the same patient"
 _SHOWN = 3
