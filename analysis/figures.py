@@ -89,7 +89,7 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
             figure.savefig(paths[1], metadata={"Date": None})
     except OSError as error:
         raise InputError(
-            f"--out {out} cannot be written to ({error.strerror}); choose another folder"
+            f"figures cannot be written to {out} ({error.strerror}); choose another folder"
         ) from error
     return paths
 

@@ -127,6 +127,20 @@ def test_a_generator_that_copies_is_worth_what_duplicates_are(phantoms):
     assert "are not seen to beat" in found.sentences()[0]
 
 
+def test_films_of_one_patient_are_one_case(phantoms):
+    data, test = phantoms
+    test = test.at(np.arange(0, 200, 10).repeat(10))  # each film ten times
+    given = study((data, test), Noise(), [40])
+    assert given.real.tested.tolist() == np.arange(20).repeat(10).tolist()
+    results = {cell: train_cell(given, cell, "cpu", 1) for cell in of(40, 8.0, (REAL, ADDED))}
+    (apart,), (together,) = (
+        Findings(results, test.labels, 1, clusters).comparisons
+        for clusters in (None, given.real.tested)
+    )
+    assert apart.difference.mean == pytest.approx(together.difference.mean)
+    assert apart.difference != together.difference
+
+
 def test_cells_of_one_repeat_learn_alike_and_the_same_cell_the_same(phantoms):
     given = study(phantoms, Noise(), [20], repeats=2)
     real, again = (train_cell(given, Cell(20, 0.0, REAL, 0), "cpu", 1) for _ in range(2))
@@ -265,12 +279,12 @@ def test_a_folder_holds_one_study_and_forgets_what_is_not_whole(tmp_path):
     with pytest.raises(InputError, match="seed was 0, is 1"):
         store.claim({"seed": 1})
     cell = Cell(10, 0.0, REAL, 0)
-    assert store.read(cell) is None
+    assert store.read() == {}
     store.keep(cell, {"status": cells.DIVERGED, "reason": "x"})
-    assert store.read(cell) == {"status": "diverged", "reason": "x"}
+    assert store.read() == {cell: {"status": "diverged", "reason": "x"}}
     file = next((tmp_path / "cells").iterdir())
     file.write_text(file.read_text()[:-3])  # as a full disk leaves it
-    assert store.read(cell) is None
+    assert store.read() == {}
     (tmp_path / "augmentation.json").write_text(json.dumps([1]))
     with pytest.raises(InputError, match="is not what a study leaves there"):
         store.claim({"seed": 0})

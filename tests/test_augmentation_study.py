@@ -87,6 +87,11 @@ def test_a_killed_study_goes_on_without_repeating_a_cell(place, tmp_path, capsys
     assert {row["status"] for row in rows} == {"complete"}
     names = {file.name for file in folder.iterdir()}
     assert {"accuracy.png", "errors.svg", "training.png", "findings.md"} <= names
+    assert {row["generator"] for row in rows} == {"optimistic"}
+    compared = list(csv.DictReader((folder / "comparisons.csv").open()))
+    assert len(compared) == 2 * 7
+    assert all(float(c["low"]) <= float(c["difference"]) <= float(c["high"]) for c in compared)
+    assert len(list(csv.DictReader((folder / "crossovers.csv").open()))) == 1
     page = (folder / "findings.md").read_text()
     assert page.count("| 40 |") == 6 + 7  # arms and comparisons
     check_mlflow(tmp_path)
@@ -94,6 +99,15 @@ def test_a_killed_study_goes_on_without_repeating_a_cell(place, tmp_path, capsys
     assert command.main(flags(place, tmp_path)) == 0  # again: nothing to train
     assert "24 cells are done already, 0 are to come" in capsys.readouterr().out
     check_mlflow(tmp_path)
+    more = ("--sizes", "20", "--repeats", "3")
+    assert command.main(flags(place, tmp_path, *more)) == 0  # beside what is there
+    assert "are done already" not in capsys.readouterr().out
+    rows = list(csv.DictReader((folder / "cells.csv").open()))
+    assert {(row["size"], row["repeat"]) for row in rows} == {
+        *((size, repeat) for size in ("10", "40") for repeat in "01"),
+        *(("20", repeat) for repeat in "012"),
+    }
+    check_mlflow(tmp_path, cells=24 + 18)
 
 
 def test_retrained_generators_know_their_sizes_images_alone(place, tmp_path, capsys):
@@ -116,7 +130,7 @@ def test_retrained_generators_know_their_sizes_images_alone(place, tmp_path, cap
     assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == before
 
 
-def check_mlflow(folder: Path) -> None:
+def check_mlflow(folder: Path, cells: int = 24) -> None:
     """One run for the study, with its files, and one for each cell, with its scores."""
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     client = MlflowClient(uri, uri)
@@ -125,12 +139,14 @@ def check_mlflow(folder: Path) -> None:
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     children = [run for run in runs if CELL in run.data.tags]
     (parent,) = [run for run in runs if CELL not in run.data.tags]
-    assert len({run.data.tags[CELL] for run in children}) == len(children) == 24
+    assert len({run.data.tags[CELL] for run in children}) == len(children) == cells
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert {"accuracy", "type_1_error", "type_2_error"} <= children[0].data.metrics.keys()
     history = client.get_metric_history(children[0].info.run_id, "valid_accuracy")
     assert len(history) == len({point.step for point in history}) == 20
+    gains = {name for name in parent.data.metrics if name.startswith("gain/")}
+    assert {"gain/40-1/real and synthetic over real and duplicates/low"} <= gains
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert {"findings.md", "cells.csv", "accuracy.png"} <= files
 
@@ -146,6 +162,7 @@ def check_mlflow(folder: Path) -> None:
         (("--pretrained",), "there are no published weights"),
         (("--model", "nowhere.safetensors"), "nowhere.safetensors cannot be read"),
         (("--steps", "0"), "steps is 0"),
+        (("--name", "a/b"), "--name is 'a/b', but must be letters, digits"),
     ],
 )
 def test_bad_input_is_said_before_anything_is_trained(place, tmp_path, capsys, more, message):

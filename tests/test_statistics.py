@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from analysis.crossover import crossover, crossover_sentence
 from analysis.statistics import (
     Estimate,
-    crossover,
-    crossover_sentence,
     holm,
     mcnemar,
     mcnemar_repeats,
@@ -147,6 +146,40 @@ def test_the_bootstrap_depends_on_its_seed_alone():
     first, second = decisions(np.random.default_rng(4), 3, 50, lead=0.5)
     assert paired_bootstrap(first, second, seed=1) == paired_bootstrap(first, second, seed=1)
     assert paired_bootstrap(first, second, seed=1) != paired_bootstrap(first, second, seed=2)
+
+
+def test_images_of_one_patient_count_as_one_case():
+    """Four copies of each image tell no more than one; and the mean is that of the images."""
+    rng = np.random.default_rng(6)
+    first, second = decisions(rng, 4, 60, lead=0.5, repeat=0.3)
+    (each,) = paired_bootstrap(first, second)
+    patients = np.arange(60).repeat(4)
+    copies = first.repeat(4, axis=1), second.repeat(4, axis=1)
+    (together,) = paired_bootstrap(*copies, clusters=patients)
+    assert together == pytest.approx(each)
+    (apart,) = paired_bootstrap(*copies)
+    assert apart.high - apart.low < 0.9 * (each.high - each.low)
+    counts = [8] + [1] * 59
+    uneven = np.repeat(np.arange(60), counts)
+    wide = first.repeat(counts, axis=1), second.repeat(counts, axis=1)
+    (found,) = paired_bootstrap(*wide, clusters=uneven)
+    assert found.mean == pytest.approx(wide[1].mean() - wide[0].mean())
+    with pytest.raises(ValueError, match=r"clusters are \(3,\) for 60 images"):
+        paired_bootstrap(first, second, clusters=[1, 2, 3])
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_bootstrap_holds_the_truth_over_patients_too(seed):
+    """Patients of one to five images that share what is hard about them."""
+    rng, held = np.random.default_rng(seed), 0
+    for draw in range(100):
+        counts = rng.integers(1, 6, 50)
+        first, second = decisions(rng, 5, 50, lead=0.3, repeat=0.2)
+        wide = first.repeat(counts, axis=1), second.repeat(counts, axis=1)
+        patients = np.arange(50).repeat(counts)
+        (found,) = paired_bootstrap(*wide, draws=100, seed=draw, clusters=patients)
+        held += found.low <= true_difference(0.3, 0.2) <= found.high
+    assert 0.88 <= held / 100 <= 1
 
 
 def test_equal_arms_differ_by_nothing_and_one_repeat_tells_no_interval():

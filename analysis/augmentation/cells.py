@@ -28,7 +28,8 @@ _DIGITS = 6
 Result = dict[str, Any]
 """``status``; of a complete cell also ``scores`` on the test images, ``probabilities`` [n, K] of
 them, ``threshold`` (None for more than two classes), ``best_step``, ``history``, ``images`` that it
-learned from, and ``seconds``."""
+learned from, ``seconds``, and ``generator``: ``own`` if trained on the cell's real images alone,
+``optimistic`` if the shared one saw others, else ``shared``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +95,16 @@ def train_cell(materials: Materials, cell: Cell, device: str, threads: int) -> R
         "best_step": fitted.best_step,
         "history": fitted.history,
         "images": len(train[1]),
+        "generator": _generator(materials, cell),
         "seconds": fitted.seconds,
     }
+
+
+def _generator(materials: Materials, cell: Cell) -> str:
+    which = cell.size, cell.repeat
+    if which in materials.own:
+        return "own"
+    return "optimistic" if materials.real.beyond[which] else "shared"
 
 
 def _tensors(images: Images) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,7 +20,7 @@ from analysis.artifacts import fetch_generator
 from analysis.augmentation.cells import Materials, Result
 from analysis.augmentation.conclude import FOUND, conclude
 from analysis.augmentation.log import log_study
-from analysis.augmentation.materials import RealImages, Source, divide, load_real
+from analysis.augmentation.materials import Source, divide, load_real
 from analysis.augmentation.plan import Cell, parse_ratios, parse_sizes, plan
 from analysis.augmentation.results import Findings
 from analysis.augmentation.retrain import Retraining
@@ -70,15 +71,20 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
     positive, positive_line = _positive(args.positive, source.classes)
     materials = Materials(real, source, recipe, weights, positive, args.seed)
     name = args.name or _name(source, args)
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is None:
+        raise InputError(
+            f"--name is {name!r}, but must be letters, digits, '.', '_' and '-', as it names a "
+            "folder"
+        )
     folder = args.output / "augmentation" / name
     retraining = Retraining(source, real, folder, args.seed) if args.retrain else None
     cells = plan(real.sizes, ratios, args.repeats)
-    settings = {
+    settings = {  # but for sizes, ratios and repeats: more of these may come another time
         "generator_sha256": source.start.sha256, "data_digest": data.digest,
-        "test_digest": test.digest, "sizes": real.sizes, "ratios": ratios,
-        "repeats": args.repeats, "seed": args.seed, "retrain": args.retrain,
+        "test_digest": test.digest, "seed": args.seed, "retrain": args.retrain,
         "recipe": asdict(recipe), "positive": positive,
-        "division": _division(real), "weights": None if weights is None else _digest(weights),
+        "validation": [data.sources[row] for row in real.valid.tolist()],
+        "weights": None if weights is None else _digest(weights),
     }  # fmt: skip
     about = _about(name, materials, cells, retraining, [weights_line, positive_line])
     for line in about:
@@ -92,13 +98,11 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
             store.claim(json.loads(json.dumps(settings)))
             work = Work(store, cells, materials, retraining, console)
             results = work.run(where)
-            findings = Findings(results, test.labels, positive)
-            kind = dict.fromkeys(real.sizes, "shared")
-            kind |= dict.fromkeys(real.optimistic, "own" if args.retrain else "optimistic")
-            files = conclude(store, findings, results, kind, about, test.n, args.reach, console)
+            findings = Findings(results, test.labels, positive, real.tested)
+            files = conclude(store, findings, results, about, test.n, args.reach, console)
             facts = str(sorted(settings.items())).encode()
             key = f"{name}-{hashlib.sha256(facts).hexdigest()[:12]}"
-            logged = _log(args, key, settings, results, files, console)
+            logged = _log(args, key, settings, results, findings, files, console)
     except OSError as error:
         raise InputError(
             f"--output: {folder} cannot be written to ({error.strerror}); what is there is kept. "
@@ -128,15 +132,6 @@ def _source(args: argparse.Namespace, console: Console) -> Source:
             "name a generator with --model"
         )
     return Source.of(start)
-
-
-def _division(real: RealImages) -> str:
-    """SHA-256, in hex, of which images are for what."""
-    sha = hashlib.sha256(real.valid.tobytes())
-    for which, rows in sorted(real.rows.items()):
-        sha.update(f"{which}".encode())
-        sha.update(rows.tobytes())
-    return sha.hexdigest()
 
 
 def _digest(weights: Mapping[str, Tensor]) -> str:
@@ -196,11 +191,12 @@ def _log(
     key: str,
     settings: dict[str, Any],
     results: dict[Cell, Result],
+    findings: Findings,
     files: list[Path],
     console: Console,
 ) -> int:
     uri = args.tracking_uri
-    write = partial(log_study, uri, key, settings, results, files, args.output)
+    write = partial(log_study, uri, key, settings, results, findings, files, args.output)
     try:
         with bar(console, "writing to MLflow", len(results)) as progress:
             write(progress)

@@ -23,7 +23,6 @@ def conclude(
     store: Store,
     findings: Findings,
     results: Mapping[Cell, Result],
-    generators: Mapping[int, str],
     about: Sequence[str],
     test: int,
     reach: float,
@@ -31,18 +30,18 @@ def conclude(
 ) -> list[Path]:
     """Print and write what was found; returns the files.
 
-    `generators` says by size which one drew, `about` how the study was made; `test` is the number
-    of test images, and `reach` the accuracy that steps are counted to.
+    `about` says how the study was made; `test` is the number of test images, and `reach` the
+    accuracy that steps are counted to.
 
     Raises:
         OSError: the folder cannot be written to.
     """
-    files = [store.write_table(results, generators)]
+    files = [store.write_table(results, reach)]
     if not findings.complete:
         console.print("no classifier could be trained: see the reasons above")
         return files
     with console.status("comparing"):
-        findings.comparisons  # noqa: B018  (seconds, once)
+        files += store.write_comparisons(findings)  # seconds, once
     scores, compared = score_rows(findings, reach), comparison_rows(findings.comparisons)
     said = findings.sentences()
     if findings.diverged:

@@ -5,13 +5,15 @@ The study's folder is the truth: what MLflow lacks is written, whenever this is 
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.augmentation.cells import COMPLETE, Result
 from analysis.augmentation.plan import Cell
+from analysis.augmentation.results import Findings
 from trainable.stages import Progress
 from trainable.stores import create_tracking, experiment_id, quiet_mlflow, search_runs
 
@@ -30,6 +32,7 @@ def log_study(
     key: str,
     settings: Mapping[str, Any],
     results: Mapping[Cell, Result],
+    findings: Findings,
     files: Sequence[Path],
     folder: Path,
     progress: Progress,
@@ -62,9 +65,31 @@ def log_study(
         if run.status != "FINISHED":
             _log_cell(client, run.run_id, cell, result)
         progress(done, len(results))
+    _log_points(client, parent, list(_compared(findings)))
     for file in files:
         client.log_artifact(parent, str(file))
     client.set_terminated(parent, "FINISHED")
+
+
+def _compared(findings: Findings) -> Iterator[tuple[str, float, int]]:
+    """Differences in accuracy, with their ends: ``gain/25-1/real and synthetic over real/low``."""
+    for c in findings.comparisons:
+        arms = f"{c.second} over {c.first}".replace("+", "and")
+        for end, value in c.difference._asdict().items():
+            if math.isfinite(value):
+                yield f"gain/{c.size}-{c.ratio:g}/{arms}/{end}", value, 0
+
+
+def _log_points(
+    client: MlflowClient, run_id: str, points: Sequence[tuple[str, float, int]]
+) -> None:
+    """Write metrics, each with its step."""
+    from mlflow.entities import Metric
+
+    now = int(1000 * time.time())
+    metrics = [Metric(name, value, now, step) for name, value, step in points]
+    for start in range(0, len(metrics), _MOST):
+        client.log_batch(run_id, metrics=metrics[start : start + _MOST])
 
 
 def _begin(
@@ -75,21 +100,19 @@ def _begin(
 
 
 def _log_cell(client: MlflowClient, run_id: str, cell: Cell, result: Result) -> None:
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import Param
 
     facts = {"size": cell.size, "ratio": cell.ratio, "arm": cell.arm, "repeat": cell.repeat}
     params = [Param(name, str(value)) for name, value in facts.items()]
     complete = result["status"] == COMPLETE
-    now = int(time.time() * 1000)
-    metrics = []
+    points = []
     if complete:
         own = {**result["scores"], "seconds": result["seconds"], "images": result["images"]}
-        metrics += [Metric(name, float(value), now, 0) for name, value in own.items()]
-        metrics += [
-            Metric(name, row[name], now, int(row["step"]))
+        points += [(name, float(value), 0) for name, value in own.items()]
+        points += [
+            (name, row[name], int(row["step"]))
             for row in result["history"] for name in row if name != "step"
         ]  # fmt: skip
     client.log_batch(run_id, params=params)
-    for start in range(0, len(metrics), _MOST):
-        client.log_batch(run_id, metrics=metrics[start : start + _MOST])
+    _log_points(client, run_id, points)
     client.set_terminated(run_id, "FINISHED" if complete else "FAILED")

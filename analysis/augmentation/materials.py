@@ -89,6 +89,7 @@ class RealImages:
         rows: rows of `data` that a classifier learns from, by (size, repeat).
         valid: rows of `data` for validation.
         test: the test images.
+        tested: who each test image shows, int [n]: patients and look-alikes have one number.
         beyond: how many images the generator saw that are not among a cell's real images, by (size,
             repeat): above 0, the generator brings more along than the classifier is said to have.
         said: what was done, a line each.
@@ -98,6 +99,7 @@ class RealImages:
     rows: dict[tuple[int, int], np.ndarray]
     valid: np.ndarray
     test: Dataset
+    tested: np.ndarray
     beyond: dict[tuple[int, int], int]
     said: tuple[str, ...]
 
@@ -193,15 +195,16 @@ def divide(
         which: len(source.seen - {marks[row] for row in found}) for which, found in rows.items()
     }
     counts = np.bincount(data.labels[valid], minlength=len(data.classes))
+    tested, told = groups(test)
     said = (
         f"training: {sentence}; {len(pool)} are to train on. Of the {len(source.seen)} images that "
         f"the generator saw {known} are among them",
         "validation: "
         + ", ".join(f"{n} {name}" for n, name in zip(counts, data.classes, strict=True))
         + ", which the generator never saw",
-        f"test: {', '.join(f'{n} {name}' for name, n in test.counts.items())}",
+        f"test: {', '.join(f'{n} {name}' for name, n in test.counts.items())} ({told})",
     )
-    return RealImages(data, rows, valid, test, beyond, said)
+    return RealImages(data, rows, valid, test, tested, beyond, said)
 
 
 def _validation(data: Dataset, group: np.ndarray, touched: np.ndarray, seed: int) -> np.ndarray:
@@ -232,5 +235,5 @@ def _check_kind(data: Dataset, source: Source, flag: str, spec: str) -> None:
         names = {1: "grey", 3: "in colour"}
         raise InputError(
             f"{flag} {spec} is {names[channels]}, but the generator's images are "
-            f"{names[source.channels]}"
+            f"{names[source.channels]}; convert them, or take a generator of such images"
         )

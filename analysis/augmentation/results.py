@@ -10,14 +10,8 @@ import numpy as np
 
 from analysis.augmentation.cells import COMPLETE, Result
 from analysis.augmentation.plan import ADDED, ALONE, ARMS, BOTH, CLASSICAL, DUPLICATES, REAL, Cell
-from analysis.statistics import (
-    Estimate,
-    crossover_sentence,
-    holm,
-    mcnemar_repeats,
-    mean_interval,
-    paired_bootstrap,
-)
+from analysis.crossover import crossover_sentence
+from analysis.statistics import Estimate, holm, mcnemar_repeats, mean_interval, paired_bootstrap
 from trainable.classifiers.scores import steps_to
 
 PAIRS = (
@@ -87,13 +81,22 @@ class Findings:
         diverged: how many cells broke down; they are in no mean.
     """
 
-    def __init__(self, results: Mapping[Cell, Result], labels: np.ndarray, positive: int | None):
-        """`labels` [m] are the test images' classes, of which `positive` is to be found."""
+    def __init__(
+        self,
+        results: Mapping[Cell, Result],
+        labels: np.ndarray,
+        positive: int | None,
+        clusters: np.ndarray | None = None,
+    ):
+        """`labels` [m] are the test images' classes, of which `positive` is to be found.
+
+        `clusters` [m] says who each of them shows, see `paired_bootstrap`.
+        """
         self.complete = {c: r for c, r in sorted(results.items()) if r["status"] == COMPLETE}
         self.diverged = len(results) - len(self.complete)
         self.sizes = sorted({cell.size for cell in self.complete})
         self.ratios = sorted({cell.ratio for cell in self.complete} - {0.0})
-        self._labels, self._positive = labels, positive
+        self._labels, self._positive, self._clusters = labels, positive, clusters
         self._of: dict[Arm, dict[int, Result]] = {}  # by repeat
         for cell, result in self.complete.items():
             self._of.setdefault((cell.size, cell.ratio, cell.arm), {})[cell.repeat] = result
@@ -129,7 +132,9 @@ class Findings:
             level = 1 - 0.05 / max(1, len(paired))
             p = [mcnemar_repeats(*pairs) for pairs in paired.values()]
             for (arm, pairs), own, adjusted in zip(paired.items(), p, holm(p), strict=True):
-                plain, sure = paired_bootstrap(*pairs, levels=(0.95, level))
+                plain, sure = paired_bootstrap(
+                    *pairs, levels=(0.95, level), clusters=self._clusters
+                )
                 found.append(
                     Comparison(
                         arm[0], arm[1], first, second, plain, sure, own, adjusted, len(pairs[0])
@@ -140,18 +145,32 @@ class Findings:
     def sentences(self) -> list[str]:
         """The answer: whether synthetic images beat as many duplicates, and from what size on."""
         told = [c for c in self.comparisons if (c.first, c.second) == PAIRS[0]]
-        found = [_verdict(told)]
+        return [
+            _verdict(told),
+            *(
+                f"{ratio:g} synthetic images for each real one: "
+                f"{crossover_sentence(sorted(gains), gains)}"
+                for ratio, gains in self.gains.items()
+            ),
+        ]
+
+    @property
+    def gains(self) -> dict[float, dict[int, list[float]]]:
+        """What synthetic images gain over duplicates, accuracy by repeat, by ratio and size; of
+        ratios that two sizes have with two repeats at least, as a crossover needs."""
+        found = {}
         for ratio in self.ratios:
-            gains = {}
-            for size in self.sizes:
-                pairs = self._paired((size, ratio, DUPLICATES), (size, ratio, ADDED))
-                if len(pairs) > 1:
-                    gains[size] = [
-                        b["scores"]["accuracy"] - a["scores"]["accuracy"] for a, b in pairs
-                    ]
+            pairs = {
+                size: self._paired((size, ratio, DUPLICATES), (size, ratio, ADDED))
+                for size in self.sizes
+            }
+            gains = {
+                size: [b["scores"]["accuracy"] - a["scores"]["accuracy"] for a, b in paired]
+                for size, paired in pairs.items()
+                if len(paired) > 1
+            }
             if len(gains) > 1:
-                said = crossover_sentence(sorted(gains), gains)
-                found.append(f"{ratio:g} synthetic images for each real one: {said}")
+                found[ratio] = gains
         return found
 
     def _repeats(self, arm: Arm) -> Mapping[int, Result]:

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from analysis.augmentation.cells import COMPLETE, Result
 from analysis.augmentation.plan import Cell
+from analysis.augmentation.results import Findings
+from analysis.crossover import crossover
 from spaces.errors import InputError
+from trainable.classifiers.scores import steps_to
 
 SETTINGS, CELLS, TABLE = "augmentation.json", "cells", "cells.csv"
+COMPARISONS, CROSSOVERS = "comparisons.csv", "crossovers.csv"
 
 
 class Store:
@@ -51,38 +58,58 @@ class Store:
 
     def keep(self, cell: Cell, result: Result) -> None:
         """Write a cell's result, whole or not at all."""
-        _write(self._file(cell), json.dumps(result))
+        path = self.folder / CELLS / f"{cell.key}.json"
+        _write(path, json.dumps({"cell": asdict(cell), **result}))
 
-    def read(self, cell: Cell) -> Result | None:
-        """A cell's result, or None: not there, or not whole."""
-        try:
-            result = json.loads(self._file(cell).read_text())
-        except (OSError, ValueError):
-            return None
-        return result if isinstance(result, dict) and "status" in result else None
+    def read(self) -> dict[Cell, Result]:
+        """All results that are there, and whole."""
+        found = {}
+        for path in sorted((self.folder / CELLS).glob("*.json")):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                result = json.loads(path.read_text())
+                found[Cell(**result.pop("cell"))] = result
+        return found
 
-    def write_table(self, results: Mapping[Cell, Result], generators: Mapping[int, str]) -> Path:
-        """All cells' scores, a row each; `generators` says by size which one drew."""
+    def write_table(self, results: Mapping[Cell, Result], reach: float) -> Path:
+        """All cells' scores, a row each; ``steps`` are those to the accuracy `reach`."""
         names = sorted({n for r in results.values() for n in r.get("scores", ())})
         path = self.folder / TABLE
         with path.open("w", encoding="utf-8", newline="") as file:
             out = csv.writer(file, lineterminator="\n")
-            own = ("size", "ratio", "arm", "repeat", "generator", "status")
-            out.writerow((*own, "images", "best_step", "threshold", "seconds", *names))
+            own = ("size", "ratio", "arm", "repeat", "status", "generator", "images", "best_step")
+            out.writerow((*own, "steps", "threshold", "seconds", *names))
             for cell, result in sorted(results.items()):
-                facts = [
-                    cell.size, cell.ratio, cell.arm, cell.repeat, generators[cell.size],
-                    result["status"],
-                ]  # fmt: skip
+                facts = [cell.size, cell.ratio, cell.arm, cell.repeat, result["status"]]
                 if result["status"] == COMPLETE:
-                    facts += [result["images"], result["best_step"], result["threshold"]]
+                    facts += [result["generator"], result["images"], result["best_step"]]
+                    steps = steps_to(result["history"], reach)
+                    facts += ["" if math.isinf(steps) else f"{steps:.0f}", result["threshold"]]
                     facts += [f"{result['seconds']:.2f}"]
                     facts += [f"{result['scores'][name]:.6f}" for name in names]
                 out.writerow(facts)
         return path
 
-    def _file(self, cell: Cell) -> Path:
-        return self.folder / CELLS / f"{cell.key}.json"
+    def write_comparisons(self, findings: Findings) -> list[Path]:
+        """Every comparison of two arms, and every crossover; differences are shares of images."""
+        compared, crossed = self.folder / COMPARISONS, self.folder / CROSSOVERS
+        with compared.open("w", encoding="utf-8", newline="") as file:
+            out = csv.writer(file, lineterminator="\n")
+            out.writerow(
+                ("size", "ratio", "arm", "against", "repeats", "difference", "low", "high",
+                 "sure_low", "sure_high", "p", "p_adjusted")
+            )  # fmt: skip
+            for c in findings.comparisons:
+                figures = (*c.difference, c.sure.low, c.sure.high, c.p, c.adjusted)
+                out.writerow(
+                    (c.size, c.ratio, c.second, c.first, c.repeats, *(f"{v:.6g}" for v in figures))
+                )
+        with crossed.open("w", encoding="utf-8", newline="") as file:
+            out = csv.writer(file, lineterminator="\n")
+            out.writerow(("ratio", "size", "low", "high", "share", "helps_below", "changes"))
+            for ratio, gains in findings.gains.items():
+                found = crossover(sorted(gains), gains)
+                out.writerow((ratio, *found) if found else (ratio, *[""] * 6))
+        return [compared, crossed]
 
 
 def _write(path: Path, text: str) -> None:

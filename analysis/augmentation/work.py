@@ -42,17 +42,18 @@ class Work:
         self.lost = 0
 
     def run(self, where: Resources) -> dict[Cell, Result]:
-        """Train what is not there yet; all cells' results but of those that failed.
+        """Train what is not there yet; the study's results, with those of cells that it had before,
+        and without those that failed.
 
         Raises:
             InputError: Ray or what a cell needs is not there.
             OSError: a result cannot be written.
         """
-        found = {cell: self._store.read(cell) for cell in self._cells}
-        results = {cell: result for cell, result in found.items() if result is not None}
+        results = self._store.read()
         missing = [cell for cell in self._cells if cell not in results]
-        if results:
-            self._print(f"{len(results)} cells are done already, {len(missing)} are to come")
+        before = len(self._cells) - len(missing)
+        if before:
+            self._print(f"{before} cells are done already, {len(missing)} are to come")
         if not missing:
             return results
         with self._console.status("starting Ray") as status, connected(where) as (settled, workers):
@@ -64,16 +65,18 @@ class Work:
                 materials = replace(materials, own=own)
                 without = set(self._retraining.wanted) - own.keys()
                 missing = [c for c in missing if (c.size, c.repeat) not in without]
-            began, before = time.monotonic(), len(results)
+            began, trained = time.monotonic(), 0
             with bar(self._console, "training", len(self._cells), before) as progress:
 
                 def keep(cell: Cell, result: Result) -> None:
+                    nonlocal trained
                     self._store.keep(cell, result)
                     results[cell] = result
-                    progress(len(results), len(self._cells))
+                    trained += 1
+                    progress(before + trained, len(self._cells))
                     if result["status"] != COMPLETE:
                         self._print(f"cell {cell.key}: {result['reason']}")
-                    self._line(len(results) - before, len(missing), began)
+                    self._line(trained, len(missing), began)
 
                 run_on_ray(train_cell, materials, missing, settled, workers, keep, self._lose)
         return results

@@ -37,12 +37,15 @@ def write_manifest(folder: Path, rows: list[Row]) -> None:
 
 
 def read_patients(folder: Path) -> dict[str, str] | None:
-    """File to patient, from the folder's manifest; None if it has none of ours."""
+    """File to patient, from the folder's manifest; None if it has none that names both.
+
+    The small builder's says more; of another's the columns ``file`` and ``patient`` are enough.
+    """
     path = folder / FILE_NAME
     if not path.is_file():
         return None
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
+        if not {"file", "patient"} <= set(reader.fieldnames or ()):
             return None
-        return {row["file"]: row["patient"] for row in reader if row["patient"]}
+        return {row["file"]: row["patient"] for row in reader if row["file"] and row["patient"]}
