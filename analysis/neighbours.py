@@ -20,6 +20,7 @@ from analysis.samples import shown_trial
 from analysis.store import StudyTable
 from spaces.errors import InputError
 from trainable.data import Dataset, load
+from trainable.data.hold_back import divided
 from trainable.metrics.pixels import Copies, pixel_copies
 from trainable.metrics.sheet import draw_pairs
 
@@ -37,7 +38,8 @@ def training_images(table: StudyTable, named: str | None) -> Dataset:
     spec = named or table.settings.get("data", "")
     try:
         size, fit = int(table.settings["image_size"]), table.settings["fit"]
-        data = load(spec, size, fit=fit)
+        share = float(table.settings.get("hold_back", 0.0))
+        data, _, _ = divided(load(spec, size, fit=fit), share)
     except KeyError as error:
         raise InputError(f"--study {table.name} does not say what images it had") from error
     except InputError as error:

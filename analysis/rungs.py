@@ -57,13 +57,19 @@ def rungs(table: StudyTable) -> tuple[float, ...]:
     return (*found, length)
 
 
-def at_rung(table: StudyTable, rung: float) -> AtRung:
-    """Every trial's FID at the first evaluation that lies at `rung` or after it."""
+def first_at(table: StudyTable, rung: float, column: str) -> dict[int, float]:
+    """A column of the curves at the first evaluation that lies at `rung` or after it, by trial."""
     along = axis(table)
     first: dict[int, float] = {}
     for row in sorted(table.curves.to_dict("records"), key=lambda row: row[along]):
         if row[along] >= rung:
-            first.setdefault(row["number"], row["fid"])
+            first.setdefault(row["number"], row[column])
+    return first
+
+
+def at_rung(table: StudyTable, rung: float) -> AtRung:
+    """Every trial's FID at the first evaluation that lies at `rung` or after it."""
+    first = first_at(table, rung, "fid")
     fid = {
         number: first.get(number, math.inf if status in BROKEN else math.nan)
         for number, status in zip(table.trials["number"], table.trials["status"], strict=True)

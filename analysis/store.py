@@ -6,6 +6,7 @@ search runs.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,7 +38,11 @@ STATUS = "status"
 PROTOCOL = "protocol"  # on the parent, beside the metrics floor, untrained/fid and n_generated
 COUNTS = "counts/"  # metrics of the parent, one a class
 WINNER = "cgan.winner"  # the rank, from 1
+CAS = "cas"  # classification accuracy score, where the study held images back
 FRESH = {"fresh": "fresh_fid_mean", "fresh_low": "fresh_fid_low", "fresh_high": "fresh_fid_high"}
+
+
+_EVALUATION = ("fid", "epoch", "train_seconds", "cas")
 
 
 @dataclass(frozen=True, eq=False)  # one is itself alone, so that what is found of it can be kept
@@ -50,11 +55,14 @@ class StudyTable:
         n_generated: generated images behind each FID; 0 if not recorded.
         floor, untrained: FID of real images against other real ones, and of a generator before its
             first step; NaN if not recorded.
+        real_cas: classification accuracy score of the real training images; NaN if none were held
+            back for it.
         trials: a row a trial, by number: ``number``, ``status``, ``winner`` (rank from 1, or NaN),
             ``fid``, ``epoch`` and ``train_seconds`` of the last evaluation (NaN without one),
-            ``eval_seconds``, ``fresh``, ``fresh_low`` and ``fresh_high`` (FID on fresh images, mean
-            and 95 % interval; NaN but for assessed trials), and ``params.NAME`` for each parameter.
-        curves: a row an evaluation: ``number``, ``epoch``, ``fid``, ``train_seconds``.
+            ``cas`` likewise, ``eval_seconds``, ``fresh``, ``fresh_low`` and ``fresh_high`` (FID on
+            fresh images, mean and 95 % interval; NaN but for assessed trials), ``fresh_cas``, and
+            ``params.NAME`` for each parameter.
+        curves: a row an evaluation: ``number``, ``epoch``, ``fid``, ``train_seconds``, ``cas``.
         settings: how the study was searched, as text, such as ``grace`` and ``eta``.
         note: what the reader should be told, such as that an older study has the same name.
         uri: the store it was read from.
@@ -74,6 +82,7 @@ class StudyTable:
     uri: str = ""
     runs: Mapping[int, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    real_cas: float = math.nan
 
     @property
     def score(self) -> str:
@@ -118,6 +127,7 @@ def load_study(name: str, uri: str, progress: Progress | None = None) -> StudyTa
         n_generated=int(metrics.get("n_generated", 0)),
         floor=metrics.get("floor", float("nan")),
         untrained=metrics.get("untrained/fid", float("nan")),
+        real_cas=metrics.get(CAS, float("nan")),
         trials=trials,
         curves=curves,
         counts={
@@ -177,29 +187,28 @@ def _read_trials(
         rows.append(_row(run, number, curve))
         if progress is not None:
             progress(done, len(runs))
-    own = ["number", "status", "winner", "fid", "epoch", "train_seconds", "eval_seconds"]
-    own += FRESH
+    own = ["number", "status", "winner", *_EVALUATION, "eval_seconds", *FRESH, "fresh_cas"]
     names = sorted({name for row in rows for name in row} - set(own))
     columns = {name: pd.Series([row[name] for row in rows]) for name in own}
     columns |= {name: _typed([row.get(name) for row in rows]) for name in names}
-    curves = pd.DataFrame(points, columns=["number", "epoch", "fid", "train_seconds"])
+    curves = pd.DataFrame(points, columns=["number", *_EVALUATION])
     return pd.DataFrame(columns), curves, {n: run.info.run_id for n, run in runs.items()}
 
 
 def _row(run: Run, number: int, curve: list[dict[str, Any]]) -> dict[str, Any]:
     """A trial's row; FID, epoch and training time are of one and the same evaluation."""
     tags, nan = run.data.tags, float("nan")
-    last = curve[-1] if curve else {"fid": nan, "epoch": nan, "train_seconds": nan}
+    last = curve[-1] if curve else dict.fromkeys(_EVALUATION, nan)
+    fresh = (v for k, v in run.data.metrics.items() if re.fullmatch(rf"fresh_\d+/{CAS}", k))
     return {
         **{f"params.{k}": v for k, v in run.data.params.items()},
         "number": number,
         "status": tags.get(STATUS, "running"),
         "winner": float(tags.get(WINNER, nan)),
-        "fid": last["fid"],
-        "epoch": last["epoch"],
-        "train_seconds": last["train_seconds"],
+        **{name: last[name] for name in _EVALUATION},
         "eval_seconds": run.data.metrics.get("eval_seconds", nan),
         **{name: run.data.metrics.get(metric, nan) for name, metric in FRESH.items()},
+        "fresh_cas": next(fresh, nan),
     }
 
 
@@ -208,12 +217,14 @@ def _curve(client: MlflowClient, run: Run, number: int) -> list[dict[str, Any]]:
     if "fid" not in run.data.metrics:
         return []
     fids, spent = (_by_epoch(client, run, key) for key in ("fid", "train_seconds"))
+    shares = _by_epoch(client, run, CAS) if CAS in run.data.metrics else {}
     return [
         {
             "number": number,
             "epoch": epoch,
             "fid": fids[epoch],
             "train_seconds": spent.get(epoch, float("nan")),
+            "cas": shares.get(epoch, float("nan")),
         }
         for epoch in sorted(fids)
     ]

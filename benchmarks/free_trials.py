@@ -125,7 +125,8 @@ def study_config(name: str, trials: int, reports: int, *, prune: bool) -> Any:
         grace=min(2 * EVERY, length) if prune else length, eta=3, max_trial_time=None,
         sampler="tpe", seed=0, objective="fid", features="none", protocol="none",
         weights_sha256="0" * 64, backbone="none",
-        backbone_sha256=None, held_out=None, held_out_digest=None, init_from=None, init_sha256=None,
+        backbone_sha256=None, held_out=None, held_out_digest=None,
+        hold_back=0.0, validation_digest=None, init_from=None, init_sha256=None,
         top_k=1, winner_images=100,
     )  # fmt: skip
 

@@ -87,7 +87,8 @@ def ours(
         eval_every=curves.evaluations[0], grace=grace, eta=eta, max_trial_time=None,
         sampler=sampler, seed=seed, objective="fid", features="", protocol="", weights_sha256="",
         backbone="none",
-        backbone_sha256=None, held_out=None, held_out_digest=None, init_from=None, init_sha256=None,
+        backbone_sha256=None, held_out=None, held_out_digest=None,
+        hold_back=0.0, validation_digest=None, init_from=None, init_sha256=None,
         top_k=1, winner_images=100,
     )  # fmt: skip
     drawn: Values = {}

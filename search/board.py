@@ -38,7 +38,7 @@ class Seat:
 
 @dataclass(frozen=True)
 class Best:
-    """The best evaluation so far."""
+    """The best evaluation so far; with two goals, by the first."""
 
     number: int
     params: Mapping[str, Any]

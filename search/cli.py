@@ -17,6 +17,7 @@ STUDY_DEFAULTS: dict[str, Any] = {
     "image_size": 64,
     "fit": "crop",
     "held_out": None,
+    "hold_back": None,
     "trials": 64,
     "time_budget": None,
     "resource": "epoch",
@@ -44,7 +45,10 @@ _HELP = {
     "image_size": "side of the images in pixels: 32, 64, 128 or 256",
     "fit": "how images become square: crop the centre, or pad",
     "held_out": "real images of the same classes that no generator sees, for the independent "
-    "score: a folder, of which the test split counts (default: the test split of --data)",
+    "score: a folder, of which the test split counts (default: what is held back, else the test "
+    "split of --data)",
+    "hold_back": "share of each class that no generator sees, whole patients together, on which "
+    "the objective classifier is computed (default: 0.25 for that objective, else 0)",
     "trials": "configurations to try",
     "time_budget": "end the search, winners scored, within: 90s, 10m, 1h30m (default: no limit)",
     "resource": "what ASHA holds equal when it compares trials: epoch, or seconds of training",
@@ -56,7 +60,8 @@ _HELP = {
     "max_trial_time": "prune a trial that takes longer, evaluations included (default: no limit)",
     "sampler": "Optuna's tpe, random, gp or nsgaii; the last two learn from complete trials alone",
     "seed": "of everything random",
-    "objective": "what to improve: fid, kid, is, or a weighted sum such as fid+0.5*kid",
+    "objective": "what to improve: fid, kid, is, classifier (how well classifiers of generated "
+    "images judge real ones), a weighted sum such as fid+0.5*kid, or two such as fid,classifier",
     "features": "network that FID is computed on: auto, efficientnet-lite0 or inception",
     "protocol": "how images are resized for it: bilinear (as pytorch-fid) or clean (as clean-fid)",
     "backbone": "pretrained network that a second discriminator stands on: none, googlenet, "
@@ -68,8 +73,6 @@ _HELP = {
 }
 MODES = ("live", "plain", "none")
 """What ``--progress`` takes: a screen, a line an event, or nothing but troubles."""
-_WHOLE = ("image_size", "trials", "eta", "seed", "top_k", "winner_images")
-_AUTO = ("epochs", "eval_every", "grace")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -81,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     group = p.add_argument_group("the study")
     for name, value in STUDY_DEFAULTS.items():
         said = "" if value is None else f" (default: {value})"
-        kind = _int_or_auto if name in _AUTO else int if name in _WHOLE else str
+        kind = _KINDS.get(name, str)
         group.add_argument(f"--{name.replace('_', '-')}", type=kind, help=_HELP[name] + said)
     group.add_argument("--study", metavar="NAME", help="the study's name (default: a new one)")
     group.add_argument(
@@ -162,6 +165,11 @@ def _int_or_auto(text: str) -> int | None:
 
 # argparse names the type in its message: "invalid integer or auto value: 'x'".
 _int_or_auto.__name__ = "integer or auto"
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("image_size", "trials", "eta", "seed", "top_k", "winner_images"), int),
+    **dict.fromkeys(("epochs", "eval_every", "grace"), _int_or_auto),
+    "hold_back": float,
+}
 
 
 def check_output(output: Path) -> None:

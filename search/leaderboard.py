@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
 from search.gates import failed_gates
 from search.settings import StudyConfig
 from search.study import TrialRecord
 from trainable.evaluation import Assessment
+from trainable.metrics.classifier_score import KEY
 from trainable.metrics.independent import agreement
 from trainable.metrics.intervals import separable
 from trainable.objective import Objective
+from trainable.pareto import order
 
 SHOWN = 10
 """Rows on the terminal; the file has them all."""
@@ -29,7 +32,8 @@ class Row:
 
     Attributes:
         rank: from 1: assessed trials that pass the gates, by their fresh objective, then assessed
-            ones that do not, then the rest by the search's objective.
+            ones that do not, then the rest by the search's objective; of two goals by
+            `trainable.pareto.order`.
         record: the trial.
         assessment: its scores on fresh latents, for the best trials.
         failed: gates that it does not pass.
@@ -56,9 +60,16 @@ def candidates(records: list[TrialRecord], k: int) -> list[TrialRecord]:
     A trial that ASHA or the clock stopped had shown less training; it is taken only where too few
     trials ran to the end.
     """
-    scored = [r for r in records if math.isfinite(r.objective) and not r.status.infeasible]
-    scored.sort(key=lambda r: (r.status != "complete", r.objective, r.number))
-    return scored[:k]
+    scored = [r for r in records if r.goals and not r.status.infeasible]
+    complete = [r for r in scored if r.status == "complete"]
+    stopped = [r for r in scored if r.status != "complete"]
+    return (_best_first(complete) + _best_first(stopped))[:k]
+
+
+def _best_first(records: list[TrialRecord]) -> list[TrialRecord]:
+    """Trials with scores, by their last objective."""
+    places = order(np.array([r.goals for r in records])) if records else []
+    return [records[i] for i in places]
 
 
 def rank(
@@ -69,15 +80,23 @@ def rank(
 ) -> list[Row]:
     """All trials, best first; those without a score come last, by number."""
 
-    def key(record: TrialRecord) -> tuple[bool, bool, float, int]:
-        if (found := assessed.get(record.number)) is None:
-            return True, True, record.objective, record.number
-        fresh = {**found.scores, "fid": found.fid.mean, "kid": found.kid.mean}
-        value = objective.value(fresh, yardstick["untrained"])
-        return False, bool(failed_gates(found.scores)), value, record.number
+    def fresh(record: TrialRecord) -> tuple[float, ...]:
+        found = assessed[record.number]
+        scores = {**found.scores, "fid": found.fid.mean, "kid": found.kid.mean}
+        return objective.values(scores, yardstick["untrained"])
 
+    known = [record for record in records if record.number in assessed]
+    failing = [record for record in known if failed_gates(assessed[record.number].scores)]
+    passing = [record for record in known if record not in failing]
+    rest = [record for record in records if record not in known]
+    ranked = [
+        part[place]
+        for part in (passing, failing)
+        for place in (order(np.array([fresh(r) for r in part])) if part else [])
+    ]
+    ranked += _best_first([r for r in rest if r.goals]) + [r for r in rest if not r.goals]
     rows: list[Row] = []
-    for record in sorted(records, key=key):
+    for record in ranked:
         found = assessed.get(record.number)
         best = rows[0].assessment if rows else None
         fid = found.fid.mean if found else record.fid
@@ -153,24 +172,30 @@ def table(rows: list[Row], config: StudyConfig, yardstick: Mapping[str, Any]) ->
         f"{'held-out' if config.held_out_digest else 'the same'} real images, takes for what they "
         f"should be; of real ones {yardstick['witness']:.0%}. * fails a gate"
     )
+    held = yardstick.get("cas")
+    if held is not None:
+        caption += (
+            ". CAS: what classifiers of the generated images get right of the real ones that are "
+            f"held back; those of the real training images {held:.0%}"
+        )
     out = Table(
         title=title, caption=caption, title_justify="left", caption_justify="left",
         box=None, padding=(0, 1, 0, 0), pad_edge=False,
     )  # fmt: skip
     for name in ("", "trial", "FID", "fresh", "/floor", "KID", "copies"):
         out.add_column(name, justify="right", no_wrap=True)
-    for name in ("class", "epochs", "train s"):
+    for name in ("class", *(["CAS"] if held is not None else []), "epochs", "train s"):
         out.add_column(name, justify="right", no_wrap=True)
     out.add_column("status", no_wrap=True)
     for row in rows[:SHOWN]:
-        out.add_row(*_cells(row))
+        out.add_row(*_cells(row, held is not None))
     return out
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, held_back: bool) -> list[str]:
     record, last, found = row.record, row.record.last, row.assessment
     if not last:
-        return [str(row.rank), str(record.number), *[""] * 8, record.status.value]
+        return [str(row.rank), str(record.number), *[""] * (8 + held_back), record.status.value]
     fresh = f"{found.fid.low:.0f}-{found.fid.high:.0f}{'=' if row.tie else ' '}" if found else ""
     return [
         str(row.rank),
@@ -181,6 +206,7 @@ def _cells(row: Row) -> list[str]:
         f"{1000 * last['kid']:.1f}",
         f"{last['copy_rate']:.0%}",
         f"{agreement(last):.0%}",
+        *([f"{last[KEY]:.0%}"] if held_back else []),
         str(last["epoch"]),
         f"{last['train_seconds']:.0f}",
         record.status.value + ("*" if row.failed else ""),

@@ -21,9 +21,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.sampling import build_sampler
 from search.settings import StudyConfig
-from search.study import REPORT, read_record
+from search.study import REPORT, directions, read_record
 from search.version import code_version
-from search.writer import StudyWriter, tell_end
+from search.writer import StudyWriter, tell_end, tell_report
 from spaces.catalog import Space
 from spaces.errors import InputError
 from spaces.presets import default
@@ -70,7 +70,9 @@ class Ledger:
         self.problem: str | None = None
         self._config = config
         self._memory = InMemoryStorage()
-        self._sampled = optuna.create_study(storage=self._memory)
+        self._sampled = optuna.create_study(
+            storage=self._memory, directions=directions(config.objective)
+        )
         self._sampled.add_trials(learnt or [])
         self._learnt = len(learnt or [])
         known = study.get_trials(deepcopy=False) if study else []
@@ -151,7 +153,7 @@ class Ledger:
         if "objective" not in report or resource <= entry.heard:
             return
         entry.heard = resource
-        entry.trial.report(report["objective"], resource)
+        tell_report(entry.trial, report)
         kept = {**report, "order": self._order}
         self._order += 1
         self._write(lambda writer: writer.report(entry.number, kept))

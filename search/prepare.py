@@ -26,10 +26,12 @@ from trainable.bars import bar
 from trainable.config import TrialConfig
 from trainable.data import Dataset, load
 from trainable.data.held_out import held_out
+from trainable.data.hold_back import SHARE, divided
 from trainable.data.images import IMAGES, image_differences
 from trainable.durations import parse_duration
 from trainable.extractors import Extractor
 from trainable.judges import load_judges
+from trainable.objective import Objective
 from trainable.registry import load_start
 from trainable.start import Start
 
@@ -40,10 +42,11 @@ class Prepared:
 
     Attributes:
         config, space, data, held_out, extractor, backbone: what to do, in full.
+        validation: images held back from the generators, or None.
         start: the generator that all trials begin with, or None.
         portrait: what the space looks like now.
         study, storage: a resumed study and its database, None for a new one.
-        features: one line that says which extractor was taken, and why.
+        said: lines that say what is held back, and which extractor was taken and why.
         first: searched values of the default configuration, None if a new study's space leaves it
             out.
         queue: searched values that the user wants tried next.
@@ -54,13 +57,14 @@ class Prepared:
     space: Space
     data: Dataset
     held_out: Dataset | None
+    validation: Dataset | None
     extractor: Extractor
     backbone: Backbone | None
     start: Start | None
     portrait: dict[str, str]
     study: optuna.Study | None
     storage: RDBStorage | None
-    features: str
+    said: tuple[str, ...]
     first: dict[str, Any] | None
     queue: list[dict[str, Any]]
     learnt: list[FrozenTrial]
@@ -92,9 +96,14 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
             f"--resume {name}, or choose another name"
         )
     with bar(console, "reading images") as progress:
-        data = load(asked["data"], asked["image_size"], fit=asked["fit"], progress=progress)
+        whole = load(asked["data"], asked["image_size"], fit=asked["fit"], progress=progress)
+    if asked["hold_back"] is None:
+        asked["hold_back"] = SHARE if Objective.parse(asked["objective"]).needs_validation else 0.0
+    data, validation, parted = divided(whole, asked["hold_back"])
     with bar(console, "reading held-out images") as progress:
-        apart = held_out(data, asked["data"], asked["held_out"], asked["fit"], progress)
+        apart = held_out(
+            data, asked["data"], asked["held_out"], asked["fit"], progress, instead=validation
+        )
     judges = load_judges(
         asked["features"], asked["protocol"], asked["backbone"], args,
         shared=args.allow_shared_features,
@@ -103,6 +112,7 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
     start = _start(asked["init_from"], args)
     found = {"name": name, "data_digest": data.digest, **_schedule(asked, data)}
     found["held_out_digest"] = apart.digest if apart else None
+    found["validation_digest"] = validation.digest if validation else None
     scored = {
         "features": extractor.name,
         "protocol": judges.protocol,
@@ -122,8 +132,8 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
         old, _ = open_study(args.output, args.warm_start, None if beside else args.database)
         learnt = learn_from(old, config, seen)
     return Prepared(
-        config, space, data, apart, extractor, backbone, start, seen, None, None, judges.said,
-        first, queue, learnt,
+        config, space, data, apart, validation, extractor, backbone, start, seen, None, None,
+        (*parted, judges.said), first, queue, learnt,
     )  # fmt: skip
 
 
@@ -180,7 +190,8 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
     trials = old.trials if args.trials is None else args.trials
     config = replace(old, trials=trials, time_budget=budget)
     with bar(console, "reading images") as progress:
-        data = load(config.data, config.image_size, fit=config.fit, progress=progress)
+        whole = load(config.data, config.image_size, fit=config.fit, progress=progress)
+    data, validation, parted = divided(whole, config.hold_back)
     if data.digest != config.data_digest:
         how = image_differences(args.output / config.name / IMAGES, data)
         raise InputError(
@@ -188,12 +199,18 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             f"began with ({how}); bring them back, or start a new study"
         )
     with bar(console, "reading held-out images") as progress:
-        apart = held_out(data, config.data, config.held_out, config.fit, progress)
-    if (apart.digest if apart else None) != config.held_out_digest:
-        raise InputError(
-            f"--resume {config.name}: the held-out images ({config.held_out or config.data}) are "
-            "no longer those that the study began with; bring them back, or start a new study"
+        apart = held_out(
+            data, config.data, config.held_out, config.fit, progress, instead=validation
         )
+    for part, digest, what in (
+        (validation, config.validation_digest, "images that are held back"),
+        (apart, config.held_out_digest, f"held-out images ({config.held_out or config.data})"),
+    ):
+        if (part.digest if part else None) != digest:
+            raise InputError(
+                f"--resume {config.name}: the {what} are no longer those that the study began "
+                "with; bring them back, or start a new study"
+            )
     space = get_space(config.space)
     task = replace(data.task, backbone=config.backbone)
     seen = portrait(space, task)
@@ -224,8 +241,8 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             )
     queue = read_queue(args.enqueue, space, task) if args.enqueue else []
     return Prepared(
-        config, space, data, apart, extractor, backbone, start, seen, study, storage,
-        judges.said, None, queue, [],
+        config, space, data, apart, validation, extractor, backbone, start, seen, study, storage,
+        (*parted, judges.said), None, queue, [],
     )  # fmt: skip
 
 

@@ -74,7 +74,8 @@ def read_queue(path: Path, space: Space, task: Task) -> list[dict[str, Any]]:
 
 
 _SAME = {
-    "data_digest": "images", "image_size": "image size", "fit": "fit", "objective": "objective",
+    "data_digest": "images", "validation_digest": "images held back", "image_size": "image size",
+    "fit": "fit", "objective": "objective",
     "protocol": "protocol", "weights_sha256": "extractor weights", "backbone": "backbone",
     "backbone_sha256": "backbone weights", "init_sha256": "first generator", "resource": "resource",
     "length": "length of a trial",

@@ -1,4 +1,8 @@
-"""ASHA (Li et al. 2020) by Tune's own scheduler, and how its rungs are rebuilt at resume."""
+"""ASHA (Li et al. 2020) by Tune's own scheduler, and how its rungs are rebuilt at resume.
+
+With two goals a trial goes on from a rung if it is among the best 1/eta by Pareto fronts, as in R.
+Schmucker et al., "Multi-objective asynchronous successive halving", 2021.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,38 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.schedulers.async_hyperband import _Bracket
 
 from search.settings import StudyConfig
-from search.study import TrialRecord
-from trainable.trial import Status
+from search.study import TrialRecord, goals
+from trainable.objective import Objective
+from trainable.pareto import order
+from trainable.trial import GOALS, Status
+
+
+class ParetoBracket(_Bracket):
+    """Tune's rungs, for trials that report several goals, as `StudyASHA` turns them."""
+
+    def cutoff(self, recorded: Any) -> None:
+        """None: a rung of several goals has no one value to pass."""
+
+    def on_result(self, trial: Any, cur_iter: int, cur_rew: Any) -> str:
+        """Whether the trial goes on from the rung that it came to.
+
+        As with one goal, the first to come does, and of n who came before fewer than n / eta may
+        rank before it.
+        """
+        for milestone, recorded in self._rungs:  # the last first
+            if cur_iter < milestone or trial.trial_id in recorded:
+                continue
+            before = list(recorded.values())
+            recorded[trial.trial_id] = cur_rew
+            place = order(-np.array([cur_rew, *before])).tolist().index(0)
+            going = place == 0 or place * self.rf < len(before)
+            return TrialScheduler.CONTINUE if going else TrialScheduler.STOP
+        return TrialScheduler.CONTINUE
 
 
 class StudyASHA(ASHAScheduler):
@@ -28,6 +59,9 @@ class StudyASHA(ASHAScheduler):
             grace_period=config.grace,
             reduction_factor=config.eta,
         )
+        self._goals = GOALS[: len(Objective.parse(config.objective).goals)]
+        if len(self._goals) > 1:
+            self._brackets = [ParetoBracket(config.grace, config.length, config.eta, 0)]
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A trial begins, or begins again."""
@@ -35,6 +69,8 @@ class StudyASHA(ASHAScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether the trial goes on."""
+        if len(self._goals) > 1:
+            result = {**result, "objective": np.array([result[goal] for goal in self._goals])}
         return super().on_trial_result(tune_controller, _numbered(trial), result)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
@@ -50,8 +86,8 @@ class StudyASHA(ASHAScheduler):
         super().on_trial_remove(tune_controller, _numbered(trial))
 
     @property
-    def rungs(self) -> dict[int, dict[int, float]]:
-        """Objective by trial number in each rung, by resource."""
+    def rungs(self) -> dict[int, dict[int, Any]]:
+        """Objective by trial number in each rung, by resource; of two goals an array."""
         (bracket,) = self._brackets
         return {
             int(level): {int(number): -score for number, score in entries.items()}
@@ -82,7 +118,8 @@ def rebuild(config: StudyConfig, records: Iterable[TrialRecord]) -> tuple[StudyA
         if number not in trials:
             trials[number] = SimpleNamespace(config={"number": number})
             scheduler.on_trial_add(None, trials[number])
-        seen = {"resource": report["resource"], "objective": report["objective"]}
+        said = dict(zip(GOALS, goals(report), strict=False))
+        seen = {"resource": report["resource"], **said}
         decision = scheduler.on_trial_result(None, trials[number], seen)
         if decision == TrialScheduler.STOP:
             stopped.add(number)

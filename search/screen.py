@@ -16,7 +16,8 @@ from search.board import Best, Board
 from search.leaderboard import changes
 from trainable.durations import format_duration
 from trainable.grid import grid_file
-from trainable.trial import Status, trial_folder
+from trainable.objective import Objective
+from trainable.trial import GOALS, Status, trial_folder
 
 WORKERS = 12
 """Workers that are shown one by one; more would push the rest off the screen."""
@@ -59,8 +60,12 @@ class Screen:
 
     def score(self, best: Best) -> str:
         """Such as: FID 62.1 (1.7 x floor, trial 3, epoch 240)."""
-        report, name = best.report, self.board.config.objective
-        value = "" if name == "fid" else f"{name} {report['objective']:.4g}, "
+        report, goals = best.report, Objective.parse(self.board.config.objective).goals
+        value = "".join(
+            f"{goal.name} {report[key]:.4g}, "
+            for goal, key in zip(goals, GOALS, strict=False)
+            if goal.text != "fid"
+        )
         fid = report["fid"]
         return (
             f"{value}FID {fid:.1f} ({fid / self.floor:.1f} x floor, trial {best.number}, epoch "

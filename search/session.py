@@ -37,7 +37,7 @@ from trainable.config import TrialConfig
 from trainable.data import Dataset
 from trainable.data.images import IMAGES, write_images
 from trainable.durations import format_duration
-from trainable.evaluation import measure, real_set, witness_of
+from trainable.evaluation import measure, real_set, validation_of, witness_of
 from trainable.lock import locked
 from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
@@ -67,7 +67,8 @@ def run_session(args: argparse.Namespace, console: Console) -> int:
         soft_wrap=True,
         markup=False,
     )
-    console.print(prepared.features, soft_wrap=True, markup=False)
+    for line in prepared.said:
+        console.print(line, soft_wrap=True, markup=False)
     console.print(str(prepared.config), soft_wrap=True, markup=False)
     if args.dry_run:
         console.print_json(data=prepared.config.to_json())
@@ -244,6 +245,7 @@ def _job(prepared: Prepared, real: RealSet, where: Resources, folder: Path) -> J
         max_seconds=config.max_trial_time,
         backbone=prepared.backbone,
         start=prepared.start,
+        validation=validation_of(prepared.validation),
     )  # fmt: skip
 
 

@@ -33,6 +33,8 @@ class StudyConfig:
         image_size, fit: how images were brought to size.
         held_out: the value of ``--held-out``, or None; `held_out_digest` says what was found, and
             is None if there are no held-out images.
+        hold_back: share of each class that generators do not see; `validation_digest` says what
+            that is, and is None for 0.
         trials: how many trials to run.
         time_budget: seconds for the whole search, the scoring of its winners included, or None.
         resource: what trials are given and compared by: ``epoch`` (equal passes over the images) or
@@ -44,7 +46,7 @@ class StudyConfig:
             those seen so far at a rung go on.
         max_trial_time: seconds of training and evaluations after which a trial is pruned, or None.
         sampler, seed: how configurations are proposed, and the seed of all that is random.
-        objective: the score to improve.
+        objective: the score to improve, or two of them.
         features: the extractor (resolved, never ``auto``); `protocol` and `weights_sha256` fix it.
         backbone: the network that discriminators may stand on, or ``none``; `backbone_sha256` fixes
             its weights.
@@ -61,6 +63,8 @@ class StudyConfig:
     fit: str
     held_out: str | None
     held_out_digest: str | None
+    hold_back: float
+    validation_digest: str | None
     trials: int
     time_budget: float | None
     resource: str
@@ -126,7 +130,14 @@ class StudyConfig:
                 "as it names a folder",
             ),
         ]
-        Objective.parse(self.objective)
+        needs = Objective.parse(self.objective).needs_validation
+        rules.append(
+            (
+                self.hold_back > 0 or not needs,
+                f"--objective {self.objective} tests classifiers on real images that no generator "
+                "sees, but --hold-back is 0; give the share to hold back, such as 0.25",
+            )
+        )
         for holds, message in rules:
             if not holds:
                 raise InputError(message)
@@ -149,12 +160,13 @@ class StudyConfig:
         cap = "" if capped is None else f", in {format_duration(capped)} at most"
         backed = "" if self.backbone == "none" else f", backbone {self.backbone}"
         began = "" if self.init_from is None else f", generators from {self.init_from}"
+        goals = " and ".join(goal.name for goal in Objective.parse(self.objective).goals)
         return (
             f"study {self.name}: space {self.space}, {self.trials} trials ({self.sampler}, "
             f"seed {self.seed}{limit}), {self.image_size} pixels ({self.fit})"
             f"{backed}{began}\n"
             f"  {self.length} {unit} a trial{cap}, scored every {self.eval_every} by "
-            f"{self.objective} ({self.protocol})\n"
+            f"{goals} ({self.protocol})\n"
             f"  ASHA's rungs: {unit} {rungs}; the best 1/{self.eta} go on"
         )
 

@@ -10,6 +10,8 @@ An Optuna trial carries, besides its searched parameters and intermediate values
     status          a `trainable.trial.Status`, once it is no longer running
     reason          why, where the status alone does not say
     report/000040   the whole report at resource 40, with ``order``, its place among all reports
+    goals           of a study with two: both, at the last report; Optuna keeps no intermediate
+                    values of those
 
 and the study carries ``id`` (unique, as names may be used again), ``config`` (the `StudyConfig`),
 ``space`` (what its space looked like, see `spaces.describe.portrait`), ``yardstick``, ``queue``
@@ -32,12 +34,14 @@ from typing import Any
 import optuna
 import sqlalchemy.exc
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.settings import StudyConfig
 from spaces.errors import InputError
+from trainable.objective import Objective
 from trainable.stores import without_password
-from trainable.trial import Report, Status
+from trainable.trial import GOALS, Report, Status
 
 REPORT = "report/"
 _WAIT = 60  # seconds for which another reader or writer may hold a SQLite file
@@ -82,9 +86,24 @@ class TrialRecord:
         return self.last.get("objective", math.inf)
 
     @property
+    def goals(self) -> tuple[float, ...]:
+        """What the search minimises, at the last evaluation; none without one."""
+        return goals(self.last)
+
+    @property
     def fid(self) -> float:
         """FID at the last evaluation; infinite without one."""
         return self.last.get("fid", math.inf)
+
+
+def goals(report: Report) -> tuple[float, ...]:
+    """What a report says of the search's objective: one number or two, none if it broke down."""
+    return tuple(report[key] for key in GOALS if key in report)
+
+
+def directions(objective: str) -> list[StudyDirection]:
+    """Of a study in Optuna."""
+    return [StudyDirection.MINIMIZE] * len(Objective.parse(objective).goals)
 
 
 def database_url(folder: Path) -> str:
@@ -137,7 +156,9 @@ def create_study(
         for name in (config.name, _beside(config.name)):
             if name in optuna.get_all_study_names(storage):
                 optuna.delete_study(study_name=name, storage=storage)
-    optuna.create_study(storage=storage, study_name=config.name, direction="minimize")
+    optuna.create_study(
+        storage=storage, study_name=config.name, directions=directions(config.objective)
+    )
     study = load_study(config.name, storage)
     study.set_user_attr("id", uuid.uuid4().hex[:12])
     study.set_user_attr("space", space)
@@ -194,7 +215,9 @@ def open_study(output: Path, name: str, database: str | None) -> tuple[optuna.St
 def keep_learnt(study: optuna.Study, storage: RDBStorage, trials: list[FrozenTrial]) -> None:
     """Keep an earlier study's trials for the sampler of `study`, in a study of their own beside it,
     so that they count nowhere as this study's."""
-    beside = optuna.create_study(storage=storage, study_name=_beside(study.study_name))
+    beside = optuna.create_study(
+        storage=storage, study_name=_beside(study.study_name), directions=study.directions
+    )
     for trial in trials:
         trial.user_attrs = {}
     beside.add_trials(trials)

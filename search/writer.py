@@ -10,10 +10,22 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from search.study import REPORT
+from search.study import REPORT, goals
 from trainable.trial import Report, Status
 
 _BACKLOG = 10_000  # writes that may wait; beyond, the search is too fast for its disk, and waits
+
+
+_GOALS = "goals"
+
+
+def tell_report(trial: optuna.Trial, report: Report) -> None:
+    """Tell Optuna of an evaluation: an intermediate value, or of two goals an attribute."""
+    found = goals(report)
+    if len(found) == 1:
+        trial.report(found[0], report["resource"])
+    else:  # Optuna takes no intermediate values of these
+        trial.set_user_attr(_GOALS, list(found))
 
 
 def tell_end(study: optuna.Study, trial: optuna.Trial, status: Status, reason: str) -> None:
@@ -21,7 +33,8 @@ def tell_end(study: optuna.Study, trial: optuna.Trial, status: Status, reason: s
 
     Complete trials count with their objective, pruned ones with their intermediate values. A
     diverged or out-of-memory trial is told as pruned and as violating a constraint, so that the
-    sampler ranks it below every other. Failed ones do not count.
+    sampler ranks it below every other. Failed ones do not count. Of two goals pruned trials have no
+    values, and rank below the complete ones and among themselves by chance.
     """
     trial.set_user_attr("status", status.value)
     if reason:
@@ -29,8 +42,9 @@ def tell_end(study: optuna.Study, trial: optuna.Trial, status: Status, reason: s
     if status.infeasible:
         trial.set_constraint("trains", 1.0)
     if status is Status.COMPLETE:
-        values = study._storage.get_trial(trial._trial_id).intermediate_values
-        study.tell(trial, values[max(values)])
+        found = study._storage.get_trial(trial._trial_id)
+        steps = found.intermediate_values
+        study.tell(trial, steps[max(steps)] if steps else found.user_attrs[_GOALS])
     elif status is Status.PRUNED or status.infeasible:
         study.tell(trial, state=TrialState.PRUNED)
     else:
@@ -102,10 +116,10 @@ class StudyWriter:
         self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
 
     def report(self, number: int, report: Report) -> None:
-        """Write a report: all of it, and its objective as an intermediate value."""
+        """Write a report: all of it, and what Optuna is told of it."""
         trial = self._trial(number)
         trial.set_user_attr(f"{REPORT}{report['resource']:06d}", report)
-        trial.report(report["objective"], report["resource"])
+        tell_report(trial, report)
 
     def end(self, number: int, status: Status, reason: str) -> None:
         """See `tell_end`."""

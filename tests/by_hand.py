@@ -27,6 +27,7 @@ from search.study import (
 )
 from spaces.presets import default
 from spaces.task import Task
+from trainable.trial import GOALS
 
 TASK = Task(32, 1, 2, 40)
 YARDSTICK = {"floor": 30.0, "untrained": {"fid": 300.0, "kid": 0.3}}
@@ -40,7 +41,8 @@ def config(**changes: Any) -> StudyConfig:
         "eval_every": 1, "grace": 2, "eta": 3, "max_trial_time": None, "sampler": "random",
         "seed": 0, "objective": "fid", "features": "x", "protocol": "x", "weights_sha256": "0",
         "backbone": "none", "backbone_sha256": None, "held_out": None,
-        "held_out_digest": None, "init_from": None, "init_sha256": None,
+        "held_out_digest": None, "hold_back": 0.0, "validation_digest": None,
+        "init_from": None, "init_sha256": None,
         "top_k": 2, "winner_images": 20,
     }  # fmt: skip
     return StudyConfig(**{**values, **changes})
@@ -54,7 +56,7 @@ def flat(resource: int, status: str, **more: Any) -> dict[str, Any]:
     """A report as Tune hands it over: flattened, among what the scheduler looks at."""
     report = {"resource": resource, "epoch": resource, "status": status, "train_seconds": 1.0}
     report |= more
-    seen = {k: v for k, v in report.items() if k in ("resource", "objective")}
+    seen = {k: v for k, v in report.items() if k in ("resource", *GOALS)}
     return {**seen, "done": status != "running", **{f"report/{k}": v for k, v in report.items()}}
 
 

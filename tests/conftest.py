@@ -20,7 +20,7 @@ from spaces.presets import default
 from trainable.config import TrialConfig
 from trainable.data import Dataset, LoadReport
 from trainable.evaluation import Evaluator, witness_of
-from trainable.metrics import independent
+from trainable.metrics import quick_classifier
 from trainable.metrics.independent import Witness
 from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
@@ -137,7 +137,7 @@ def make_job(data: Dataset, folder, evaluations: tuple[int, ...] = (1, 2, 3), se
 def witness(data: Dataset) -> Witness:
     """One that has hardly learned: it costs a moment, and the scores' names are the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(independent, "STEPS", 2)
+        patch.setattr(quick_classifier, "STEPS", 2)
         return witness_of(data, None, seed=0)
 
 

@@ -58,6 +58,13 @@ def run(folder: Path, output: Path, *flags: str) -> int:
         (["--features-weights", "absent.pth"], "absent.pth cannot be read"),
         (["--sampler", "grid"], "--sampler is 'grid', but must be one of"),
         (["--objective", "beauty"], "--objective is 'beauty', but must be fid, kid, is"),
+        (
+            ["--objective", "classifier", "--hold-back", "0"],
+            "--objective classifier tests classifiers on real images that no generator sees, but "
+            "--hold-back is 0; give the share to hold back, such as 0.25",
+        ),
+        (["--objective", "fid,classifier", "--hold-back", "0.01"], "--hold-back 0.01 keeps"),
+        (["--hold-back", "0.7"], "--hold-back is 0.7, but must be 0, or a share of each class"),
         (["--resource", "steps"], "--resource is 'steps', but must be one of epoch, seconds"),
         (["--resource", "seconds"], "--resource seconds needs --train-time"),
         (

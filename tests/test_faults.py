@@ -104,7 +104,8 @@ def config(name: str, **changes: Any) -> StudyConfig:
         "length": EPOCHS, "eval_every": 1, "grace": EPOCHS, "eta": 3, "max_trial_time": None,
         "sampler": "random", "seed": 0, "objective": "fid", "features": "x", "protocol": "x",
         "backbone": "none", "backbone_sha256": None, "held_out": None,
-        "held_out_digest": None, "init_from": None, "init_sha256": None,
+        "held_out_digest": None, "hold_back": 0.0, "validation_digest": None,
+         "init_from": None, "init_sha256": None,
         "weights_sha256": "0", "top_k": 1, "winner_images": 20,
     }  # fmt: skip
     return StudyConfig(**{**values, **changes})

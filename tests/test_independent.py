@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trainable.data.phantom import phantom
-from trainable.metrics import independent
+from trainable.metrics import independent, quick_classifier
 from trainable.metrics.independent import Witness
 
 
@@ -16,7 +16,7 @@ from trainable.metrics.independent import Witness
 def quick():
     """Less training, which the phantom does not need."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(independent, "STEPS", 40)
+        patch.setattr(quick_classifier, "STEPS", 40)
         yield
 
 
@@ -115,7 +115,7 @@ def test_diversity_is_that_of_the_least_diverse_class(witness):
 
 def test_agreement_counts_classes_alike():
     guess, labels = torch.tensor([0, 0, 0, 0, 1]), torch.tensor([0, 0, 0, 1, 1])
-    assert independent._agreement(guess, labels) == pytest.approx(0.75)
+    assert quick_classifier.share_right(guess, labels) == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize("held_out", ["none", "a class missing"])
@@ -142,7 +142,7 @@ def test_the_same_seed_gives_the_same_witness_on_any_threads(films, others, witn
 
 
 def test_torch_draws_as_if_nothing_had_been(films, others, monkeypatch):
-    monkeypatch.setattr(independent, "STEPS", 4)
+    monkeypatch.setattr(quick_classifier, "STEPS", 4)
     before = torch.get_rng_state()
     witness = Witness.of(films[0], films[1], 2, None, seed=3)
     witness.scores(*others)
@@ -171,7 +171,7 @@ def test_colour_many_classes_arrays_and_other_sizes(monkeypatch):
 
 
 def test_a_class_of_one_image_has_no_diversity_but_the_rest(films, monkeypatch):
-    monkeypatch.setattr(independent, "STEPS", 4)
+    monkeypatch.setattr(quick_classifier, "STEPS", 4)
     images, labels = films
     rows = torch.cat([(labels == 0).nonzero()[:9, 0], (labels == 1).nonzero()[:1, 0]])
     scores = Witness.of(images[rows], labels[rows], 2, None).scores(images, labels)
@@ -180,7 +180,7 @@ def test_a_class_of_one_image_has_no_diversity_but_the_rest(films, monkeypatch):
 
 
 def test_a_class_whose_real_images_are_all_alike_has_no_diversity(films, others, monkeypatch):
-    monkeypatch.setattr(independent, "STEPS", 4)
+    monkeypatch.setattr(quick_classifier, "STEPS", 4)
     images, labels = films
     same = images.where(labels[:, None, None, None] == 0, images[-1])
     scores = Witness.of(same, labels, 2, None).scores(others[0], others[1])

@@ -17,9 +17,9 @@ from trainable.trial import Status
 
 
 def record(
-    number: int, fid: float | None, status: str = "complete", epoch: int = 12
+    number: int, fid: float | None, status: str = "complete", epoch: int = 12, **more: float
 ) -> TrialRecord:
-    scores = {"fid": fid, "objective": fid, "train_seconds": 5.0}
+    scores = {"fid": fid, "objective": fid, "train_seconds": 5.0, **more}
     reports = () if fid is None else ({"resource": epoch, "epoch": epoch, **scores},)
     params = {"g_lr": 0.001 * (number + 1), "loss": "hinge"}
     searched = {"g_lr": params["g_lr"]}
@@ -83,15 +83,38 @@ def test_the_leaderboard_follows_the_objective():
 def test_objective_values_by_hand():
     scores = {"fid": 60.0, "kid": 0.03, "inception_score": 1.7}
     untrained = {"fid": 300.0, "kid": 0.3}
-    values = {t: Objective.parse(t).value(scores, untrained) for t in ("fid", "kid", "is")}
-    assert values == {"fid": 60.0, "kid": 0.03, "is": -1.7}
-    weighted = Objective.parse("0.5*fid+1.5*kid").value(scores, untrained)
+    values = {t: Objective.parse(t).values(scores, untrained) for t in ("fid", "kid", "is")}
+    assert values == {"fid": (60.0,), "kid": (0.03,), "is": (-1.7,)}
+    (weighted,) = Objective.parse("0.5*fid+1.5*kid").values(scores, untrained)
     assert weighted == pytest.approx((0.5 * 0.2 + 1.5 * 0.1) / 2)
 
 
+def test_a_classifier_counts_by_its_error_alone_in_a_sum_and_beside_another():
+    scores, untrained = {"fid": 60.0, "cas": 0.9}, {"fid": 300.0, "cas": 0.5}
+    for text, values in {
+        "classifier": (0.1,), "fid+classifier": (0.2,), "fid,classifier": (60.0, 0.1),
+        "classifier,fid+2*classifier": (0.1, 0.2),
+    }.items():  # fmt: skip
+        objective = Objective.parse(text)
+        assert objective.values(scores, untrained) == pytest.approx(values)
+        assert objective.needs_validation
+    assert not Objective.parse("fid,kid").needs_validation
+
+
 @pytest.mark.parametrize(
-    "text", ["", "fids", "2*fid", "fid+is", "fid+fid", "fid-kid", "0*fid+0*kid"]
-)
+    "text",
+    ["", "fids", "2*fid", "fid+is", "fid+fid", "fid-kid", "0*fid+0*kid", "fid,", "fid,fid", "1,2",
+     "fid,kid,classifier"],
+)  # fmt: skip
 def test_texts_that_are_no_objectives(text):
-    with pytest.raises(InputError, match="must be fid, kid, is, or a weighted sum"):
+    with pytest.raises(InputError, match="must be fid, kid, is, classifier, a weighted sum"):
         Objective.parse(text)
+
+
+def test_of_two_goals_the_front_comes_first_and_its_ends_before_its_middle():
+    values = {0: (60.0, 0.30), 1: (50.0, 0.40), 2: (55.0, 0.35), 3: (65.0, 0.35), 4: (90.0, 0.10)}
+    records = [record(n, fid, objective_2=error) for n, (fid, error) in values.items()]
+    assert [r.number for r in candidates(records, 4)] == [1, 4, 0, 2]
+    assessed = {n: assessment(fid, cas=1 - error) for n, (fid, error) in values.items() if n != 0}
+    rows = rank(records, assessed, Objective.parse("fid,classifier"), YARDSTICK)
+    assert [row.record.number for row in rows] == [1, 4, 2, 3, 0]  # 0 was not assessed

@@ -198,3 +198,30 @@ def test_without_a_readable_list_the_difference_is_not_known(tmp_path, content):
         path.write_text(content)
     said = image_differences(path, make_data(n=4))
     assert said == f"which ones is not known, as {path} cannot be read"
+
+
+def test_images_held_back_must_stay_too(place):
+    """And none of them is trained on, nor does such a study read a test split."""
+    root = place / "divided"
+    shutil.copytree(place / "pictures", root / "train")
+    shutil.copytree(place / "pictures", root / "test")
+    flags = ["--data", str(root), "--space", "resumed_space:line", "--image-size", "32"]
+    flags += ["--features", "efficientnet-lite0", "--study", "h"]
+    new = prepared_from(place / "runs", *flags, "--objective", "classifier", "--hold-back", "0.4")
+    assert new.validation is not None
+    assert new.validation.counts == {"cats": 6, "dogs": 6}
+    assert new.data.counts == {"cats": 10, "dogs": 10}
+    assert not set(new.validation.sources) & set(new.data.sources)
+    assert new.held_out is new.validation
+    folder = place / "runs" / "h"
+    folder.mkdir()
+    storage = open_storage(database_url(folder))
+    create_study(storage, new.config, YARDSTICK, new.portrait, [])
+    write_images(folder / IMAGES, new.data)
+    (folder / "study.json").write_text(json.dumps(new.config.to_json()))
+    again = prepared_from(place / "runs", "--resume", "h")
+    assert again.validation is not None
+    assert again.validation.sources == new.validation.sources
+    draw(root / new.validation.sources[0], 999)
+    with pytest.raises(InputError, match="images that are held back are no longer those"):
+        prepared_from(place / "runs", "--resume", "h")

@@ -27,7 +27,7 @@ from trainable.data import load
 from trainable.evaluation import witness_of
 from trainable.export import WEIGHTS, export_generator
 from trainable.generator_file import read_generator
-from trainable.metrics import independent
+from trainable.metrics import quick_classifier
 from trainable.objective import Objective
 from trainable.recipe import SETTINGS
 from trainable.registry import Recorded
@@ -54,7 +54,7 @@ def _cheap(monkeypatch, place):
     """A network of FID and a witness that cost nothing; the rest is the command itself."""
     monkeypatch.setattr(judges, "load_extractor", lambda *_, **__: (TinyExtractor(), "tiny"))
     monkeypatch.setattr(evaluation, "cached_features", lambda net, x, _, **__: net(torch.tensor(x)))
-    monkeypatch.setattr(independent, "STEPS", 2)
+    monkeypatch.setattr(quick_classifier, "STEPS", 2)
     monkeypatch.chdir(place)
 
 
@@ -71,6 +71,7 @@ def call(out: Path, *flags: str) -> int:
 def settings(place: Path = Path(), **changes: Any) -> dict[str, Any]:
     """What a study of the pictures writes down of itself."""
     of_all = dict.fromkeys(SETTINGS) | {"data": "pictures", "fit": "crop", "image_size": 32}
+    of_all["hold_back"] = 0.0
     of_net = {"features": "tiny", "protocol": "tiny/mean-8", "weights_sha256": "0" * 64}
     data_digest = load(str(place / "pictures"), 32).digest
     return {**of_all, **of_net, "data_digest": data_digest, "backbone": "none", **changes}
@@ -86,7 +87,7 @@ def scores(folder: Path, number: int = 0) -> list[dict[str, Any]]:
 def study(place, tmp_path_factory) -> SimpleNamespace:
     """Trial 3 of a study with seed 7, as a search trains it, and exported as a winner."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(independent, "STEPS", 2)
+        patch.setattr(quick_classifier, "STEPS", 2)
         torch.set_num_threads(1)
         folder = tmp_path_factory.mktemp("study")
         data, extractor = load(str(place / "pictures"), 32), TinyExtractor()
@@ -150,6 +151,20 @@ def test_what_it_writes_and_says(tmp_path, capsys):
     # Its own config.json replays it.
     assert call(tmp_path / "b", "--epochs", "2", "--config", str(tmp_path / "config.json")) == 0
     assert scores(tmp_path / "b") == scores(tmp_path)
+
+
+def test_images_held_back_are_not_trained_on_and_a_replay_holds_back_the_same(tmp_path, capsys):
+    assert call(tmp_path / "a", "--epochs", "2", "--hold-back", "0.4") == 0
+    said = capsys.readouterr().out
+    assert "held back from the generators: 5 class0, 5 class1" in said
+    assert "data: pictures: 7 class0, 7 class1" in said
+    file = tmp_path / "a" / "config.json"
+    about = json.loads(file.read_text())
+    assert len(about["images"]) == about["task"]["images"] == 14
+    assert all(0 <= report["cas"] <= 1 for report in scores(tmp_path / "a"))
+    assert call(tmp_path / "b", "--epochs", "2", "--config", str(file)) == 0
+    assert "no replay" not in capsys.readouterr().out
+    assert scores(tmp_path / "b") == scores(tmp_path / "a")
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -54,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--image-size", type=int, help="pixels (default: the trial's, else 64)")
     what.add_argument("--fit", choices=("crop", "pad"), help="(default: the trial's, else crop)")
     what.add_argument("--held-out", metavar="DATA", help="real images for the independent score")
+    what.add_argument(
+        "--hold-back", type=float, metavar="SHARE",
+        help="share of each class that is not trained on, whole patients together, for the "
+        "classification accuracy score (default: the trial's, else 0)",
+    )  # fmt: skip
     what.add_argument("--seed", type=int, help="(default: the trial's, else 0)")
     what.add_argument(
         "--init-from", metavar="MODEL", help="models:/NAME@champion, or generator.safetensors"

@@ -13,6 +13,7 @@ from spaces.errors import InputError
 from trainable.data import Dataset
 from trainable.extractors import Extractor
 from trainable.feature_cache import cached_features
+from trainable.metrics.classifier_score import KEY, Validation
 from trainable.metrics.frechet import frechet_distance
 from trainable.metrics.independent import Witness
 from trainable.metrics.intervals import Interval, extrapolated_floor, interval
@@ -39,6 +40,8 @@ class Yardstick:
         untrained: scores of a generator before its first step.
         witness: share of real images that the witness's classifier, which has not seen them,
             assigns to their class: the ``class_agreement`` of a perfect generator.
+        cas: classification accuracy score of the training images themselves, on those that are held
+            back, which a generator's is held against; None if none are.
     """
 
     protocol: str
@@ -50,6 +53,7 @@ class Yardstick:
     half_n: int
     untrained: Mapping[str, float]
     witness: float
+    cas: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,17 +75,27 @@ class Assessment:
 class Evaluator:
     """Scores runs on one data set by one protocol, with an independent witness beside it."""
 
-    def __init__(self, data: Dataset, extractor: Extractor, real: RealSet, witness: Witness):
+    def __init__(
+        self,
+        data: Dataset,
+        extractor: Extractor,
+        real: RealSet,
+        witness: Witness,
+        validation: Validation | None = None,
+    ):
+        """`validation`: real images held back, by which ``cas`` is computed if there are any."""
         self.data = data
         self.extractor = extractor
         self.real = real
         self.witness = witness
+        self.validation = validation
         self.labels = spread_labels(real.labels, real.classes, GENERATED)
 
     def scores(self, run: Run, *, seed: int) -> Scores:
         """`evaluation_scores` of images from the latents of `seed`, classes as in the reals.
 
-        With them come the witness's scores, and ``diversity/CLASS`` for each class.
+        With them come the witness's scores, ``diversity/CLASS`` for each class, and ``cas`` if
+        images are held back for it.
 
         Raises:
             DivergedError: a feature or a score is no finite number.
@@ -89,7 +103,7 @@ class Evaluator:
         images, features = self._generate(run, self.labels, seed)
         logits = self.extractor.logits(features)
         scores = evaluation_scores(self.real, features, self.labels, logits)
-        scores |= self.witness.scores(images, self.labels)
+        scores |= self._without_extractor(images, self.labels)
         for name, value in scores.items():
             if not math.isfinite(value):
                 raise DivergedError(f"{name} is {value} in epoch {run.epoch}")
@@ -106,7 +120,7 @@ class Evaluator:
         real_images = torch.tensor(self.data.images)
         logits = self.extractor.logits(features)
         scores = all_scores(self.real, real_images, features, images, labels, logits)
-        scores |= self.witness.scores(images, labels)
+        scores |= self._without_extractor(images, labels)
         # The intervals are those of an evaluation: its size, the real classes' proportions.
         counts = self.real.labels.bincount(minlength=self.real.classes)
         keep = (per_class * counts / counts.max()).long()
@@ -118,6 +132,12 @@ class Evaluator:
             self.real.own_kernel, sample, size, seed=seed,
         )  # fmt: skip
         return Assessment(scores, len(labels), fid, kid)
+
+    def _without_extractor(self, images: Tensor, labels: Tensor) -> Scores:
+        scores = self.witness.scores(images, labels)
+        if self.validation is not None:
+            scores[KEY] = self.validation.score(images, labels, seed=0)
+        return scores
 
     def _generate(self, run: Run, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Images and their features, both on the CPU."""
@@ -146,6 +166,11 @@ def witness_of(data: Dataset, apart: Dataset | None, *, seed: int) -> Witness:
     """The independent witness for `data`, which knows the held-out images `apart` if there are."""
     held_out = None if apart is None else (apart.images, apart.labels)
     return Witness.of(data.images, data.labels, len(data.classes), held_out, seed)
+
+
+def validation_of(held: Dataset | None) -> Validation | None:
+    """What the images that are held back say of generators, if there are any."""
+    return None if held is None else Validation.of(held.images, held.labels, len(held.classes))
 
 
 def spread_labels(labels: Tensor, classes: int, n: int) -> Tensor:
@@ -184,4 +209,9 @@ def measure(evaluator: Evaluator, run: Run, protocol: str, *, seed: int) -> Yard
         half_n=floor.half_n,
         untrained=untrained,
         witness=evaluator.witness.accuracy,
+        cas=None
+        if evaluator.validation is None
+        else evaluator.validation.score(
+            torch.tensor(data.images), torch.tensor(data.labels), seed=0
+        ),
     )

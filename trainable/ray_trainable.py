@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from ray import tune
 
-from trainable.trial import Job, Report, Status, Trial, breakdown
+from trainable.trial import GOALS, Job, Report, Status, Trial, breakdown
 
 
 class CGANTrainable(tune.Trainable):
@@ -40,7 +40,7 @@ class CGANTrainable(tune.Trainable):
         done = report["status"] != Status.RUNNING
         if done:
             self._release()
-        seen = {k: report[k] for k in ("resource", "objective") if k in report}
+        seen = {k: report[k] for k in ("resource", *GOALS) if k in report}
         return {**seen, "report": report, "done": done}
 
     def cleanup(self) -> None:

@@ -14,13 +14,15 @@ from spaces.presets import PRESETS
 from trainable.registry import read_trial
 
 SETTINGS = (
-    "data", "data_digest", "image_size", "fit", "held_out", "held_out_digest", "features",
+    "data", "data_digest", "image_size", "fit", "held_out", "held_out_digest", "hold_back",
+    "validation_digest", "features",
     "protocol", "weights_sha256", "backbone", "backbone_sha256", "init_from", "init_sha256", "seed",
 )  # fmt: skip
 """A study's settings that a trial's scores hang on, beside its parameters and its number."""
 IDENTITY = {
     "data_digest": "images",
     "held_out_digest": "held-out images",
+    "validation_digest": "images held back",
     "protocol": "network of FID",
     "weights_sha256": "weights of that network",
     "backbone_sha256": "backbone",

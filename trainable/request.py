@@ -15,8 +15,9 @@ from trainable.bars import bar
 from trainable.config import TrialConfig
 from trainable.data import load
 from trainable.data.held_out import held_out
+from trainable.data.hold_back import divided
 from trainable.durations import parse_duration
-from trainable.evaluation import real_set, witness_of
+from trainable.evaluation import real_set, validation_of, witness_of
 from trainable.judges import load_judges
 from trainable.objective import Objective
 from trainable.recipe import Recipe
@@ -82,10 +83,14 @@ def build_job(
             f"--seed is {seed} and --threads {args.threads}, but must be at least 0 and 1"
         )
     with bar(console, "reading images") as progress:
-        data = load(spec, int(asked("image_size", "64")), fit=fit, progress=progress)
+        whole = load(spec, int(asked("image_size", "64")), fit=fit, progress=progress)
+    share = float(asked("hold_back", "0"))
+    data, validation, said = divided(whole, share)
+    for line in said:
+        console.print(line, soft_wrap=True, markup=False)
     named = asked("held_out", "")
     with bar(console, "reading held-out images") as progress:
-        apart = held_out(data, spec, named or None, fit, progress)
+        apart = held_out(data, spec, named or None, fit, progress, instead=validation)
     wanted = _backbone(args, recipe)
     judges = load_judges(
         asked("features", "auto"), asked("protocol", "bilinear"), asked("backbone", wanted),
@@ -119,6 +124,7 @@ def build_job(
         resource=resource,
         backbone=backbone,
         start=start,
+        validation=validation_of(validation),
     )
     settings = {
         "data": spec,
@@ -127,6 +133,8 @@ def build_job(
         "fit": fit,
         "held_out": named or None,
         "held_out_digest": apart.digest if apart else None,
+        "hold_back": share,
+        "validation_digest": validation.digest if validation else None,
         "features": judges.extractor.name,
         "protocol": judges.protocol,
         "weights_sha256": judges.extractor.sha256,

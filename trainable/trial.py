@@ -25,6 +25,7 @@ from trainable.data import Dataset
 from trainable.evaluation import Assessment, Evaluator
 from trainable.extractors import Extractor
 from trainable.grid import draw_grid, grid_file
+from trainable.metrics.classifier_score import Validation
 from trainable.metrics.independent import Witness
 from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
@@ -34,7 +35,9 @@ from trainable.training import DivergedError, Run
 Report = dict[str, Any]
 """What an evaluation says: ``resource`` (how much of what trials are given it has had: epochs or
 seconds), epoch, status and, unless the trial broke down, its scores and the ``objective`` that the
-search minimises."""
+search minimises; of two, ``objective_2`` is the other."""
+GOALS = ("objective", "objective_2")
+"""Keys of a report under which the goals of an `Objective` stand, as many as it has."""
 
 SPENT = "the time budget is spent"
 GRID_COLUMNS = 8
@@ -87,6 +90,7 @@ class Job:
         max_seconds: a trial's training and evaluations may take this long, or None.
         backbone: the pretrained network that discriminators may stand on, or None.
         start: the generator that all begin with, or None.
+        validation: what judges by the images that are held back, or None.
     """
 
     data: Dataset
@@ -104,6 +108,7 @@ class Job:
     max_seconds: float | None = None
     backbone: Backbone | None = None
     start: Start | None = None
+    validation: Validation | None = None
 
     @property
     def task(self) -> Task:
@@ -113,7 +118,8 @@ class Job:
     @property
     def evaluator(self) -> Evaluator:
         """What scores the trials, on their device."""
-        return Evaluator(self.data, self.extractor.to(self.device), self.real, self.witness)
+        extractor = self.extractor.to(self.device)
+        return Evaluator(self.data, extractor, self.real, self.witness, self.validation)
 
     def build(self, config: TrialConfig, seed: int) -> Run:
         """A run before its first step."""
@@ -201,8 +207,9 @@ class Trial:
         except Exception as error:
             return self._broken(error)
         self.eval_seconds += time.perf_counter() - started
-        objective = self.job.objective.value(scores, self.job.untrained)
-        report = self._report(self._standing(), objective=objective, **scores, **losses)
+        goals = self.job.objective.values(scores, self.job.untrained)
+        said = dict(zip(GOALS, goals, strict=False))  # one or two
+        report = self._report(self._standing(), **said, **scores, **losses)
         if report["status"] == Status.PRUNED:
             report["reason"] = f"its {self.job.max_seconds:g} s were spent"
         if reason := self._collapsed(scores):

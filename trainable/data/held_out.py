@@ -18,17 +18,25 @@ _OTHER_SEED = 1_000_003
 
 
 def held_out(
-    data: Dataset, spec: str, named: str | None, fit: str, progress: Progress | None = None
+    data: Dataset,
+    spec: str,
+    named: str | None,
+    fit: str,
+    progress: Progress | None = None,
+    instead: Dataset | None = None,
 ) -> Dataset | None:
     """Held-out images of the same classes, or None if there are none.
 
-    They are the data set `named` (its test split, if it has splits), or else the test split of
-    `spec`, which `data` was loaded from. Whatever has the pixels of a training image is left out.
+    They are the data set `named` (its test split, if it has splits), or else `instead`, where that
+    is given, and the test split stays unread; or else the test split of `spec`, which `data` was
+    loaded from. Whatever has the pixels of a training image is left out.
     `progress` is told how many files are read.
 
     Raises:
         InputError: what was named cannot serve.
     """
+    if named is None and instead is not None:
+        return instead
     try:
         found = load_apart(spec, named, data.images.shape[2], fit, _OTHER_SEED, progress)
     except InputError:

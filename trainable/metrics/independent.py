@@ -23,32 +23,33 @@ pixels and gradients 0.63 and 0.82 (within a source 0.95), from varied images to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainable.chance import private_chance
 from trainable.metrics.kernel import kernel_distance
 from trainable.metrics.pixels import within_class_diversity
+from trainable.metrics.quick_classifier import (
+    NETS,
+    Array,
+    checked,
+    guesses,
+    one_thread,
+    scaled,
+    share_right,
+    shrunk,
+    trained,
+)
 
-Array = Tensor | np.ndarray
 Reals = tuple[Array, Array]
 
-VIEW, SIDE = 16, 32  # sides at which KID and diversity see images, and the classifiers
+VIEW = 16  # side at which KID and diversity see images
 MOST = 1000  # about as many real images are kept for KID and diversity
 FLAT = 0.5  # grey levels: what varies less is not magnified to unit variance
-
-NETS, STEPS, BATCH = 3, 150, 32  # classifiers, or folds: 2 to 3 seconds of one core for all
-WIDTH = 16  # channels of the first layer, half those of the others
-RATE, DECAY, SMOOTHING, DROPOUT = 3e-3, 1e-2, 0.1, 0.3
-SHIFT, ZOOM, EXPOSURE, NOISE = 0.15, 0.15, 0.3, 0.1  # of what they learn from, see `_varied`
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ class Witness:
         seen: real images that the generator trains on, uint8 [n, C, 16, 16].
         labels: their classes [n].
         classes: number of classes.
-        nets: the classifiers, from `_scaled` images to logits [n, classes].
+        nets: the classifiers, from `scaled` images to logits [n, classes].
         held_out: whether they learned from images that the generator never sees.
         accuracy: their agreement with real images that they did not learn from, 0 to 1: what a
             perfect generator would get. With `held_out` of the training images, else of those
@@ -90,23 +91,23 @@ class Witness:
         Raises:
             ValueError: shapes, types or classes that do not fit together.
         """
-        images, labels = _checked(images, labels, classes)
-        known = None if held_out is None else _checked(*held_out, classes)
+        images, labels = checked(images, labels, classes)
+        known = None if held_out is None else checked(*held_out, classes)
         known = None if known is None or len(known[1].unique()) < classes else known
-        with private_chance(seed), _one_thread():
+        with private_chance(seed), one_thread():
             rows = _rows(labels)
-            seen, kept = _shrunk(images[rows], VIEW), labels[rows]
-            small, guess = _scaled(images), torch.empty_like(labels)
+            seen, kept = shrunk(images[rows], VIEW), labels[rows]
+            small, guess = scaled(images), torch.empty_like(labels)
             if known is None:
                 parts = _folds(labels)
-                nets = tuple(_trained(small[~part], labels[~part], classes) for part in parts)
+                nets = tuple(trained(small[~part], labels[~part], classes) for part in parts)
                 for net, part in zip(nets, parts, strict=True):
-                    guess[part] = _guess([net], small[part])
+                    guess[part] = guesses([net], small[part])
             else:
-                theirs = _scaled(known[0])
-                nets = tuple(_trained(theirs, known[1], classes) for _ in range(NETS))
-                guess = _guess(nets, small)
-        return cls(seen, kept, classes, nets, known is not None, _agreement(guess, labels))
+                theirs = scaled(known[0])
+                nets = tuple(trained(theirs, known[1], classes) for _ in range(NETS))
+                guess = guesses(nets, small)
+        return cls(seen, kept, classes, nets, known is not None, share_right(guess, labels))
 
     def scores(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         """What there is to say of images uint8 [m, C, S, S] made for classes [m], m >= 2.
@@ -126,13 +127,13 @@ class Witness:
         Raises:
             ValueError: shapes, types or classes that do not fit together.
         """
-        images, labels = _checked(images, labels, self.classes)
-        real, fake = (_vectors(x, self.seen) for x in (self.seen, _shrunk(images, VIEW)))
+        images, labels = checked(images, labels, self.classes)
+        real, fake = (_vectors(x, self.seen) for x in (self.seen, shrunk(images, VIEW)))
         diversity = within_class_diversity(real, self.labels, fake, labels, self.classes)
         name = "class_agreement" if self.held_out else "class_agreement_train"
         return {
             "pixel_kid": kernel_distance(real, fake),
-            name: _agreement(_guess(self.nets, _scaled(images)), labels),
+            name: share_right(guesses(self.nets, scaled(images)), labels),
             "pixel_diversity": torch.tensor(diversity).min().item(),  # NaN if any is
         }
 
@@ -140,26 +141,6 @@ class Witness:
 def agreement(scores: Mapping[str, Any]) -> float:
     """The class agreement among `scores`, whichever it is; NaN if they have none."""
     return scores.get("class_agreement", scores.get("class_agreement_train", float("nan")))
-
-
-def _checked(images: Array, labels: Array, classes: int) -> tuple[Tensor, Tensor]:
-    images, labels = torch.tensor(np.asarray(images)), torch.tensor(np.asarray(labels)).long()
-    if images.dtype != torch.uint8 or images.dim() != 4 or labels.shape != images.shape[:1]:
-        raise ValueError(f"images {images.dtype} {list(images.shape)}, labels {list(labels.shape)}")
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        raise ValueError(f"labels must be 0 to {classes - 1}")
-    return images, labels
-
-
-def _shrunk(images: Tensor, side: int) -> Tensor:
-    """Area averages uint8 [n, C, side, side]."""
-    parts = images.split(256)  # as floats, all at once can be gigabytes
-    return torch.cat([F.adaptive_avg_pool2d(x.float(), side).round_().byte() for x in parts])
-
-
-def _scaled(images: Tensor) -> Tensor:
-    """What classifiers see: [n, C, 32, 32], -2 to 2."""
-    return _shrunk(images, SIDE).float() / 64 - 2
 
 
 def _vectors(small: Tensor, real: Tensor) -> Tensor:
@@ -193,58 +174,3 @@ def _folds(labels: Tensor) -> list[Tensor]:
         count = int((labels == c).sum())
         fold[labels == c] = (torch.randperm(count) + c) % NETS
     return [fold == k for k in range(NETS)]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread: faster so, and the same anywhere."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _trained(small: Tensor, labels: Tensor, classes: int) -> nn.Module:
-    """A classifier of inputs [n, C, 32, 32], by torch's global draws."""
-    layers: list[nn.Module] = []
-    widths = (small.shape[1], WIDTH, 2 * WIDTH, 2 * WIDTH)
-    for into, out in pairwise(widths):
-        layers += [nn.Conv2d(into, out, 3, 2, 1), nn.BatchNorm2d(out), nn.ReLU()]
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(DROPOUT)]
-    net = nn.Sequential(*layers, nn.Linear(widths[-1], classes))
-    weights = 1 / labels.bincount()[labels].double()  # classes come equally often
-    optimiser = torch.optim.AdamW(net.parameters(), RATE, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=STEPS)
-    for _ in range(STEPS):
-        batch = torch.multinomial(weights, BATCH, replacement=True)
-        logits = net(_varied(small[batch]))
-        optimiser.zero_grad()
-        F.cross_entropy(logits, labels[batch], label_smoothing=SMOOTHING).backward()
-        optimiser.step()
-        schedule.step()
-    return net.eval().requires_grad_(False)
-
-
-def _varied(images: Tensor) -> Tensor:
-    """Images [n, C, S, S], moved, zoomed, re-exposed and noisy: sources differ in all of that."""
-    n = len(images)
-    where = torch.zeros(n, 2, 3)
-    where[:, [0, 1], [0, 1]] = 1 + ZOOM * (2 * torch.rand(n, 2) - 1)
-    where[:, :, 2] = SHIFT * (2 * torch.rand(n, 2) - 1)
-    grid = F.affine_grid(where, list(images.shape), align_corners=False)
-    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    contrast, light = EXPOSURE * (2 * torch.rand(2, n, 1, 1, 1) - 1)
-    return moved * (1 + contrast) + light + NOISE * torch.randn_like(moved)
-
-
-def _guess(nets: Sequence[nn.Module], small: Tensor) -> Tensor:
-    with torch.no_grad():
-        return torch.stack([net(small).softmax(1) for net in nets]).mean(0).argmax(1)
-
-
-def _agreement(guess: Tensor, labels: Tensor) -> float:
-    """Share of guesses [n] that are right, averaged over the classes in `labels` [n]."""
-    shares = [(guess[labels == c] == c).double().mean() for c in labels.unique()]
-    return float(sum(shares) / len(shares))

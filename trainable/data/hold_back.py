@@ -1,0 +1,63 @@
+"""A part of a data set that generators never see, to choose between them and classifiers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spaces.errors import InputError
+from trainable.data.dataset import Dataset
+from trainable.data.groups import groups
+
+SHARE = 0.25
+"""Held back where a share is needed and none is asked for."""
+MOST = 0.5
+FEWEST = 5
+"""Images of a class, below which its part of a score moves by leaps."""
+
+
+def divided(data: Dataset, share: float) -> tuple[Dataset, Dataset | None, tuple[str, ...]]:
+    """What `hold_back` gives, or for a share of 0 all of `data`, nothing held back and no sentence.
+
+    Raises:
+        InputError: as `hold_back`.
+    """
+    if share == 0:
+        return data, None, ()
+    kept, held, said = hold_back(data, share)
+    return kept, held, (said,)
+
+
+def hold_back(data: Dataset, share: float) -> tuple[Dataset, Dataset, str]:
+    """What is left to train on, what is held back, and a sentence for the log.
+
+    Of each class `share` of its images are held back, give or take the rest of a group: patients
+    and look-alikes stay together (see `trainable.data.groups`). The same data and share give the
+    same parts, whatever the seed of a study, so that studies compare.
+
+    Raises:
+        InputError: the share is not above 0 and at most 0.5, or a class has too few images.
+    """
+    if not 0 < share <= MOST:
+        raise InputError(
+            f"--hold-back is {share:g}, but must be 0, or a share of each class of at most {MOST:g}"
+        )
+    group, sentence = groups(data)
+    counts = np.bincount(data.labels, minlength=len(data.classes))
+    wanted = np.rint(share * counts).astype(int)
+    of_group = np.zeros((group.max() + 1, len(counts)), int)
+    np.add.at(of_group, (group, data.labels), 1)
+    taken, have = np.zeros(len(of_group), bool), np.zeros(len(counts), int)
+    for one in np.random.default_rng(0).permutation(len(of_group)):
+        if (have + of_group[one] <= wanted).all():
+            taken[one], have = True, have + of_group[one]
+    back = taken[group]
+    kept, held = data.at(~back), data.at(back)
+    for name, count, had in zip(data.classes, counts, have, strict=True):
+        if had < FEWEST or had == count:
+            raise InputError(
+                f"--hold-back {share:g} keeps {had} of the {count} images of class {name!r} from "
+                "the generators, as patients and look-alikes stay together, but must keep at least "
+                f"{FEWEST} and leave some; choose another share, or add images"
+            )
+    parts = ", ".join(f"{count} {name}" for name, count in held.counts.items())
+    return kept, held, f"held back from the generators: {parts} ({sentence})"
