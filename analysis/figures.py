@@ -89,7 +89,8 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
             figure.savefig(paths[1], metadata={"Date": None})
     except OSError as error:
         raise InputError(
-            f"figures cannot be written to {out} ({error.strerror}); choose another folder"
+            f"--out is '{out}': figures cannot be written there ({error.strerror}); "
+            "choose another folder"
         ) from error
     return paths
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.augmentation import cells, materials
+from analysis.augmentation import cells, draw, materials
 from analysis.augmentation.cells import Materials, train_cell
 from analysis.augmentation.materials import Source, divide, load_real
 from analysis.augmentation.plan import (
@@ -36,6 +36,7 @@ from trainable.data import sources
 from trainable.data.images import fingerprints
 from trainable.data.sources import load
 from trainable.start import Start
+from trainable.training import DivergedError
 
 QUICK = Recipe("small_cnn", 60, 16, 3e-3, 1e-2, 0.05, 6, classical=False)
 
@@ -53,7 +54,7 @@ class Copies(nn.Module):
 
     def __init__(self, images, labels):
         super().__init__()
-        self.of = [torch.tensor(images[labels == k]) for k in range(2)]
+        self.of = [torch.tensor(images[labels == k]) for k in range(labels.max() + 1)]
 
     def forward(self, z, y):
         rows = [(self.of[k], abs(int(1e6 * row[0]))) for row, k in zip(z, y.argmax(1), strict=True)]
@@ -149,6 +150,62 @@ def test_cells_of_one_repeat_learn_alike_and_the_same_cell_the_same(phantoms):
         del result["seconds"]
     assert real == again
     assert real["probabilities"] != other["probabilities"]
+
+
+def test_three_classes_in_colour(tmp_path):
+    """Errors are then means of each class against the rest, and there is no threshold."""
+    whole = make_data(n=150, channels=3, classes=3)
+    data, test = whole.at(np.arange(90)), whole.at(np.arange(90, 150))
+    copies = Copies(data.images, data.labels)
+    source = source_of(copies, fingerprints(data.images[:60]), whole.classes, channels=3)
+    real = divide(data, test, source, [12, 30], 2, 0)
+    given = Materials(real, source, QUICK, None, None, 0)
+    found = findings(given, plan([12, 30], [1.0], 2))
+    scores = next(iter(found.complete.values()))["scores"]
+    assert {"accuracy", "type_1_error", "type_2_error", "auroc"} <= scores.keys()
+    assert {result["threshold"] for result in found.complete.values()} == {None}
+    assert mean(found, 30, 0.0, REAL) > 0.6
+    assert len(found.sentences()) == 2
+    for drawn in (draw.accuracy(found, 60), draw.errors(found), draw.training(found)):
+        drawn.savefig(tmp_path / "figure.png")
+    assert all(0 - 5 < y < 105 for ax in draw.errors(found).axes for y in ax.get_ylim())
+
+
+def test_what_counts_as_right_is_what_the_accuracy_counts(phantoms):
+    given = study(phantoms, Noise(), [20])
+    found = findings(given, of(20, 1.0, (REAL, ADDED)))
+    ours, theirs = found._decisions(REAL, (20, 1.0, ADDED))
+    for decided, arm in ((ours, (20, 0.0, REAL)), (theirs, (20, 1.0, ADDED))):
+        assert decided.mean(axis=1).tolist() == pytest.approx(found.values(arm, "accuracy"))
+
+
+def test_all_arms_of_a_repeat_begin_with_the_same_weights(phantoms, monkeypatch):
+    begun = []
+
+    def fit(recipe, train, valid, classes, *, seed, device, weights):
+        begun.append((seed, len(train[1])))
+        raise DivergedError("enough")
+
+    monkeypatch.setattr(cells, "fit", fit)
+    given = study(phantoms, Noise(), [20], repeats=2)
+    for repeat in (0, 1):
+        for arm in (REAL, ADDED, DUPLICATES, CLASSICAL, ALONE):
+            ratio = 0.0 if arm in (REAL, CLASSICAL) else 1.0
+            train_cell(given, Cell(20, ratio, arm, repeat), "cpu", 1)
+    assert len({seed for seed, _ in begun[:5]}) == len({seed for seed, _ in begun[5:]}) == 1
+    assert begun[0][0] != begun[5][0]
+    assert [n for _, n in begun[:5]] == [20, 40, 40, 20, 20]
+
+
+def test_a_generator_of_its_own_draws_where_there_is_one(phantoms):
+    data, _ = phantoms
+    given = study(phantoms, Noise(), [20], repeats=2)
+    own = replace(given, own={(20, 0): source_of(Copies(data.images, data.labels))})
+    for repeat, generator in ((0, "own"), (1, "optimistic")):
+        cell = Cell(20, 4.0, ALONE, repeat)
+        shared, owned = (train_cell(given_, cell, "cpu", 1) for given_ in (given, own))
+        assert (shared["generator"], owned["generator"]) == ("optimistic", generator)
+        assert (shared["probabilities"] == owned["probabilities"]) == (repeat == 1)
 
 
 def test_the_plan_has_every_control_once():

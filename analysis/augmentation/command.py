@@ -87,7 +87,7 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
         "weights": None if weights is None else _digest(weights),
     }  # fmt: skip
     about = _about(name, materials, cells, retraining, [weights_line, positive_line])
-    for line in about:
+    for line in (*about, *([] if args.retrain else optimism(real.optimistic, len(source.seen)))):
         console.print(line, soft_wrap=True, markup=False)
     if args.dry_run:
         return 0
@@ -99,6 +99,7 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
             work = Work(store, cells, materials, retraining, console)
             results = work.run(where)
             findings = Findings(results, test.labels, positive, real.tested)
+            about += optimism(findings.optimistic, len(source.seen))
             files = conclude(store, findings, results, about, test.n, args.reach, console)
             facts = str(sorted(settings.items())).encode()
             key = f"{name}-{hashlib.sha256(facts).hexdigest()[:12]}"
@@ -178,12 +179,18 @@ def _about(
     ]
     if retraining is not None:
         lines.append(f"{len(retraining.wanted)} generators are trained on their size's own images")
-    elif real.optimistic:
-        lines.append(
-            f"at {', '.join(map(str, real.optimistic))} real images results are optimistic: the "
-            f"generator was trained on {len(materials.source.seen)}; --retrain trains one for each"
-        )
     return [line for line in lines if line]
+
+
+def optimism(sizes: list[int], seen: int) -> list[str]:
+    """What is to be said of real sizes at which the generator, which saw `seen` images, saw more
+    than the classifiers' own."""
+    if not sizes:
+        return []
+    return [
+        f"at {', '.join(map(str, sizes))} real images results are optimistic: the generator was "
+        f"trained on {seen}; --retrain trains one for each"
+    ]
 
 
 def _log(

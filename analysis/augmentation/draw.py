@@ -21,6 +21,10 @@ STYLES = {
 """Mark, colour (Okabe and Ito) and line of each arm."""
 _APART = 0.035
 """Between arms at one size, in units of the axis, so that their intervals can be told apart."""
+_MARGIN = 3.0
+"""Percent beyond 0 and 100 that are drawn."""
+_ENTRY = 1.7
+"""Inches that a legend's entry takes."""
 
 
 def accuracy(findings: Findings, test: int) -> Figure:
@@ -117,13 +121,16 @@ def _sizes(ax: Axes, findings: Findings) -> None:
 
 
 def _legend(figure: Figure, axes: np.ndarray) -> None:
-    """One for all panels, below them."""
+    """One for all panels, below them; and no panel beyond 0 to 100 %."""
     found = {}
     for ax in axes:
         handles, names = ax.get_legend_handles_labels()
         found |= dict(zip(names, handles, strict=True))
+        low, high = ax.get_ylim()  # intervals of few repeats reach beyond what can be
+        ax.set_ylim(max(low, -_MARGIN), min(high, 100 + _MARGIN))
     order = [name for name in STYLES if name in found]
+    columns = min(len(order), int(figure.get_figwidth() / _ENTRY))
     figure.legend(
-        [found[name] for name in order], order, loc="outside lower center", ncols=len(order),
+        [found[name] for name in order], order, loc="outside lower center", ncols=columns,
         frameon=False, fontsize=9,
     )  # fmt: skip

@@ -101,6 +101,13 @@ class Findings:
         for cell, result in self.complete.items():
             self._of.setdefault((cell.size, cell.ratio, cell.arm), {})[cell.repeat] = result
 
+    @property
+    def optimistic(self) -> list[int]:
+        """Sizes at which a generator drew that had seen more than the cell's real images."""
+        return sorted(
+            {c.size for c, r in self.complete.items() if c.ratio and r["generator"] == "optimistic"}
+        )
+
     def arms(self) -> list[Arm]:
         """Those that have a complete cell, in the order of tables."""
         return sorted(self._of, key=lambda arm: (arm[0], ARMS.index(arm[2]), arm[1]))
