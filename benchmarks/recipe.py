@@ -6,6 +6,8 @@
 The first trains the default with and without its backbone, and the study's own configuration; the
 second takes one ingredient away at a time. Runs have one thread, `--jobs` go side by side, and time
 is a process's own CPU time in training steps, so other work on the machine disturbs it little.
+With `--unit kimg` budgets are thousands of images, which compares recipes whatever they cost; on a
+GPU (`--device cuda`) there is no other, as runs side by side share it.
 Every score is kept in `--out` with its grid; what is there is not trained again.
 """
 
@@ -72,9 +74,9 @@ ABLATIONS = (
     Variant("no average of weights", changes={"ema_halflife_kimg": 0.0, "ema_rampup": None}),
     Variant("no R1", changes={"penalty": "none", "penalty_weight": None,
                               "penalty_interval": None}),
-    Variant("no zoom", changes={"augment": "translation+brightness+contrast"}),
+    Variant("zoom", changes={"augment": "translation+zoom+brightness+contrast"}),
     Variant("average of 4 kimg", changes={"ema_halflife_kimg": 4.0, "ema_rampup": 0.1}),
-    Variant("batch norm without class", changes={"g_norm": "batch"}),
+    Variant("batch norm by class", changes={"g_norm": "class_batch"}),
     Variant("transposed convolutions", changes={"upsampling": "transposed"}),
     Variant("constant rate", changes={"lr_halflife_kimg": 0.0}),
     Variant("class as planes", changes={"d_conditioning": "concat"}),
@@ -99,32 +101,38 @@ def train(variant: Variant, seed: int, options: argparse.Namespace) -> None:
     params = {key: value for key, value in params.items() if value is not None}
     apart = held_out(data, options.data, options.held_out, "crop")
     witness = witness_of(data, apart, seed=0)
-    evaluator = Evaluator(data, extractor, real_set(data, extractor), witness)
-    run = Run(TrialConfig.from_params(params), data, seed=seed, backbone=backbone)
+    real = real_set(data, extractor)
+    evaluator = Evaluator(data, extractor.to(options.device), real, witness)
+    config, device = TrialConfig.from_params(params), options.device
+    run = Run(config, data, seed=seed, device=device, backbone=backbone)
     spent = 0.0
     for budget in options.budgets:
         while spent < budget:
             began = time.process_time()
             for _ in range(CHUNK):
                 run.train_step()
-            spent += time.process_time() - began
+            seconds = time.process_time() - began
+            spent = run.images_seen / 1000 if options.unit == "kimg" else spent + seconds
         scores = evaluator.scores(run, seed=seed)
         labels = torch.arange(len(data.classes)).repeat_interleave(10)
-        stem = _stem(options.out, variant, seed, budget)
-        draw_grid(run.sample(labels, seed=seed).numpy(), 10).save(stem.with_suffix(".png"))
-        row = {"seconds": spent, "kimg": run.images_seen / 1000, **scores}
+        stem = _stem(options, variant, seed, budget)
+        draw_grid(run.sample(labels, seed=seed).cpu().numpy(), 10).save(stem.with_suffix(".png"))
+        row = {"kimg": run.images_seen / 1000, **scores}
         stem.with_suffix(".json").write_text(json.dumps(row, indent=2) + "\n")
 
 
-def _stem(out: Path, variant: Variant, seed: int, budget: int) -> Path:
-    return out / f"{variant.name.replace(' ', '_').replace(',', '')}-seed{seed}-{budget}s"
+def _stem(options: argparse.Namespace, variant: Variant, seed: int, budget: int) -> Path:
+    name = variant.name.replace(" ", "_").replace(",", "")
+    return options.out / f"{name}-seed{seed}-{budget}{'s' if options.unit == 'core-s' else 'kimg'}"
 
 
-def read(out: Path, variant: Variant, seeds: Sequence[int], budget: int) -> dict[int, dict]:
+def read(
+    options: argparse.Namespace, variant: Variant, seeds: Sequence[int], budget: int
+) -> dict[int, dict]:
     """Scores by seed, of those runs that got that far."""
     found = {}
     for seed in seeds:
-        path = _stem(out, variant, seed, budget).with_suffix(".json")
+        path = _stem(options, variant, seed, budget).with_suffix(".json")
         if path.exists():
             found[seed] = json.loads(path.read_text())
     return found
@@ -141,12 +149,12 @@ def spread(values: Sequence[float]) -> str:
 def presented(options: argparse.Namespace) -> Table:
     """A row for each configuration and budget."""
     table = Table(
-        "", "core-s", "kimg", "FID", "of seeds", "KID x1000", "pixel KID x1000", "class",
+        "", options.unit, "kimg", "FID", "of seeds", "KID x1000", "pixel KID x1000", "class",
         "diversity", "copies", box=None,
     )  # fmt: skip
     for variant in PRESENTED:
         for budget in options.budgets:
-            rows = list(read(options.out, variant, options.seeds, budget).values())
+            rows = list(read(options, variant, options.seeds, budget).values())
             if not rows:
                 continue
             fids = [row["fid"] for row in rows]
@@ -169,10 +177,10 @@ def ablated(options: argparse.Namespace) -> Table:
     little about it; so it is right on average over rows and too wide for the steadier ones.
     """
     budget = options.budgets[-1]
-    base = read(options.out, PRESENTED[0], options.seeds, budget)
+    base = read(options, PRESENTED[0], options.seeds, budget)
     found = {}
     for variant in ABLATIONS:
-        rows = read(options.out, variant, options.seeds, budget)
+        rows = read(options, variant, options.seeds, budget)
         shared = sorted(base.keys() & rows.keys())
         if shared:
             logs = [math.log(rows[s]["fid"] / base[s]["fid"]) for s in shared]
@@ -180,7 +188,7 @@ def ablated(options: argparse.Namespace) -> Table:
     freedom = sum(len(logs) - 1 for _, logs in found.values())
     squares = sum(sum((x - statistics.mean(logs)) ** 2 for x in logs) for _, logs in found.values())
     table = Table(
-        f"at {budget} core-s", "FID", "of seeds", "x default", "95 %", "kimg", "diversity",
+        f"at {budget} {options.unit}", "FID", "of seeds", "x default", "95 %", "kimg", "diversity",
         box=None,
     )  # fmt: skip
     if base:
@@ -214,6 +222,8 @@ def main() -> None:
     parser.add_argument("--held-out", metavar="DATA", help="real images for the class score")
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--budgets", type=_numbers, help="(default: 100,360,600,900; ablated: 360)")
+    parser.add_argument("--unit", choices=("core-s", "kimg"), default="core-s", help="of budgets")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--seeds", type=_numbers, default=[0, 1, 2], help="(default: 0,1,2)")
     parser.add_argument("--ablate", action="store_true", help="the ingredients instead")
     parser.add_argument("--only", help="names of variants, with commas, instead of all")
@@ -221,6 +231,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/recipe"))
     options = parser.parse_args()
     options.budgets = options.budgets or ([360] if options.ablate else [100, 360, 600, 900])
+    if options.device == "cuda" and options.unit != "kimg":
+        parser.error("--device cuda counts no core-seconds; give --unit kimg")
     options.out.mkdir(parents=True, exist_ok=True)
     console = Console(width=140, highlight=False)
     variants = (PRESENTED[0], *ABLATIONS) if options.ablate else PRESENTED
@@ -231,7 +243,7 @@ def main() -> None:
         (variant, seed)
         for variant in variants
         for seed in options.seeds
-        if any(seed not in read(options.out, variant, [seed], b) for b in options.budgets)
+        if any(seed not in read(options, variant, [seed], b) for b in options.budgets)
     ]
     began = time.monotonic()
     # A process for each run: its CPU clock is then the run's own.

@@ -11,6 +11,9 @@ optimizers, gradients of D computed in G's step, losses read every step. Against
 Blocks of each take turns, so that what else the machine does falls on all alike; time is the
 process's CPU time. The profile says which share of it is spent in convolutions: no step can be
 faster than those.
+
+With ``--device cuda`` time is the clock's, the GPU waited for at the end of a block; each of ours
+runs recorded (see `trainable.graphs`) and not, and utilisation is what the driver says.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from rich.console import Console
@@ -34,11 +37,12 @@ from trainable.config import TrialConfig
 from trainable.data import Dataset, load
 from trainable.training import Run
 
-WARM_UP = 5  # steps
+WARM_UP = 20  # steps, in which a GPU's are recorded
+STEPS = 4  # between two looks at the clock
 BACKBONE = "efficientnet-lite1"
 
 
-def dcgan(data: Dataset, width: int, latent: int, batch: int) -> Iterator[int]:
+def dcgan(data: Dataset, width: int, latent: int, batch: int, device: str) -> Iterator[int]:
     """The example's loop; each step yields the images that it showed to D."""
     channels, size = data.images.shape[1:3]
     classes = len(data.classes)
@@ -46,7 +50,7 @@ def dcgan(data: Dataset, width: int, latent: int, batch: int) -> Iterator[int]:
     G = _generator(latent + classes, channels, width, depth)
     D = _discriminator(channels + classes, width, depth)
     for net in (G, D):
-        net.apply(_weights)
+        net.apply(_weights).to(device)
     adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
     g_opt, d_opt = (torch.optim.Adam(net.parameters(), **adam) for net in (G, D))
     criterion = nn.BCEWithLogitsLoss()
@@ -60,13 +64,14 @@ def dcgan(data: Dataset, width: int, latent: int, batch: int) -> Iterator[int]:
         return D(torch.cat([x, planes], 1)).flatten()
 
     while True:
-        for real, labels in loader:
-            y = one_hot(labels, classes).float()
-            ones, zeros = torch.ones(len(y)), torch.zeros(len(y))
+        for batch_of_images, labels in loader:
+            real, y = batch_of_images.to(device), one_hot(labels.to(device), classes).float()
+            ones, zeros = torch.ones(len(y), device=device), torch.zeros(len(y), device=device)
             D.zero_grad()
             of_real = criterion(judged(real, y), ones)
             of_real.backward()
-            z = torch.cat([torch.randn(len(y), latent), y], 1)[:, :, None, None]
+            z = torch.randn(len(y), latent, device=device)
+            z = torch.cat([z, y], 1)[:, :, None, None]
             fake = G(z)
             of_fake = criterion(judged(fake.detach(), y), zeros)
             of_fake.backward()
@@ -121,37 +126,58 @@ class Contestant:
     Attributes:
         name: as the table calls it.
         steps: yields images a step.
-        rates: images a CPU second, a figure for each block.
+        clock: in seconds, once the device is done.
+        rates: images a second, a figure for each block.
+        busy: of a GPU, the share of time in which it ran something, in percent, likewise.
     """
 
     name: str
     steps: Iterator[int]
-    rates: list[float]
+    clock: Callable[[], float]
+    rates: list[float] = field(default_factory=list)
+    busy: list[int] = field(default_factory=list)
 
     def block(self, seconds: float) -> None:
         """Run for some seconds, and note the rate."""
-        images, began = 0, time.process_time()
-        while (spent := time.process_time() - began) < seconds:
-            images += next(self.steps)
+        images, spent, began = 0, 0.0, self.clock()
+        while spent < seconds:
+            for _ in range(STEPS):
+                images += next(self.steps)
+            spent = self.clock() - began
         self.rates.append(images / spent)
+        if self.clock is gpu_clock:
+            self.busy.append(torch.cuda.utilization())
 
 
-def contest(data: Dataset, blocks: int, seconds: float) -> list[Contestant]:
+def gpu_clock() -> float:
+    """Wall-clock seconds, after all that the GPU was given."""
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def contest(data: Dataset, blocks: int, seconds: float, device: str) -> list[Contestant]:
     """All loops, block by block in turn."""
     backbone = load_backbone(BACKBONE)
     backed = replace(data.task, backbone=BACKBONE)
     plain = study2023(data.task)
 
-    def run(params: dict) -> Iterator[int]:
-        return ours(Run(TrialConfig.from_params(params), data, seed=0, backbone=backbone))
+    def run(params: dict, graphs: bool) -> Iterator[int]:
+        config = TrialConfig.from_params(params)
+        return ours(Run(config, data, seed=0, device=device, backbone=backbone, graphs=graphs))
 
-    peer = dcgan(data, plain["g_width"], plain["latent_size"], plain["batch_size"])
-    found = [
-        Contestant("DCGAN example's loop", peer, []),
-        Contestant("study2023, the same layers", run(plain), []),
-        Contestant("default", run(default(data.task)), []),
-        Contestant(f"default with {BACKBONE}", run(default(backed)), []),
-    ]
+    gpu = device == "cuda"
+    clock = gpu_clock if gpu else time.process_time
+    peer = dcgan(data, plain["g_width"], plain["latent_size"], plain["batch_size"], device)
+    found = [Contestant("DCGAN example's loop", peer, clock)]
+    configurations = {
+        "study2023, the same layers": plain,
+        "default": default(data.task),
+        f"default with {BACKBONE}": default(backed),
+    }
+    for name, params in configurations.items():
+        if gpu:
+            found.append(Contestant(f"{name}, kernel by kernel", run(params, False), clock))
+        found.append(Contestant(name, run(params, True), clock))
     for contestant in found:
         for _ in range(WARM_UP):
             next(contestant.steps)
@@ -185,25 +211,36 @@ def shares(step: Callable[[], object], steps: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", default="phantom")
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--blocks", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=4.0, help="CPU time of a block")
+    parser.add_argument("--seconds", type=float, default=4.0, help="time of a block")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
     data = load(options.data, options.image_size)
     console = Console(width=100)
-    found = contest(data, options.blocks, options.seconds)
-    table = Table("", "images / CPU s", "x the example's loop", box=None)
+    found = contest(data, options.blocks, options.seconds, options.device)
+    gpu = options.device == "cuda"
+    columns = ["images / s", "x the example's loop", "GPU busy"] if gpu else [
+        "images / CPU s", "x the example's loop"
+    ]  # fmt: skip
+    table = Table("", *columns, box=None)
     for contestant in found:
         middle, low, high = ratio(contestant.rates, found[0].rates)
         rate = statistics.median(contestant.rates)
-        table.add_row(contestant.name, f"{rate:.0f}", f"{middle:.2f} ({low:.2f} to {high:.2f})")
-    console.print(f"{data.name}, {options.image_size} pixels, one thread")
+        row = [f"{rate:.0f}", f"{middle:.2f} ({low:.2f} to {high:.2f})"]
+        if gpu:
+            row.append(f"{statistics.median(contestant.busy):.0f} %")
+        table.add_row(contestant.name, *row)
+    where = torch.cuda.get_device_name() if gpu else "one thread"
+    console.print(f"{data.name}, {options.image_size} pixels, {where}")
     console.print(table)
+    if gpu:
+        return
     for contestant in found:
         parts = shares(lambda c=contestant: next(c.steps), 40)
         text = ", ".join(f"{kind} {share:.0%}" for kind, share in parts.items())

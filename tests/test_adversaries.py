@@ -38,7 +38,7 @@ def batch(n: int = 8) -> tuple[Tensor, Tensor, Tensor]:
 def gradients(adversary: PixelAdversary, step: int = 0) -> list[Tensor]:
     """What an update at that step would move the weights by; it moves none."""
     adversary.optimizer.step = lambda *a, **k: None  # type: ignore[method-assign]
-    adversary.update(*batch(), step, 0)
+    adversary.update(*batch(), adversary.phase(step))
     found = [w.grad for w in adversary.network.parameters()]
     return [g.clone() for g in found if g is not None]
 
@@ -75,7 +75,7 @@ def test_an_update_learns_the_loss_and_reports_it_as_it_was(loss, norm):
     expected = [discriminator_loss(loss, of_real, of_fake), of_real.mean(), of_fake.mean()]
     assert_all_close(gradients(adversary), expected_gradients(adversary, 0, 0))
     adversary = pixel(loss=loss, d_norm=norm)
-    told = adversary.update(real, fake, y, 0, 0)
+    told = adversary.update(real, fake, y, adversary.phase(0))
     torch.testing.assert_close(told, torch.stack(expected).detach(), rtol=1e-4, atol=1e-5)
     assert not told.requires_grad
     again = discriminator_loss(loss, adversary.network(real, y), adversary.network(fake, y))
@@ -101,7 +101,7 @@ def test_an_update_leaves_the_generators_side_alone(norm, penalty):
     real, fake, y = batch()
     source = fake.clone().requires_grad_()
     grown = source * 1
-    adversary.update(real, grown, y, 0, 0)
+    adversary.update(real, grown, y, adversary.phase(0))
     assert source.grad is None
     assert not real.requires_grad
     grown.sum().backward()  # its way back is still there
@@ -133,9 +133,9 @@ def test_without_a_penalty_the_images_need_no_gradient(monkeypatch):
     seen = []
     adversary = pixel(penalty="r1", penalty_weight=1.0, penalty_interval=2)
     adversary.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    adversary.update(*batch(), 1, 0)
+    adversary.update(*batch(), adversary.phase(1))
     assert [(len(x), x.requires_grad) for x in seen] == [(16, False)]  # one pass over both
-    adversary.update(*batch(), 2, 0)
+    adversary.update(*batch(), adversary.phase(2))
     assert (len(seen[1]), seen[1].requires_grad) == (8, True)
 
 
@@ -145,7 +145,7 @@ def test_a_penalty_flattens_the_discriminator():
         adversary = pixel(penalty="r1", penalty_weight=weight, penalty_interval=1)
         real, fake, y = batch()
         for step in range(30):
-            adversary.update(real, fake, y, step, 0)
+            adversary.update(real, fake, y, adversary.phase(step))
         real.requires_grad_()
         slopes.append(squared_gradient(adversary.network(real, y), real).item())
     assert slopes[1] < 0.2 * slopes[0]
@@ -164,7 +164,7 @@ def test_the_verdicts_gradient_reaches_the_fakes_and_nothing_else(loss, norm):
     D = copy.deepcopy(adversary.network)  # spectral norm takes a step at each call
     of_real = D(real, y).detach() if loss == "relativistic" else None
     expected = generator_loss(loss, D(fake, y), of_real)
-    verdict = adversary.judge(real, fake, y, 0)
+    verdict = adversary.judge(real, fake, y)
     torch.testing.assert_close(verdict, expected)
     verdict.backward()
     (wanted,) = torch.autograd.grad(expected, fake)
@@ -177,9 +177,9 @@ def test_the_verdicts_gradient_reaches_the_fakes_and_nothing_else(loss, norm):
 def test_after_a_verdict_an_update_still_learns():
     adversary = pixel()
     real, fake, y = batch()
-    adversary.judge(real, fake, y, 0)
+    adversary.judge(real, fake, y)
     before = [w.clone() for w in adversary.network.parameters()]
-    adversary.update(real, fake, y, 0, 0)
+    adversary.update(real, fake, y, adversary.phase(0))
     assert not any(torch.equal(a, b) for a, b in
                    zip(before, adversary.network.parameters(), strict=True))  # fmt: skip
 
@@ -189,8 +189,8 @@ def test_fakes_are_not_overwritten_on_the_way():
     adversary = pixel(augment="none", activation="relu", leaky_slope=None)
     real, fake, y = batch()
     kept = real.clone(), fake.clone()
-    adversary.update(real, fake, y, 0, 0)
-    adversary.judge(real, fake, y, 0)
+    adversary.update(real, fake, y, adversary.phase(0))
+    adversary.judge(real, fake, y)
     assert torch.equal(real, kept[0])
     assert torch.equal(fake, kept[1])
 
@@ -204,8 +204,9 @@ def test_noise_lies_on_all_that_it_sees_and_decays():
     adversary.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     y = torch.eye(2)[torch.arange(32) % 2]
     flat = torch.zeros(32, 1, 32, 32)
-    adversary.update(flat, flat, y, 0, 0)
-    adversary.judge(flat, flat, y, 2000)
+    adversary.update(flat, flat, y, adversary.phase(0))
+    adversary.view.age(2000)
+    adversary.judge(flat, flat, y)
     assert [x.std().item() for x in seen] == pytest.approx([0.5, 0.125], rel=0.03)
 
 
@@ -221,16 +222,16 @@ def test_adaptive_augmentation_follows_the_reals_at_every_update():
         adversary.network.head.weight.zero_()
         adversary.network.head.bias.fill_(50.0)  # all logits positive: reals and fakes alike
     for k in range(1, 4):
-        adversary.update(real, fake, y, k, 0)
+        adversary.update(real, fake, y, adversary.phase(k))
         assert adversary.view.probability.item() == pytest.approx(k * 8 / (ADAPTATION_KIMG * 1000))
     with torch.no_grad():
         adversary.network.head.bias.fill_(-50.0)
-    adversary.update(real, fake, y, 0, 0)
+    adversary.update(real, fake, y, adversary.phase(0))
     assert adversary.view.probability.item() == pytest.approx(2 * 8 / (ADAPTATION_KIMG * 1000))
 
 
 def test_it_is_always_due_at_its_share_of_the_generators_rate():
     adversary = pixel(g_lr=2e-3, lr_ratio=1.5)
-    assert all(adversary.due(step) for step in range(5))
+    assert all(adversary.phase(step) is not None for step in range(5))
     assert adversary.lr == pytest.approx(3e-3)
     assert adversary.optimizer.param_groups[0]["lr"] == pytest.approx(3e-3)

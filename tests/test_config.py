@@ -51,7 +51,7 @@ def test_presets_and_their_kin_are_valid_and_complete(base):
 def test_what_the_default_says():
     config = TrialConfig.from_params(ADAM)
     assert (config.momentum, config.augment_target, config.backbone_role) == (None, None, None)
-    assert config.augmentations == ("translation", "zoom", "brightness", "contrast")
+    assert config.augmentations == ("translation", "brightness", "contrast")
     assert config.output_range == (-1, 2)
     sigmoid = TrialConfig.from_params(ADAM | {"output_activation": "sigmoid"})
     assert sigmoid.output_range == (0, 1)

@@ -118,7 +118,7 @@ def test_losses_are_hinge_losses_summed_over_scales(backbone):
 
 def test_it_takes_part_in_every_intervalth_step(backbone):
     adversary = player(backbone, backbone_interval=4)
-    assert [step for step in range(10) if adversary.due(step)] == [0, 4, 8]
+    assert [step for step in range(10) if adversary.phase(step) is not None] == [0, 4, 8]
     assert adversary.lr == adversary.optimizer.param_groups[0]["lr"] == 5e-4
 
 
@@ -127,7 +127,7 @@ def test_an_update_moves_what_is_learned_and_never_the_backbone(backbone, projec
     adversary = player(backbone, backbone_projection=projection)
     frozen, heads = kept(backbone), kept(adversary.network)
     real, fake, y = batch()
-    losses = [adversary.update(real, fake, y, step, 0)[0].item() for step in range(15)]
+    losses = [adversary.update(real, fake, y, 0)[0].item() for step in range(15)]
     assert losses[-1] < losses[0]
     assert all(torch.equal(frozen[n], t) for n, t in backbone.state_dict().items())
     assert not any(module.training for module in backbone.modules())
@@ -143,7 +143,7 @@ def test_an_update_reports_loss_and_mean_logits_as_they_were(backbone):
     logits = [heads(x / 2 + 0.5, y) for x in (real, fake)]
     expected = sum(discriminator_loss("hinge", r, f) for r, f in zip(*logits, strict=True))
     means = [torch.cat(side, 1).mean() for side in logits]
-    told = adversary.update(real, fake, y, 0, 0)
+    told = adversary.update(real, fake, y, 0)
     torch.testing.assert_close(told, torch.stack([torch.as_tensor(expected), *means]).detach(),
                                rtol=1e-3, atol=1e-4)  # fmt: skip
     assert not told.requires_grad
@@ -158,7 +158,7 @@ def test_the_verdict_is_weighted_and_reaches_the_fakes_and_nothing_else(backbone
     )  # fmt: skip
     changes = only | dict.fromkeys(own_d) if role == "only" else {"backbone_weight": 2.5}
     adversary = player(backbone, **changes)
-    assert adversary.due(1) == (role == "only")
+    assert (adversary.phase(1) is not None) == (role == "only")
     adversary.network.eval()  # no power iteration
     real, fake, y = batch()
     real.requires_grad_()
@@ -166,7 +166,7 @@ def test_the_verdict_is_weighted_and_reaches_the_fakes_and_nothing_else(backbone
     weight = 1 if role == "only" else 2.5
     expected = -weight * sum(s.mean() for s in adversary.network(fake / 2 + 0.5, y))
     (wanted,) = torch.autograd.grad(torch.as_tensor(expected), fake)
-    verdict = adversary.judge(real, fake, y, 0)
+    verdict = adversary.judge(real, fake, y)
     torch.testing.assert_close(verdict, torch.as_tensor(expected))
     verdict.backward()
     assert fake.grad is not None
@@ -183,7 +183,7 @@ def test_an_update_leaves_the_generators_side_alone(backbone):
     adversary, (real, fake, y) = player(backbone), batch()
     source = fake.clone().requires_grad_()
     grown = source * 1
-    adversary.update(real, grown, y, 0, 0)
+    adversary.update(real, grown, y, 0)
     assert source.grad is None
     grown.sum().backward()
     assert source.grad is not None
@@ -201,8 +201,8 @@ def test_it_sees_images_from_zero_to_one_without_noise(backbone, activation, low
 
 def test_heads_stay_spectrally_normalised(backbone):
     adversary, (real, fake, y) = player(backbone), batch()
-    for step in range(30):
-        adversary.update(real, fake, y, step, 0)
+    for _ in range(30):
+        adversary.update(real, fake, y, 0)
     network = adversary.network
     for layer in (*network.hidden, *network.heads, *network.embeds):
         largest = torch.linalg.matrix_norm(torch.as_tensor(layer.weight).flatten(1), 2).item()

@@ -30,18 +30,21 @@ class Adversary(Protocol):
     optimizer: torch.optim.Optimizer
     lr: float
 
-    def due(self, step: int) -> bool:
-        """Whether it takes part in the step of this number."""
+    def phase(self, step: int) -> int | None:
+        """What it does in the step of this number, or None if it takes no part.
+
+        Steps of one phase run the same operations.
+        """
         ...
 
-    def update(self, real: Tensor, fake: Tensor, y: Tensor, step: int, images_seen: int) -> Tensor:
+    def update(self, real: Tensor, fake: Tensor, y: Tensor, phase: int) -> Tensor:
         """Learn from augmented reals and fakes [B, C, S, S] of the same one-hot classes y [B, K].
 
         Returns [loss, mean logit of reals, mean logit of fakes], on the device.
         """
         ...
 
-    def judge(self, real: Tensor, fake: Tensor, y: Tensor, images_seen: int) -> Tensor:
+    def judge(self, real: Tensor, fake: Tensor, y: Tensor) -> Tensor:
         """The generator's loss, weighted; its gradient flows to `fake` and to nothing else."""
         ...
 
@@ -64,18 +67,17 @@ class PixelAdversary:
         # Gamma / 2, times the steps that one computation stands for.
         self._penalty_scale = (config.penalty_weight or 0.0) / 2 * self._interval
 
-    def due(self, step: int) -> bool:
-        """Always."""
-        return True
+    def phase(self, step: int) -> int:
+        """The kinds of images whose gradients are penalised: 0, reals, or reals and fakes."""
+        return self._penalised if step % self._interval == 0 else 0
 
-    def update(self, real: Tensor, fake: Tensor, y: Tensor, step: int, images_seen: int) -> Tensor:
+    def update(self, real: Tensor, fake: Tensor, y: Tensor, phase: int) -> Tensor:
         """See `Adversary`."""
-        seen = self.view.noisy(torch.cat([real, fake.detach()]), images_seen)
-        penalised = self._penalised if step % self._interval == 0 else 0
+        seen = self.view.noisy(torch.cat([real, fake.detach()]))
         parts = list(seen.split(len(y)))
-        for part in parts[:penalised]:
+        for part in parts[:phase]:
             part.requires_grad_()
-        if penalised or self._batch_norm:
+        if phase or self._batch_norm:
             # Apart: batch statistics must not mix the two, and a penalty on one half would be
             # computed, as zeros, for the other.
             real_logits, fake_logits = (self.network(part, y) for part in parts)
@@ -83,7 +85,7 @@ class PixelAdversary:
             real_logits, fake_logits = self.network(seen, torch.cat([y, y])).split(len(y))
         loss = discriminator_loss(self.loss, real_logits, fake_logits)
         report = torch.stack([loss, real_logits.mean(), fake_logits.mean()]).detach()
-        for logits, part in list(zip((real_logits, fake_logits), parts, strict=True))[:penalised]:
+        for logits, part in list(zip((real_logits, fake_logits), parts, strict=True))[:phase]:
             loss = loss + self._penalty_scale * squared_gradient(logits, part)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -91,14 +93,14 @@ class PixelAdversary:
         self.view.follow(real_logits)
         return report
 
-    def judge(self, real: Tensor, fake: Tensor, y: Tensor, images_seen: int) -> Tensor:
+    def judge(self, real: Tensor, fake: Tensor, y: Tensor) -> Tensor:
         """See `Adversary`."""
         self.network.requires_grad_(False)  # these gradients would be thrown away
         real_logits = None
         if self.loss == "relativistic":
             with torch.no_grad():
-                real_logits = self.network(self.view.noisy(real, images_seen), y)
-        fake_logits = self.network(self.view.noisy(fake, images_seen), y)
+                real_logits = self.network(self.view.noisy(real), y)
+        fake_logits = self.network(self.view.noisy(fake), y)
         self.network.requires_grad_(True)
         return generator_loss(self.loss, fake_logits, real_logits)
 
@@ -117,11 +119,11 @@ class BackboneAdversary:
         self._weight = config.backbone_weight or 1.0
         self._low, self._span = config.output_range
 
-    def due(self, step: int) -> bool:
-        """In every `backbone_interval`-th step; the first one is."""
-        return step % self._interval == 0
+    def phase(self, step: int) -> int | None:
+        """It plays in every `backbone_interval`-th step; the first one is."""
+        return None if step % self._interval else 0
 
-    def update(self, real: Tensor, fake: Tensor, y: Tensor, step: int, images_seen: int) -> Tensor:
+    def update(self, real: Tensor, fake: Tensor, y: Tensor, phase: int) -> Tensor:
         """See `Adversary`."""
         logits = self.network(self._seen(torch.cat([real, fake.detach()])), torch.cat([y, y]))
         of_real, of_fake = zip(*(scale.split(len(y)) for scale in logits), strict=True)
@@ -132,7 +134,7 @@ class BackboneAdversary:
         means = [torch.cat(side, dim=1).mean() for side in (of_real, of_fake)]
         return torch.stack([loss, *means]).detach()
 
-    def judge(self, real: Tensor, fake: Tensor, y: Tensor, images_seen: int) -> Tensor:
+    def judge(self, real: Tensor, fake: Tensor, y: Tensor) -> Tensor:
         """See `Adversary`."""
         weights = [w for w in self.network.parameters() if w.requires_grad]
         for weight in weights:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainable.config import TrialConfig
 
@@ -11,23 +13,27 @@ from trainable.config import TrialConfig
 def optimizer(config: TrialConfig, network: nn.Module, lr: float) -> torch.optim.Optimizer:
     """The configured optimizer over all weights of `network`."""
     weights = list(network.parameters())
+    rate, on_gpu = _rate(weights, lr)
     decay = config.l2
     match config.optimizer:
         case "sgd":
             momentum = config.momentum or 0.0
-            return torch.optim.SGD(weights, lr, momentum, weight_decay=decay, fused=True)
+            return torch.optim.SGD(weights, rate, momentum, weight_decay=decay, fused=True)
         case "rmsprop":
             assert config.beta2 is not None
             momentum = config.momentum or 0.0
             return torch.optim.RMSprop(
-                weights, lr, config.beta2, weight_decay=decay, momentum=momentum, foreach=True
-            )
+                weights, rate, config.beta2, weight_decay=decay, momentum=momentum, foreach=True,
+                capturable=on_gpu,
+            )  # fmt: skip
         case "adam" | "adamw":
             assert config.beta1 is not None
             assert config.beta2 is not None
             kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
             betas = (config.beta1, config.beta2)
-            return kind(weights, lr, betas, weight_decay=decay, fused=True)
+            return kind(
+                weights, rate, betas, weight_decay=decay, fused=True, capturable=on_gpu
+            )  # fmt: skip
     raise ValueError(f"unknown optimizer {config.optimizer!r}")
 
 
@@ -35,7 +41,38 @@ def heads_optimizer(config: TrialConfig, heads: nn.Module) -> torch.optim.Optimi
     """Adam over what is learned on a backbone's features."""
     assert config.backbone_lr is not None
     weights = [w for w in heads.parameters() if w.requires_grad]
-    return torch.optim.Adam(weights, config.backbone_lr, (0.0, 0.99), fused=True)
+    rate, on_gpu = _rate(weights, config.backbone_lr)
+    return torch.optim.Adam(weights, rate, (0.0, 0.99), fused=True, capturable=on_gpu)
+
+
+def _rate(weights: list[nn.Parameter], lr: float) -> tuple[float | Tensor, bool]:
+    """A learning rate for weights where they lie, and whether that is a GPU.
+
+    There it is a tensor: a recorded step reads it anew (see `trainable.graphs`).
+    """
+    device = weights[0].device
+    on_gpu = device.type == "cuda"
+    return torch.tensor(lr, device=device) if on_gpu else lr, on_gpu
+
+
+def set_rate(optim: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate, in place where it is a tensor."""
+    for group in optim.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
+
+
+def load_optimizer(optim: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load what an optimizer of the same weights kept, be it on another kind of device.
+
+    Options other than the learning rate stay those that `optim` was made with.
+    """
+    pairs = zip(optim.state_dict()["param_groups"], state["param_groups"], strict=True)
+    groups = [{**own, "params": saved["params"]} for own, saved in pairs]
+    optim.load_state_dict({**state, "param_groups": groups})
+    set_rate(optim, float(state["param_groups"][0]["lr"]))
 
 
 def lr_factor(config: TrialConfig, images_seen: int) -> float:

@@ -20,9 +20,10 @@ from trainable.adversaries import Adversary, BackboneAdversary, PixelAdversary
 from trainable.backbones import Backbone, backed_task
 from trainable.config import TrialConfig
 from trainable.data import Dataset
+from trainable.graphs import Graphs
 from trainable.heads import BackboneDiscriminator
 from trainable.networks import Discriminator, Generator
-from trainable.optim import lr_factor, optimizer
+from trainable.optim import load_optimizer, lr_factor, optimizer, set_rate
 from trainable.start import Start
 from trainable.view import View
 
@@ -54,11 +55,13 @@ class Run:
         device: str = "cpu",
         backbone: Backbone | None = None,
         start: Start | None = None,
+        graphs: bool = True,
     ):
         """Build everything on `device`; the initial weights depend on `seed` alone.
 
         `backbone` is the one that the configuration names, or None if it names none. `start` is a
-        generator to begin with.
+        generator to begin with. Without `graphs`, a GPU is given each kernel by itself, which is
+        slower and changes nothing else.
 
         Raises:
             InputError: the networks cannot be built for these images, or `start` does not fit.
@@ -69,10 +72,15 @@ class Run:
         self.device = torch.device(device)
         # A copy: arrays out of Ray's object store are read-only.
         self._images = torch.tensor(data.images, device=self.device)
-        self._labels = torch.tensor(data.labels, device=self.device)
+        self._classes = self._one_hot(torch.tensor(data.labels, device=self.device))
+        # Images of a step, a row for each update of D. Filled in place, for recorded steps read it.
+        self._batches = torch.zeros(
+            config.d_steps, config.batch_size, dtype=torch.int64, device=self.device
+        )
         self._low, self._span = config.output_range
         self._rng = torch.Generator(self.device).manual_seed(seed)
         self._view = View(config, self._rng)
+        self._graphs = Graphs(self._rng) if graphs and self.device.type == "cuda" else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.G = self._place(Generator(config, self.task))
@@ -143,57 +151,74 @@ class Run:
         """k updates of each discriminator, one of G.
 
         Returns [G's loss, loss, mean logit of reals, of fakes], the last three of the first
-        discriminator.
+        discriminator; the next step may overwrite them.
         """
-        self._set_rates()
-        playing = [a for a in self.adversaries if a.due(self.steps)]
-        for _ in range(self.config.d_steps - 1):
-            self._challenge(playing, shared=False)
-        real, fake, y, told = self._challenge(playing, shared=True)
-        g_loss = torch.stack([a.judge(real, fake, y, self.images_seen) for a in playing]).sum()
+        factor = lr_factor(self.config, self.images_seen + self.config.batch_size)
+        set_rate(self._g_opt, self.config.g_lr * factor)
+        for adversary in self.adversaries:
+            set_rate(adversary.optimizer, adversary.lr * factor)
+        self._view.age(self.images_seen)
+        self._draw_batches()
+        phases = tuple(adversary.phase(self.steps) for adversary in self.adversaries)
+        if self._graphs is None:
+            told = self._play(phases)
+        else:
+            told = self._graphs.play(phases, lambda: self._play(phases))
+        self.steps += 1
+        self.images_seen += self._batches.numel()
+        self._average()
+        return told
+
+    def _play(self, phases: tuple[int | None, ...]) -> Tensor:
+        """What a step does on the device, with each adversary in its phase."""
+        playing = [
+            (a, phase) for a, phase in zip(self.adversaries, phases, strict=True)
+            if phase is not None
+        ]  # fmt: skip
+        *apart, last = self._batches
+        for batch in apart:
+            self._challenge(batch, playing, shared=False)
+        real, fake, y, told = self._challenge(last, playing, shared=True)
+        g_loss = torch.stack([a.judge(real, fake, y) for a, _ in playing]).sum()
         self._g_opt.zero_grad(set_to_none=True)
         g_loss.backward()
         self._g_opt.step()
-        self._average()
-        self.steps += 1
         return torch.cat([g_loss.detach()[None], told])
 
     def _challenge(
-        self, playing: list[Adversary], *, shared: bool
+        self, batch: Tensor, playing: list[tuple[Adversary, int]], *, shared: bool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One update of each discriminator. Returns augmented reals and fakes, their classes, and
-        what the first discriminator says of its update.
+        """One update of each discriminator on the images numbered `batch`.
 
-        With `shared`, the fakes keep their way back into G, so that its update can use them too.
+        Returns augmented reals and fakes, their classes, and what the first discriminator says of
+        its update. With `shared`, the fakes keep their way back into G, so that its update can use
+        them too.
         """
-        real, y = self._next_batch()
+        real, y = self._batch(batch)
         with torch.set_grad_enabled(shared):
             # One draw of augmentations for all who look at these images, in this step.
             fake = self._view.augmented(self.G(self._latents(len(y)), y))
         real = self._view.augmented(real)
-        told = [a.update(real, fake, y, self.steps, self.images_seen) for a in playing]
-        self.images_seen += len(y)
+        told = [a.update(real, fake, y, phase) for a, phase in playing]
         return real, fake, y, told[0]
 
-    def _set_rates(self) -> None:
-        factor = lr_factor(self.config, self.images_seen + self.config.batch_size)
-        rates = [(self._g_opt, self.config.g_lr), *((a.optimizer, a.lr) for a in self.adversaries)]
-        for optim, rate in rates:
-            for group in optim.param_groups:
-                group["lr"] = rate * factor
+    def _batch(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """The images of these numbers, scaled, and their one-hot classes."""
+        images = self._images[numbers].to(torch.float32, memory_format=torch.channels_last)
+        return images.mul_(self._span / 255).add_(self._low), self._classes[numbers]
 
-    def _next_batch(self) -> tuple[Tensor, Tensor]:
-        """The next images, scaled, and their one-hot classes: shuffled passes laid end to end."""
-        end = self._position + self.config.batch_size
-        index = self._order[self._position : end]
-        if (missing := end - self.task.images) > 0:
-            self._order = torch.randperm(self.task.images, device=self.device, generator=self._rng)
-            index = torch.cat([index, self._order[:missing]])
-            end = missing
-        self._position = end
-        images = self._images[index].to(torch.float32, memory_format=torch.channels_last)
-        images = images.mul_(self._span / 255).add_(self._low)
-        return images, self._one_hot(self._labels[index])
+    def _draw_batches(self) -> None:
+        """Number the next images of `_batches`: shuffled passes laid end to end."""
+        for batch in self._batches:
+            end = self._position + len(batch)
+            index = self._order[self._position : end]
+            if (missing := end - self.task.images) > 0:
+                rng = self._rng
+                self._order = torch.randperm(self.task.images, device=self.device, generator=rng)
+                index = torch.cat([index, self._order[:missing]])
+                end = missing
+            self._position = end
+            batch.copy_(index)
 
     def _one_hot(self, labels: Tensor) -> Tensor:
         return one_hot(labels, self.task.classes).to(torch.float32)
@@ -245,8 +270,13 @@ class Run:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned, for a run of the same configuration and data."""
+        if self._graphs is not None:
+            self._graphs.forget()
         for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+            if isinstance(part, torch.optim.Optimizer):
+                load_optimizer(part, state[name])
+            else:
+                part.load_state_dict(state[name])
         self._rng.set_state(state["rng"].cpu())
         self._order = state["order"].to(self.device)
         self._position = state["position"]

@@ -18,13 +18,16 @@ class View:
 
     Attributes:
         probability: of each part of an adaptive augmentation, a scalar on the device; 0 at first.
+        noise: standard deviation of the instance noise, in the images' range, such a scalar.
     """
 
     def __init__(self, config: TrialConfig, rng: Generator):
         self._config, self._rng = config, rng
         self._span = config.output_range[1]
         self.probability = torch.zeros((), device=rng.device)
+        self.noise = torch.zeros((), device=rng.device)
         self._adaptive = config.augment_control == "adaptive"
+        self.age(0)
 
     def augmented(self, x: Tensor) -> Tensor:
         """Images x [B, C, S, S] with the configured augmentations."""
@@ -32,14 +35,18 @@ class View:
         p = self.probability if self._adaptive else fixed
         return augment(x, self._config.augmentations, self._span, self._rng, p)
 
-    def noisy(self, x: Tensor, images_seen: int) -> Tensor:
-        """Images x under the instance noise that is left after `images_seen` images."""
+    def age(self, images_seen: int) -> None:
+        """Leave the instance noise that is due after `images_seen` images."""
         if self._config.instance_noise:
             assert self._config.instance_noise_halflife_kimg is not None
             age = images_seen / (self._config.instance_noise_halflife_kimg * 1000)
-            std = self._config.instance_noise * self._span / 2 * 0.5**age
+            self.noise.fill_(self._config.instance_noise * self._span / 2 * 0.5**age)
+
+    def noisy(self, x: Tensor) -> Tensor:
+        """Images x under the instance noise of the last `age`."""
+        if self._config.instance_noise:
             noise = torch.randn(x.shape, device=x.device, generator=self._rng)
-            x = x + std * noise.to(memory_format=torch.channels_last)
+            x = x + self.noise * noise.to(memory_format=torch.channels_last)
         return x
 
     def follow(self, real_logits: Tensor) -> None:
