@@ -97,7 +97,7 @@ def train(variant: Variant, seed: int, options: argparse.Namespace) -> None:
     data = load(options.data, options.image_size)
     extractor, _ = load_extractor("efficientnet-lite0")
     backbone = load_backbone(variant.backbone)
-    params = PRESETS[variant.preset](backed_task(data.task, backbone)) | variant.changes
+    params = {**PRESETS[variant.preset](backed_task(data.task, backbone)), **variant.changes}
     params = {key: value for key, value in params.items() if value is not None}
     apart = held_out(data, options.data, options.held_out, "crop")
     witness = witness_of(data, apart, seed=0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from search.gates import GATES
 
-_INTERVALS = {"fresh_fid": "FID", "fresh_kid": "KID"}
+_INTERVALS = {"fresh_fid": "FID", "fresh_kid": "KID", "fresh_cas": "CAS"}
 
 
 def card(about: Mapping[str, Any]) -> str:
@@ -25,7 +25,8 @@ def card(about: Mapping[str, Any]) -> str:
         "",
         "## Scores",
         f"By {settings.get('protocol', 'an unknown network')}, on fresh latents that the search "
-        "never used; means and 95 % intervals over samples of an evaluation's size.",
+        "never used; means and 95 % intervals over samples of an evaluation's size, of CAS, the "
+        "classification accuracy score, over classifiers.",
         "",
         "| score | mean | 95 % |",
         "|---|---|---|",

@@ -1,4 +1,4 @@
-"""How long a search will take, from a second of measuring, before it starts."""
+"""How long a search will take, from seconds of measuring, before it starts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 
 from search.settings import StudyConfig
 from trainable.config import TrialConfig
-from trainable.evaluation import GENERATED
+from trainable.evaluation import GENERATED, SEEDS
+from trainable.metrics.quick_classifier import NETS
 from trainable.trial import Job
 
 _PROBE_SECONDS = 1.0
@@ -34,10 +35,16 @@ def epoch_share(config: StudyConfig, trials: int) -> float:
 
 @dataclass(frozen=True)
 class Speed:
-    """What a worker does in a second, roughly: trains on images, extracts features of images."""
+    """How fast a worker is, roughly.
+
+    Attributes:
+        trained, extracted: images that it trains on, or extracts features of, in a second.
+        judging: seconds of a classification accuracy score; 0 if no images are held back.
+    """
 
     trained: float
     extracted: float
+    judging: float = 0.0
 
 
 def measure_speed(job: Job, default: TrialConfig) -> Speed | None:
@@ -60,9 +67,15 @@ def measure_speed(job: Job, default: TrialConfig) -> Speed | None:
         extracted = len(images) / (time.perf_counter() - began)
         for network in filter(None, (job.extractor, job.backbone)):
             network.to("cpu")
+        judging = 0.0
+        if job.validation is not None:
+            sample = torch.tensor(job.data.images), torch.tensor(job.data.labels)
+            began = time.perf_counter()
+            job.validation.score(*sample, seed=0, nets=1)
+            judging = NETS * (time.perf_counter() - began)
     finally:
         torch.set_num_threads(threads)
-    return Speed(trained, extracted)
+    return Speed(trained, extracted, judging)
 
 
 def search_seconds(config: StudyConfig, images: int, speed: Speed, workers: int) -> float:
@@ -70,7 +83,7 @@ def search_seconds(config: StudyConfig, images: int, speed: Speed, workers: int)
     training = float(config.length)
     if config.resource == "epoch":
         training *= images / speed.trained
-    trial = training + len(config.evaluations) * GENERATED / speed.extracted
+    trial = training + len(config.evaluations) * (GENERATED / speed.extracted + speed.judging)
     trials = config.trials
     return trials * trial * epoch_share(config, trials) / min(workers, trials)
 
@@ -80,5 +93,5 @@ def winner_seconds(config: StudyConfig, classes: int, speed: Speed | None, worke
     if speed is None:
         return _UNKNOWN
     rounds = math.ceil(config.top_k / workers)
-    one = config.winner_images * classes / speed.extracted
+    one = config.winner_images * classes / speed.extracted + len(SEEDS) * speed.judging
     return _MARGIN * rounds * one + _FIXED

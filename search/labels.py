@@ -12,6 +12,8 @@ from typing import Any
 from search.cli import default_tracking, study_command
 from search.settings import StudyConfig
 from search.study import TrialRecord, database_url
+from trainable.metrics.classifier_score import KEY
+from trainable.objective import Objective
 from trainable.trial import Status
 
 LEADERBOARD = "leaderboard.csv"
@@ -62,9 +64,9 @@ def description(
         + ", ".join(f"{n} {status}" for status, n in sorted(counts.items())),
     }
     complete = [record for record in ended if record.status is Status.COMPLETE]
-    if complete:
-        best = min(complete, key=lambda record: record.fid)
-        rows["best FID"] = f"{best.fid:.1f}, trial {best.number}"
+    for place, goal in enumerate(Objective.parse(config.objective).goals if complete else ()):
+        best = min(complete, key=lambda record: record.goals[place])
+        rows[f"best {goal.name}"] = f"{goal.shown(best.goals[place])}, trial {best.number}"
     rows |= _first(folder / LEADERBOARD)
     if "floor" in yardstick:
         rows["floor"] = f"{yardstick['floor']:.1f}, real images against real ones"
@@ -99,9 +101,13 @@ def _first(leaderboard: Path) -> dict[str, str]:
         return {}
     with leaderboard.open(newline="") as file:
         row = next(csv.DictReader(file), {})
-    if not row.get("fresh_fid_mean"):
-        return {}
-    mean, low, high = (float(row[f"fresh_fid_{k}"]) for k in ("mean", "low", "high"))
-    failed = f"; fails: {row['failed_gates']}" if row["failed_gates"] else ""
-    said = f"{mean:.1f} ({low:.1f} to {high:.1f}), trial {row['trial']}{failed}"
-    return {"FID on fresh images": said}
+    failed = f"; fails: {row['failed_gates']}" if row.get("failed_gates") else ""
+    found = {}
+    for name, style in (("fid", ".1f"), (KEY, ".1%")):
+        if row.get(f"fresh_{name}_mean"):
+            mean, low, high = (
+                f"{float(row[f'fresh_{name}_{end}']):{style}}" for end in ("mean", "low", "high")
+            )
+            said = f"{mean} ({low} to {high}), trial {row['trial']}{failed}"
+            found[f"{name.upper()} on fresh images"] = said
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from search.study import TrialRecord
 from trainable.evaluation import Assessment
 from trainable.metrics.classifier_score import KEY
 from trainable.metrics.independent import agreement
-from trainable.metrics.intervals import separable
+from trainable.metrics.intervals import Interval, separable
 from trainable.objective import Objective
 from trainable.pareto import order
 
@@ -37,7 +37,8 @@ class Row:
         record: the trial.
         assessment: its scores on fresh latents, for the best trials.
         failed: gates that it does not pass.
-        tie: whether its FID interval overlaps the first row's, so that its rank says little.
+        tie: whether its interval overlaps the first row's in each goal of the objective, so that
+            its rank says little.
         over_floor: FID, fresh where there is one, over the floor.
     """
 
@@ -79,12 +80,9 @@ def rank(
     yardstick: Mapping[str, Any],
 ) -> list[Row]:
     """All trials, best first; those without a score come last, by number."""
-
-    def fresh(record: TrialRecord) -> tuple[float, ...]:
-        found = assessed[record.number]
-        scores = {**found.scores, "fid": found.fid.mean, "kid": found.kid.mean}
-        return objective.values(scores, yardstick["untrained"])
-
+    untrained = yardstick["untrained"]
+    fresh = {n: _fresh(found, objective, untrained) for n, found in assessed.items()}
+    means = {n: [goal.mean for goal in goals] for n, goals in fresh.items()}
     known = [record for record in records if record.number in assessed]
     failing = [record for record in known if failed_gates(assessed[record.number].scores)]
     passing = [record for record in known if record not in failing]
@@ -92,13 +90,13 @@ def rank(
     ranked = [
         part[place]
         for part in (passing, failing)
-        for place in (order(np.array([fresh(r) for r in part])) if part else [])
+        for place in (order(np.array([means[r.number] for r in part])) if part else [])
     ]
     ranked += _best_first([r for r in rest if r.goals]) + [r for r in rest if not r.goals]
     rows: list[Row] = []
     for record in ranked:
         found = assessed.get(record.number)
-        best = rows[0].assessment if rows else None
+        best = fresh.get(rows[0].record.number) if rows else None
         fid = found.fid.mean if found else record.fid
         rows.append(
             Row(
@@ -106,11 +104,34 @@ def rank(
                 record=record,
                 assessment=found,
                 failed=failed_gates(found.scores) if found else (),
-                tie=bool(found and best and not separable(found.fid, best.fid)),
+                tie=bool(found and best and _overlap(fresh[record.number], best)),
                 over_floor=fid / yardstick["floor"],
             )
         )
     return rows
+
+
+def _fresh(
+    found: Assessment, objective: Objective, untrained: Mapping[str, float]
+) -> list[Interval]:
+    """Each goal by an assessment, its ends where all its scores are at theirs.
+
+    The Inception Score has no interval but itself.
+    """
+
+    def at(end: str, of_cas: str) -> tuple[float, ...]:
+        ends = {
+            name: getattr(known, of_cas if name == KEY else end)
+            for name, known in found.intervals.items()
+        }
+        return objective.values({**found.scores, **ends}, untrained)
+
+    values = zip(at("low", "high"), at("high", "low"), at("mean", "mean"), strict=True)
+    return [Interval(*goal) for goal in values]
+
+
+def _overlap(ones: list[Interval], others: list[Interval]) -> bool:
+    return not any(map(separable, ones, others))
 
 
 def differing(rows: list[Row]) -> list[str]:
@@ -123,7 +144,7 @@ def write_csv(path: Path, rows: list[Row]) -> None:
     """Write every trial, a column for each score and for each parameter that differs.
 
     Columns ``fresh_…`` are of the assessment, with ``fresh_fid_low`` and ``_high`` the ends of its
-    95 % interval.
+    95 % interval, and likewise of ``cas`` where images are held back.
     """
     records = [_flat(row, differing(rows)) for row in rows]
     names = list(dict.fromkeys(name for record in records for name in record))
@@ -149,8 +170,9 @@ def _flat(row: Row, params: list[str]) -> dict[str, Any]:
         "reason": record.reason,
     }
     if found:
-        ends = {"low": found.fid.low, "high": found.fid.high, "mean": found.fid.mean}
-        out |= {f"fresh_fid_{k}": v for k, v in ends.items()}
+        for name in ("fid", KEY):
+            ends = asdict(found.intervals[name]) if name in found.intervals else {}
+            out |= {f"fresh_{name}_{end}": value for end, value in ends.items()}
         out |= {f"fresh_{k}_{found.generated}": v for k, v in found.scores.items()}
     return {k: _number(v) for k, v in out.items()}
 
@@ -164,53 +186,70 @@ def _number(value: Any) -> Any:
 
 def table(rows: list[Row], config: StudyConfig, yardstick: Mapping[str, Any]) -> Table:
     """The best rows, within the 80 columns of a plain terminal; the file has every score."""
-    title = f"{config.name}: FID ({yardstick['protocol']}, {yardstick['n_generated']} generated)"
-    caption = (
-        f"floor {yardstick['floor']:.1f} (real against real), untrained generator "
-        f"{yardstick['untrained']['fid']:.1f}. fresh: new latents, 95 % interval, = ties with the "
-        "first. KID x 1000. class: images that a small classifier, trained on "
-        f"{'held-out' if config.held_out_digest else 'the same'} real images, takes for what they "
-        f"should be; of real ones {yardstick['witness']:.0%}. * fails a gate"
+    goals = " and ".join(goal.name for goal in Objective.parse(config.objective).goals)
+    title = (
+        f"{config.name}, ranked by {goals}. FID: {yardstick['protocol']}, "
+        f"{yardstick['n_generated']} generated"
     )
     held = yardstick.get("cas")
-    if held is not None:
+    caption = (
+        f"floor {yardstick['floor']:.1f} (real against real), untrained generator "
+        f"{yardstick['untrained']['fid']:.1f}. fresh: new latents, 95 % interval; = ties with the "
+        "first. KID x 1000. "
+    )
+    if held is None:
         caption += (
-            ". CAS: what classifiers of the generated images get right of the real ones that are "
-            f"held back; those of the real training images {held:.0%}"
+            "class: images that a small classifier, trained on "
+            f"{'held-out' if config.held_out_digest else 'the same'} real images, takes for what "
+            f"they should be; of real ones {yardstick['witness']:.0%}. "
+        )
+    else:
+        caption += (
+            "CAS, in %: what classifiers of the generated images get right of the real ones that "
+            f"are held back; those of the real training images {100 * held:.0f}. "
         )
     out = Table(
-        title=title, caption=caption, title_justify="left", caption_justify="left",
-        box=None, padding=(0, 1, 0, 0), pad_edge=False,
+        title=title, caption=f"{caption}* fails a gate", title_justify="left",
+        caption_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False,
     )  # fmt: skip
-    for name in ("", "trial", "FID", "fresh", "/floor", "KID", "copies"):
-        out.add_column(name, justify="right", no_wrap=True)
-    for name in ("class", *(["CAS"] if held is not None else []), "epochs", "train s"):
+    by_class = ("class",) if held is None else ("CAS", "fresh\nCAS")
+    for name in (
+        "", "trial", "FID", "fresh\nFID", "over\nfloor", "KID", "copy\nrate", *by_class, "epochs",
+        "train\ns",
+    ):  # fmt: skip
         out.add_column(name, justify="right", no_wrap=True)
     out.add_column("status", no_wrap=True)
     for row in rows[:SHOWN]:
-        out.add_row(*_cells(row, held is not None))
+        out.add_row(*_cells(row, len(by_class) > 1))
     return out
 
 
 def _cells(row: Row, held_back: bool) -> list[str]:
-    record, last, found = row.record, row.record.last, row.assessment
+    record, last = row.record, row.record.last
+    place = f"{row.rank}{'=' if row.tie else ' '}"
     if not last:
-        return [str(row.rank), str(record.number), *[""] * (8 + held_back), record.status.value]
-    fresh = f"{found.fid.low:.0f}-{found.fid.high:.0f}{'=' if row.tie else ' '}" if found else ""
+        return [place, str(record.number), *[""] * (8 + held_back), record.status.value]
+    found = row.assessment.intervals if row.assessment else {}
+    by_class = [f"{agreement(last):.0%}"]
+    if held_back:
+        by_class = [f"{100 * last[KEY]:.0f}", _ends(found.get(KEY), 100)]
     return [
-        str(row.rank),
+        place,
         str(record.number),
         f"{record.fid:.1f}",
-        fresh,
+        _ends(found.get("fid"), 1),
         f"{row.over_floor:.2f}",
         f"{1000 * last['kid']:.1f}",
         f"{last['copy_rate']:.0%}",
-        f"{agreement(last):.0%}",
-        *([f"{last[KEY]:.0%}"] if held_back else []),
+        *by_class,
         str(last["epoch"]),
         f"{last['train_seconds']:.0f}",
         record.status.value + ("*" if row.failed else ""),
     ]
+
+
+def _ends(known: Interval | None, scale: float) -> str:
+    return f"{scale * known.low:.0f}-{scale * known.high:.0f}" if known else ""
 
 
 def changes(params: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:

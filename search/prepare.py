@@ -109,7 +109,7 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
         shared=args.allow_shared_features,
     )  # fmt: skip
     extractor, backbone = judges.extractor, judges.backbone
-    start = _start(asked["init_from"], args)
+    start = _start(asked["init_from"], args, validation, asked["fit"])
     found = {"name": name, "data_digest": data.digest, **_schedule(asked, data)}
     found["held_out_digest"] = apart.digest if apart else None
     found["validation_digest"] = validation.digest if validation else None
@@ -137,11 +137,16 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
     )  # fmt: skip
 
 
-def _start(init_from: str | None, args: argparse.Namespace) -> Start | None:
-    """The generator that all trials begin with, if one is named."""
+def _start(
+    init_from: str | None, args: argparse.Namespace, validation: Dataset | None, fit: str
+) -> Start | None:
+    """The generator that all trials begin with, if one is named; it saw nothing of `validation`."""
     if init_from is None:
         return None
-    return load_start(init_from, args.tracking_uri or default_tracking(args.output))
+    start = load_start(init_from, args.tracking_uri or default_tracking(args.output))
+    if validation is not None:
+        start.check_unseen(validation, fit)
+    return start
 
 
 def _check(params: dict[str, Any], task: Task, start: Start | None) -> None:
@@ -193,7 +198,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
         whole = load(config.data, config.image_size, fit=config.fit, progress=progress)
     data, validation, parted = divided(whole, config.hold_back)
     if data.digest != config.data_digest:
-        how = image_differences(args.output / config.name / IMAGES, data)
+        how = image_differences(args.output / config.name / IMAGES, whole)
         raise InputError(
             f"--resume {config.name}: {config.data} no longer holds the images that the study "
             f"began with ({how}); bring them back, or start a new study"
@@ -229,7 +234,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             f"{config.weights_sha256[:12]}…, here are {protocol} and "
             f"{extractor.sha256[:12]}…; scores of both would not compare"
         )
-    start = _start(config.init_from, args)
+    start = _start(config.init_from, args, validation, config.fit)
     for what, here, there in (
         ("--backbone", backbone.sha256 if backbone else None, config.backbone_sha256),
         ("--init-from", start.sha256 if start else None, config.init_sha256),

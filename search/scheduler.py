@@ -1,7 +1,9 @@
 """ASHA (Li et al. 2020) by Tune's own scheduler, and how its rungs are rebuilt at resume.
 
 With two goals a trial goes on from a rung if it is among the best 1/eta by Pareto fronts, as in R.
-Schmucker et al., "Multi-objective asynchronous successive halving", 2021.
+Schmucker et al., "Multi-objective asynchronous successive halving", 2021, or the best in either.
+Elsewhere the first goal leads: the search announces the bests in it alone, and the champion, first
+of the first front, is the best in it on fresh images.
 """
 
 from __future__ import annotations
@@ -30,15 +32,23 @@ class ParetoBracket(_Bracket):
     def on_result(self, trial: Any, cur_iter: int, cur_rew: Any) -> str:
         """Whether the trial goes on from the rung that it came to.
 
-        As with one goal, the first to come does, and of n who came before fewer than n / eta may
-        rank before it.
+        The best so far in a goal does, and so the first to come; another does if, of n who came
+        before, fewer than n / eta rank before it. The order is that which begins with the goal that
+        it is better at.
+
+        Tune's own compares one value with the 1 - 1 / eta quantile of those that came before,
+        interpolated between two of them. Nothing lies between fronts, so here places count. With
+        one goal that would be as strict or stricter: of two before, Tune lets the second best go
+        on where it is close to the best.
         """
         for milestone, recorded in self._rungs:  # the last first
             if cur_iter < milestone or trial.trial_id in recorded:
                 continue
             before = list(recorded.values())
             recorded[trial.trial_id] = cur_rew
-            place = order(-np.array([cur_rew, *before])).tolist().index(0)
+            values = -np.array([cur_rew, *before])
+            # A front's order begins with the first goal's best: neither goal is to profit by that.
+            place = min(order(v).tolist().index(0) for v in (values, values[:, ::-1]))
             going = place == 0 or place * self.rf < len(before)
             return TrialScheduler.CONTINUE if going else TrialScheduler.STOP
         return TrialScheduler.CONTINUE

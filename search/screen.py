@@ -62,7 +62,7 @@ class Screen:
         """Such as: FID 62.1 (1.7 x floor, trial 3, epoch 240)."""
         report, goals = best.report, Objective.parse(self.board.config.objective).goals
         value = "".join(
-            f"{goal.name} {report[key]:.4g}, "
+            f"{goal.name} {goal.shown(report[key])}, "
             for goal, key in zip(goals, GOALS, strict=False)
             if goal.text != "fid"
         )

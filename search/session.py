@@ -8,6 +8,7 @@ import shutil
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from shlex import quote
 
 import optuna
 from optuna.storages import RDBStorage
@@ -205,7 +206,7 @@ def _open(
         here = replace(job, device="cpu", start=None)  # a cluster's head may have no GPU
         untrained = here.build(first, config.seed)
         measured = measure(here.evaluator, untrained, config.protocol, seed=config.seed)
-        write_images(folder / IMAGES, data)
+        write_images(folder / IMAGES, data, prepared.validation)
         storage = open_storage(database or database_url(folder))
         queue = ([] if prepared.first is None else [prepared.first]) + prepared.queue
         study = create_study(
@@ -273,9 +274,11 @@ def _say_duration(
         f"{at_work}, about {format_duration(min(seconds, limit or seconds))} for this search"
     )
     if seconds > LONG and (limit is None or limit > LONG):
+        kept = "" if config.objective == "fid" else f"--objective {quote(config.objective)} "
+        kept += f"--hold-back {config.hold_back:g} " if config.hold_back else ""
         console.print(
             f"a smaller one: python -m search.run --space {config.space} --data {config.data} "
-            "--image-size 32 --trials 16 --time-budget 15m",
+            f"{kept}--image-size 32 --trials 16 --time-budget 15m",
             soft_wrap=True, markup=False,
         )  # fmt: skip
 

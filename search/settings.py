@@ -148,8 +148,11 @@ class StudyConfig:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> StudyConfig:
-        """Build a config from `to_json`'s dict; unknown or missing keys raise TypeError."""
-        return cls(**values)
+        """Build a config from `to_json`'s dict; unknown or missing keys raise TypeError.
+
+        Studies from before images could be held back say nothing of it, and held none.
+        """
+        return cls(**{"hold_back": 0.0, "validation_digest": None, **values})
 
     def __str__(self) -> str:
         """What a user wants to check before a long search, in three lines."""

@@ -83,6 +83,7 @@ def leaderboard(study: optuna.Study, objective: Objective) -> list[Row]:
             values["generated"],
             Interval(**values["fid"]),
             Interval(**values["kid"]),
+            Interval(**values["cas"]) if values.get("cas") else None,
         )
         for number, values in study.user_attrs.get("assessed", {}).items()
     }
@@ -147,10 +148,12 @@ def _scores(row: Row) -> dict[str, float]:
     """What an assessed trial's run and card say of its quality."""
     found = row.assessment
     assert found is not None
-    ends = {"fid_mean": found.fid.mean, "fid_low": found.fid.low, "fid_high": found.fid.high}
-    ends |= {"kid_mean": found.kid.mean, "kid_low": found.kid.low, "kid_high": found.kid.high}
     return {
-        **{f"fresh_{k}": v for k, v in ends.items()},
+        **{
+            f"fresh_{name}_{end}": value
+            for name, known in found.intervals.items()
+            for end, value in asdict(known).items()
+        },
         **{f"fresh_{found.generated}/{k}": v for k, v in found.scores.items()},
         "fid_over_floor": row.over_floor,
         "gates_failed": float(len(row.failed)),

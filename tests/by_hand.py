@@ -20,6 +20,7 @@ from search.study import (
     create_study,
     database_url,
     interrupt_running,
+    keep_learnt,
     load_study,
     open_storage,
     read_learnt,
@@ -139,6 +140,14 @@ class Search:
         """The same as Optuna sees it."""
         self.ledger.close()
         return self.study.trials
+
+
+def warm(folder: Path, learnt: list[Any], **changes: Any) -> Search:
+    """A new study that keeps what it has learnt, and is then opened as a search does."""
+    Search(folder, **changes).ledger.close()
+    storage = open_storage(f"sqlite:///{folder / 'study.db'}")
+    keep_learnt(load_study(folder.name, storage), storage, learnt)
+    return Search(folder, **changes)
 
 
 def drive(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -302,10 +302,10 @@ def test_train_and_test_may_not_overlap(monkeypatch):
 
 
 def test_a_generator_of_unknown_training_images_is_refused():
-    generator = (Noise(), ["normal", "pneumonia"], 1)
-    start = SimpleNamespace(about={}, source="x", flag="--model", generator=lambda: generator)
-    with pytest.raises(InputError, match="does not say which images it was trained on"):
-        Source.of(start)  # pyright: ignore
+    start = Mock(wraps=Start("x", "0", {}, {}, "--model"))
+    start.generator.return_value = (Noise(), ["normal", "pneumonia"], 1)
+    with pytest.raises(InputError, match=r"--model x does not say which .* it saw the test images"):
+        Source.of(start)
 
 
 @pytest.mark.parametrize(

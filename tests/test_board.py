@@ -182,6 +182,19 @@ def test_the_screen_says_what_a_user_wants_to_know():
     assert "2048" in shown(screen)
 
 
+def test_of_two_goals_the_best_is_by_the_first_and_both_are_said():
+    board = Board(config(objective="classifier,fid", hold_back=0.25, **LEFT))
+    screen = Screen(board, 30.0, {}, Path("t"))
+    board.begin(0, {}, 0.0)
+    assert board.report(0, report(1, 66.0, objective=0.2, objective_2=66.0), 1.0)
+    assert not board.report(0, report(2, 33.0, objective=0.21, objective_2=33.0), 2.0)
+    assert board.report(0, report(3, 60.0, objective=0.125, objective_2=60.0), 3.0)
+    assert board.best is not None
+    said = "classifier's error 12.5%, FID 60.0 (2.0 x floor, trial 0, epoch 3)"
+    assert screen.score(board.best) == said
+    assert f"best {said}" in screen.line(60.0, None)
+
+
 def test_the_screen_stays_small_with_many_workers_and_many_changes():
     board = Board(config(trials=500, **LEFT))
     for number in range(100):

@@ -13,6 +13,7 @@ ABOUT: dict[str, Any] = {
     "settings": {"data": "small", "data_digest": "0123456789abcdef", "protocol": "tiny/1"},
     "scores": {
         "fresh_fid_mean": 52.25, "fresh_fid_low": 50.0, "fresh_fid_high": 55.5,
+        "fresh_cas_mean": 0.925, "fresh_cas_low": 0.91, "fresh_cas_high": 0.94,
         "fid_over_floor": 1.5, "gates_failed": 0.0, "fresh_2000/copy_rate": 0.0125,
         "fresh_2000/diversity": 0.93, "fresh_2000/fid/1": 66.5,
     },
@@ -26,6 +27,7 @@ def test_the_card_says_what_is_known():
     assert "grey images of 64 x 64 pixels of the classes normal, ill" in lines[2]
     assert "trained on 200 images (small, digest 0123456789ab)" in lines[2]
     assert "| FID | 52.25 | 50 to 55.5 |" in lines
+    assert "| CAS | 0.925 | 0.91 to 0.94 |" in lines
     assert "| FID over the floor of real images | 1.50 | |" in lines
     assert "| fid of ill, of 2000 images | 66.5 | |" in lines
     assert "- copy rate in features 0.0125, at most 0.25" in lines

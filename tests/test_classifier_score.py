@@ -6,8 +6,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from tests.conftest import make_job, run_on, small_params
+from trainable import evaluation
 from trainable.data.phantom import phantom
 from trainable.evaluation import measure, validation_of
 from trainable.metrics import quick_classifier
@@ -71,6 +73,14 @@ def test_it_follows_its_seed_and_disturbs_nobody(validation):
     assert others - {score}
 
 
+def test_over_seeds_it_is_their_mean_with_students_interval(validation, monkeypatch):
+    monkeypatch.setattr(Validation, "score", lambda self, *_, seed: [0.5, 0.90, 0.92, 0.97][seed])
+    found = validation.interval(*films(2), seeds=range(1, 4))
+    ends = stats.ttest_1samp([0.90, 0.92, 0.97], 0).confidence_interval(0.95)
+    assert found.mean == pytest.approx(0.93)
+    assert (found.low, found.high) == pytest.approx((ends.low, min(1.0, ends.high)))
+
+
 def test_images_that_do_not_fit_are_refused(validation):
     images, labels = films(2)
     with pytest.raises(ValueError, match=r"labels must be 0 to 1"):
@@ -79,13 +89,16 @@ def test_images_that_do_not_fit_are_refused(validation):
         validation.score(images.float(), labels, seed=0)
 
 
-def test_a_trial_says_it_at_each_evaluation_and_so_does_its_assessment(data, tmp_path):
+def test_a_trial_says_it_at_each_evaluation_and_so_does_its_assessment(data, tmp_path, monkeypatch):
     rows = np.arange(data.n) % 5 == 0
     job = make_job(data.at(~rows), tmp_path)
     job = type(job)(**{**vars(job), "validation": validation_of(data.at(rows))})
     reports = run_on(Trial(job, 0, small_params(job.data)))
     assert all(0 <= report["cas"] <= 1 for report in reports)
-    assert 0 <= assess(job, 0, small_params(job.data), 30).scores["cas"] <= 1
+    monkeypatch.setattr(evaluation, "SEEDS", range(1, 3))
+    found = assess(job, 0, small_params(job.data), 30)
+    assert found.cas is not None
+    assert 0 <= found.cas.low <= found.cas.mean == found.scores["cas"] <= found.cas.high <= 1
     run = job.build(Trial(job, 1, small_params(job.data)).run.config, 0)
     yardstick = measure(job.evaluator, run, "tiny", seed=0)
     assert yardstick.cas is not None

@@ -9,6 +9,7 @@ from spaces.errors import InputError
 from tests.conftest import make_data
 from trainable.data import Dataset
 from trainable.data.hold_back import divided, hold_back
+from trainable.data.images import pixel_digests
 
 
 def noise(n: int = 80, per_patient: int = 1) -> Dataset:
@@ -38,6 +39,42 @@ def test_the_same_images_are_held_back_whatever_the_order_of_calls():
     first, again = (hold_back(noise(), 0.25)[1] for _ in range(2))
     assert first.sources == again.sources
     assert first.digest == again.digest
+
+
+def test_the_same_images_are_held_back_in_another_order_under_other_names():
+    data = noise(per_patient=4)
+    order = np.random.default_rng(2).permutation(data.n)
+    renamed = tuple(f"copy/{i}" for i in order)
+    held = hold_back(data, 0.25)[1]
+    again = hold_back(replace(data.at(order), sources=renamed), 0.25)[1]
+    assert sorted(pixel_digests(held.images)) == sorted(pixel_digests(again.images))
+
+
+@pytest.mark.parametrize("per_patient", [1, 4])
+def test_images_and_classes_more_leave_most_of_the_part_as_it_is(per_patient):
+    few = noise(80, per_patient)
+    part = set(pixel_digests(hold_back(few, 0.25)[1].images))
+    more = noise(84, per_patient)
+    order = np.random.default_rng(3).permutation(84)
+    labels = more.labels.copy()
+    labels[80:] = 1 - labels[80:]
+    grown = hold_back(replace(more, labels=labels).at(order), 0.25)[1]
+    assert len(part - set(pixel_digests(grown.images))) <= 2 * per_patient
+
+    labels = np.concatenate([few.labels + 1, np.zeros(40, np.int64)])
+    classes = ("added", *few.classes)
+    wider = hold_back(replace(noise(120, per_patient), labels=labels, classes=classes), 0.25)[1]
+    added = set(pixel_digests(wider.images[wider.labels == 0]))
+    assert added
+    assert set(pixel_digests(wider.images)) - added == part
+
+
+def test_patients_of_many_images_do_not_come_first():
+    data = noise(400)
+    patients = tuple("many" + str(i // 20) if i < 200 else str(i) for i in range(400))
+    held = hold_back(replace(data, patients=patients), 0.25)[1]
+    of_many = sum(str(patient).startswith("many") for patient in held.patients)
+    assert 20 <= of_many <= 80
 
 
 def test_nothing_is_held_back_where_nothing_is_asked_for():

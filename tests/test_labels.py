@@ -20,6 +20,8 @@ RUNGS = (2, 6)
 CONFIG = config(name="films", data="/somewhere/chest films", trials=3)
 MEASURED = {**YARDSTICK, "counts": {"normal": 100, "ill": 90}}
 
+PASSING = {"copy_rate": 0.01, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.6}
+
 
 def record(number: int, fid: float, status: str = "complete", resource: int = 12) -> TrialRecord:
     report = {"resource": resource, "epoch": resource, "fid": fid, "objective": fid}
@@ -89,9 +91,8 @@ def test_a_finished_study_says_how_it_ended_and_where_its_figures_are(tmp_path, 
     assert "All figures: `python -m analysis.report --study films`" in said
     assert not any("fresh" in line or "To go on" in line for line in said)
 
-    scores = {"copy_rate": 0.01, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.6}
     intervals = Interval(58, 62, 60), Interval(0.01, 0.01, 0.01)
-    assessed = {0: Assessment({**scores, "fid": 50.0, "kid": 0.01}, 2000, *intervals)}
+    assessed = {0: Assessment({**PASSING, "fid": 50.0, "kid": 0.01}, 2000, *intervals)}
     rows = rank(records, assessed, Objective.parse("fid"), YARDSTICK)
     write_csv(folder / "leaderboard.csv", rows)
     assert "| FID on fresh images | 60.0 (58.0 to 62.0), trial 0 |" in describe(folder, records)
@@ -99,6 +100,25 @@ def test_a_finished_study_says_how_it_ended_and_where_its_figures_are(tmp_path, 
     rows = rank(records, {0: copies}, Objective.parse("fid"), YARDSTICK)
     write_csv(folder / "leaderboard.csv", rows)
     assert "trial 0; fails: copy rate in features 0.50" in describe(folder, records)
+
+
+def test_a_study_with_other_goals_says_its_best_in_each(tmp_path):
+    def at(number: int, fid: float, error: float) -> TrialRecord:
+        report = {"resource": 12, "fid": fid, "objective": fid, "objective_2": error, "cas": 0.9}
+        return replace(record(number, fid), reports=(report,))
+
+    records = [at(0, 60.0, 0.1), at(1, 50.0, 0.2)]
+    some = Interval(58, 62, 60)
+    found = Assessment(PASSING, 2000, some, some, Interval(0.9, 0.94, 0.92))
+    goals = "fid,classifier"
+    write_csv(
+        tmp_path / "leaderboard.csv", rank(records, {0: found}, Objective.parse(goals), YARDSTICK)
+    )
+    study = config(objective=goals, hold_back=0.25)
+    said = description(study, MEASURED, records, tmp_path, "x", "y")
+    assert "| best FID | 50.0, trial 1 |" in said
+    assert "| best classifier's error | 10.0%, trial 0 |" in said
+    assert "| CAS on fresh images | 92.0% (90.0% to 94.0%), trial 0 |" in said
 
 
 def test_a_stopped_study_says_how_to_go_on_and_no_password(tmp_path):

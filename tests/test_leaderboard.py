@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from rich.console import Console
 
-from search.leaderboard import candidates, differing, rank, write_csv
+from search.leaderboard import candidates, differing, rank, table, write_csv
 from search.study import TrialRecord
 from spaces.errors import InputError
-from tests.by_hand import YARDSTICK
+from tests.by_hand import YARDSTICK, config
 from trainable.evaluation import Assessment
 from trainable.metrics.intervals import Interval
 from trainable.objective import Objective
@@ -69,6 +73,59 @@ def test_leaderboard_ranks_by_fresh_scores_gates_first(tmp_path):
     assert (last["trial"], last["status"], last["fid"]) == ("1", "failed", "")
 
 
+HELD = {**YARDSTICK, "protocol": "efficientnet-lite0/bilinear-224", "n_generated": 200, "cas": 0.95}
+
+
+def with_cas(fid: float, cas: float) -> Assessment:
+    """An assessment whose CAS is known to +-1 %."""
+    return replace(assessment(fid, cas=cas), cas=Interval(cas - 0.01, cas + 0.01, cas))
+
+
+@pytest.mark.parametrize(
+    ("objective", "ranked", "ties"),
+    [("classifier", [2, 0, 1], [0]), ("fid", [1, 2, 0], [2]), ("fid+classifier", [2, 0, 1], []),
+     ("is", [1, 2, 0], []), ("fid,classifier", [1, 2, 0], [])],
+)  # fmt: skip
+def test_ties_are_by_the_objective(objective, ranked, ties):
+    records = [record(n, 60.0) for n in range(3)]
+    yardstick = {**YARDSTICK, "untrained": {"fid": 300.0, "kid": 0.3, "cas": 0.5}}
+    found = {0: with_cas(80.0, 0.92), 1: with_cas(61.0, 0.85), 2: with_cas(63.0, 0.93)}
+    scores = {0: 1.5, 1: 1.7, 2: 1.6}
+    assessed = {
+        n: replace(a, scores={**a.scores, "inception_score": scores[n]}) for n, a in found.items()
+    }
+    rows = rank(records, assessed, Objective.parse(objective), yardstick)
+    assert [row.record.number for row in rows] == ranked
+    assert [row.record.number for row in rows if row.tie] == ties
+
+
+def test_the_table_of_a_classifiers_search_shows_what_it_ranks_by_in_80_columns(tmp_path):
+    last: dict[str, Any] = {"kid": 0.1234, "copy_rate": 0.05, "cas": 0.87, "train_seconds": 12345.0}
+    records = [record(n, 152.34, epoch=1800, **last) for n in (1000, 1001)]
+    records += [
+        record(1002, 152.34, "out_of_memory", epoch=1800, **last),
+        record(3, None, "failed"),
+    ]
+    assessed = {1000: with_cas(150.0, 0.92), 1001: with_cas(160.0, 0.925)}
+    rows = rank(records, assessed, Objective.parse("classifier"), HELD)
+    said = io.StringIO()
+    study = config(objective="classifier", hold_back=0.25)
+    Console(file=said, width=80).print(table(rows, study, HELD))
+    lines = said.getvalue().splitlines()
+    assert lines[0].startswith(
+        "s, ranked by classifier's error. FID: efficientnet-lite0/bilinear-2"
+    )
+    first, second, third = (line.split() for line in lines if "1800" in line)
+    assert first[:4] == ["1", "1001", "152.3", "158-162"]
+    assert first[7:] == ["87", "92-94", "1800", "12345", "complete"]
+    assert second[0] == "2="
+    assert third[-1] == "out_of_memory"
+    assert "those of the real training images 95." in " ".join(said.getvalue().split())
+    write_csv(tmp_path / "l.csv", rows)
+    row = next(csv.DictReader((tmp_path / "l.csv").open()))
+    assert (row["fresh_cas_low"], row["fresh_cas_mean"], row["tie"]) == ("0.915", "0.925", "")
+
+
 def test_the_leaderboard_follows_the_objective():
     records = [record(0, 60.0), record(1, 50.0)]
     assessed = {0: assessment(60.0, kid=0.01), 1: assessment(50.0, kid=0.05)}
@@ -104,11 +161,19 @@ def test_a_classifier_counts_by_its_error_alone_in_a_sum_and_beside_another():
 @pytest.mark.parametrize(
     "text",
     ["", "fids", "2*fid", "fid+is", "fid+fid", "fid-kid", "0*fid+0*kid", "fid,", "fid,fid", "1,2",
-     "fid,kid,classifier"],
+     "fid,kid,classifier", "0*classifier+fid", "fid+kid,kid+fid", "fid+kid,2*kid+2*fid"],
 )  # fmt: skip
 def test_texts_that_are_no_objectives(text):
-    with pytest.raises(InputError, match="must be fid, kid, is, classifier, a weighted sum"):
+    with pytest.raises(InputError, match="must be fid, kid, is, classifier, a sum of fid"):
         Objective.parse(text)
+
+
+def test_goals_are_named_and_shown_for_a_reader():
+    goals = Objective.parse("fid+0.5*classifier,is").goals + Objective.parse("fid,classifier").goals
+    assert [(goal.name, goal.shown(0.0713)) for goal in goals] == [
+        ("FID+0.5*classifier's error", "0.0713"), ("negative IS", "0.0713"),
+        ("FID", "0.1"), ("classifier's error", "7.1%"),
+    ]  # fmt: skip
 
 
 def test_of_two_goals_the_front_comes_first_and_its_ends_before_its_middle():

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
@@ -23,7 +24,9 @@ from search.study import create_study, database_url, open_storage
 from spaces.errors import InputError
 from tests.by_hand import YARDSTICK
 from tests.conftest import make_data
-from trainable.data.images import IMAGES, image_differences, write_images
+from trainable.data.images import IMAGES, fingerprints, image_differences, write_images
+from trainable.generator_file import write_generator
+from trainable.weights import checksum
 
 SPACE = """
 from spaces.presets import default
@@ -67,7 +70,7 @@ def place(tmp_path, monkeypatch) -> Path:
     folder.mkdir(parents=True)
     storage = open_storage(database_url(folder))
     create_study(storage, new.config, YARDSTICK, new.portrait, [{"g_lr": 1e-3}])
-    write_images(folder / IMAGES, new.data)
+    write_images(folder / IMAGES, new.data, new.validation)
     (folder / "study.json").write_text(json.dumps(new.config.to_json()))
     return tmp_path
 
@@ -173,7 +176,7 @@ def test_image_differences_by_hand(tmp_path):
     path = tmp_path / IMAGES
     write_images(path, data)
     assert image_differences(path, data) == "the same images in another order"
-    assert path.read_text().splitlines()[0] == "source,class,sha256"
+    assert path.read_text().splitlines()[0] == "source,class,sha256,held_back"
     assert len(path.read_text().splitlines()) == 7
 
     def having(**changes: Any) -> str:
@@ -217,11 +220,43 @@ def test_images_held_back_must_stay_too(place):
     folder.mkdir()
     storage = open_storage(database_url(folder))
     create_study(storage, new.config, YARDSTICK, new.portrait, [])
-    write_images(folder / IMAGES, new.data)
+    write_images(folder / IMAGES, new.data, new.validation)
     (folder / "study.json").write_text(json.dumps(new.config.to_json()))
     again = prepared_from(place / "runs", "--resume", "h")
     assert again.validation is not None
     assert again.validation.sources == new.validation.sources
-    draw(root / new.validation.sources[0], 999)
-    with pytest.raises(InputError, match="images that are held back are no longer those"):
+    changed, messages = new.validation.sources[0], set()
+    for seed in range(1000, 1006):  # other pixels may or may not be held back in their turn
+        draw(root / changed, seed)
+        with pytest.raises(InputError, match="bring them back, or start a new study") as refused:
+            prepared_from(place / "runs", "--resume", "h")
+        messages.add(str(refused.value).partition(" no longer ")[2].partition(";")[0])
+    assert messages == {
+        f"holds the images that the study began with (1 changed ({changed}))",
+        "those that the study began with",
+    }
+
+
+def test_a_generator_that_saw_images_held_back_begins_no_study_and_goes_on_with_none(place):
+    flags = ["--data", str(place / "pictures"), "--space", "resumed_space:line"]
+    flags += ["--image-size", "32", "--features", "efficientnet-lite0", "--study", "h"]
+    flags += ["--hold-back", "0.4"]
+    new = prepared_from(place / "runs", *flags)
+    assert new.validation is not None
+    path = place / "generator.safetensors"
+    folder = place / "runs" / "h"
+    folder.mkdir()
+    for seen, said in (
+        (new.validation.images[:2], r"was trained on 2 of the 12 images that are held back"),
+        (new.validation.images[:0], "does not say which images it was trained on"),
+    ):
+        write_generator(path, {"a": torch.ones(1)}, {"images": fingerprints(seen)})
+        with pytest.raises(InputError, match=said):
+            prepared_from(place / "runs", *flags, "--init-from", str(path))
+    begun = replace(new.config, init_from=str(path), init_sha256=checksum(path, "--init-from"))
+    create_study(open_storage(database_url(folder)), begun, YARDSTICK, new.portrait, [])
+    (folder / "study.json").write_text(json.dumps(begun.to_json()))
+    with pytest.raises(InputError, match="does not say which images it was trained on"):
         prepared_from(place / "runs", "--resume", "h")
+    with pytest.raises(InputError, match="is a generator of another shape"):  # nothing held back
+        prepared_from(place / "runs", *flags[:-4], "--study", "t", "--init-from", str(path))

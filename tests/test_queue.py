@@ -14,12 +14,12 @@ import pytest
 
 from search.ledger import Ledger
 from search.sampling import learn_from, read_queue, space_differences
-from search.study import keep_learnt, load_study, open_storage, read_learnt, read_records
+from search.study import read_learnt, read_records
 from spaces.catalog import full, optimization
 from spaces.describe import portrait
 from spaces.errors import InputError
 from spaces.task import Task
-from tests.by_hand import TASK, Search, config, drive, flat, space
+from tests.by_hand import TASK, Search, config, drive, flat, space, warm
 from trainable.trial import Status
 
 
@@ -184,14 +184,6 @@ def test_ended_trials_are_learnt_whatever_else_differs(earlier):
     learnt = learn_from(earlier.study, other, PORTRAIT)
     assert len(learnt) == 19  # not the one under way
     assert {t.state.name for t in learnt} == {"COMPLETE", "PRUNED"}
-
-
-def warm(folder: Path, learnt: list[Any], **changes: Any) -> Search:
-    """A new study that keeps what it has learnt, and is then opened as a search does."""
-    Search(folder, **changes).ledger.close()
-    storage = open_storage(f"sqlite:///{folder / 'study.db'}")
-    keep_learnt(load_study(folder.name, storage), storage, learnt)
-    return Search(folder, **changes)
 
 
 def test_what_was_learnt_counts_nowhere(tmp_path, earlier):

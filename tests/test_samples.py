@@ -20,6 +20,7 @@ from spaces.errors import InputError
 from tests.conftest import make_data, make_job, small_params, write_pictures
 from trainable import export
 from trainable.data import load
+from trainable.data.hold_back import hold_back
 from trainable.generator_file import read_generator
 from trainable.trial import Trial
 
@@ -161,6 +162,21 @@ def test_neighbours_are_looked_for_in_the_studys_own_images(study, table, tmp_pa
         neighbours.training_images(table, str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match=r"the generator of trial 1 was not kept"):
         neighbours.nearest(table, 1, there)
+
+
+def test_of_images_held_back_none_is_a_neighbour(table, tmp_path):
+    write_pictures(tmp_path, make_data())
+    whole = load(str(tmp_path), 32)
+    kept, held, _ = hold_back(whole, 0.25)
+    table.settings.update(
+        data=str(tmp_path), image_size="32", fit="crop", hold_back="0.25", data_digest=kept.digest
+    )
+    found = neighbours.training_images(table, None)
+    assert found.sources == kept.sources
+    assert not set(found.sources) & set(held.sources)
+    table.settings.update(hold_back="0.0")
+    with pytest.raises(InputError, match="holds other images than study pictured"):
+        neighbours.training_images(table, None)
 
 
 def test_a_generator_that_copies_is_seen_to(study, table, monkeypatch):

@@ -47,9 +47,9 @@ def test_a_study_in_seconds_has_its_rungs_in_seconds():
     assert settings.evaluations == (*range(4, 60, 4), 60)
     assert StudyConfig.from_json(settings.to_json()) == settings
     said = str(settings)
-    assert "60 seconds of training a trial, in 2 min at most, scored every 4 by fid" in said
+    assert "60 seconds of training a trial, in 2 min at most, scored every 4 by FID" in said
     assert "ASHA's rungs: seconds of training 8, 24; the best 1/3 go on" in said
-    assert "12 epochs a trial, scored every 1 by fid" in str(config())
+    assert "12 epochs a trial, scored every 1 by FID" in str(config())
 
 
 def test_old_or_foreign_settings_are_not_taken_for_ours():
@@ -59,6 +59,13 @@ def test_old_or_foreign_settings_are_not_taken_for_ours():
     del values["resource"]
     with pytest.raises(TypeError):
         StudyConfig.from_json(values)
+
+
+def test_a_study_from_before_images_were_held_back_held_none():
+    values = config().to_json()
+    for key in ("hold_back", "validation_digest"):
+        del values[key]
+    assert StudyConfig.from_json(values) == config()
 
 
 def test_auto_schedule():

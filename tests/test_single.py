@@ -26,7 +26,7 @@ from trainable.checkpoints import Attempt, newest
 from trainable.data import load
 from trainable.evaluation import witness_of
 from trainable.export import WEIGHTS, export_generator
-from trainable.generator_file import read_generator
+from trainable.generator_file import read_generator, write_generator
 from trainable.metrics import quick_classifier
 from trainable.objective import Objective
 from trainable.recipe import SETTINGS
@@ -158,6 +158,10 @@ def test_images_held_back_are_not_trained_on_and_a_replay_holds_back_the_same(tm
     said = capsys.readouterr().out
     assert "held back from the generators: 5 class0, 5 class1" in said
     assert "data: pictures: 7 class0, 7 class1" in said
+    assert "; the training images' CAS on those held back is " in said
+    _, _, rows = said.partition(" copies     CAS\n")
+    told = [f"{report['cas']:.1%}" for report in scores(tmp_path / "a")]
+    assert [row.split()[-1] for row in rows.splitlines()[: len(told)]] == told
     file = tmp_path / "a" / "config.json"
     about = json.loads(file.read_text())
     assert len(about["images"]) == about["task"]["images"] == 14
@@ -165,6 +169,27 @@ def test_images_held_back_are_not_trained_on_and_a_replay_holds_back_the_same(tm
     assert call(tmp_path / "b", "--epochs", "2", "--config", str(file)) == 0
     assert "no replay" not in capsys.readouterr().out
     assert scores(tmp_path / "b") == scores(tmp_path / "a")
+
+
+def test_a_generator_that_saw_images_held_back_is_no_start(tmp_path, capsys):
+    flags = ("--epochs", "1", "--hold-back", "0.4")
+    assert call(tmp_path / "saw", "--epochs", "1") == 0
+    assert call(tmp_path / "apart", *flags) == 0
+    for name, code in (("saw", 2), ("apart", 0)):
+        start = str(tmp_path / name / WEIGHTS)
+        assert call(tmp_path / f"from-{name}", *flags, "--init-from", start) == code
+    said = capsys.readouterr().err
+    assert "was trained on 10 of the 10 images that are held back (class0/" in said
+    assert "or leave out --init-from" in said
+
+    tensors, about = read_generator(tmp_path / "apart" / WEIGHTS)
+    for change, fault in (
+        ({"images": []}, "does not say which images it was trained on, so nobody can tell whether"),
+        ({"settings": {"fit": "pad"}}, "trained on images made square by --fit pad, but here by c"),
+    ):
+        write_generator(tmp_path / WEIGHTS, tensors, about | change)
+        assert call(tmp_path / "no", *flags, "--init-from", str(tmp_path / WEIGHTS)) == 2
+        assert fault in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", PRESETS)

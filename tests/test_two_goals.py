@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import optuna
 import pytest
 
-from tests.by_hand import CONTINUE, STOP, Search
+from search.sampling import learn_from
+from search.scheduler import ParetoBracket
+from search.study import read_learnt
+from tests.by_hand import CONTINUE, STOP, Search, config, warm
 from trainable.trial import GOALS
 
 TWO = {"objective": "fid,classifier", "hold_back": 0.25, "sampler": "tpe"}
@@ -35,10 +41,25 @@ def test_the_first_goes_on_and_one_that_it_dominates_does_not(search):
 
 
 def test_neither_goal_is_traded_for_the_other(search):
-    """Good in one goal alone is an end of the front, which ranks before its middle."""
+    """The best in one goal alone goes on, whichever it is; the middle of the front must rank."""
     said = at_the_rung(search, (60.0, 0.40), (90.0, 0.10), (75.0, 0.25), (50.0, 0.50))
-    # The second is as good an end as the first, but comes after it: 1 of 1 ranks before it.
-    assert said == [CONTINUE, STOP, STOP, CONTINUE]
+    assert said == [CONTINUE, CONTINUE, STOP, CONTINUE]
+
+
+@pytest.mark.parametrize("steps", [4, 1000])  # with many equal scores, and with hardly any
+def test_with_the_goals_exchanged_the_same_trials_go_on(steps):
+    def decisions(pairs: np.ndarray) -> list[str]:
+        bracket = ParetoBracket(2, 12, 3, 0)
+        trials = [SimpleNamespace(trial_id=str(i)) for i in range(len(pairs))]
+        return [bracket.on_result(t, 2, -p) for t, p in zip(trials, pairs, strict=True)]
+
+    for seed in range(20):
+        pairs = np.random.default_rng(seed).integers(0, steps, (30, 2)).astype(float)
+        said = decisions(pairs)
+        assert said == decisions(pairs[:, ::-1])
+        for i, pair in enumerate(pairs):
+            if (pair < pairs[:i].min(axis=0, initial=np.inf)).any():  # better in one than any
+                assert said[i] == CONTINUE
 
 
 def test_of_many_the_best_third_goes_on(search):
@@ -87,3 +108,32 @@ def test_a_resumed_search_decides_and_proposes_as_if_it_had_never_stopped(tmp_pa
     first.ledger.close()
     parts += life(Search(tmp_path / "parts", **settings), range(12, 16))
     assert parts == whole
+
+
+def test_a_warm_start_from_a_study_of_two_goals_proposes_the_same_resumed_or_not(tmp_path):
+    """The earlier one's trials come back with both goals, and none counts as the study's."""
+    earlier = Search(tmp_path / "earlier", **{**TWO, "trials": 14})
+    for i in range(14):
+        earlier.start(f"n{i}")
+        goals = (50.0 + (37 * i) % 11, 0.2 + 0.01 * ((13 * i) % 7))
+        if tell(earlier, f"n{i}", 2, goals) == CONTINUE:
+            tell(earlier, f"n{i}", 12, goals, "complete")
+    earlier.ledger.close()
+    learnt = learn_from(earlier.study, config(**TWO), {})
+    assert {trial.state.name for trial in learnt} == {"COMPLETE", "PRUNED"}
+
+    def life(search: Search, names: str) -> list[float]:
+        for name in names:
+            search.start(name)
+            tell(search, name, 12, (60.0, 0.3), "complete")
+        search.ledger.close()
+        return [record.params["g_lr"] for record in search.records()]
+
+    whole = life(warm(tmp_path / "whole", learnt, **TWO), "abc")
+    life(warm(tmp_path / "parts", learnt, **TWO), "a")
+    again = Search(tmp_path / "parts", **TWO)
+    values = [trial.values for trial in read_learnt(again.study, again.storage)]
+    assert values == [trial.values for trial in learnt]
+    assert life(again, "bc") == whole
+    assert life(Search(tmp_path / "cold", **TWO), "abc") != whole
+    assert [record.goals for record in again.records()] == [(60.0, 0.3)] * 3

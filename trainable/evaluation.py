@@ -24,6 +24,8 @@ from trainable.training import DivergedError, Run
 
 GENERATED = 200
 """Images generated for each evaluation of a trial."""
+SEEDS = range(1, 6)
+"""Of an assessment's classifiers; a search's evaluations have 0, by whose luck they chose."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,21 @@ class Assessment:
         scores: `all_scores` of all images generated for it.
         generated: how many those are.
         fid, kid: what one evaluation of the study's own size would give: mean and 95 % interval.
+        cas: mean of the classification accuracy score over classifiers of several seeds, and its 95
+            % interval; None if no images are held back.
     """
 
     scores: Scores
     generated: int
     fid: Interval
     kid: Interval
+    cas: Interval | None = None
+
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """Those that there are, by score."""
+        known = {"fid": self.fid, "kid": self.kid}
+        return known if self.cas is None else {**known, KEY: self.cas}
 
 
 class Evaluator:
@@ -103,7 +114,9 @@ class Evaluator:
         images, features = self._generate(run, self.labels, seed)
         logits = self.extractor.logits(features)
         scores = evaluation_scores(self.real, features, self.labels, logits)
-        scores |= self._without_extractor(images, self.labels)
+        scores |= self.witness.scores(images, self.labels)
+        if self.validation is not None:
+            scores[KEY] = self.validation.score(images, self.labels, seed=0)
         for name, value in scores.items():
             if not math.isfinite(value):
                 raise DivergedError(f"{name} is {value} in epoch {run.epoch}")
@@ -120,7 +133,11 @@ class Evaluator:
         real_images = torch.tensor(self.data.images)
         logits = self.extractor.logits(features)
         scores = all_scores(self.real, real_images, features, images, labels, logits)
-        scores |= self._without_extractor(images, labels)
+        scores |= self.witness.scores(images, labels)
+        cas = None
+        if self.validation is not None:
+            cas = self.validation.interval(images, labels, seeds=SEEDS)
+            scores[KEY] = cas.mean
         # The intervals are those of an evaluation: its size, the real classes' proportions.
         counts = self.real.labels.bincount(minlength=self.real.classes)
         keep = (per_class * counts / counts.max()).long()
@@ -131,13 +148,7 @@ class Evaluator:
             lambda own, part: kernel_distance(self.real.features, part, own),
             self.real.own_kernel, sample, size, seed=seed,
         )  # fmt: skip
-        return Assessment(scores, len(labels), fid, kid)
-
-    def _without_extractor(self, images: Tensor, labels: Tensor) -> Scores:
-        scores = self.witness.scores(images, labels)
-        if self.validation is not None:
-            scores[KEY] = self.validation.score(images, labels, seed=0)
-        return scores
+        return Assessment(scores, len(labels), fid, kid, cas)
 
     def _generate(self, run: Run, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Images and their features, both on the CPU."""

@@ -10,7 +10,7 @@ from spaces.errors import InputError
 from trainable.metrics.classifier_score import KEY
 
 _KEYS = {"fid": "fid", "kid": "kid", "is": "inception_score", "classifier": KEY}
-_RISING = ("is", "classifier")
+_NAMES = {"fid": "FID", "kid": "KID", "is": "negative IS", "classifier": "classifier's error"}
 _TERM = re.compile(r"(?:(\d+(?:\.\d+)?)\*)?([a-z]+)")
 _MOST = 2
 
@@ -33,8 +33,19 @@ class Goal:
 
     @property
     def name(self) -> str:
-        """What its value is, for a reader: ``fid``, ``classifier's error``."""
-        return self.text.replace("classifier", "classifier's error")
+        """What its value is, for a reader: ``FID``, ``FID+0.5*classifier's error``."""
+        return re.sub("[a-z]+", lambda term: _NAMES[term[0]], self.text)
+
+    @property
+    def shares(self) -> frozenset[tuple[str, float]]:
+        """Each score's share of the weights: equal for goals that are one goal written twice."""
+        total = sum(weight for weight, _ in self.terms)
+        return frozenset((name, round(weight / total, 9)) for weight, name in self.terms)
+
+    def shown(self, value: float) -> str:
+        """Its value for a reader: ``62.1`` of a lone FID, ``7.0%`` of a lone classifier's error."""
+        style = {"fid": ".1f", "classifier": ".1%"}.get(self.text, ".4g")
+        return f"{value:{style}}"
 
     def value(self, scores: Mapping[str, float], untrained: Mapping[str, float]) -> float:
         """The number, from a generator's scores and the untrained generator's."""
@@ -75,11 +86,12 @@ class Objective:
         """
         goals = [_goal(part) for part in text.split(",")]
         good = [goal for goal in goals if goal is not None]
-        if len(good) < len(goals) or len(goals) > _MOST or len({g.terms for g in good}) < len(good):
+        different = {goal.shares for goal in good}
+        if not len(different) == len(good) == len(goals) <= _MOST:
             raise InputError(
-                f"--objective is {text!r}, but must be fid, kid, is, classifier, a weighted sum of "
-                "fid, kid and classifier such as fid+0.5*kid, or two of these such as "
-                "fid,classifier"
+                f"--objective is {text!r}, but must be fid, kid, is, classifier, a sum of fid, kid "
+                "and classifier with weights above 0 such as fid+0.5*kid, or two different ones of "
+                "these such as fid,classifier"
             )
         return cls(text, tuple(good))
 
@@ -102,6 +114,6 @@ def _goal(text: str) -> Goal | None:
     lone = len(terms) == 1 and "*" not in text
     summed = len(terms) > 1 and len(set(names)) == len(names) and "is" not in names
     known = None not in matches and set(names) <= _KEYS.keys()
-    if not known or not (lone or summed) or sum(weight for weight, _ in terms) == 0:
+    if not known or not (lone or summed) or any(weight == 0 for weight, _ in terms):
         return None
     return Goal(text.strip(), terms)

@@ -107,6 +107,8 @@ def build_job(
     config.check_task(task)
     if start is not None:
         start.check(config, task)
+        if validation is not None:
+            start.check_unseen(validation, fit)
     with bar(console, "measuring the real images") as progress:  # from here on it takes time
         real = real_set(data, judges.extractor, progress=progress)
     job = Job(

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from trainable.config import TrialConfig
 from trainable.durations import format_duration
 from trainable.evaluation import measure
 from trainable.export import CONFIG, export_generator
+from trainable.metrics.classifier_score import KEY
 from trainable.metrics.independent import agreement
 from trainable.recipe import IDENTITY, read_recipe
 from trainable.request import build_job
@@ -29,7 +30,7 @@ _RUN = "run.json"
 """Says whose an output folder is, and what its scores are held against."""
 BROKEN, STOPPED = 1, 130
 """Exit codes."""
-_ROW = "{:>7} {:>8} {:>7} {:>7} {:>7} {:>7} {:>7}"
+_HEADS = ("seconds", "FID", "KID", "class", "divers.", "copies")
 
 
 def run_single(args: argparse.Namespace, console: Console) -> int:
@@ -52,6 +53,8 @@ def run_single(args: argparse.Namespace, console: Console) -> int:
             measured = measure(job.evaluator, untrained, settings["protocol"], seed=job.seed)
         yardstick = dataclasses.asdict(measured)
         _claim(args.out, about, yardstick)
+    held = yardstick.get("cas")
+    taught = "" if held is None else f"; the training images' CAS on those held back is {held:.1%}"
     counts = ", ".join(f"{n} {name}" for name, n in job.data.counts.items())
     size = job.task.image_size
     if changed := recipe.changed(settings):
@@ -64,7 +67,7 @@ def run_single(args: argparse.Namespace, console: Console) -> int:
         f"FID by {yardstick['protocol']}: floor {yardstick['floor']:.1f}, untrained "
         f"{yardstick['untrained']['fid']:.1f}; a classifier that knows "
         f"{'held-out' if settings['held_out_digest'] else 'the training'} images finds "
-        f"{yardstick['witness']:.0%} of others' classes",
+        f"{yardstick['witness']:.0%} of others' classes{taught}",
         markup=False, soft_wrap=True,
     )  # fmt: skip
     trial = Trial(job, recipe.number, params, heard=sys.maxsize)
@@ -118,7 +121,8 @@ def _claim(out: Path, about: dict[str, Any], yardstick: dict[str, Any]) -> None:
 def _train(trial: Trial, console: Console) -> Report:
     """Advance to the end, with a bar and a line for each evaluation; returns the last report."""
     job = trial.job
-    console.print(_ROW.format(job.resource, "seconds", "FID", "KID", "class", "divers.", "copies"))
+    heads = (job.resource, *_HEADS) if job.validation is None else (job.resource, *_HEADS, "CAS")
+    console.print(_row(heads))
     for report in trial.reports:  # of former lives
         console.print(_line(report))
     if trial.reports and trial.reports[-1]["resource"] >= job.evaluations[-1]:
@@ -144,11 +148,15 @@ def _train(trial: Trial, console: Console) -> Report:
 
 
 def _line(report: Report) -> str:
-    return _ROW.format(
-        report["resource"], f"{report['train_seconds']:.0f}", f"{report['fid']:.1f}",
+    return _row([
+        str(report["resource"]), f"{report['train_seconds']:.0f}", f"{report['fid']:.1f}",
         f"{1000 * report['kid']:.1f}", f"{agreement(report):.0%}", f"{report['diversity']:.2f}",
-        f"{report['copy_rate']:.1%}",
-    )  # fmt: skip
+        f"{report['copy_rate']:.1%}", *([f"{report[KEY]:.1%}"] if KEY in report else []),
+    ])  # fmt: skip
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " ".join(f"{cell:>7}" for cell in cells)
 
 
 def _conclude(

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from spaces.errors import InputError
 from spaces.task import Task
 from trainable.config import TrialConfig
+from trainable.data.dataset import Dataset
+from trainable.data.images import fingerprints
 from trainable.export import ImageGenerator
 from trainable.generator_file import read_generator
 from trainable.networks import Generator
@@ -20,7 +22,7 @@ from trainable.weights import checksum
 
 _SHAPING = ("latent_size", "upsampling", "g_depth", "g_width", "g_residuals", "g_norm")
 """Fields that decide which weights a generator has."""
-_NAMED = 6
+_NAMED, _SHOWN = 6, 3
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,41 @@ class Start:
         """
         sha256 = checksum(weights, flag)
         return cls(source, sha256, *read_generator(weights), flag)
+
+    def seen(self, others: str) -> frozenset[str]:
+        """Fingerprints of the images that it was trained on; `others` are those to be told apart.
+
+        Raises:
+            InputError: its record names none.
+        """
+        found = frozenset(self.about.get("images", ()))
+        if not found:
+            raise InputError(
+                f"{self.flag} {self.source} does not say which images it was trained on, so nobody "
+                f"can tell whether it saw {others}; take a generator that was exported with this "
+                "version"
+            )
+        return found
+
+    def check_unseen(self, held: Dataset, fit: str) -> None:
+        """Raise InputError unless it surely never saw the images `held`, read with `fit`."""
+        seen = self.seen("those that are held back")
+        was = self.about.get("settings", {}).get("fit", fit)
+        if was != fit:
+            raise InputError(
+                f"{self.flag} {self.source} was trained on images made square by --fit {was}, but "
+                f"here by {fit}, so nobody can tell whether it saw those that are held back; give "
+                f"--fit {was}, or leave out --hold-back or {self.flag}"
+            )
+        marks = zip(held.sources, fingerprints(held.images), strict=True)
+        if known := [source for source, mark in marks if mark in seen]:
+            raise InputError(
+                f"{self.flag} {self.source} was trained on {len(known)} of the {held.n} images "
+                f"that are held back ({', '.join(known[:_SHOWN])}"
+                f"{', …' if len(known) > _SHOWN else ''}), which would flatter every score on "
+                "them; begin with a generator that was trained with the same --data and "
+                f"--hold-back, or leave out {self.flag}"
+            )
 
     def check(self, config: TrialConfig, task: Task) -> None:
         """Raise InputError if a generator of `config` for `task` cannot begin with it."""

@@ -56,13 +56,7 @@ class Source:
             InputError: it does not say what it generates, or which images it was trained on.
         """
         images, classes, latent = start.generator()
-        seen = frozenset(start.about.get("images", ()))
-        if not seen:
-            raise InputError(
-                f"{start.flag} {start.source} does not say which images it was trained on, so "
-                "nobody can tell whether it saw the test images; export it with this version"
-            )
-        return cls(start, images, tuple(classes), latent, seen)
+        return cls(start, images, tuple(classes), latent, start.seen("the test images"))
 
     @property
     def side(self) -> int:

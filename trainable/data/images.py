@@ -25,16 +25,24 @@ def fingerprints(images: np.ndarray) -> list[str]:
     return [digest[:_DIGITS] for digest in pixel_digests(images)]
 
 
-def write_images(path: Path, data: Dataset) -> None:
-    """Write source, class and SHA-256 of the pixels of each image, as they were trained on."""
+def write_images(path: Path, data: Dataset, held: Dataset | None = None) -> None:
+    """Write source, class and SHA-256 of the pixels of each image, as they were trained on.
+
+    Those of `held`, held back from the generators, follow and are marked.
+    """
     with path.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow(("source", "class", "sha256"))
-        out.writerows((source, *rest) for source, rest in _facts(data).items())
+        out.writerow(("source", "class", "sha256", "held_back"))
+        for part, mark in ((data, ""), (held, "yes")):
+            facts = _facts(part) if part else {}
+            out.writerows((source, *rest, mark) for source, rest in facts.items())
 
 
 def image_differences(path: Path, data: Dataset) -> str:
-    """In what `data` differs from what `write_images` wrote, such as ``2 gone (a.png, b.png)``."""
+    """In what `data` differs from what `write_images` wrote, such as ``2 gone (a.png, b.png)``.
+
+    Which images are held back is no difference: `data` is all of them.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file)

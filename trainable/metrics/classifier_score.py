@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
 from trainable.chance import private_chance
+from trainable.metrics.intervals import Interval
 from trainable.metrics.quick_classifier import (
     NETS,
     Array,
@@ -54,11 +57,11 @@ class Validation:
         images, labels = checked(images, labels, classes)
         return cls(scaled(images), labels, classes)
 
-    def score(self, images: Tensor, labels: Tensor, *, seed: int) -> float:
+    def score(self, images: Tensor, labels: Tensor, *, seed: int, nets: int = NETS) -> float:
         """How well classifiers of images uint8 [m, C, S, S], made for classes [m], judge real ones.
 
         The share of real images that are taken for what they are, the mean over classes, and over
-        `NETS` classifiers, each asked alone: 0 to 1, chance is 1 / classes. The same `seed` gives
+        `nets` classifiers, each asked alone: 0 to 1, chance is 1 / classes. The same `seed` gives
         every generator the same first weights, and the same order of classes and variations.
         Torch's global draws stay as they were.
 
@@ -68,6 +71,17 @@ class Validation:
         images, labels = checked(images, labels, self.classes)
         small = scaled(images)
         with private_chance(seed), one_thread():
-            nets = [trained(small, labels, self.classes) for _ in range(NETS)]
-            shares = [share_right(guesses([net], self.small), self.labels) for net in nets]
+            asked = [trained(small, labels, self.classes) for _ in range(nets)]
+            shares = [share_right(guesses([net], self.small), self.labels) for net in asked]
         return float(torch.tensor(shares, dtype=torch.float64).mean())
+
+    def interval(self, images: Tensor, labels: Tensor, *, seeds: range) -> Interval:
+        """The mean of `score` over two or more `seeds`, and its 95 % interval by Student's t.
+
+        It holds the chance of the classifiers alone: the generated images, and those held back, are
+        the same for all.
+        """
+        scores = np.array([self.score(images, labels, seed=seed) for seed in seeds])
+        mean, n = float(scores.mean()), len(seeds)
+        error = float(scores.std(ddof=1)) / n**0.5 * float(stdtrit(n - 1, 0.975))
+        return Interval(max(0.0, mean - error), min(1.0, mean + error), mean)
