@@ -135,6 +135,19 @@ def test_retrained_generators_know_their_sizes_images_alone(place, tmp_path, cap
     assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == before
 
 
+def test_generators_may_be_retrained_on_fewer_images(place, tmp_path, capsys):
+    more = ("--retrain", "--retrain-kimg", "0.05", "--repeats", "1", "--sizes", "10")
+    assert command.main(flags(place, tmp_path, *more)) == 0
+    said = capsys.readouterr().out
+    seen = read_generator(place.model)[1]["images_seen"]
+    assert f"each on 50 with repeats; the one under study saw {seen:,}" in said
+    folder = tmp_path / "augmentation" / "made" / "generators"
+    assert 50 <= read_generator(folder / "10-0.safetensors")[1]["images_seen"] < 60 < seen
+    again = ("--retrain", "--repeats", "1", "--sizes", "10")
+    assert command.main(flags(place, tmp_path, *again)) == 2
+    assert "retrain" in capsys.readouterr().err
+
+
 SMALL = ("--sizes", "10", "--ratios", "1", "--repeats", "1")
 """Six cells."""
 
@@ -216,6 +229,8 @@ def check_mlflow(folder: Path, cells: int = 24, sizes: str = "10,40") -> None:
         (("--pretrained",), "there are no published weights"),
         (("--model", "nowhere.safetensors"), "nowhere.safetensors cannot be read"),
         (("--steps", "0"), "steps is 0"),
+        (("--retrain-kimg", "1"), "give both, or neither"),
+        (("--retrain", "--retrain-kimg", "0"), "--retrain-kimg is 0, but must be positive"),
         (("--name", "a/b"), "--name is 'a/b', but must be letters, digits"),
     ],
 )

@@ -114,6 +114,7 @@ def export_generator(
         "settings": dict(settings),
         "params": params,
         "images_seen": run["images_seen"],
+        "train_seconds": run["train_seconds"],
         "images": _seen(data, start),
     }
     write_generator(out / WEIGHTS, weights, about)

@@ -57,6 +57,8 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
             "be at least 1, at least 0, and a share above 0"
         )
     sizes, ratios = parse_sizes(args.sizes), parse_ratios(args.ratios)
+    if args.retrain_kimg is not None and not args.retrain:
+        raise InputError("--retrain-kimg says how --retrain trains; give both, or neither")
     where = resolve_resources(args)
     recipe = _recipe(args)
     weights, weights_line = None, ""
@@ -77,11 +79,14 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
             "folder"
         )
     folder = args.output / "augmentation" / name
-    retraining = Retraining(source, real, folder, args.seed) if args.retrain else None
+    retraining = (
+        Retraining(source, real, folder, args.seed, args.retrain_kimg) if args.retrain else None
+    )
     cells = plan(real.sizes, ratios, args.repeats)
     settings = {  # but for sizes, ratios and repeats: more of these may come another time
         "generator_sha256": source.start.sha256, "data_digest": data.digest,
-        "test_digest": test.digest, "seed": args.seed, "retrain": args.retrain,
+        "test_digest": test.digest, "seed": args.seed,
+        "retrain": None if retraining is None else retraining.images,
         "recipe": asdict(recipe), "positive": positive,
         "validation": [data.sources[row] for row in real.valid.tolist()],
         "weights": None if weights is None else _digest(weights),
@@ -178,7 +183,7 @@ def _about(
         *more,
     ]
     if retraining is not None:
-        lines.append(f"{len(retraining.wanted)} generators are trained on their size's own images")
+        lines.append(retraining.describe())
     return [line for line in lines if line]
 
 

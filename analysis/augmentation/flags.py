@@ -43,6 +43,11 @@ def parser() -> argparse.ArgumentParser:
         "--retrain", action="store_true",
         help="for sizes below the generator's own, train generators on just those images",
     )  # fmt: skip
+    what.add_argument(
+        "--retrain-kimg", type=float, metavar="N",
+        help="with --retrain: show each N thousand images (default: as many as the generator's own "
+        "training did)",
+    )  # fmt: skip
     what.add_argument("--positive", metavar="CLASS", help="of two classes, the one to be found")
     what.add_argument("--seed", type=int, default=0, help="(default: 0)")
     how = p.add_argument_group("the classifier, the same in every cell")

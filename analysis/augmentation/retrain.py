@@ -19,6 +19,7 @@ from trainable.backbones import Backbone, backed_task, load_backbone
 from trainable.config import TrialConfig
 from trainable.data.dataset import Dataset
 from trainable.data.images import fingerprints
+from trainable.durations import format_duration
 from trainable.generator_file import write_generator
 from trainable.start import Start
 from trainable.training import Run
@@ -35,15 +36,20 @@ class Retraining:
 
     Attributes:
         wanted: sizes and repeats that need one: where the generator saw more than the real images.
+        images: real images shown to each of them, repeats counted.
     """
 
-    def __init__(self, source: Source, real: RealImages, folder: Path, seed: int):
+    def __init__(
+        self, source: Source, real: RealImages, folder: Path, seed: int, kimg: float | None = None
+    ):
         """Find what training needs, and whether it can be done.
+
+        Each is shown `kimg` thousand images, or as many as the generator under study.
 
         Raises:
             InputError: the generator's record lacks how long it was trained, its backbone cannot be
                 had, it began with another generator, or its configuration does not fit so few
-                images.
+                images; `kimg` is not positive.
         """
         about = source.start.about
         if "images_seen" not in about:
@@ -51,6 +57,9 @@ class Retraining:
                 f"{source.start.flag} {source.start.source} does not say how long it was trained, "
                 "which --retrain needs; export it with this version"
             )
+        if kimg is not None and not 0 < kimg < float("inf"):
+            raise InputError(f"--retrain-kimg is {kimg:g}, but must be positive, such as 100")
+        self.images = about["images_seen"] if kimg is None else max(1, round(1000 * kimg))
         self._source, self._real, self._folder, self._seed = source, real, folder, seed
         if about["settings"].get("init_from"):
             raise InputError(
@@ -70,6 +79,20 @@ class Retraining:
                     f"({error}); leave that size out"
                 ) from error
 
+    def describe(self) -> str:
+        """What is trained, how long, and how long that took where the generator comes from."""
+        about = self._source.start.about
+        line = (
+            f"{len(self.wanted)} generators are trained on their size's own images, each on "
+            f"{self.images:,} with repeats"
+        )
+        if self.images != about["images_seen"]:
+            line += f"; the one under study saw {about['images_seen']:,}"
+        if "train_seconds" in about:
+            spent = about["train_seconds"] * self.images / about["images_seen"]
+            line += f"; about {format_duration(spent)} each where that was trained"
+        return line
+
     def train(self, which: Which, device: str, threads: int) -> Drawn:
         """Train the generator of `which`; the same weights for the same seed on a CPU.
 
@@ -82,13 +105,14 @@ class Retraining:
         chance = np.random.SeedSequence([self._seed, 2, *which])
         seed = int(chance.generate_state(1)[0])
         run = Run(self._config, data, seed=seed, device=device, backbone=self._backbone)
-        while run.images_seen < about["images_seen"]:
+        while run.images_seen < self.images:
             run.train_epoch()
         record: dict[str, Any] = {
             **about,
             "task": {**about["task"], "images": data.n},
             "scores": {},
             "images_seen": run.images_seen,
+            "train_seconds": run.train_seconds,
             "images": sorted(set(fingerprints(data.images))),
         }
         return {name: tensor.cpu() for name, tensor in run.G_ema.state_dict().items()}, record
