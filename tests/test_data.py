@@ -312,6 +312,25 @@ def test_splits_are_kept_apart(tmp_path: Path):
         load_folder(tmp_path, 32, split="val")
 
 
+def test_patients_of_splits_are_named_at_the_top_or_in_each(tmp_path: Path):
+    for split in ("train", "test"):
+        for seed, name in enumerate(("a", "b")):
+            class_folder(tmp_path / split / name, 10, seed=100 * seed + 10 * (split == "test"))
+    top = tmp_path / "manifest.csv"
+    top.write_text("file,patient\ntrain/a/000.png,ann\ntest/a/000.png,bob\ntest/b/000.png,bob\n")
+    known = {split: load_folder(tmp_path, 32, split=split).patients for split in ("train", "test")}
+    assert [p for p in known["train"] if p] == ["ann"]
+    assert [p for p in known["test"] if p] == ["bob", "bob"]
+    (tmp_path / "train" / "manifest.csv").write_text("file,patient\nb/003.png,eve\n")
+    data = load_folder(tmp_path, 32)
+    assert {s: p for s, p in zip(data.sources, data.patients, strict=True) if p} == {
+        "train/b/003.png": "eve"
+    }
+    top.write_text("file,patient\na/0.png,ann\n")
+    with pytest.raises(InputError, match="such as 'a/0.png'; its column"):
+        load_folder(tmp_path, 32, split="test")
+
+
 def test_an_interrupt_does_not_decode_the_rest(root: Path, monkeypatch: pytest.MonkeyPatch):
     started: list[str] = []
 

@@ -6,6 +6,8 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from spaces.errors import InputError
+
 FILE_NAME = "manifest.csv"
 COLUMNS = ("file", "class", "source", "sha256", "width", "height", "bytes", "patient")
 
@@ -40,6 +42,9 @@ def read_patients(folder: Path) -> dict[str, str] | None:
     """File to patient, from the folder's manifest; None if it has none that names both.
 
     The small builder's says more; of another's the columns ``file`` and ``patient`` are enough.
+
+    Raises:
+        InputError: none of its files is there, so that it would be believed and yet say nothing.
     """
     path = folder / FILE_NAME
     if not path.is_file():
@@ -48,4 +53,10 @@ def read_patients(folder: Path) -> dict[str, str] | None:
         reader = csv.DictReader(file)
         if not {"file", "patient"} <= set(reader.fieldnames or ()):
             return None
-        return {row["file"]: row["patient"] for row in reader if row["file"] and row["patient"]}
+        patients = {row["file"]: row["patient"] for row in reader if row["file"] and row["patient"]}
+    if patients and not any((folder / name).is_file() for name in patients):
+        raise InputError(
+            f"{path} names files that do not exist, such as {next(iter(patients))!r}; its column "
+            f"'file' must hold paths from {folder}, such as CLASS/image.png"
+        )
+    return patients

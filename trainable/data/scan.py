@@ -73,8 +73,8 @@ def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
             f"{base} holds no class folders; put the images in one folder per class, "
             f"{base.name}/<class>/*.png"
         )
-    layout = _recognise(root, files, viral)
     prefix = base.relative_to(root)
+    layout = _recognise(root, prefix, files, viral)
     entries: list[Entry] = []
     left_out: Counter[str] = Counter()
     for folder, names in files.items():
@@ -134,7 +134,7 @@ def _split_folder(root: Path, split: str) -> Path:
     return root
 
 
-def _recognise(root: Path, files: dict[str, list[str]], viral: bool) -> Layout:
+def _recognise(root: Path, prefix: Path, files: dict[str, list[str]], viral: bool) -> Layout:
     if KaggleXray.recognises(files):
         return KaggleXray(viral)
     if viral:
@@ -142,8 +142,14 @@ def _recognise(root: Path, files: dict[str, list[str]], viral: bool) -> Layout:
             f"viral pneumonia was asked for, but {root} is not in Kaggle's chest X-ray layout "
             "(folders NORMAL and PNEUMONIA, names like person1000_virus_1681.jpeg)"
         )
-    if (patients := read_patients(root)) is not None:
-        return ClassFolders("small set", patients)
+    for folder in dict.fromkeys((root / prefix, root)):
+        if (patients := read_patients(folder)) is not None:
+            inner = "" if folder != root or prefix == Path() else f"{prefix.as_posix()}/"
+            return ClassFolders(
+                "small set",
+                {name.removeprefix(inner): who for name, who in patients.items()
+                 if name.startswith(inner)},
+            )  # fmt: skip
     return ClassFolders()
 
 
