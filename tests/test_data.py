@@ -327,7 +327,7 @@ def test_patients_of_splits_are_named_at_the_top_or_in_each(tmp_path: Path):
         "train/b/003.png": "eve"
     }
     top.write_text("file,patient\na/0.png,ann\n")
-    with pytest.raises(InputError, match="such as 'a/0.png'; its column"):
+    with pytest.raises(InputError, match=r"such as 'a/0\.png'; its column"):
         load_folder(tmp_path, 32, split="test")
 
 
