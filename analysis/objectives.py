@@ -120,8 +120,12 @@ def agreements(table: StudyTable) -> list[str]:
 
 
 def best(rows: Sequence[Row]) -> dict[str, Row]:
-    """The best trial by FID and the best by the classifier, complete ones if there are any."""
-    rows = [row for row in rows if row["status"] == "complete"] or rows
+    """The best trial by FID and the best by the classifier.
+
+    Of complete trials and winners if there are any: a pruned trial may be one of the winners, but
+    the least error of many pruned ones is luck.
+    """
+    rows = [r for r in rows if r["status"] == "complete" or not math.isnan(r["fresh"])] or rows
     return {
         "by FID": min(rows, key=lambda row: (row["fid"], row["error"], row["number"])),
         "by classifier": min(rows, key=lambda row: (row["error"], row["fid"], row["number"])),

@@ -44,6 +44,12 @@ def test_winners_are_complete_and_the_front_is_of_all_that_hold():
     assert [row["number"] for row in front(rows)] == [0, 1, 3]
 
 
+def test_a_pruned_trial_counts_where_it_was_scored_as_a_winner():
+    rows = scored(made([("complete", 180.0, 0.88), ("pruned", 70.0, 0.87), ("pruned", 60.0, 0.95)]))
+    rows[1]["fresh"] = 72.0
+    assert [row["number"] for row in best(rows).values()] == [1, 0]
+
+
 def test_without_complete_trials_the_best_of_the_others_serve():
     rows = scored(made([("pruned", 50.0, 0.6), ("running", 40.0, 0.5)]))
     assert [row["number"] for row in best(rows).values()] == [1, 0]
