@@ -17,7 +17,6 @@ from trainable.trial import Job
 _PROBE_SECONDS = 1.0
 _MARGIN = 1.5  # distances, intervals and two workers that share a memory bus come on top
 _FIXED = 20.0  # the end of the epochs under way, export, and handing over to MLflow
-_UNKNOWN = 120.0
 
 
 def epoch_share(config: StudyConfig, trials: int) -> float:
@@ -47,10 +46,8 @@ class Speed:
     judging: float = 0.0
 
 
-def measure_speed(job: Job, default: TrialConfig) -> Speed | None:
-    """The speed on this machine; None if trials run on a device that this machine has not."""
-    if job.device != "cpu" and not torch.cuda.is_available():
-        return None
+def measure_speed(job: Job, default: TrialConfig) -> Speed:
+    """The speed on this machine, which must have the device that trials run on."""
     threads = torch.get_num_threads()
     torch.set_num_threads(job.threads)
     try:
@@ -88,10 +85,8 @@ def search_seconds(config: StudyConfig, images: int, speed: Speed, workers: int)
     return trials * trial * epoch_share(config, trials) / min(workers, trials)
 
 
-def winner_seconds(config: StudyConfig, classes: int, speed: Speed | None, workers: int) -> float:
+def winner_seconds(config: StudyConfig, classes: int, speed: Speed, workers: int) -> float:
     """Seconds that a search needs after its last trial, rather more than less."""
-    if speed is None:
-        return _UNKNOWN
     rounds = math.ceil(config.top_k / workers)
     one = config.winner_images * classes / speed.extracted + len(SEEDS) * speed.judging
     return _MARGIN * rounds * one + _FIXED

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from search.board import Board
 from search.ledger import Ledger
+from search.placement import Placement, away_from
 from search.progress import RETRIES, Progress
 from search.scheduler import StudyASHA, rebuild
 from search.screen import Screen
@@ -45,10 +46,12 @@ class Outcome:
     Attributes:
         done: whether all trials that the study owes have ended.
         halted: why it could not go on, or None.
+        avoided: addresses of nodes on which nothing more is to run.
     """
 
     done: bool
     halted: str | None
+    avoided: frozenset[str] = frozenset()
 
 
 def run_trials(
@@ -75,7 +78,8 @@ def run_trials(
     """
     interrupt_running(study, storage)  # of a former life; who calls this holds the study's lock
     records = read_records(study)
-    scheduler, stopped = rebuild(config, records)
+    placement = Placement(resources, lambda line: console.print(line, markup=False))
+    scheduler, stopped = rebuild(config, records, placement)
     ledger = Ledger(config, study, storage, read_learnt(study, storage))
     searcher = StudySearcher(ledger, config, space, job.task, records, stopped, deadline=deadline)
     failed = None
@@ -88,10 +92,11 @@ def run_trials(
             shown = Progress(console, progress, board, screen, searcher, wake, deadline)
             watchdog = Watchdog(job.trials, resources.report_timeout, shown.say)
             with shown, _terminated_like_interrupted():
-                runner = _with_resources(trainable, job, resources)
+                runner = tune.with_parameters(trainable, job=job)  # placement says what it needs
                 # A cluster may grow: there Tune itself sees how many trials fit.
                 limit = workers if resources.cluster is None else resources.max_concurrent
-                _tuner(config, job, runner, limit, searcher, scheduler, [shown, watchdog]).fit()
+                callbacks = [shown, watchdog, placement]
+                _tuner(config, job, runner, limit, searcher, scheduler, callbacks).fit()
     except Exception as error:  # Tune writes files of its own, and has no mercy on a full disk
         if (failed := os.strerror(errno.ENOSPC)) not in str(error):
             raise
@@ -100,12 +105,8 @@ def run_trials(
         ledger.close()
         shutil.rmtree(_scratch(job), ignore_errors=True)
         wake()
-    return Outcome(searcher.finished >= config.trials, searcher.halted or failed)
-
-
-def _with_resources(trainable: type[tune.Trainable], job: Job, resources: Resources) -> Any:
-    given = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial or 0}
-    return tune.with_resources(tune.with_parameters(trainable, job=job), given)
+    halted = searcher.halted or failed
+    return Outcome(searcher.finished >= config.trials, halted, frozenset(placement.avoided))
 
 
 def _tuner(
@@ -192,13 +193,16 @@ def assess_on_ray(
     per_class: int,
     resources: Resources,
     progress: Callable[[int, int], None],
+    avoided: frozenset[str] = frozenset(),
 ) -> dict[int, Assessment]:
     """Assess trials side by side on Ray, by trial number; see `trainable.trial.assess`.
 
-    A trial whose checkpoints are lost is left out. `progress` is told how many trials are done.
+    A trial whose checkpoints are lost is left out. `progress` is told how many trials are done;
+    nothing runs on the nodes at the addresses `avoided`.
     """
     gpus = resources.gpus_per_trial or 0
     task = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus)(assess)
+    task = task.options(label_selector=away_from(avoided))
     shared = ray.put(job)
     numbers = {task.remote(shared, r.number, r.params, per_class): r.number for r in records}
     found: dict[int, Assessment] = {}

@@ -22,6 +22,10 @@ RETRIES = 3
 def failure(trial: Any) -> str:
     """One line for the last error of a Tune trial: its own words, or Ray's on its worker's end."""
     text = Path(trial.error_file).read_text().rpartition("Failure # ")[2]
+    if "its node has died" in text:
+        return "its node is gone"
+    if "ActorUnavailableError" in text or "is unavailable: " in text:
+        return "it does not answer"
     lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
     if not lines:
         return "no reason given"
@@ -94,9 +98,11 @@ class Progress(tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker died, and its trial is about to go on elsewhere."""
+        failures = trial.num_failures  # those by a node's death left out
+        counted = f", retry {failures} of {RETRIES}" if failures else ""
         self.say(
             f"trial {trial.config['number']:>4}  its worker failed ({failure(trial)}); it goes on "
-            f"from its last checkpoint on a fresh one, retry {trial.num_failures} of {RETRIES}"
+            f"from its last checkpoint on a fresh one{counted}"
         )
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.schedulers.async_hyperband import _Bracket
 
+from search.placement import Placement
 from search.settings import StudyConfig
 from search.study import TrialRecord, goals
 from trainable.objective import Objective
@@ -69,6 +70,7 @@ class StudyASHA(ASHAScheduler):
             grace_period=config.grace,
             reduction_factor=config.eta,
         )
+        self.placement: Placement | None = None  # who says where trials run, if not Ray alone
         self._goals = GOALS[: len(Objective.parse(config.objective).goals)]
         if len(self._goals) > 1:
             self._brackets = [ParetoBracket(config.grace, config.length, config.eta, 0)]
@@ -76,6 +78,13 @@ class StudyASHA(ASHAScheduler):
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A trial begins, or begins again."""
         super().on_trial_add(tune_controller, _numbered(trial))
+        if self.placement is not None:
+            self.placement.place(trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """A trial's worker failed; whether it is tried again is Tune's business."""
+        if self.placement is not None:
+            self.placement.failed(trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether the trial goes on."""
@@ -109,14 +118,16 @@ def _numbered(trial: Any) -> Any:
     return SimpleNamespace(trial_id=str(trial.config["number"]))
 
 
-def rebuild(config: StudyConfig, records: Iterable[TrialRecord]) -> tuple[StudyASHA, set[int]]:
+def rebuild(
+    config: StudyConfig, records: Iterable[TrialRecord], placement: Placement | None = None
+) -> tuple[StudyASHA, set[int]]:
     """The scheduler as it was when the last of the study's reports came in.
 
     All reports are given to it again in their order, so it decides on the next one as if it had
     never been away. Also returns the numbers of the trials that it stopped: one that still counts
     as under way was stopped in the moment in which the search died.
     """
-    scheduler = StudyASHA(config)
+    scheduler = StudyASHA(config)  # the past is not to be placed
     stopped: set[int] = set()
     trials: dict[int, Any] = {}
     reports = [
@@ -135,4 +146,5 @@ def rebuild(config: StudyConfig, records: Iterable[TrialRecord]) -> tuple[StudyA
             stopped.add(number)
     for trial in trials.values():
         scheduler.on_trial_remove(None, trial)
+    scheduler.placement = placement
     return scheduler, stopped

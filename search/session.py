@@ -6,6 +6,7 @@ import argparse
 import json
 import shutil
 import time
+from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
@@ -15,8 +16,10 @@ from optuna.storages import RDBStorage
 from rich.console import Console
 
 from search.cli import check_output, default_tracking, study_command, ui_command
-from search.estimate import Speed, measure_speed, search_seconds, winner_seconds
+from search.estimate import Speed
 from search.launch import run_trials
+from search.nodes import faults, survey
+from search.plan import deadline_of, make_job, speed_of, total_seconds
 from search.prepare import Prepared, prepare
 from search.settings import StudyConfig
 from search.study import (
@@ -35,13 +38,10 @@ from spaces.presets import default
 from trainable.bars import bar
 from trainable.cluster import connected
 from trainable.config import TrialConfig
-from trainable.data import Dataset
 from trainable.data.images import IMAGES, write_images
 from trainable.durations import format_duration
-from trainable.evaluation import measure, real_set, validation_of, witness_of
+from trainable.evaluation import measure, real_set
 from trainable.lock import locked
-from trainable.metrics.scores import RealSet
-from trainable.objective import Objective
 from trainable.resources import Resources, resolve_resources
 from trainable.trial import Job
 
@@ -103,20 +103,27 @@ def _locked_search(
         problem = check(uri)
     if problem:
         console.print(f"MLflow at {uri} does not answer ({problem}); results stay in {folder}")
-    with console.status("starting Ray") as status, connected(where) as (where, workers):
+    with (
+        console.status("starting Ray") as status,
+        connected(where, console.print) as (where, workers),
+    ):
+        (folder / "trials").mkdir(exist_ok=True)
+        if where.cluster is not None:
+            status.update("looking at the cluster's nodes")
+            _check_nodes(folder, console)
         status.stop()  # of a bar and a status, only one can be live
         with bar(console, "measuring the real images") as progress:
             real = real_set(prepared.data, prepared.extractor, console.print, progress)
         status.update("measuring the default configuration")
         status.start()
-        job = _job(prepared, real, where, folder)
-        speed = measure_speed(job, TrialConfig.from_params(default(prepared.task)))
-        deadline = _deadline(config, prepared.data, speed, workers, started)
+        job = make_job(prepared, real, where, folder)
+        speed = speed_of(job, where)
+        deadline = deadline_of(config, job, speed, workers, started)
         study, storage = _open(folder, prepared, job, args.database, console)
         job = replace(job, untrained=study.user_attrs["yardstick"]["untrained"])
         if prepared.study is not None:
             _say_standing(config, read_records(study), console)
-        _say_duration(prepared, speed, workers, where, console)
+        _say_duration(config, job, speed, workers, console)
         status.stop()
         tracker = Tracker(folder, storage, uri, console.print)
         tracker.start()
@@ -128,7 +135,7 @@ def _locked_search(
         in_time = deadline is None or time.time() < deadline
         if outcome.halted or (not outcome.done and in_time):
             return _stopped(args, config, outcome.halted, tracker, console)
-        rows = conclude(study, config, job, where, folder, console)
+        rows = conclude(study, config, job, where, folder, console, outcome.avoided)
         print_winners(rows, default(job.task), console)
     version = None
     try:
@@ -155,6 +162,20 @@ def _locked_search(
     return 0
 
 
+def _check_nodes(folder: Path, console: Console) -> None:
+    """Say what the cluster is made of.
+
+    Raises:
+        InputError: its nodes do not share the folder, or run something else than this machine.
+    """
+    nodes = survey(folder)
+    if found := faults(nodes, folder):
+        raise InputError("\n  ".join(found) + "\npython -m search.doctor says more")
+    gpus = Counter(name for node in nodes for name, _ in node.gpus)
+    said = ", ".join(f"{n} {name}" for name, n in gpus.items()) or "no GPU"
+    console.print(f"cluster: {len(nodes)} nodes, {said}; all share {folder}", soft_wrap=True)
+
+
 def _stopped(
     args: argparse.Namespace,
     config: StudyConfig,
@@ -169,27 +190,6 @@ def _stopped(
     console.print(f"stopped; what is trained is kept. To go on:\n  {again}", soft_wrap=True)
     tracker.close(interrupted=True)
     return HALTED if halted else INTERRUPTED
-
-
-def _deadline(
-    config: StudyConfig, data: Dataset, speed: Speed | None, workers: int, started: float
-) -> float | None:
-    """When trials must stop so that the winners are scored within the time budget.
-
-    Raises:
-        InputError: that leaves no time to train.
-    """
-    if config.time_budget is None:
-        return None
-    needed = winner_seconds(config, len(data.classes), speed, workers)
-    deadline = started + config.time_budget - needed
-    if deadline <= time.time():
-        raise InputError(
-            f"--time-budget is {format_duration(config.time_budget)}, but scoring the winners "
-            f"alone takes some {format_duration(needed)}; raise it, or lower --top-k or "
-            "--winner-images"
-        )
-    return deadline
 
 
 def _open(
@@ -228,28 +228,6 @@ def _open(
     return study, storage
 
 
-def _job(prepared: Prepared, real: RealSet, where: Resources, folder: Path) -> Job:
-    config = prepared.config
-    return Job(
-        data=prepared.data,
-        extractor=prepared.extractor,
-        real=real,
-        witness=witness_of(prepared.data, prepared.held_out, seed=config.seed),
-        objective=Objective.parse(config.objective),
-        untrained={},
-        evaluations=config.evaluations,
-        trials=(folder / "trials").resolve(),
-        seed=config.seed,
-        device=where.device,
-        threads=where.cpus_per_trial,
-        resource=config.resource,
-        max_seconds=config.max_trial_time,
-        backbone=prepared.backbone,
-        start=prepared.start,
-        validation=validation_of(prepared.validation),
-    )  # fmt: skip
-
-
 def _say_standing(config: StudyConfig, records: list[TrialRecord], console: Console) -> None:
     """Where a resumed study stands."""
     ended = sum(r.ended is not None for r in records)
@@ -259,19 +237,14 @@ def _say_standing(config: StudyConfig, records: list[TrialRecord], console: Cons
 
 
 def _say_duration(
-    prepared: Prepared, speed: Speed | None, workers: int, where: Resources, console: Console
+    config: StudyConfig, job: Job, speed: Speed, workers: int, console: Console
 ) -> None:
     """Say how many workers there are and for how long; name a smaller search if long."""
-    config = prepared.config
-    at_work = f"{workers} trials at a time on {where.device}"
-    if speed is None:
-        console.print(at_work)
-        return
-    seconds = search_seconds(config, prepared.data.n, speed, workers)
-    seconds += winner_seconds(config, len(prepared.data.classes), speed, workers)
+    seconds = total_seconds(config, job, speed, workers)
     limit = config.time_budget
     console.print(
-        f"{at_work}, about {format_duration(min(seconds, limit or seconds))} for this search"
+        f"{workers} trials at a time on {job.device}, about "
+        f"{format_duration(min(seconds, limit or seconds))} for this search"
     )
     if seconds > LONG and (limit is None or limit > LONG):
         kept = "" if config.objective == "fid" else f"--objective {quote(config.objective)} "

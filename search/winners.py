@@ -35,17 +35,19 @@ def conclude(
     where: Resources,
     folder: Path,
     console: Console,
+    avoided: frozenset[str] = frozenset(),
 ) -> list[Row]:
     """Assess the best trials on Ray, print and save the leaderboard, export the assessed.
 
     Returns the leaderboard's rows. Files go under `folder`: ``leaderboard.csv``, ``best.json`` (for
     --enqueue), and ``winners/<rank>/`` with generator, weights and config of each assessed trial.
+    Nothing runs on the nodes at the addresses `avoided`.
     """
     best = candidates(read_records(study), config.top_k)
     images = config.winner_images * len(job.data.classes)
     said = f"scoring {len(best)} winners again on {images} fresh images each"
     with bar(console, said, len(best)) as progress:
-        assessed = assess_on_ray(job, best, config.winner_images, where, progress)
+        assessed = assess_on_ray(job, best, config.winner_images, where, progress, avoided)
     for record in best:
         if record.number not in assessed:
             console.print(f"trial {record.number} has no valid checkpoint and is not scored again")

@@ -37,7 +37,6 @@ def test_its_cost_is_measured_where_images_are_held_back(data, tmp_path, monkeyp
     job = make_job(data.at(~rows), tmp_path)
     for validation, costs in ((None, False), (validation_of(data.at(rows)), True)):
         speed = measure_speed(replace(job, validation=validation), small_config(job.data))
-        assert speed is not None
         assert speed.trained > 0 < speed.extracted
         assert (speed.judging > 0) == costs
 
@@ -54,10 +53,6 @@ def test_its_cost_is_measured_where_images_are_held_back(data, tmp_path, monkeyp
 )
 def test_the_smaller_search_asks_for_the_same(changes, kept):
     said = io.StringIO()
-    prepared: Any = SimpleNamespace(
-        config=config(length=10**6, **changes),
-        data=SimpleNamespace(n=100, classes=("a", "b")),
-    )
-    where: Any = SimpleNamespace(device="cpu")
-    _say_duration(prepared, Speed(10.0, 10.0), 1, where, Console(file=said))
+    job: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
+    _say_duration(config(length=10**6, **changes), job, Speed(10.0, 10.0), 1, Console(file=said))
     assert f"a smaller one: python -m search.run --space full {kept} --trials 16" in said.getvalue()

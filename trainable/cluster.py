@@ -4,52 +4,113 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import ray
+from ray.autoscaler.sdk import request_resources
 
 from spaces.errors import InputError
+from trainable.durations import format_duration
 from trainable.resources import Resources, local_cores
+from trainable.shipping import copy_code
+
+_PAUSE = 1.0  # seconds between looks for a first node
 
 
 @contextmanager
-def connected(resources: Resources) -> Iterator[tuple[Resources, int]]:
-    """Be connected to Ray; gives the settled resources and how many trials run at a time.
+def connected(
+    resources: Resources, say: Callable[[str], None] = lambda line: None
+) -> Iterator[tuple[Resources, int]]:
+    """Be connected to Ray; gives the settled resources and how many trials run at a time now.
+
+    Workers of a cluster run this process's code, whatever is installed there. A cluster on which
+    nothing fits yet is asked for a node, and waited for; `say` is told.
 
     Raises:
         InputError: the cluster does not answer, or has not the CPUs or GPUs that one trial needs.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if resources.cluster is None:
         # "local" and no less: a stale address file would otherwise capture this call.
         ray.init(address="local", num_cpus=local_cores(), include_dashboard=False, **quiet)
     else:
-        try:
-            ray.init(address=resources.cluster, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"--address {resources.cluster} does not answer ({reason}); start the cluster, or "
-                "use --address local"
-            ) from error
+        _join(resources.cluster, quiet)
     try:
-        there = ray.cluster_resources()
-        gpus = resources.gpus_per_trial
-        if gpus is None:
-            gpus = 1.0 if there.get("GPU") else 0.0
-            resources = replace(resources, gpus_per_trial=gpus)
-        fits = int(there.get("CPU", 0) // resources.cpus_per_trial)
-        if gpus:
-            fits = min(fits, int(there.get("GPU", 0) / gpus))
-        if fits < 1:
-            raise InputError(
-                f"a trial needs {resources.cpus_per_trial} CPUs and {gpus:g} "
-                f"GPUs, but there are {there.get('CPU', 0):g} and {there.get('GPU', 0):g}; lower "
-                "--cpus-per-trial or --gpus-per-trial"
-            )
+        resources, fits = _settle(resources, say)
         yield resources, min(fits, resources.max_concurrent or fits)
     finally:
         ray.shutdown()
+
+
+def _join(address: str, quiet: dict[str, Any]) -> None:
+    # A submitted job has sent a folder along already; the code of the driver, which runs in it, is
+    # part of that, or of the head's own environment, where workers would not look.
+    os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
+    with tempfile.TemporaryDirectory(prefix="cgan-search-") as folder:
+        copy_code(Path(folder))
+        try:
+            ray.init(address=address, runtime_env={"working_dir": folder}, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"--address {address} does not answer ({reason}); start the cluster, or "
+                "use --address local"
+            ) from error
+
+
+def fitting(nodes: list[Mapping[str, Any]], resources: Resources, gpus: float) -> int:
+    """How many trials of `gpus` GPUs each fit on `nodes`, as `ray.nodes` lists them."""
+    total = 0
+    for node in nodes:
+        if not node["Alive"]:
+            continue
+        has = node["Resources"]
+        fits = int(has.get("CPU", 0) // resources.cpus_per_trial)
+        if gpus:
+            # A fraction shares one GPU; it cannot be made up of the rests of two.
+            there = int(has.get("GPU", 0))
+            share = there * int(1 / gpus + 1e-6) if gpus < 1 else int(there // gpus)
+            fits = min(fits, share)
+        total += fits
+    return total
+
+
+def _settle(resources: Resources, say: Callable[[str], None]) -> tuple[Resources, int]:
+    """The GPUs of a trial settled, and how many trials fit; waits for a cluster's first node."""
+    until = time.monotonic() + resources.patience
+    asked = False
+    while True:
+        nodes = ray.nodes()
+        there = ray.cluster_resources()
+        gpus = resources.gpus_per_trial
+        if gpus is None:
+            gpus = 1.0 if resources.devices == "gpu" or there.get("GPU") else 0.0
+        fits = fitting(nodes, resources, gpus)
+        if fits:
+            if asked:
+                request_resources(bundles=[])  # from here on, trials that wait are the demand
+            return replace(resources, gpus_per_trial=gpus), fits
+        needs = f"a trial needs {resources.cpus_per_trial} CPUs and {gpus:g} GPUs on one node"
+        if resources.cluster is None or time.monotonic() > until:
+            if asked:
+                request_resources(bundles=[])
+            raise InputError(
+                f"{needs}, but there are {there.get('CPU', 0):g} and {there.get('GPU', 0):g} in "
+                "all; lower --cpus-per-trial or --gpus-per-trial, or have a node join"
+            )
+        if not asked:
+            asked = True
+            bundle = {"CPU": resources.cpus_per_trial, "GPU": gpus}
+            request_resources(bundles=[{name: n for name, n in bundle.items() if n}])
+            say(
+                f"{needs}, and there is none yet: waiting up to "
+                f"{format_duration(resources.patience)} (--wait-for-nodes) for one to join"
+            )
+        time.sleep(_PAUSE)

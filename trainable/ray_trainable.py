@@ -11,6 +11,10 @@ from ray import tune
 from trainable.trial import GOALS, Job, Report, Status, Trial, breakdown
 
 
+class StorageUnseenError(Exception):
+    """This node does not see the folder that all trials share."""
+
+
 class CGANTrainable(tune.Trainable):
     """Trains one trial an evaluation at a time; its process serves many trials in turn.
 
@@ -49,6 +53,8 @@ class CGANTrainable(tune.Trainable):
 
     def _advance(self) -> Report:
         """The trial's next report; it is built here, as its networks may not fit either."""
+        if not self._job.trials.is_dir():  # a folder of its own here would lose the trial's past
+            raise StorageUnseenError(f"{self._job.trials} is not there on this node")
         try:
             if self._trial is None:
                 self._trial = Trial(self._job, **self._config)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from spaces.errors import InputError
 from trainable.durations import parse_duration
 
+DEVICES = ("auto", "cpu", "gpu")
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -21,6 +23,8 @@ class Resources:
             means one where there are any, and is settled once the cluster is asked.
         max_concurrent: trials at a time, or None for as many as fit.
         report_timeout: seconds without a report after which a trial counts as hanging.
+        devices: ``cpu``, ``gpu``, or ``auto``: GPUs where there are any.
+        patience: seconds to wait for a cluster's first node that a trial fits on.
     """
 
     address: str
@@ -28,6 +32,8 @@ class Resources:
     gpus_per_trial: float | None
     max_concurrent: int | None
     report_timeout: float = 1800.0
+    devices: str = "auto"
+    patience: float = 600.0
 
     @property
     def device(self) -> str:
@@ -48,6 +54,10 @@ def add_resources(group: argparse._ActionsContainer, trial: str = "trial") -> No
         "--cpus-per-trial", type=int, default=1, metavar="N", help=f"of a {trial} (default: 1)"
     )
     group.add_argument(
+        "--devices", choices=DEVICES, default="auto",
+        help="what to train on (default: auto, GPUs where there are any)",
+    )  # fmt: skip
+    group.add_argument(
         "--gpus-per-trial", type=_float_or_auto, metavar="N",
         help=f"of a {trial}; may be a fraction (default: auto)",
     )  # fmt: skip
@@ -60,6 +70,10 @@ def add_resources(group: argparse._ActionsContainer, trial: str = "trial") -> No
         default="auto",
         help="a Ray cluster's address, local, or auto: RAY_ADDRESS if set, else local",
     )
+    group.add_argument(
+        "--wait-for-nodes", default="10m", metavar="TIME",
+        help=f"how long to wait for a cluster that has no node yet for a {trial} (default: 10m)",
+    )  # fmt: skip
 
 
 def _float_or_auto(text: str) -> float | None:
@@ -76,13 +90,24 @@ def resolve_resources(args: argparse.Namespace) -> Resources:
     Raises:
         InputError: a number is out of range, or this machine has not what it asks for.
     """
-    at_least = [("cpus_per_trial", 1), ("max_concurrent", 1), ("gpus_per_trial", 0)]
-    for name, low in at_least:
+    for name in ("cpus_per_trial", "max_concurrent"):
         value = getattr(args, name)
-        if value is not None and value < low:
+        if value is not None and value < 1:
             flag = name.replace("_", "-")
-            raise InputError(f"--{flag} is {value:g}, but must be at least {low}")
-    asked = Resources(args.address, args.cpus_per_trial, args.gpus_per_trial, args.max_concurrent)
+            raise InputError(f"--{flag} is {value}, but must be at least 1")
+    gpus = args.gpus_per_trial
+    if gpus is not None:
+        if not (0 < gpus <= 1 or gpus == round(gpus) > 0):
+            raise InputError(
+                f"--gpus-per-trial is {gpus:g}, but must be a fraction above 0, or whole GPUs; to "
+                "train without, --devices cpu"
+            )
+        if args.devices == "cpu":
+            raise InputError(f"--gpus-per-trial {gpus:g} contradicts --devices cpu; drop one")
+    asked = Resources(
+        args.address, args.cpus_per_trial, 0.0 if args.devices == "cpu" else gpus,
+        args.max_concurrent, devices=args.devices, patience=parse_duration(args.wait_for_nodes),
+    )  # fmt: skip
     if "report_timeout" in args:
         asked = replace(asked, report_timeout=parse_duration(args.report_timeout))
     if asked.cluster is not None:
@@ -92,7 +117,7 @@ def resolve_resources(args: argparse.Namespace) -> Resources:
             f"--cpus-per-trial is {args.cpus_per_trial}, but this machine has {local_cores()} "
             "cores; lower it, or name a cluster with --address"
         )
-    return replace(asked, gpus_per_trial=_local_gpus(args.gpus_per_trial))
+    return replace(asked, gpus_per_trial=_local_gpus(asked))
 
 
 def local_cores() -> int:
@@ -100,20 +125,28 @@ def local_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _local_gpus(gpus_per_trial: float | None) -> float:
+def _local_gpus(asked: Resources) -> float:
     """The GPUs of a trial on this machine: None means one where there is one.
 
     Raises:
         InputError: there are fewer GPUs than one trial asks for.
     """
+    if asked.devices == "cpu":
+        return 0.0
     import torch  # seconds, which bad input need not cost
 
     there = torch.cuda.device_count()
-    if gpus_per_trial is None:
-        return 1.0 if there else 0.0
-    if gpus_per_trial > there:
+    if asked.devices == "gpu" and not there:
         raise InputError(
-            f"--gpus-per-trial is {gpus_per_trial:g}, but this machine has {there} usable GPUs; "
+            "--devices is gpu, but this machine has no usable GPU; take --devices cpu, or name a "
+            "cluster with --address"
+        )
+    gpus = asked.gpus_per_trial
+    if gpus is None:
+        return 1.0 if there else 0.0
+    if gpus > there:
+        raise InputError(
+            f"--gpus-per-trial is {gpus:g}, but this machine has {there} usable GPUs; "
             "lower it, or name a cluster with --address"
         )
-    return gpus_per_trial
+    return gpus

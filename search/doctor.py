@@ -1,0 +1,223 @@
+"""`python -m search.doctor`: one page of facts and verdicts before a long search.
+
+Takes the flags of `search.run`, and looks at all that such a search would use; it trains for a
+second to tell how long it would take, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from search.cli import check_output, default_tracking, parser
+from search.nodes import Node, faults, local_gpus, local_versions, survey
+from search.plan import deadline_of, make_job, speed_of, total_seconds
+from search.prepare import Prepared, prepare
+from search.study import open_storage
+from search.tracking import check
+from spaces.errors import InputError
+from spaces.presets import default
+from trainable.bars import bar
+from trainable.cluster import connected
+from trainable.config import TrialConfig
+from trainable.durations import format_duration
+from trainable.evaluation import real_set
+from trainable.resources import Resources, local_cores, resolve_resources
+from trainable.stores import without_password
+from trainable.trial import Job
+
+GOOD, NOTE, BREAKS = "ok", "note", "BREAKS"
+_GRID_BYTES = 60_000
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "lustre", "fuse.sshfs", "ceph", "9p"}
+
+
+@dataclass
+class Page:
+    """What is found, printed line by line.
+
+    Attributes:
+        broken: lines that say that the search would not work.
+    """
+
+    console: Console
+    broken: int = 0
+
+    def line(self, verdict: str, subject: str, fact: str) -> None:
+        """A verdict on a subject, and the fact behind it."""
+        self.broken += verdict == BREAKS
+        text = f"{verdict:<7}{subject:<10}{fact}"
+        self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    @contextmanager
+    def about(self, subject: str) -> Iterator[None]:
+        """Bad input raised inside is a line that breaks."""
+        try:
+            yield
+        except InputError as error:
+            self.line(BREAKS, subject, str(error))
+
+
+def examine(args: argparse.Namespace, console: Console) -> int:
+    """Look at everything, and print the page; returns the exit code, 1 if something would break."""
+    page = Page(console)
+    began = time.time()
+    made = not args.output.exists()
+    _this_machine(page)
+    where = prepared = None
+    with page.about("output"):
+        check_output(args.output)
+        _folder(page, args.output)
+    with page.about("resources"):
+        where = resolve_resources(args)
+    with page.about("search"):
+        prepared = prepare(args, Console(stderr=True, force_terminal=False, quiet=True))
+        _search(page, prepared)
+    _stores(page, args)
+    if where is not None:
+        with page.about("Ray"), connected(where, lambda s: page.line(NOTE, "Ray", s)) as found:
+            where, workers = found
+            if where.cluster is not None and args.output.is_dir():
+                _cluster(page, survey(args.output), args.output)
+            at_work = f"{workers} trials at a time on {where.device}"
+            page.line(GOOD, "Ray", f"{where.cluster or 'this machine alone'}: {at_work}")
+            if prepared is not None:
+                with page.about("time"):
+                    _time(page, args, prepared, where, workers, began)
+    if made and args.output.is_dir() and not any(args.output.iterdir()):
+        args.output.rmdir()
+    broken = f"{page.broken} thing{'s' if page.broken > 1 else ''} would break this search"
+    console.print(broken if page.broken else "nothing would break this search", highlight=False)
+    return 1 if page.broken else 0
+
+
+def _this_machine(page: Page) -> None:
+    here = local_versions()
+    said = f"cgan-search {here['project']} (code {here['code']}), Python {here['Python']}, "
+    page.line(GOOD, "versions", f"{said}torch {here['torch']}, Ray {here['Ray']}")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    page.line(GOOD, "machine", f"{local_cores()} cores, {memory / 1e9:.0f} GB of memory")
+    gpus = local_gpus()
+    usable = torch.cuda.device_count()
+    said = ", ".join(f"{name} {memory / 1000:.0f} GB" for name, memory in gpus) or "no GPU"
+    if len(gpus) > usable:
+        hidden = f"; PyTorch can use {usable} of them: is the driver older than its CUDA "
+        page.line(NOTE, "GPUs", f"{said}{hidden}({torch.version.cuda})?")
+    else:
+        page.line(GOOD, "GPUs", said)
+
+
+def _folder(page: Page, output: Path) -> None:
+    free = shutil.disk_usage(output).free
+    page.line(GOOD, "output", f"{output.resolve()}: {free / 1e9:.0f} GB free")
+
+
+def _search(page: Page, prepared: Prepared) -> None:
+    counts = ", ".join(f"{n} {name}" for name, n in prepared.data.counts.items())
+    page.line(GOOD, "data", f"{prepared.data.name}: {counts} ({prepared.data.report})")
+    for line in prepared.said:
+        page.line(GOOD, "weights" if line == prepared.said[-1] else "data", line)
+    if prepared.backbone is not None:
+        page.line(GOOD, "weights", f"backbone {prepared.config.backbone}")
+    for line in str(prepared.config).splitlines():
+        page.line(GOOD, "search", line.strip())
+
+
+def _stores(page: Page, args: argparse.Namespace) -> None:
+    """MLflow, without which a search goes on, and the database, without which it does not."""
+    uri = args.tracking_uri or default_tracking(args.output)
+    there = not uri.startswith("sqlite:") or Path(uri.removeprefix("sqlite:///")).exists()
+    problem = check(uri) if there else None
+    if problem:
+        page.line(NOTE, "MLflow", f"{without_password(uri)} does not answer ({problem}); it can "
+                  "be written later")  # fmt: skip
+    else:
+        page.line(GOOD, "MLflow", without_password(uri) if there else f"{uri}, to be created")
+    with page.about("database"):
+        if args.database:
+            open_storage(args.database)
+            page.line(GOOD, "database", without_password(args.database))
+            return
+        kind = _file_system(args.output.resolve())
+        fact = f"SQLite in {args.output}, on {kind}"
+        if kind in _NETWORK:
+            page.line(NOTE, "database", f"{fact}: of this machine alone, as locks over a network "
+                      "fail; from several, take --database postgresql://…")  # fmt: skip
+        else:
+            page.line(GOOD, "database", fact)
+
+
+def _file_system(path: Path) -> str:
+    """The kind of file system that holds `path`, such as ``ext4`` or ``nfs4``."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    own = [(where, kind) for where, kind in mounts if path.is_relative_to(where)]
+    return max(own, key=lambda mount: len(mount[0]), default=("/", "an unknown file system"))[1]
+
+
+def _cluster(page: Page, nodes: list[Node], folder: Path) -> None:
+    for node in nodes:
+        if node.problem is None:
+            gpus = ", ".join(f"{name} {memory / 1000:.0f} GB" for name, memory in node.gpus)
+            free = "?" if node.free_bytes is None else f"{node.free_bytes / 1e9:.0f}"
+            page.line(
+                GOOD, "node", f"{node.name}: {node.cpus:g} CPUs for trials, {gpus or 'no GPU'}, "
+                f"{free} GB free, clock within {abs(node.ahead[0]) + node.ahead[1]:.1f} s",
+            )  # fmt: skip
+    for fault in faults(nodes, folder):
+        page.line(BREAKS, "node", fault.removeprefix("node "))
+
+
+def _time(
+    page: Page, args: argparse.Namespace, prepared: Prepared, where: Resources, workers: int,
+    began: float,
+) -> None:  # fmt: skip
+    with bar(page.console, "measuring the real images") as progress:
+        real = real_set(prepared.data, prepared.extractor, lambda _: None, progress)
+    with tempfile.TemporaryDirectory() as scratch:
+        job = make_job(prepared, real, where, Path(scratch))
+        speed = speed_of(job, where)
+    config = prepared.config
+    seconds = total_seconds(config, job, speed, workers)
+    limit = config.time_budget
+    said = f"about {format_duration(min(seconds, limit or seconds))} for this search"
+    if limit is not None and seconds > limit:
+        said += f", its budget; all {config.trials} trials would take {format_duration(seconds)}"
+    rate = f"the default configuration trains on {speed.trained:.0f} images a second"
+    page.line(GOOD, "time", f"{said}; {rate}")
+    deadline_of(config, job, speed, workers, began)
+    if args.output.is_dir():
+        needed = config.trials * _trial_bytes(job)
+        free = shutil.disk_usage(args.output).free
+        fact = f"{needed / 1e9:.1f} GB for checkpoints and pictures, {free / 1e9:.0f} GB free"
+        page.line(BREAKS if needed > free else GOOD, "disk", fact)
+
+
+def _trial_bytes(job: Job) -> int:
+    """What a trial of the default configuration leaves on disk, roughly: two checkpoints, grids."""
+    run = job.build(TrialConfig.from_params(default(job.task)), job.seed)
+    with tempfile.TemporaryFile() as file:
+        torch.save(run.state(), file)
+        size = file.tell()
+    return 2 * size + len(job.evaluations) * _GRID_BYTES
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns 0, or 1 if something would break the search."""
+    flags = parser()
+    flags.prog = "python -m search.doctor"
+    flags.description = "Say what a search with the same flags would find, and what would break it."
+    return examine(flags.parse_args(argv), Console(highlight=False))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

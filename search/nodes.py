@@ -1,0 +1,195 @@
+"""What each node of a cluster is like, and whether a search can use them all together."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+
+from search.version import code_version
+from trainable.shipping import code_digest
+
+_PATIENCE = 60.0  # seconds for a node's answer; its first worker imports torch and Ray
+SKEW = 5.0
+"""Seconds that a node's clock may be off: trials stop at a time of day."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster, or this one.
+
+    Attributes:
+        address, host: where it is, and what it calls itself.
+        versions: of ``Python``, ``Ray``, ``torch`` and ``code``, and the ``project`` in words.
+        cpus: cores that Ray hands out there; 0 where no trial runs.
+        gpus: each GPU's name and memory in MB.
+        ahead: seconds that its clock is ahead of the driver's, and by how much that may be wrong.
+        free_bytes: free where trials keep their files; None where that is not seen.
+        storage: why it cannot share the trials' folder, or None.
+        problem: why it did not answer, or None; all else is then unknown.
+    """
+
+    address: str
+    host: str = "?"
+    versions: Mapping[str, str] | None = None
+    cpus: float = 0.0
+    gpus: tuple[tuple[str, int], ...] = ()
+    ahead: tuple[float, float] = (0.0, 0.0)
+    free_bytes: int | None = None
+    storage: str | None = None
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As lines call it."""
+        return f"{self.host} ({self.address})"
+
+
+def local_versions() -> dict[str, str]:
+    """What must be equal on all nodes, here."""
+    return {
+        "Python": platform.python_version(),
+        "Ray": ray.__version__,
+        "torch": torch.__version__,
+        "code": code_digest(),
+        "project": code_version()["version"],
+    }
+
+
+def local_gpus() -> tuple[tuple[str, int], ...]:
+    """Name and memory in MB of this machine's GPUs, those included that Ray hides from a worker."""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    lines = (line.rpartition(",") for line in said.splitlines() if "," in line)
+    return tuple((name.strip(), int(memory)) for name, _, memory in lines)
+
+
+def _facts(probe: str, node: str) -> dict[str, Any]:
+    """On a node: what it is, and its part of `shared_probe`."""
+    folder = Path(probe)
+    storage, free = None, None
+    try:
+        (folder / "driver").read_text()
+        part, whole = folder / f"{node}.part", folder / node
+        part.write_text(node)
+        part.rename(whole)
+        if whole.read_text() != node:
+            storage = "what was written there is not what is read"
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        seen = isinstance(error, FileNotFoundError) and "driver" in str(error.filename)
+        storage = "does not see what the driver wrote there" if seen else str(error)
+    return {
+        "host": socket.gethostname(),
+        "versions": local_versions(),
+        "gpus": local_gpus(),
+        "clock": time.time(),
+        "free_bytes": free,
+        "storage": storage,
+    }
+
+
+@contextmanager
+def _probe(folder: Path) -> Iterator[Path]:
+    """A folder in `folder` for all nodes to write to, with the driver's mark in it."""
+    place = folder.resolve() / f".nodes-{uuid.uuid4().hex[:12]}"
+    place.mkdir()
+    try:
+        (place / "driver").write_text(str(os.getpid()))
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def survey(folder: Path) -> list[Node]:
+    """Ask every living node of the cluster that this process is connected to, all at once.
+
+    `folder` is where trials keep their files; in it each node reads what the driver wrote, writes,
+    renames, and the driver reads that.
+    """
+    task = ray.remote(num_cpus=0, max_retries=0)(_facts)
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    with _probe(folder) as probe:
+        began = time.time()
+        asked = {
+            task.options(label_selector={"ray.io/node-id": n["NodeID"]}).remote(
+                str(probe), n["NodeID"]
+            ): n
+            for n in nodes
+        }
+        found, waiting = [], list(asked)
+        while waiting and (left := began + _PATIENCE - time.time()) > 0:
+            done, waiting = ray.wait(waiting, timeout=left)
+            found += [_node(asked[ref], ref, began, time.time(), probe) for ref in done]
+        for ref in waiting:
+            with suppress(Exception):
+                ray.cancel(ref, force=True)
+            silent = f"no answer within {_PATIENCE:g} s"
+            found.append(Node(asked[ref]["NodeManagerAddress"], problem=silent))
+    return sorted(found, key=lambda node: node.address)
+
+
+def _node(info: Mapping[str, Any], ref: Any, began: float, ended: float, probe: Path) -> Node:
+    address, node_id = info["NodeManagerAddress"], info["NodeID"]
+    try:
+        facts: dict[str, Any] = ray.get(ref)  # pyright: ignore[reportAssignmentType]
+    except Exception as error:  # whatever a node without this project, or with another one, says
+        last = str(error).strip().splitlines()[-1]
+        return Node(address, problem=f"cannot run this project ({last})")
+    storage = facts["storage"]
+    if storage is None and not (probe / node_id).exists():
+        storage = "what it writes there does not reach the driver"
+    return Node(
+        address,
+        facts["host"],
+        facts["versions"],
+        info["Resources"].get("CPU", 0.0),
+        tuple(facts["gpus"]),
+        (facts["clock"] - (began + ended) / 2, (ended - began) / 2),
+        facts["free_bytes"],
+        storage,
+    )
+
+
+def faults(nodes: Iterable[Node], folder: Path) -> list[str]:
+    """What would break a search on `nodes` whose trials are kept in `folder`, a line each."""
+    here = local_versions()
+    found = []
+    for node in nodes:
+        if node.problem is not None:
+            found.append(f"node {node.name}: {node.problem}")
+            continue
+        if node.storage is not None:
+            found.append(
+                f"node {node.name}: {folder.resolve()} is not shared with it ({node.storage}); "
+                "name a folder that all nodes mount, with --output"
+            )
+        for what, version in (node.versions or {}).items():
+            if what != "project" and version != here[what]:
+                found.append(
+                    f"node {node.name} has {what} {version}, and here is {here[what]}; install "
+                    "the same, such as by constraints.txt"
+                )
+        ahead, doubt = node.ahead
+        if abs(ahead) - doubt > SKEW:
+            found.append(
+                f"node {node.name}: its clock is {abs(ahead):.0f} s "
+                f"{'ahead' if ahead > 0 else 'behind'}, and time budgets go by the clock; "
+                "synchronise it"
+            )
+    return found

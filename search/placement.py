@@ -1,0 +1,105 @@
+"""Where trials run: away from nodes on which they keep failing.
+
+Ray itself moves a trial whose node is gone. A node that stays, with a broken GPU or without the
+shared folder, would be given one trial after another.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray._private.state import actors  # the public one asks the dashboard, which may be off
+
+from trainable.ray_trainable import StorageUnseenError
+from trainable.resources import Resources
+
+LOST = 3
+"""Trials that fail on a node, each counted once, until it is avoided."""
+
+
+def away_from(addresses: Collection[str]) -> dict[str, str]:
+    """Ray's label selector for all nodes but those at `addresses`; empty where that is all."""
+    nodes = ray.nodes() if addresses else []
+    shunned = sorted(n["NodeID"] for n in nodes if n["NodeManagerAddress"] in addresses)
+    return {"ray.io/node-id": f"!in({','.join(shunned)})"} if shunned else {}
+
+
+class Placement(tune.Callback):
+    """Says which nodes a trial may run on, and remembers where each one failed.
+
+    Nodes count by address, as one that is started again has a new id.
+    """
+
+    def __init__(self, resources: Resources, say: Callable[[str], None]):
+        self._bundle = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial or 0}
+        self._say = say
+        self._placed: set[str] = set()  # trials, by Tune's ids
+        self._actors: dict[str, str] = {}  # of trials at work
+        self._failed: dict[str, set[int]] = defaultdict(set)
+        self._doubtful: list[tuple[Any, str, str]] = []  # failed trials, their nodes and addresses
+        self.avoided: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks into its snapshots, which nobody reads: nothing to keep."""
+        return {}
+
+    def request(self) -> tune.PlacementGroupFactory:
+        """What a trial needs, and of which node."""
+        bundles = [{name: amount for name, amount in self._bundle.items() if amount}]
+        where = away_from(self.avoided)
+        if not where:
+            return tune.PlacementGroupFactory(bundles)
+        return tune.PlacementGroupFactory(bundles, bundle_label_selector=[where])
+
+    def place(self, trial: Any) -> None:
+        """Say where a new trial may run; of one that is queued again, `failed` has said it."""
+        if trial.trial_id not in self._placed:
+            self._placed.add(trial.trial_id)
+            trial.placement_group_factory = self.request()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Remember the worker: once it has died, Tune no longer knows it."""
+        self._actors[trial.trial_id] = trial.temporary_state.ray_actor._actor_id.hex()
+        self._forgive()
+
+    def failed(self, trial: Any) -> None:
+        """A trial's worker failed, and Tune is about to queue it again or to give it up."""
+        actor = self._actors.pop(trial.trial_id, None)
+        if actor is None:
+            return
+        node_id = actors(actor)["Address"]["NodeID"]
+        address = next(n["NodeManagerAddress"] for n in ray.nodes() if n["NodeID"] == node_id)
+        self._failed[address].add(trial.config["number"])
+        self._doubtful.append((trial, node_id, address))
+        self._forgive()
+        unseen = StorageUnseenError.__name__ in Path(trial.error_file).read_text()
+        if unseen or len(self._failed[address]) >= LOST:
+            self._avoid(address, unseen)
+        trial.placement_group_factory = self.request()
+
+    def _forgive(self) -> None:
+        """A node's death is no fault of its trials', nor do they count against the node.
+
+        It may be known only after they have failed: Ray gives a silent node some twenty seconds.
+        """
+        if not self._doubtful:
+            return
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        for trial, _, address in [d for d in self._doubtful if d[1] not in alive]:
+            trial.run_metadata.num_failures -= 1
+            self._failed[address].discard(trial.config["number"])
+        self._doubtful = [d for d in self._doubtful if d[1] in alive]
+
+    def _avoid(self, address: str, unseen: bool) -> None:
+        nodes = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU")]
+        others = {n["NodeManagerAddress"] for n in nodes} - self.avoided - {address}
+        if address in self.avoided or not others:  # better there than nowhere
+            return
+        self.avoided.add(address)
+        why = "it does not see the trials' folder" if unseen else f"{LOST} trials failed there"
+        self._say(f"node {address} gets no more trials: {why}")

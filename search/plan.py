@@ -1,0 +1,82 @@
+"""What a prepared study comes to: the job that its trials share, how long it takes, until when."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import ray
+
+from search.estimate import Speed, measure_speed, search_seconds, winner_seconds
+from search.prepare import Prepared
+from search.settings import StudyConfig
+from spaces.errors import InputError
+from spaces.presets import default
+from trainable.config import TrialConfig
+from trainable.durations import format_duration
+from trainable.evaluation import validation_of, witness_of
+from trainable.metrics.scores import RealSet
+from trainable.objective import Objective
+from trainable.resources import Resources
+from trainable.trial import Job
+
+
+def make_job(prepared: Prepared, real: RealSet, where: Resources, folder: Path) -> Job:
+    """What all trials of the study in `folder` share, but for the untrained generator's scores."""
+    config = prepared.config
+    return Job(
+        data=prepared.data,
+        extractor=prepared.extractor,
+        real=real,
+        witness=witness_of(prepared.data, prepared.held_out, seed=config.seed),
+        objective=Objective.parse(config.objective),
+        untrained={},
+        evaluations=config.evaluations,
+        trials=(folder / "trials").resolve(),
+        seed=config.seed,
+        device=where.device,
+        threads=where.cpus_per_trial,
+        resource=config.resource,
+        max_seconds=config.max_trial_time,
+        backbone=prepared.backbone,
+        start=prepared.start,
+        validation=validation_of(prepared.validation),
+    )  # fmt: skip
+
+
+def speed_of(job: Job, where: Resources) -> Speed:
+    """How fast the default configuration is where trials run: here, or on a node of the cluster."""
+    config = TrialConfig.from_params(default(job.task))
+    if where.cluster is None:
+        return measure_speed(job, config)
+    task = ray.remote(num_cpus=where.cpus_per_trial, num_gpus=where.gpus_per_trial or 0)
+    found: Speed = ray.get(task(measure_speed).remote(job, config))
+    return found
+
+
+def total_seconds(config: StudyConfig, job: Job, speed: Speed, workers: int) -> float:
+    """Seconds of a whole search on `workers` workers, from its first trial to its winners."""
+    return search_seconds(config, job.data.n, speed, workers) + winner_seconds(
+        config, len(job.data.classes), speed, workers
+    )
+
+
+def deadline_of(
+    config: StudyConfig, job: Job, speed: Speed, workers: int, started: float
+) -> float | None:
+    """When trials must stop so that the winners are scored within the time budget.
+
+    Raises:
+        InputError: that leaves no time to train.
+    """
+    if config.time_budget is None:
+        return None
+    needed = winner_seconds(config, len(job.data.classes), speed, workers)
+    deadline = started + config.time_budget - needed
+    if deadline <= time.time():
+        raise InputError(
+            f"--time-budget is {format_duration(config.time_budget)}, but scoring the winners "
+            f"alone takes some {format_duration(needed)}; raise it, or lower --top-k or "
+            "--winner-images"
+        )
+    return deadline

@@ -1,0 +1,149 @@
+"""Hosts with addresses of their own, on one machine: Linux namespaces on a bridge.
+
+A host has its own network, process table, host name, ``/tmp`` and ``/dev/shm``; the other folders
+are the machine's, so a folder that both see is shared storage. Its power can be cut (`kill`: every
+process of it dies at once), and so can its network (`unplug`). Needs root, iproute2 and util-linux.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+NETWORK = "10.77.0"
+PORT = 6380
+RAY = str(Path(sys.executable).with_name("ray"))
+_BRIDGE = "cgan-bridge"
+
+
+def _ip(*args: str) -> None:
+    subprocess.run(["ip", *args], check=True, capture_output=True, text=True)
+
+
+def missing() -> str | None:
+    """Why there can be no hosts here, or None."""
+    tools = [tool for tool in ("ip", "nsenter", "unshare") if shutil.which(tool) is None]
+    if tools:
+        return f"{', '.join(tools)} not installed"
+    if os.geteuid():
+        return "not root"
+    try:
+        _ip("netns", "add", "cgan-try")
+        _ip("netns", "del", "cgan-try")
+    except subprocess.CalledProcessError as error:
+        return error.stderr.strip()
+    return None
+
+
+class Host:
+    """One host, from its construction to `kill`."""
+
+    def __init__(self, number: int, root: Path, hidden: tuple[Path, ...] = ()):
+        """`number` is the end of its address, and `hidden` are folders that it sees empty."""
+        self.name = f"cgan-{number}"
+        self.address = f"{NETWORK}.{number}"
+        self.folder = root / self.name
+        (self.folder / "tmp").mkdir(parents=True)
+        self.log = self.folder / "log"
+        _ip("netns", "add", self.name)
+        _ip("link", "add", f"cgan-v{number}", "type", "veth", "peer", "eth0", "netns", self.name)
+        _ip("link", "set", f"cgan-v{number}", "master", _BRIDGE, "up")
+        self._cable = f"cgan-v{number}"
+        for args in (
+            ("link", "set", "lo", "up"),
+            ("addr", "add", f"{self.address}/24", "dev", "eth0"),
+            ("link", "set", "eth0", "up"),
+        ):
+            _ip("-n", self.name, *args)
+        lines = [
+            f"hostname {self.name}",
+            f"mount --bind {self.folder / 'tmp'} /tmp",
+            "mount -t tmpfs -o size=1g tmpfs /dev/shm",
+            *(f"mount -t tmpfs tmpfs {path}" for path in hidden),
+            "touch /tmp/up",
+            "exec sleep infinity",
+        ]
+        self._outer = subprocess.Popen(
+            ["ip", "netns", "exec", self.name, "unshare", "--mount", "--uts", "--pid", "--fork",
+             "--kill-child", "--mount-proc", "sh", "-ec", "\n".join(lines)],
+        )  # fmt: skip
+        while not (self.folder / "tmp" / "up").exists():
+            if self._outer.poll() is not None:
+                raise RuntimeError(f"host {self.name} did not come up")
+            time.sleep(0.02)
+
+    def _command(self, command: list[str]) -> list[str]:
+        # The first process of the host is the child of `unshare`.
+        children = Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children").read_text()
+        return ["nsenter", "--target", children.split()[0], "--all", "--", *command]
+
+    def start(
+        self, command: list[str], env: dict[str, str], cwd: Path, out: IO[bytes] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a command on the host; its output goes to `out`, else to the host's log."""
+        line = ["env", "-C", str(cwd), *(f"{key}={value}" for key, value in env.items()), *command]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                self._command(line), stdout=out or log, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+
+    def run(self, command: list[str], env: dict[str, str], cwd: Path) -> tuple[int, str]:
+        """Run a command on the host to its end: exit code and what it said."""
+        at = self.log.stat().st_size if self.log.exists() else 0
+        code = self.start(command, env, cwd).wait()
+        return code, self.log.read_bytes()[at:].decode()
+
+    def kill(self) -> None:
+        """Cut the power: every process of the host dies as by ``kill -9``."""
+        self._outer.kill()
+        self._outer.wait()
+
+    def unplug(self) -> None:
+        """Cut the network, and leave the processes running."""
+        _ip("link", "set", self._cable, "down")
+
+    def plug(self) -> None:
+        """Mend the network."""
+        _ip("link", "set", self._cable, "up")
+
+    def remove(self) -> None:
+        """Nothing stays behind."""
+        self.kill()
+        with suppress(subprocess.CalledProcessError):
+            _ip("link", "del", self._cable)
+        _ip("netns", "del", self.name)
+
+
+class Network:
+    """A bridge with hosts; gone, with all hosts, at the end of the ``with``."""
+
+    def __init__(self, root: Path):
+        self._root = root
+        self.hosts: list[Host] = []
+
+    def __enter__(self) -> Network:
+        _ip("link", "add", _BRIDGE, "type", "bridge")
+        _ip("link", "set", _BRIDGE, "up")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        for host in self.hosts:
+            host.remove()
+        _ip("link", "del", _BRIDGE)
+
+    def add(self, hidden: tuple[Path, ...] = ()) -> Host:
+        """One more host."""
+        host = Host(len(self.hosts) + 1, self._root, hidden)
+        self.hosts.append(host)
+        return host

@@ -1,0 +1,80 @@
+"""The doctor: facts that are true, what breaks found before a search would, nothing left behind."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from search import doctor, tracking
+from search.cli import parser
+from tests.conftest import make_data, write_pictures
+
+QUICK = ["--image-size", "32", "--backbone", "none", "--features", "efficientnet-lite0"]
+
+
+def examine(*flags: str) -> tuple[int, str]:
+    said = io.StringIO()
+    console = Console(file=said, width=500, highlight=False)
+    code = doctor.examine(parser().parse_args([*QUICK, *flags]), console)
+    return code, said.getvalue()
+
+
+def broken(said: str) -> list[str]:
+    return [line.split()[1] for line in said.splitlines() if line.startswith("BREAKS")]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_pictures(tmp_path / "pictures", make_data(n=24))
+    return tmp_path
+
+
+def test_a_search_that_works(place):
+    code, said = examine("--data", "pictures", "--epochs", "8", "--trials", "3")
+    assert code == 0, said
+    assert "12 class0, 12 class1" in said
+    assert "8 epochs a trial" in said
+    assert re.search(r"time +about .* images a second", said)
+    assert re.search(r"disk +\d+\.\d GB for checkpoints", said)
+    assert "nothing would break this search" in said
+    assert {path.name for path in place.iterdir()} == {"pictures"}
+
+
+def test_everything_that_breaks_is_said_at_once(place):
+    (place / "file").write_text("")
+    code, said = examine(
+        "--data", "nowhere", "--output", "file", "--cpus-per-trial", "4096",
+        "--database", "mysql://nobody",
+    )  # fmt: skip
+    assert code == 1
+    assert broken(said) == ["output", "resources", "search", "database"]
+    assert "4 things would break this search" in said
+
+
+def test_a_budget_that_leaves_no_time_to_train(place):
+    code, said = examine("--data", "pictures", "--epochs", "8", "--time-budget", "1s")
+    assert (code, broken(said)) == (1, ["time"])
+    assert "scoring the winners alone takes" in said
+
+
+def test_mlflow_away_is_no_reason_not_to_search(place, monkeypatch):
+    monkeypatch.setattr(doctor, "check", lambda uri: "Connection refused")
+    code, said = examine(
+        "--data", "pictures", "--epochs", "8", "--tracking-uri", "http://me:secret@127.0.0.1:9"
+    )
+    assert code == 0
+    assert "does not answer (Connection refused)" in said
+    assert "secret" not in said
+    assert tracking.check is not doctor.check
+
+
+def test_a_database_on_a_network_file_system_is_for_one_machine(place, monkeypatch):
+    monkeypatch.setattr(doctor, "_file_system", lambda path: "nfs4")
+    _, said = examine("--data", "nowhere")
+    assert re.search(r"note +database .*on nfs4: of this machine alone", said)
+
+
+def test_the_file_system_is_that_of_the_deepest_mount():
+    assert doctor._file_system(doctor.Path("/proc/self")) == "proc"

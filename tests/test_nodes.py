@@ -1,0 +1,175 @@
+"""Nodes of a cluster: how many trials fit on them, what is asked of them, and what would break."""
+
+from dataclasses import replace
+
+import pytest
+import ray
+import torch
+
+from search import nodes
+from search.cli import parser
+from search.nodes import Node, faults, local_versions, survey
+from spaces.errors import InputError
+from trainable import cluster
+from trainable.cluster import connected, fitting
+from trainable.resources import Resources, resolve_resources
+
+
+def listed(cpus: float, gpus: float = 0, alive: bool = True) -> dict:
+    return {"Alive": alive, "Resources": {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}}
+
+
+@pytest.mark.parametrize(
+    ("there", "cpus", "gpus", "fits"),
+    [
+        ([listed(3)], 2, 0.0, 1),
+        ([listed(3), listed(3)], 2, 0.0, 2),  # six cores in all, but two on each are one trial
+        ([listed(4), listed(4, alive=False)], 1, 0.0, 4),
+        ([listed(0), listed(8, 2)], 1, 1.0, 2),
+        ([listed(8, 2)], 1, 0.5, 4),
+        ([listed(3, 2)], 1, 0.5, 3),
+        ([listed(8, 2)], 1, 0.4, 4),  # two on each GPU: the rests of 0.2 are no third
+        ([listed(8, 1)], 1, 0.1, 8),
+        ([listed(8, 10)], 1, 0.1, 8),
+        ([listed(8, 3)], 1, 2.0, 1),
+        ([listed(8)], 1, 1.0, 0),
+    ],
+)
+def test_how_many_trials_fit_is_counted_by_node_and_by_gpu(there, cpus, gpus, fits):
+    assert fitting(there, Resources("x", cpus, None, None), gpus) == fits
+
+
+@pytest.mark.parametrize(
+    ("flags", "there", "gpus"),
+    [
+        ([], 0, 0.0),
+        ([], 2, 1.0),
+        (["--devices", "gpu"], 2, 1.0),
+        (["--devices", "cpu"], 2, 0.0),
+        (["--gpus-per-trial", "0.25"], 2, 0.25),
+    ],
+)
+def test_what_this_machine_trains_on(monkeypatch, flags, there, gpus):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    args = parser().parse_args(["--address", "local", *flags])
+    assert resolve_resources(args).gpus_per_trial == gpus
+
+
+def test_gpus_are_insisted_on(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    args = parser().parse_args(["--address", "local", "--devices", "gpu"])
+    with pytest.raises(InputError, match="this machine has no usable GPU"):
+        resolve_resources(args)
+
+
+@pytest.fixture
+def growing(monkeypatch):
+    """A cluster that has a GPU node from the third look on; what was asked of its autoscaler."""
+    asked, looks = [], []
+
+    def look() -> list[dict]:
+        looks.append(1)
+        return [listed(0)] if len(looks) < 3 else [listed(0), listed(4, 1)]
+
+    monkeypatch.setattr(cluster, "_PAUSE", 0.0)
+    monkeypatch.setattr(cluster, "request_resources", lambda bundles: asked.append(bundles))
+    monkeypatch.setattr(ray, "nodes", look)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": 1.0})
+    return asked
+
+
+def test_a_cluster_without_a_node_is_asked_for_one_and_waited_for(growing):
+    said: list[str] = []
+    settled, fits = cluster._settle(Resources("here:1", 2, None, None, devices="gpu"), said.append)
+    assert (settled.gpus_per_trial, settled.device, fits) == (1.0, "cuda", 1)
+    assert growing == [[{"CPU": 2, "GPU": 1.0}], []]  # asked for, and not for ever
+    assert len(said) == 1
+    assert "2 CPUs and 1 GPUs" in said[0]
+
+
+def test_patience_ends(growing):
+    asked = Resources("here:1", 64, None, None, devices="gpu", patience=0.01)
+    with pytest.raises(InputError, match="a trial needs 64 CPUs and 1 GPUs on one node"):
+        cluster._settle(asked, lambda line: None)
+    assert growing[-1] == []
+
+
+def test_this_machine_alone_is_not_waited_for(growing):
+    with pytest.raises(InputError, match="on one node"):
+        cluster._settle(Resources("local", 2, None, None, devices="gpu"), lambda line: None)
+    assert growing == []
+
+
+GOOD = Node("10.0.0.2", "b", local_versions(), 4.0, (), (0.1, 0.2), 10**9)
+
+
+def test_equal_nodes_that_share_the_folder_have_no_faults(tmp_path):
+    assert faults([GOOD, replace(GOOD, ahead=(8.0, 4.0))], tmp_path) == []  # 4 s at least
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"problem": "no answer within 60 s"}, "no answer within 60 s"),
+        ({"storage": "does not see it"}, "is not shared with it (does not see it)"),
+        ({"versions": {**local_versions(), "torch": "2.0"}}, "has torch 2.0, and here is"),
+        ({"versions": {**local_versions(), "code": "f" * 16}}, "has code ffffffffffffffff"),
+        ({"ahead": (-60.0, 1.0)}, "its clock is 60 s behind"),
+        ({"ahead": (60.0, 1.0)}, "its clock is 60 s ahead"),
+    ],
+)
+def test_each_fault_names_its_node(tmp_path, changes, said):
+    (found,) = faults([GOOD, replace(GOOD, address="10.0.0.3", host="c", **changes)], tmp_path)
+    assert "node c (10.0.0.3)" in found
+    assert said in found
+
+
+def test_what_the_project_calls_itself_may_differ(tmp_path):
+    other = replace(GOOD, versions={**local_versions(), "project": "0.1.0+abc.dirty"})
+    assert faults([other], tmp_path) == []
+
+
+@pytest.fixture(scope="module")
+def alone():
+    with connected(Resources("local", 1, 0.0, None)):
+        yield
+
+
+def test_a_node_that_is_fine_says_what_it_is_and_nothing_stays_behind(alone, tmp_path):
+    (node,) = survey(tmp_path)
+    assert node.versions == local_versions()
+    assert node.free_bytes
+    assert node.free_bytes > 0
+    assert abs(node.ahead[0]) <= node.ahead[1] + 0.01
+    assert faults([node], tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_node_that_sees_another_folder_is_found(alone, tmp_path, monkeypatch):
+    probe = nodes._probe
+    (tmp_path / "elsewhere").mkdir()
+
+    class Elsewhere:
+        def __init__(self, folder):
+            self.held = probe(folder)
+
+        def __enter__(self):
+            self.held.__enter__()
+            return tmp_path / "elsewhere"
+
+        def __exit__(self, *error):
+            return self.held.__exit__(*error)
+
+    monkeypatch.setattr(nodes, "_probe", Elsewhere)
+    (node,) = survey(tmp_path)
+    assert node.storage == "does not see what the driver wrote there"
+
+
+def test_a_node_that_cannot_run_us_is_a_fault_and_no_crash(alone, tmp_path, monkeypatch):
+    def broken(probe: str, node: str) -> dict:
+        raise ImportError("No module named 'trainable'")
+
+    monkeypatch.setattr(nodes, "_facts", broken)
+    (node,) = survey(tmp_path)
+    assert node.problem is not None
+    assert "No module named 'trainable'" in node.problem

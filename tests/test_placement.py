@@ -1,0 +1,119 @@
+"""Where trials may run: nodes on which they fail are avoided, and those that die forgiven."""
+
+from types import SimpleNamespace
+
+import pytest
+import ray
+
+from search import placement as module
+from search.placement import LOST, Placement
+from trainable.ray_trainable import StorageUnseenError
+from trainable.resources import Resources
+
+
+class Cluster:
+    """Nodes a, b and c, and what Tune does with trials on them."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder = folder
+        self.dead: set[str] = set()
+        self.actors: dict[str, str] = {}
+        monkeypatch.setattr(ray, "nodes", self.nodes)
+        monkeypatch.setattr(module, "actors", lambda a: {"Address": {"NodeID": self.actors[a]}})
+        self.said: list[str] = []
+        self.placement = Placement(Resources("x", 2, 0.5, None), self.said.append)
+
+    def nodes(self):
+        return [
+            {"NodeID": name * 4, "NodeManagerAddress": f"10.0.0.{name}", "Alive": name not in
+             self.dead, "Resources": {"CPU": 4.0}}
+            for name in "abc"
+        ]  # fmt: skip
+
+    def trial(self, number: int):
+        found = SimpleNamespace(
+            trial_id=str(number), config={"number": number},
+            run_metadata=SimpleNamespace(num_failures=0), placement_group_factory=None,
+            temporary_state=SimpleNamespace(ray_actor=None), error_file=self.folder / f"{number}",
+        )  # fmt: skip
+        self.placement.place(found)
+        return found
+
+    def start(self, trial, node: str):
+        actor = f"{trial.trial_id}{node}"
+        self.actors[actor] = node * 4
+        ray_actor = SimpleNamespace(_actor_id=SimpleNamespace(hex=lambda: actor))
+        trial.temporary_state.ray_actor = ray_actor
+        self.placement.on_trial_start(0, [], trial)
+
+    def fail(self, trial, node: str, text: str = "The actor died"):
+        self.start(trial, node)
+        trial.error_file.write_text(text)
+        trial.run_metadata.num_failures += 1  # Tune's own, before it tells the scheduler
+        self.placement.failed(trial)
+
+    def barred(self, trial) -> str:
+        selector = trial.placement_group_factory._kwargs.get("bundle_label_selector", [{}])[0]
+        return selector.get("ray.io/node-id", "")
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    return Cluster(tmp_path, monkeypatch)
+
+
+def test_a_trial_asks_for_its_cores_and_its_share_of_a_gpu(cluster):
+    assert cluster.trial(0).placement_group_factory.bundles == [{"CPU": 2, "GPU": 0.5}]
+
+
+def test_a_node_on_which_three_trials_failed_gets_no_more(cluster):
+    trials = [cluster.trial(n) for n in range(LOST)]
+    for trial in trials[:-1]:
+        cluster.fail(trial, "a")
+    assert cluster.said == []
+    assert cluster.barred(cluster.trial(7)) == ""
+    cluster.fail(trials[-1], "a")
+    assert cluster.said == ["node 10.0.0.a gets no more trials: 3 trials failed there"]
+    assert cluster.barred(trials[-1]) == "!in(aaaa)"  # queued again, elsewhere
+    assert cluster.barred(cluster.trial(8)) == "!in(aaaa)"
+
+
+def test_one_trial_that_fails_again_and_again_is_its_own_fault(cluster):
+    trial = cluster.trial(0)
+    for _ in range(2 * LOST):
+        cluster.fail(trial, "a")
+    assert cluster.said == []
+    assert trial.run_metadata.num_failures == 2 * LOST
+
+
+def test_a_node_that_does_not_see_the_folder_is_avoided_at_once(cluster):
+    cluster.fail(cluster.trial(0), "b", f"{StorageUnseenError.__name__}: /shared is not there")
+    assert cluster.said == ["node 10.0.0.b gets no more trials: it does not see the trials' folder"]
+
+
+def test_the_last_node_is_not_avoided(cluster):
+    for number, node in enumerate("aaabbbccc"):
+        cluster.fail(cluster.trial(number), node)
+    assert sorted(cluster.placement.avoided) == ["10.0.0.a", "10.0.0.b"]
+
+
+def test_a_dead_nodes_failures_count_neither_for_trials_nor_against_it(cluster):
+    trials = [cluster.trial(n) for n in range(LOST)]
+    cluster.dead.add("a")
+    for trial in trials:
+        cluster.fail(trial, "a")
+    assert cluster.said == []
+    assert [t.run_metadata.num_failures for t in trials] == [0] * LOST
+
+
+def test_a_death_that_is_known_later_is_forgiven_later(cluster):
+    first, second = cluster.trial(0), cluster.trial(1)
+    cluster.fail(first, "a")  # its node is silent, and passes for alive
+    cluster.fail(second, "b")
+    assert first.run_metadata.num_failures == 1
+    cluster.dead.add("a")
+    cluster.start(first, "c")
+    assert first.run_metadata.num_failures == 0
+    assert second.run_metadata.num_failures == 1
+    cluster.start(second, "c")
+    assert first.run_metadata.num_failures == 0  # once
