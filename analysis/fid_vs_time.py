@@ -11,6 +11,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import cycle
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -86,7 +87,7 @@ def draw(table: StudyTable, within: float | None = None) -> Figure:
             edgecolors="black", linewidths=1.2, zorder=4, label="winner, with its trial's number",
         )  # fmt: skip
     _scale(ax, table, scored)
-    _draw_front(ax, candidates(table))
+    _draw_fronts(ax, candidates(table))
     _draw_yardstick(ax, table)
     if within is not None:
         _draw_limit(ax, table, within)
@@ -114,11 +115,15 @@ def summary(table: StudyTable) -> str:
     fastest = near.sort_values("train_seconds", kind="stable").iloc[0]
     said = f"best {table.score}: {best['fid']:.1f}, trial {best['number']}, {_seconds(best)}"
     if fastest["number"] == best["number"]:
-        return f"{said}; no trial within 10 % of it is faster"
-    return (
-        f"{said}; the fastest within 10 % of it: {fastest['fid']:.1f}, "
-        f"trial {fastest['number']}, {_seconds(fastest)}"
-    )
+        said += "; no trial within 10 % of it is faster"
+    else:
+        said += f"; the fastest within 10 % of it: {fastest['fid']:.1f}, "
+        said += f"trial {fastest['number']}, {_seconds(fastest)}"
+    counts = Counter(trials["device"])
+    if len(counts) > 1:
+        kinds = ", ".join(f"{n} on {kind or 'unknown'}" for kind, n in counts.most_common())
+        said += f". Training times compare on one device alone: {kinds}"
+    return said
 
 
 def best_within(table: StudyTable, within: float) -> tuple[float, int, int, float] | None:
@@ -170,17 +175,23 @@ def _scale(ax: Axes, table: StudyTable, scored: pd.DataFrame) -> None:
             axis.set_major_formatter(StrMethodFormatter("{x:,.6g}"))
 
 
-def _draw_front(ax: Axes, trials: pd.DataFrame) -> None:
-    """The best FID within each time, as steps, the last one to the edge."""
-    front = pareto_front(list(trials["train_seconds"]), list(trials["fid"]))
-    if not front:
-        return
-    points = trials.loc[front, ["train_seconds", "fid"]]
-    x, y = list(points["train_seconds"]), list(points["fid"])
-    ax.plot(
-        [*x, ax.get_xlim()[1]], [*y, y[-1]], drawstyle="steps-post", color="0.35", linewidth=1.3,
-        zorder=2, label="Pareto front: best within that time",
-    )  # fmt: skip
+def _draw_fronts(ax: Axes, trials: pd.DataFrame) -> None:
+    """The best FID within each time, as steps, the last one to the edge; for each device its own,
+    as a second of one is not a second of another."""
+    kinds = sorted(set(trials["device"]))
+    for kind, style in zip(kinds, cycle(("-", "--", "-.", ":")), strict=False):
+        front = pareto_front(
+            list(trials["train_seconds"].where(trials["device"] == kind)), list(trials["fid"])
+        )
+        points = trials.loc[front, ["train_seconds", "fid"]]
+        x, y = list(points["train_seconds"]), list(points["fid"])
+        where = f" on {kind}" if len(kinds) > 1 else ""
+        if front:
+            ax.plot(
+                [*x, ax.get_xlim()[1]], [*y, y[-1]], drawstyle="steps-post", color="0.35",
+                linewidth=1.3, linestyle=style, zorder=2,
+                label=f"Pareto front{where}: best within that time",
+            )  # fmt: skip
 
 
 def _draw_limit(ax: Axes, table: StudyTable, within: float) -> None:

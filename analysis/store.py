@@ -60,8 +60,8 @@ class StudyTable:
         trials: a row a trial, by number: ``number``, ``status``, ``winner`` (rank from 1, or NaN),
             ``fid``, ``epoch`` and ``train_seconds`` of the last evaluation (NaN without one),
             ``cas`` likewise, ``eval_seconds``, ``fresh``, ``fresh_low`` and ``fresh_high`` (FID on
-            fresh images, mean and 95 % interval; NaN but for assessed trials), ``fresh_cas``, and
-            ``params.NAME`` for each parameter.
+            fresh images, mean and 95 % interval; NaN but for assessed trials), ``fresh_cas``,
+            ``device`` (the last one it trained on), and ``params.NAME`` for each parameter.
         curves: a row an evaluation: ``number``, ``epoch``, ``fid``, ``train_seconds``, ``cas``.
         settings: how the study was searched, as text, such as ``grace`` and ``eta``.
         note: what the reader should be told, such as that an older study has the same name.
@@ -187,7 +187,16 @@ def _read_trials(
         rows.append(_row(run, number, curve))
         if progress is not None:
             progress(done, len(runs))
-    own = ["number", "status", "winner", *_EVALUATION, "eval_seconds", *FRESH, "fresh_cas"]
+    own = [
+        "number",
+        "status",
+        "winner",
+        *_EVALUATION,
+        "eval_seconds",
+        *FRESH,
+        "fresh_cas",
+        "device",
+    ]
     names = sorted({name for row in rows for name in row} - set(own))
     columns = {name: pd.Series([row[name] for row in rows]) for name in own}
     columns |= {name: _typed([row.get(name) for row in rows]) for name in names}
@@ -209,6 +218,7 @@ def _row(run: Run, number: int, curve: list[dict[str, Any]]) -> dict[str, Any]:
         "eval_seconds": run.data.metrics.get("eval_seconds", nan),
         **{name: run.data.metrics.get(metric, nan) for name, metric in FRESH.items()},
         "fresh_cas": next(fresh, nan),
+        "device": tags.get("device", ""),
     }
 
 

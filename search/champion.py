@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from search.card import card
 from search.grids import KEPT, grid_files, log_grids, logged_epochs
 from search.projection import EXPERIMENT, connect
+from search.storage import fetch
 from trainable.export import CONFIG, EXPORTED, WEIGHTS
 from trainable.grid import spread
 
@@ -50,6 +51,7 @@ def log_winner(
         client.log_artifact(run_id, str(exported / name))
     for name, value in metrics.items():
         client.log_metric(run_id, name, value)
+    fetch(trial, "*.png")
     epochs = spread(sorted(grid_files(trial)), KEPT)
     log_grids(client, run_id, trial, epochs, logged_epochs(client, run_id))
     if rank is not None:

@@ -126,6 +126,12 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--output", type=Path, default=Path("runs"), help="folder of all studies (default: runs)"
     )
+    group.add_argument(
+        "--storage",
+        metavar="PLACE",
+        help="where trials keep checkpoints and pictures: a folder that all nodes mount, or an "
+        "object store such as s3://bucket/path (default: OUTPUT/STUDY/trials)",
+    )
     add_stores(group)
     add_resources(group)
     group.add_argument(

@@ -33,9 +33,10 @@ from trainable.cluster import connected
 from trainable.config import TrialConfig
 from trainable.durations import format_duration
 from trainable.evaluation import real_set
+from trainable.job import Job
+from trainable.mirror import Mirror
 from trainable.resources import Resources, local_cores, resolve_resources
 from trainable.stores import without_password
-from trainable.trial import Job
 
 GOOD, NOTE, BREAKS = "ok", "note", "BREAKS"
 _GRID_BYTES = 60_000
@@ -88,7 +89,7 @@ def examine(args: argparse.Namespace, console: Console) -> int:
         with page.about("Ray"), connected(where, lambda s: page.line(NOTE, "Ray", s)) as found:
             where, workers = found
             if where.cluster is not None and args.output.is_dir():
-                _cluster(page, survey(args.output), args.output)
+                _cluster(page, survey(_place(args)))
             at_work = f"{workers} trials at a time on {where.device}"
             page.line(GOOD, "Ray", f"{where.cluster or 'this machine alone'}: {at_work}")
             if prepared is not None:
@@ -164,7 +165,13 @@ def _file_system(path: Path) -> str:
     return max(own, key=lambda mount: len(mount[0]), default=("/", "an unknown file system"))[1]
 
 
-def _cluster(page: Page, nodes: list[Node], folder: Path) -> None:
+def _place(args: argparse.Namespace) -> Path | Mirror:
+    """Where the trials would keep their files."""
+    asked = args.storage or str(args.output)
+    return Mirror(asked) if "://" in asked else Path(asked)
+
+
+def _cluster(page: Page, nodes: list[Node]) -> None:
     for node in nodes:
         if node.problem is None:
             gpus = ", ".join(f"{name} {memory / 1000:.0f} GB" for name, memory in node.gpus)
@@ -173,7 +180,7 @@ def _cluster(page: Page, nodes: list[Node], folder: Path) -> None:
                 GOOD, "node", f"{node.name}: {node.cpus:g} CPUs for trials, {gpus or 'no GPU'}, "
                 f"{free} GB free, clock within {abs(node.ahead[0]) + node.ahead[1]:.1f} s",
             )  # fmt: skip
-    for fault in faults(nodes, folder):
+    for fault in faults(nodes):
         page.line(BREAKS, "node", fault.removeprefix("node "))
 
 

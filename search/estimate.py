@@ -11,8 +11,8 @@ import torch
 from search.settings import StudyConfig
 from trainable.config import TrialConfig
 from trainable.evaluation import GENERATED, SEEDS
+from trainable.job import Job
 from trainable.metrics.quick_classifier import NETS
-from trainable.trial import Job
 
 _PROBE_SECONDS = 1.0
 _MARGIN = 1.5  # distances, intervals and two workers that share a memory bus come on top

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from search.storage import fetch
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -20,12 +22,15 @@ def grid_files(trial: Path) -> dict[int, Path]:
 
 
 def log_grids(
-    client: MlflowClient, run_id: str, trial: Path, epochs: Iterable[int], there: set[int]
+    client: MlflowClient, run_id: str, trial: Path, epochs: Collection[int], there: set[int]
 ) -> None:
     """Write the grids of those `epochs` that are neither in `there` nor gone; adds them to it."""
     from PIL import Image
 
     files = grid_files(trial)
+    if set(epochs) - files.keys() - there:
+        fetch(trial, "*.png")
+        files = grid_files(trial)
     for epoch in sorted(set(epochs) & files.keys() - there):
         with Image.open(files[epoch]) as grid:
             client.log_image(run_id, grid, key="samples", step=epoch, synchronous=True)

@@ -31,10 +31,12 @@ from search.study import TrialRecord, interrupt_running, read_learnt, read_recor
 from search.watchdog import Watchdog
 from spaces.catalog import Space
 from spaces.presets import default
+from trainable.config import TrialConfig
 from trainable.evaluation import Assessment
+from trainable.job import Job
 from trainable.ray_trainable import CGANTrainable
 from trainable.resources import Resources
-from trainable.trial import Job, assess
+from trainable.trial import assess
 
 _SCRATCH = "tune"
 
@@ -67,20 +69,22 @@ def run_trials(
     console: Console,
     progress: str,
     wake: Callable[[], None],
+    refuse: Callable[[TrialConfig], str | None] = lambda config: None,
     trainable: type[tune.Trainable] = CGANTrainable,
 ) -> Outcome:
     """Run the trials that the study still owes.
 
     At `deadline` (seconds since 1970), and at the user's Ctrl-C, running trials are stopped and
     marked interrupted. `progress` is one of `search.cli.MODES`. `wake` is called after every
-    change of the study, and must not block. `trainable` is given the `job`; benchmarks run one that
+    change of the study, and must not block. `refuse` says why a configuration is not worth trying,
+    for want of memory, or None. `trainable` is given the `job`; benchmarks run one that
     costs nothing.
     """
     interrupt_running(study, storage)  # of a former life; who calls this holds the study's lock
     records = read_records(study)
     placement = Placement(resources, lambda line: console.print(line, markup=False))
     scheduler, stopped = rebuild(config, records, placement)
-    ledger = Ledger(config, study, storage, read_learnt(study, storage))
+    ledger = Ledger(config, study, storage, read_learnt(study, storage), refuse)
     searcher = StudySearcher(ledger, config, space, job.task, records, stopped, deadline=deadline)
     failed = None
     try:

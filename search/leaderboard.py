@@ -219,8 +219,12 @@ def table(rows: list[Row], config: StudyConfig, yardstick: Mapping[str, Any]) ->
     ):  # fmt: skip
         out.add_column(name, justify="right", no_wrap=True)
     out.add_column("status", no_wrap=True)
-    for row in rows[:SHOWN]:
-        out.add_row(*_cells(row, len(by_class) > 1))
+    devices = [str(row.record.last.get("device", "")) for row in rows[:SHOWN]]
+    mixed = len(set(devices) - {""}) > 1  # seconds of one are not seconds of another
+    if mixed:
+        out.add_column("device")
+    for row, device in zip(rows, devices, strict=False):
+        out.add_row(*_cells(row, len(by_class) > 1), *[device] * mixed)
     return out
 
 

@@ -62,13 +62,15 @@ class Ledger:
         study: optuna.Study | None,
         storage: RDBStorage | None,
         learnt: list[FrozenTrial] | None = None,
+        refuse: Callable[[TrialConfig], str | None] = lambda config: None,
     ):
         """`study` in `storage` is taken up where it stands; without one, nothing is kept.
 
-        `learnt`: ended trials of an earlier study, for the sampler alone.
+        `learnt`: ended trials of an earlier study, for the sampler alone. `refuse` says why a
+        configuration has not the memory that it needs, or None.
         """
         self.problem: str | None = None
-        self._config = config
+        self._config, self._refuse = config, refuse
         self._memory = InMemoryStorage()
         self._sampled = optuna.create_study(
             storage=self._memory, directions=directions(config.objective)
@@ -103,7 +105,8 @@ class Ledger:
     def draw(self, space: Space, task: Task) -> Entry | None:
         """The next trial of the study, None if the space has no valid one for it.
 
-        A corner of a space that its validation did not meet is a failed trial, with the reason.
+        A corner of a space that its validation did not meet is a failed trial, with the reason; a
+        configuration for which memory cannot suffice is out of memory before it begins.
         """
         number = self._started
         self._started += 1
@@ -116,10 +119,13 @@ class Ledger:
         trial = self._sampled.ask()
         trial.set_user_attr("started", time.time())
         trial.set_user_attr("code", code_version())
-        fault, params = None, {}
+        fault, params, status = None, {}, Status.FAILED
         try:
             params = space(trial, task)
-            TrialConfig.from_params(params).check_task(task)
+            made = TrialConfig.from_params(params)
+            made.check_task(task)
+            if (fault := self._refuse(made)) is not None:
+                status = Status.OUT_OF_MEMORY
         except Exception as error:  # a user's space may fail in any way
             fault = str(error) if isinstance(error, InputError) else f"the space raised {error!r}"
         trial.set_user_attr("params", params)
@@ -131,7 +137,7 @@ class Ledger:
         self._write(lambda writer: writer.create(number, frozen))
         if fault is None:
             return entry
-        self.end(entry, Status.FAILED, fault)
+        self.end(entry, status, fault)
         return None
 
     def take_up(self, number: int, params: dict[str, Any], heard: int, *, trains: bool) -> Entry:

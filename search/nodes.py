@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import socket
@@ -19,6 +18,7 @@ import ray
 import torch
 
 from search.version import code_version
+from trainable.mirror import Mirror, scratch
 from trainable.shipping import code_digest
 
 _PATIENCE = 60.0  # seconds for a node's answer; its first worker imports torch and Ray
@@ -79,63 +79,93 @@ def local_gpus() -> tuple[tuple[str, int], ...]:
     return tuple((name.strip(), int(memory)) for name, _, memory in lines)
 
 
-def _facts(probe: str, node: str) -> dict[str, Any]:
-    """On a node: what it is, and its part of `shared_probe`."""
-    folder = Path(probe)
-    storage, free = None, None
+def shown(place: Path | Mirror) -> str:
+    """A place as lines call it."""
+    return place.url.partition("?")[0] if isinstance(place, Mirror) else str(place.resolve())
+
+
+def _try_folder(folder: Path, node: str) -> str | None:
+    """Read what the driver wrote, write, rename, read again; why that cannot be, or None."""
     try:
         (folder / "driver").read_text()
         part, whole = folder / f"{node}.part", folder / node
         part.write_text(node)
         part.rename(whole)
-        if whole.read_text() != node:
-            storage = "what was written there is not what is read"
-        free = shutil.disk_usage(folder).free
+        return None if whole.read_text() == node else "what is written there is not what is read"
     except OSError as error:
-        seen = isinstance(error, FileNotFoundError) and "driver" in str(error.filename)
-        storage = "does not see what the driver wrote there" if seen else str(error)
+        unseen = isinstance(error, FileNotFoundError) and "driver" in str(error.filename)
+        return "does not see what the driver wrote there" if unseen else str(error)
+
+
+def _try_store(mirror: Mirror, folder: str, node: str) -> str | None:
+    """The same for an object store, where nothing is renamed."""
+    try:
+        mirror.read(f"{folder}/driver")
+        mirror.write(f"{folder}/{node}", node.encode())
+        same = mirror.read(f"{folder}/{node}") == node.encode()
+        return None if same else "what is written there is not what is read"
+    except Exception as error:  # pyarrow's are OSError, ValueError and its own
+        return str(error)
+
+
+def _facts(place: Path | Mirror, folder: str, node: str) -> dict[str, Any]:
+    """On a node: what it is, and its part of the probe in `folder` at `place`."""
+    if isinstance(place, Mirror):
+        storage, kept = _try_store(place, folder, node), scratch(place.url)
+    else:
+        storage, kept = _try_folder(place / folder, node), place
     return {
         "host": socket.gethostname(),
         "versions": local_versions(),
         "gpus": local_gpus(),
         "clock": time.time(),
-        "free_bytes": free,
+        "free_bytes": shutil.disk_usage(kept).free if kept.exists() else None,
         "storage": storage,
     }
 
 
 @contextmanager
-def _probe(folder: Path) -> Iterator[Path]:
-    """A folder in `folder` for all nodes to write to, with the driver's mark in it."""
-    place = folder.resolve() / f".nodes-{uuid.uuid4().hex[:12]}"
-    place.mkdir()
+def _probe(place: Path | Mirror) -> Iterator[str]:
+    """A folder at `place` for all nodes to write to, with the driver's mark in it."""
+    name = f".nodes-{uuid.uuid4().hex[:12]}"
+    if isinstance(place, Mirror):
+        place.write(f"{name}/driver", b"")
+    else:
+        (place / name).mkdir()
+        (place / name / "driver").touch()
     try:
-        (place / "driver").write_text(str(os.getpid()))
-        yield place
+        yield name
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        if isinstance(place, Mirror):
+            for file in place.names(name):
+                place.delete(file)
+        else:
+            shutil.rmtree(place / name, ignore_errors=True)
 
 
-def survey(folder: Path) -> list[Node]:
+def survey(place: Path | Mirror) -> list[Node]:
     """Ask every living node of the cluster that this process is connected to, all at once.
 
-    `folder` is where trials keep their files; in it each node reads what the driver wrote, writes,
-    renames, and the driver reads that.
+    `place` is where trials keep their files; there each node reads what the driver wrote, writes,
+    in a folder renames, and the driver looks for that.
     """
+    place = place if isinstance(place, Mirror) else place.resolve()
     task = ray.remote(num_cpus=0, max_retries=0)(_facts)
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    with _probe(folder) as probe:
+    with _probe(place) as folder:
         began = time.time()
         asked = {
             task.options(label_selector={"ray.io/node-id": n["NodeID"]}).remote(
-                str(probe), n["NodeID"]
+                place, folder, n["NodeID"]
             ): n
             for n in nodes
         }
         found, waiting = [], list(asked)
         while waiting and (left := began + _PATIENCE - time.time()) > 0:
             done, waiting = ray.wait(waiting, timeout=left)
-            found += [_node(asked[ref], ref, began, time.time(), probe) for ref in done]
+            ended = time.time()
+            there = _arrived(place, folder)
+            found += [_node(asked[ref], ref, (began, ended), place, there) for ref in done]
         for ref in waiting:
             with suppress(Exception):
                 ray.cancel(ref, force=True)
@@ -144,7 +174,17 @@ def survey(folder: Path) -> list[Node]:
     return sorted(found, key=lambda node: node.address)
 
 
-def _node(info: Mapping[str, Any], ref: Any, began: float, ended: float, probe: Path) -> Node:
+def _arrived(place: Path | Mirror, folder: str) -> set[str]:
+    """Nodes whose files the driver sees."""
+    if isinstance(place, Mirror):
+        return {name.rpartition("/")[2] for name in place.names(folder)}
+    return {path.name for path in (place / folder).iterdir()}
+
+
+def _node(
+    info: Mapping[str, Any], ref: Any, asked: tuple[float, float], place: Path | Mirror,
+    there: set[str],
+) -> Node:  # fmt: skip
     address, node_id = info["NodeManagerAddress"], info["NodeID"]
     try:
         facts: dict[str, Any] = ray.get(ref)  # pyright: ignore[reportAssignmentType]
@@ -152,8 +192,11 @@ def _node(info: Mapping[str, Any], ref: Any, began: float, ended: float, probe: 
         last = str(error).strip().splitlines()[-1]
         return Node(address, problem=f"cannot run this project ({last})")
     storage = facts["storage"]
-    if storage is None and not (probe / node_id).exists():
+    if storage is None and node_id not in there:
         storage = "what it writes there does not reach the driver"
+    if storage is not None:
+        storage = f"{shown(place)} is not shared with it ({storage})"
+    began, ended = asked
     return Node(
         address,
         facts["host"],
@@ -166,8 +209,8 @@ def _node(info: Mapping[str, Any], ref: Any, began: float, ended: float, probe: 
     )
 
 
-def faults(nodes: Iterable[Node], folder: Path) -> list[str]:
-    """What would break a search on `nodes` whose trials are kept in `folder`, a line each."""
+def faults(nodes: Iterable[Node]) -> list[str]:
+    """What would break a search on `nodes`, a line each."""
     here = local_versions()
     found = []
     for node in nodes:
@@ -176,8 +219,8 @@ def faults(nodes: Iterable[Node], folder: Path) -> list[str]:
             continue
         if node.storage is not None:
             found.append(
-                f"node {node.name}: {folder.resolve()} is not shared with it ({node.storage}); "
-                "name a folder that all nodes mount, with --output"
+                f"node {node.name}: {node.storage}; name a folder that all nodes mount, or an "
+                "object store, with --storage"
             )
         for what, version in (node.versions or {}).items():
             if what != "project" and version != here[what]:

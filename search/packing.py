@@ -1,9 +1,4 @@
-"""How many trials share a GPU: two configurations of the space measured on one, then decided.
-
-Trials are packed only where together they train more images a second. Where they do not, as without
-CUDA's multi-process service on a GPU that one trial keeps busy, each would only come later to the
-rungs at which ASHA decides.
-"""
+"""How many trials share a GPU: two configurations of the space measured on one, then decided."""
 
 from __future__ import annotations
 
@@ -12,6 +7,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -29,8 +25,8 @@ from trainable.config import TrialConfig
 from trainable.evaluation import GENERATED
 from trainable.footprint import Footprint, Memory, cap_mb, footprint, limit_memory, room
 from trainable.graphs import WARM_UP
+from trainable.job import Job
 from trainable.resources import Resources
-from trainable.trial import Job
 
 TRIALS = (1, 2, 4, 8)
 """Trials a GPU that are tried."""
@@ -78,15 +74,17 @@ class Packing:
 
     Attributes:
         gpus_per_trial: 1, 1/2, 1/4 or 1/8.
-        cap_mb: what torch may hold there for it; None if nothing could be measured.
-        memory: what a configuration is estimated to hold; None likewise.
+        cap_mb, memory: what torch may hold there for it, and what a configuration is estimated to
+            need; None if nothing could be measured.
         reason: for the user, in a line.
+        gain: images a second of so many trials together, over those of one alone.
     """
 
     gpus_per_trial: float
     cap_mb: float | None
     memory: Memory | None
     reason: str
+    gain: float = 1.0
 
 
 def fitting(largest: Probe, most: int) -> tuple[int, ...]:
@@ -102,31 +100,31 @@ def pack(middling: Probe, largest: Probe, most: int) -> Packing:
     """The fewest trials a GPU within 5 % of the most images a second of the middling configuration.
 
     As many are feasible as fit with the largest configuration, and as CPUs allow (`most`). Fewer
-    are better where they train as fast together: each gets its scores sooner, and ASHA decides on
-    more of them.
+    are better where more gain nothing, as without CUDA's multi-process service on a GPU that one
+    trial keeps busy: each comes sooner to the rungs at which ASHA decides.
     """
-    fits = fitting(largest, most)
-    rates = {k: middling.together[k] for k in fits if k in middling.together}
+    rates = {k: middling.together[k] for k in fitting(largest, most) if k in middling.together}
     known = largest.alone or middling.alone
-    if known is None or not rates:
+    if known is None or 1 not in rates:
         return Packing(1.0, None, None, "1 trial a GPU: none could be measured on it")
     trials = min(k for k in rates if _GAIN * rates[k] >= max(rates.values()))
     more = next((k for k in TRIALS if k > trials), None)
-    said = [f"together {rates[trials] / rates[1]:.1f} times the images a second of one"]
-    said = said if trials > 1 else []
-    if more in rates:
-        mps = "" if trials > 1 else " (perhaps more after nvidia-cuda-mps-control -d)"
-        said.append(f"{more} would train {rates[more] / rates[1]:.1f} times as many{mps}")
+    gain = {k: f"{rate / rates[1]:.1f} times" for k, rate in rates.items()}
+    said = f"together {gain[trials]} the images a second of one, " * (trials > 1)
+    if more in rates and trials > 1:
+        said += f"{more} would come to {gain[more]}"
+    elif more in rates:
+        said += f"2 would train {gain[2]} its images a second (try nvidia-cuda-mps-control -d)"
     elif more is not None:
-        said.append(f"{'CPUs' if more > most else 'memory'} would not suffice for {more}")
-    big = "does not fit" if largest.alone is None else f"needs {known.peak_mb / 1024:.1f} GB"
+        said += f"{'CPUs, or --max-concurrent, allow' if more > most else 'memory allows'} no more"
+    big = f"needs {known.peak_mb / 1024:.1f} GB" if largest.alone else "could not be trained there"
     reason = (
-        f"{trials} trial{'s' if trials > 1 else ''} a GPU ({known.gpu}, "
-        f"{known.total_mb / 1024:.0f} GB): {', '.join(said)}; the largest configuration {big}"
+        f"{trials} trial{'s' * (trials > 1)} a GPU ({known.gpu}, {known.total_mb / 1024:.0f} GB): "
+        f"{said.removesuffix(', ')}; the largest configuration {big}"
     )
     measured = [(p.needs, p.alone.peak_mb) for p in (middling, largest) if p.alone]
     cap = cap_mb(known.total_mb, trials, known.outside_mb)
-    return Packing(1 / trials, cap, Memory.fit(measured), reason)
+    return Packing(1 / trials, cap, Memory.fit(measured), reason, rates[trials] / rates[1])
 
 
 def probes(space: Space, task: Task, seed: int, draws: int = 64) -> tuple[Params, Params]:
@@ -161,22 +159,23 @@ class Worker:
         self._begun: tuple[Params, Any] | None = None
 
     def begin(self, params: Params) -> bool:
-        """Train until all kinds of steps are recorded, and generate and look at as many images as
-        an evaluation does; whether memory sufficed. What was begun already stays as it is."""
+        """Train until all kinds of steps are recorded, and generate and look at an evaluation's
+        images, unless this was begun already; whether memory sufficed."""
         if self._begun and self._begun[0] == params:
             return True
         job, self._begun = self._job, None
         gc.collect()
-        if on_gpu := torch.device(job.device).type == "cuda":
-            torch.cuda.empty_cache()
         torch.set_num_threads(job.threads)
         torch.set_flush_denormal(True)
-        limit_memory(job.device, None)
-        config = TrialConfig.from_params(params)
-        period = math.lcm(config.penalty_interval or 1, config.backbone_interval or 1)
+        config, steps = TrialConfig.from_params(params), 1
         try:
+            if torch.device(job.device).type == "cuda":
+                torch.cuda.empty_cache()
+                limit_memory(job.device, None)
+                period = math.lcm(config.penalty_interval or 1, config.backbone_interval or 1)
+                steps = min((WARM_UP + 1) * period, 1024)
             run = job.build(config, job.seed)
-            for _ in range(min(period * (WARM_UP + 1), 1024) if on_gpu else 1):
+            for _ in range(steps):
                 run.train_step()
             labels = torch.arange(GENERATED) % len(job.data.classes)
             job.extractor.to(job.device)(run.sample(labels, seed=0)).cpu()
@@ -208,12 +207,11 @@ class Worker:
 
 
 def _no_room(error: Exception) -> Literal[False]:
-    """False if a GPU's memory is full, as torch or a library below it say; else the error itself is
-    raised."""
-    said = isinstance(error, torch.OutOfMemoryError), str(error)
-    if said[0] or "out of memory" in said[1] or "ALLOC_FAILED" in said[1]:
-        return False
-    raise error
+    """False if a GPU's memory is full, as torch or a library below it says; else raises `error`."""
+    words = "out of memory", "ALLOC_FAILED"
+    if not isinstance(error, torch.OutOfMemoryError) and not any(w in str(error) for w in words):
+        raise error
+    return False
 
 
 class Crew:
@@ -234,15 +232,12 @@ class Crew:
         while len(self._members) < trials:
             self._members.append(self._hired.remote(self._job))
         members = self._members[:trials]
-        found: list[Any] = []
-        try:
-            begun = ray.get([m.begin.remote(params) for m in members], timeout=_PATIENCE)
-            if all(begun):
+        found: list[Any] = [None]
+        with suppress(RayActorError, OutOfMemoryError, GetTimeoutError):
+            if all(ray.get([m.begin.remote(params) for m in members], timeout=_PATIENCE)):
                 asked = [m.train.remote(seconds) for m in members]
                 found = ray.get(asked, timeout=seconds + _PATIENCE)
-        except (RayActorError, OutOfMemoryError, GetTimeoutError):
-            found = []
-        if found and None not in found:
+        if None not in found:
             return found
         self.dismiss()
         return None
@@ -258,24 +253,21 @@ def measure(
     together: Callable[[Params, int, float], list[Measured] | None],
     params: tuple[Params, Params], task: Task, most: int, seconds: float,
 ) -> tuple[Probe, Probe]:  # fmt: skip
-    """A middling and the largest configuration measured, the middling one with more and more
-    trials, `most` at most, while they fit and train 5 % more images a second than fewer.
-
-    `together` is as `Crew.together`.
-    """
+    """A middling and the largest configuration measured by `Crew.together`, the middling one with
+    more and more trials, while they fit and train 5 % more images a second than fewer."""
     middling, largest = (footprint(TrialConfig.from_params(p), task) for p in params)
     found = together(params[1], 1, 0.5)
     big = Probe(largest, found[0] if found else None, {})
-    alone, rates, best = None, {}, 0.0
+    alone, rates = None, {}
     for trials in fitting(big, most):
         found = together(params[0], trials, seconds)
         if not found:
             break
         alone = alone or found[0]
+        fewer = max(rates.values(), default=0.0)
         rates[trials] = sum(one.rate for one in found)
-        if rates[trials] < _GAIN * best:
+        if rates[trials] < _GAIN * fewer:
             break
-        best = rates[trials]
     return Probe(middling, alone, rates), big
 
 
@@ -289,16 +281,12 @@ def most_trials(nodes: Sequence[Mapping[str, Any]], resources: Resources) -> int
 
 
 def probe_gpu(
-    job: Job,
-    space: Space,
-    resources: Resources,
-    say: Callable[[str], None],
-    *,
-    seconds: float = 3.0,
-    worker: type = Worker,
-) -> Packing:
-    """Measure on one GPU of the cluster that this process is connected to, and decide; `say` is
-    told what and why. It takes up to a minute, during which nothing else should run on GPUs.
+    job: Job, space: Space, resources: Resources, say: Callable[[str], None],
+    *, seconds: float = 3.0, worker: type = Worker,
+) -> Packing:  # fmt: skip
+    """Measure on one GPU of the cluster that this process is connected to, decide, and `say` why.
+
+    It takes up to a minute, during which nothing else should run there.
 
     Raises:
         InputError: the space gives no valid configuration.

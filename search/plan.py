@@ -10,19 +10,26 @@ import ray
 from search.estimate import Speed, measure_speed, search_seconds, winner_seconds
 from search.prepare import Prepared
 from search.settings import StudyConfig
+from search.storage import TRIALS
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.config import TrialConfig
 from trainable.durations import format_duration
 from trainable.evaluation import validation_of, witness_of
+from trainable.job import Job
 from trainable.metrics.scores import RealSet
+from trainable.mirror import Mirror
 from trainable.objective import Objective
 from trainable.resources import Resources
-from trainable.trial import Job
 
 
-def make_job(prepared: Prepared, real: RealSet, where: Resources, folder: Path) -> Job:
-    """What all trials of the study in `folder` share, but for the untrained generator's scores."""
+def make_job(
+    prepared: Prepared, real: RealSet, where: Resources, folder: Path, mirror: Mirror | None = None
+) -> Job:
+    """What all trials of the study in `folder` share, but for the untrained generator's scores.
+
+    `mirror` is the object store that has the trials' files, if it is one.
+    """
     config = prepared.config
     return Job(
         data=prepared.data,
@@ -32,7 +39,7 @@ def make_job(prepared: Prepared, real: RealSet, where: Resources, folder: Path) 
         objective=Objective.parse(config.objective),
         untrained={},
         evaluations=config.evaluations,
-        trials=(folder / "trials").resolve(),
+        trials=(folder / TRIALS).resolve(),
         seed=config.seed,
         device=where.device,
         threads=where.cpus_per_trial,
@@ -41,6 +48,7 @@ def make_job(prepared: Prepared, real: RealSet, where: Resources, folder: Path) 
         backbone=prepared.backbone,
         start=prepared.start,
         validation=validation_of(prepared.validation),
+        mirror=mirror,
     )  # fmt: skip
 
 

@@ -253,7 +253,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
 
 def _taken(folder: Path) -> bool:
     """Whether `folder` holds anything but what a study leaves that was killed while it began."""
-    left = {"lock", IMAGES, "study.db", "study.db-journal"}
+    left = {"lock", IMAGES, "study.db", "study.db-journal", "trials", "storage"}
     return folder.exists() and (
         not folder.is_dir() or bool({path.name for path in folder.iterdir()} - left)
     )

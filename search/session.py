@@ -18,10 +18,12 @@ from rich.console import Console
 from search.cli import check_output, default_tracking, study_command, ui_command
 from search.estimate import Speed
 from search.launch import run_trials
-from search.nodes import faults, survey
+from search.nodes import faults, local_gpus, shown, survey
 from search.plan import deadline_of, make_job, speed_of, total_seconds
 from search.prepare import Prepared, prepare
 from search.settings import StudyConfig
+from search.sharing import share
+from search.storage import TRIALS, settle
 from search.study import (
     TrialRecord,
     began,
@@ -41,9 +43,10 @@ from trainable.config import TrialConfig
 from trainable.data.images import IMAGES, write_images
 from trainable.durations import format_duration
 from trainable.evaluation import measure, real_set
+from trainable.job import Job
 from trainable.lock import locked
+from trainable.mirror import Mirror
 from trainable.resources import Resources, resolve_resources
-from trainable.trial import Job
 
 LONG = 1800
 """Seconds of estimated search above which a smaller one is named."""
@@ -107,17 +110,25 @@ def _locked_search(
         console.status("starting Ray") as status,
         connected(where, console.print) as (where, workers),
     ):
-        (folder / "trials").mkdir(exist_ok=True)
+        mirror = settle(folder, args.storage)
+        gpus = local_gpus()
         if where.cluster is not None:
             status.update("looking at the cluster's nodes")
-            _check_nodes(folder, console)
+            gpus = _check_nodes(mirror or folder / TRIALS, console)
         status.stop()  # of a bar and a status, only one can be live
         with bar(console, "measuring the real images") as progress:
             real = real_set(prepared.data, prepared.extractor, console.print, progress)
         status.update("measuring the default configuration")
         status.start()
-        job = make_job(prepared, real, where, folder)
+        job = make_job(prepared, real, where, folder, mirror)
         speed = speed_of(job, where)
+        auto = args.gpus_per_trial is None
+        shares = share(
+            job, prepared.space, where, workers, [mb for _, mb in gpus],
+            auto=auto, budget=config.time_budget, say=console.print,
+        )  # fmt: skip
+        job, where, workers = shares.job, shares.where, shares.workers
+        speed = replace(speed, trained=speed.trained * shares.slower)
         deadline = deadline_of(config, job, speed, workers, started)
         study, storage = _open(folder, prepared, job, args.database, console)
         job = replace(job, untrained=study.user_attrs["yardstick"]["untrained"])
@@ -130,7 +141,7 @@ def _locked_search(
         outcome = run_trials(
             study, storage, config, prepared.space, job, where,
             workers=workers, deadline=deadline, console=console, progress=args.progress,
-            wake=tracker.wake,
+            wake=tracker.wake, refuse=shares.refusal,
         )  # fmt: skip
         in_time = deadline is None or time.time() < deadline
         if outcome.halted or (not outcome.done and in_time):
@@ -162,18 +173,19 @@ def _locked_search(
     return 0
 
 
-def _check_nodes(folder: Path, console: Console) -> None:
-    """Say what the cluster is made of.
+def _check_nodes(place: Path | Mirror, console: Console) -> list[tuple[str, int]]:
+    """Say what the cluster is made of; returns name and memory in MB of its GPUs.
 
     Raises:
         InputError: its nodes do not share the folder, or run something else than this machine.
     """
-    nodes = survey(folder)
-    if found := faults(nodes, folder):
+    nodes = survey(place)
+    if found := faults(nodes):
         raise InputError("\n  ".join(found) + "\npython -m search.doctor says more")
-    gpus = Counter(name for node in nodes for name, _ in node.gpus)
-    said = ", ".join(f"{n} {name}" for name, n in gpus.items()) or "no GPU"
-    console.print(f"cluster: {len(nodes)} nodes, {said}; all share {folder}", soft_wrap=True)
+    gpus = [gpu for node in nodes for gpu in node.gpus]
+    said = ", ".join(f"{n} {name}" for name, n in Counter(g for g, _ in gpus).items()) or "no GPU"
+    console.print(f"cluster: {len(nodes)} nodes, {said}; all share {shown(place)}", soft_wrap=True)
+    return gpus
 
 
 def _stopped(

@@ -10,6 +10,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from search.storage import fetch, send
 from trainable.checkpoints import mark_hung
 from trainable.durations import format_duration
 from trainable.trial import trial_folder
@@ -64,7 +65,8 @@ class Watchdog(tune.Callback):
         for trial in [t for t in trials if t.trial_id in silent] if silent else []:
             del self._heard[trial.trial_id]
             number = trial.config["number"]
-            mark_hung(trial_folder(self._trials, number))
+            fetch(folder := trial_folder(self._trials, number), "*/claim")
+            send(mark_hung(folder))
             self._say(
                 f"trial {number:>4}  no report for {format_duration(self._limit)}: its worker is "
                 "killed"

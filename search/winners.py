@@ -17,15 +17,17 @@ from search.launch import assess_on_ray
 from search.leaderboard import Row, candidates, changes, rank, table, write_csv
 from search.projection import study_key
 from search.settings import StudyConfig
+from search.storage import fetch
 from search.study import read_records
 from trainable.bars import bar
 from trainable.evaluation import Assessment
 from trainable.export import export_generator
+from trainable.job import Job
 from trainable.metrics.intervals import Interval
 from trainable.objective import Objective
 from trainable.recipe import SETTINGS
 from trainable.resources import Resources
-from trainable.trial import Job, trial_folder
+from trainable.trial import trial_folder
 
 
 def conclude(
@@ -61,6 +63,7 @@ def conclude(
     shutil.rmtree(folder / "winners", ignore_errors=True)
     with bar(console, "exporting the winners", len(winners)) as progress:
         for done, row in enumerate(winners, start=1):
+            fetch(trial_folder(job.trials, row.record.number), "*.pt")
             export_generator(
                 trial_folder(job.trials, row.record.number),
                 row.record.params,

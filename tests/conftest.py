@@ -20,12 +20,13 @@ from spaces.presets import default
 from trainable.config import TrialConfig
 from trainable.data import Dataset, LoadReport
 from trainable.evaluation import Evaluator, witness_of
+from trainable.job import Job
 from trainable.metrics import quick_classifier
 from trainable.metrics.independent import Witness
 from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
 from trainable.stages import Progress
-from trainable.trial import Job, Trial
+from trainable.trial import Trial
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -96,6 +96,7 @@ def made(rows) -> StudyTable:
     """A table of (status, fid, train_seconds, winner)."""
     trials = pd.DataFrame(rows, columns=["status", "fid", "train_seconds", "winner"])
     trials.insert(0, "number", range(len(trials)))
+    trials["device"] = "cpu"
     return StudyTable("made", "tiny/1", 200, 20.0, 120.0, trials, pd.DataFrame())
 
 
@@ -219,6 +220,25 @@ def test_summary_names_best_and_fastest_near_it(table):
     assert summary(alone).endswith("no trial within 10 % of it is faster")
     broken = made([("diverged", 40.0, 4.0, math.nan)])
     assert "no trial" in summary(broken)
+
+
+def test_seconds_of_different_devices_are_not_compared():
+    rows = [("complete", fid, seconds, math.nan) for fid, seconds in
+            ((90.0, 5.0), (60.0, 50.0), (80.0, 10.0), (70.0, 20.0))]  # fmt: skip
+    mixed = made(rows)
+    assert "compare" not in summary(mixed)
+    mixed.trials["device"] = ["NVIDIA L4", "NVIDIA L4", "NVIDIA T4", "NVIDIA T4"]
+    assert summary(mixed).endswith(
+        ". Training times compare on one device alone: 2 on NVIDIA L4, 2 on NVIDIA T4"
+    )
+    figure = draw(mixed)
+    l4, t4 = figure.axes[0].lines[:2]
+    assert list(np.asarray(l4.get_ydata())) == [90.0, 60.0, 60.0]
+    assert list(np.asarray(t4.get_ydata())) == [80.0, 70.0, 70.0]
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [t for t in said if "front on" in t] == [
+        f"Pareto front on NVIDIA {kind}: best within that time" for kind in ("L4", "T4")
+    ]
 
 
 def test_figure_shows_what_the_table_holds(table):

@@ -43,7 +43,7 @@ CONFINED_TYPES = {"optuna": ("spaces/",)}
 # Nothing more than this, so that a GPU box without the rest trains and measures.
 TRAINABLE = {
     "torch", "torchvision", "numpy", "scipy", "PIL", "rich",
-    "medmnist", "mlflow", "safetensors",
+    "medmnist", "mlflow", "pyarrow", "safetensors",
 }  # fmt: skip
 
 

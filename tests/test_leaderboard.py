@@ -126,6 +126,20 @@ def test_the_table_of_a_classifiers_search_shows_what_it_ranks_by_in_80_columns(
     assert (row["fresh_cas_low"], row["fresh_cas_mean"], row["tie"]) == ("0.915", "0.925", "")
 
 
+def test_devices_are_named_where_they_differ():
+    def shown(*devices: str) -> str:
+        last: dict[str, Any] = {"kid": 0.1, "copy_rate": 0.05, "cas": 0.8}
+        kinds: list[dict[str, Any]] = [{"device": device} for device in devices]
+        records = [record(n, 50.0 + n, **last, **kind) for n, kind in enumerate(kinds)]
+        rows = rank(records, {}, Objective.parse("fid"), HELD)
+        out = io.StringIO()
+        Console(file=out, width=200).print(table(rows, config(hold_back=0.25), HELD))
+        return out.getvalue()
+
+    assert "NVIDIA" not in shown("NVIDIA L4", "NVIDIA L4")
+    assert "NVIDIA T4" in shown("NVIDIA L4", "NVIDIA T4")
+
+
 def test_the_leaderboard_follows_the_objective():
     records = [record(0, 60.0), record(1, 50.0)]
     assessed = {0: assessment(60.0, kid=0.01), 1: assessment(50.0, kid=0.05)}

@@ -1,5 +1,6 @@
 """Nodes of a cluster: how many trials fit on them, what is asked of them, and what would break."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -103,30 +104,30 @@ def test_this_machine_alone_is_not_waited_for(growing):
 GOOD = Node("10.0.0.2", "b", local_versions(), 4.0, (), (0.1, 0.2), 10**9)
 
 
-def test_equal_nodes_that_share_the_folder_have_no_faults(tmp_path):
-    assert faults([GOOD, replace(GOOD, ahead=(8.0, 4.0))], tmp_path) == []  # 4 s at least
+def test_equal_nodes_that_share_the_folder_have_no_faults():
+    assert faults([GOOD, replace(GOOD, ahead=(8.0, 4.0))]) == []  # 4 s at least
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"problem": "no answer within 60 s"}, "no answer within 60 s"),
-        ({"storage": "does not see it"}, "is not shared with it (does not see it)"),
+        ({"storage": "/x is not shared with it"}, "/x is not shared with it; name a folder"),
         ({"versions": {**local_versions(), "torch": "2.0"}}, "has torch 2.0, and here is"),
         ({"versions": {**local_versions(), "code": "f" * 16}}, "has code ffffffffffffffff"),
         ({"ahead": (-60.0, 1.0)}, "its clock is 60 s behind"),
         ({"ahead": (60.0, 1.0)}, "its clock is 60 s ahead"),
     ],
 )
-def test_each_fault_names_its_node(tmp_path, changes, said):
-    (found,) = faults([GOOD, replace(GOOD, address="10.0.0.3", host="c", **changes)], tmp_path)
+def test_each_fault_names_its_node(changes, said):
+    (found,) = faults([GOOD, replace(GOOD, address="10.0.0.3", host="c", **changes)])
     assert "node c (10.0.0.3)" in found
     assert said in found
 
 
-def test_what_the_project_calls_itself_may_differ(tmp_path):
+def test_what_the_project_calls_itself_may_differ():
     other = replace(GOOD, versions={**local_versions(), "project": "0.1.0+abc.dirty"})
-    assert faults([other], tmp_path) == []
+    assert faults([other]) == []
 
 
 @pytest.fixture(scope="module")
@@ -141,32 +142,38 @@ def test_a_node_that_is_fine_says_what_it_is_and_nothing_stays_behind(alone, tmp
     assert node.free_bytes
     assert node.free_bytes > 0
     assert abs(node.ahead[0]) <= node.ahead[1] + 0.01
-    assert faults([node], tmp_path) == []
+    assert faults([node]) == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_node_that_sees_another_folder_is_found(alone, tmp_path, monkeypatch):
-    probe = nodes._probe
+    tried = nodes._try_folder
     (tmp_path / "elsewhere").mkdir()
-
-    class Elsewhere:
-        def __init__(self, folder):
-            self.held = probe(folder)
-
-        def __enter__(self):
-            self.held.__enter__()
-            return tmp_path / "elsewhere"
-
-        def __exit__(self, *error):
-            return self.held.__exit__(*error)
-
-    monkeypatch.setattr(nodes, "_probe", Elsewhere)
+    monkeypatch.setattr(nodes, "_facts", lambda place, folder, node: {
+        "host": "h", "versions": {}, "gpus": (), "clock": 0.0, "free_bytes": 0,
+        "storage": tried(tmp_path / "elsewhere", node),
+    })  # fmt: skip
     (node,) = survey(tmp_path)
-    assert node.storage == "does not see what the driver wrote there"
+    assert node.storage is not None
+    assert "(does not see what the driver wrote there)" in node.storage
+
+
+def test_a_node_whose_files_do_not_arrive_is_found(alone, tmp_path, monkeypatch):
+    facts = nodes._facts
+
+    def to_a_copy(place, folder, node):  # as on a node with a copy of the folder
+        shutil.copytree(place / folder, tmp_path / "copy" / folder)
+        return facts(tmp_path / "copy", folder, node)
+
+    monkeypatch.setattr(nodes, "_facts", to_a_copy)
+    (tmp_path / "shared").mkdir()
+    (node,) = survey(tmp_path / "shared")
+    assert node.storage is not None
+    assert "does not reach the driver" in node.storage
 
 
 def test_a_node_that_cannot_run_us_is_a_fault_and_no_crash(alone, tmp_path, monkeypatch):
-    def broken(probe: str, node: str) -> dict:
+    def broken(*args: object) -> dict:
         raise ImportError("No module named 'trainable'")
 
     monkeypatch.setattr(nodes, "_facts", broken)

@@ -12,9 +12,10 @@ import torch
 from tests.conftest import fids, full, make_job, out_of_memory
 from trainable.checkpoints import Attempt
 from trainable.evaluation import Evaluator
+from trainable.job import Job
 from trainable.ray_trainable import CGANTrainable
 from trainable.training import Run
-from trainable.trial import Job, Status
+from trainable.trial import Status
 
 
 def worker(job: Job, config: dict[str, Any]) -> CGANTrainable:

@@ -27,12 +27,13 @@ from trainable.data import load
 from trainable.evaluation import witness_of
 from trainable.export import WEIGHTS, export_generator
 from trainable.generator_file import read_generator, write_generator
+from trainable.job import Job
 from trainable.metrics import quick_classifier
 from trainable.objective import Objective
 from trainable.recipe import SETTINGS
 from trainable.registry import Recorded
 from trainable.training import DivergedError, Run
-from trainable.trial import Job, Trial
+from trainable.trial import Trial
 
 TIMES = ("train_seconds", "eval_seconds")
 SEED, NUMBER = 7, 3

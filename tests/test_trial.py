@@ -16,8 +16,9 @@ import torch
 
 from tests.conftest import fids, full, make_job, out_of_memory, run_on
 from trainable.checkpoints import mark_hung, newest
+from trainable.job import Job
 from trainable.training import Run
-from trainable.trial import SPENT, Job, Trial, _device, assess, trial_folder, trial_seed
+from trainable.trial import SPENT, Trial, _device, assess, trial_folder, trial_seed
 
 
 def test_trial_reports_in_order_and_goes_on_from_its_checkpoint(data, tmp_path, params, whole):

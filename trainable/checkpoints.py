@@ -21,6 +21,8 @@ from typing import Any
 
 import torch
 
+from trainable.mirror import CLAIM
+
 KEPT = 2
 """Checkpoints kept of an attempt: the last one, and the one to go back to."""
 _HUNG = "hung-"
@@ -44,6 +46,7 @@ class Attempt:
             self.folder = folder / f"attempt-{self.number:03d}"
             try:
                 self.folder.mkdir()  # fails, on a network file system too, if another was first
+                (self.folder / CLAIM).touch()
                 claimed = True
             except FileExistsError:
                 continue
@@ -106,12 +109,13 @@ def newest(folder: Path, device: str = "cpu") -> dict[str, Any]:
     raise FileNotFoundError(f"there is no valid checkpoint in {folder}")
 
 
-def mark_hung(folder: Path) -> int:
-    """Say that the present attempt at the trial in `folder` hangs; returns how many have."""
+def mark_hung(folder: Path) -> Path:
+    """Say that the present attempt at the trial in `folder` hangs, in the file that is returned."""
     number = max((number for number, _ in _attempts(folder)), default=0)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{_HUNG}{number:03d}").touch()
-    return times_hung(folder)
+    mark = folder / f"{_HUNG}{number:03d}"
+    mark.touch()
+    return mark
 
 
 def times_hung(folder: Path) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from typing import Any
 
 import torch
 from ray import tune
 
-from trainable.trial import GOALS, Job, Report, Status, Trial, breakdown
+from trainable.job import Job
+from trainable.trial import GOALS, Report, Status, Trial, breakdown
 
 
 class StorageUnseenError(Exception):
@@ -25,7 +27,7 @@ class CGANTrainable(tune.Trainable):
     def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
         """Keep what all trials share, and the first one's config."""
         assert job is not None  # handed over by tune.with_parameters
-        self._job = job
+        self._job = job.on_this_node()
         self._trial: Trial | None = None
         self._config = config
 
@@ -66,6 +68,8 @@ class CGANTrainable(tune.Trainable):
         return self._trial.advance()
 
     def _release(self) -> None:
+        if self._trial is not None and self._job.mirror is not None:
+            shutil.rmtree(self._trial.folder, ignore_errors=True)  # the store has it
         self._trial = None
         gc.collect()
         if torch.cuda.is_available():

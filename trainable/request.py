@@ -18,11 +18,11 @@ from trainable.data.held_out import held_out
 from trainable.data.hold_back import divided
 from trainable.durations import parse_duration
 from trainable.evaluation import real_set, validation_of, witness_of
+from trainable.job import Job
 from trainable.judges import load_judges
 from trainable.objective import Objective
 from trainable.recipe import Recipe
 from trainable.registry import load_start
-from trainable.trial import Job
 
 _EVALUATIONS = 10
 _TRAIN_TIME = "10m"

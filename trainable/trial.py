@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from spaces.task import Task
-from trainable.backbones import Backbone, backed_task
 from trainable.checkpoints import Attempt, newest, times_hung
 from trainable.config import TrialConfig
-from trainable.data import Dataset
-from trainable.evaluation import Assessment, Evaluator
-from trainable.extractors import Extractor
+from trainable.evaluation import Assessment
+from trainable.footprint import limit_memory
 from trainable.grid import draw_grid, grid_file
-from trainable.metrics.classifier_score import Validation
-from trainable.metrics.independent import Witness
-from trainable.metrics.scores import RealSet
-from trainable.objective import Objective
-from trainable.start import Start
-from trainable.training import DivergedError, Run
+from trainable.job import Job
+from trainable.training import DivergedError
 
 Report = dict[str, Any]
 """What an evaluation says: ``resource`` (how much of what trials are given it has had: epochs or
@@ -69,66 +61,6 @@ class Status(StrEnum):
         return self in (Status.DIVERGED, Status.COLLAPSED, Status.OUT_OF_MEMORY)
 
 
-@dataclass(frozen=True)
-class Job:
-    """What all trials of a study share.
-
-    Attributes:
-        data: the training images.
-        extractor, real: the network that scores are computed on, and the real set.
-        witness: what judges images without a pretrained network.
-        objective: what to minimise.
-        untrained: the untrained generator's scores, which scale a weighted objective.
-        evaluations: epochs, or seconds of training, at which a trial is scored, ascending; the
-            last one ends it.
-        trials: folder that holds a folder for each trial; on a cluster, one that all nodes see.
-        seed: the study's seed.
-        device: ``cpu`` or ``cuda``.
-        threads: CPU threads of one trial.
-        resource: what `evaluations` count, ``epoch`` or ``seconds``. Seconds are looked at when an
-            epoch ends.
-        max_seconds: a trial's training and evaluations may take this long, or None.
-        backbone: the pretrained network that discriminators may stand on, or None.
-        start: the generator that all begin with, or None.
-        validation: what judges by the images that are held back, or None.
-    """
-
-    data: Dataset
-    extractor: Extractor
-    real: RealSet
-    witness: Witness
-    objective: Objective
-    untrained: Mapping[str, float]
-    evaluations: tuple[int, ...]
-    trials: Path
-    seed: int
-    device: str
-    threads: int
-    resource: str = "epoch"
-    max_seconds: float | None = None
-    backbone: Backbone | None = None
-    start: Start | None = None
-    validation: Validation | None = None
-
-    @property
-    def task(self) -> Task:
-        """What a space and a configuration are to fit."""
-        return backed_task(self.data.task, self.backbone)
-
-    @property
-    def evaluator(self) -> Evaluator:
-        """What scores the trials, on their device."""
-        extractor = self.extractor.to(self.device)
-        return Evaluator(self.data, extractor, self.real, self.witness, self.validation)
-
-    def build(self, config: TrialConfig, seed: int) -> Run:
-        """A run before its first step."""
-        return Run(
-            config, self.data, seed=seed, device=self.device, backbone=self.backbone,
-            start=self.start,
-        )  # fmt: skip
-
-
 def trial_folder(trials: Path, number: int) -> Path:
     """Where trial `number` keeps its files."""
     return trials / f"{number:05d}"
@@ -158,7 +90,10 @@ class Trial:
         _prepare_process(job)
         self.job = job
         self.folder = trial_folder(job.trials, number)
+        if job.mirror is not None:
+            job.mirror.pull(self.folder)
         self.attempt = Attempt(self.folder)
+        self._push()
         self._params = params
         self._deadline = deadline
         config = TrialConfig.from_params(params)
@@ -304,6 +239,12 @@ class Trial:
             "reports": self._reports,
         }
         self.attempt.save(self.run.images_seen, self._params, state)
+        self._push()
+
+    def _push(self) -> None:
+        """Let the object store have what is new."""
+        if self.job.mirror is not None:
+            self.job.mirror.push(self.folder, self.attempt.number)
 
 
 def breakdown(error: Exception) -> tuple[Status, str] | None:
@@ -326,17 +267,20 @@ def assess(job: Job, number: int, params: dict[str, Any], per_class: int) -> Ass
     Raises:
         FileNotFoundError: the trial has no valid checkpoint.
     """
+    job = job.on_this_node()
     _prepare_process(job)
     run = job.build(TrialConfig.from_params(params), job.seed)
-    run.load_state(newest(trial_folder(job.trials, number), job.device)["run"])
+    folder = trial_folder(job.trials, number)
+    if job.mirror is not None:
+        job.mirror.pull(folder, "*.pt")
+    run.load_state(newest(folder, job.device)["run"])
     return job.evaluator.assess(run, per_class, seed=job.seed + 1000)
 
 
 def _prepare_process(job: Job) -> None:
     torch.set_num_threads(job.threads)
     torch.set_flush_denormal(True)  # denormals in dying units slow a CPU step severalfold
-    if torch.device(job.device).type == "cuda":
-        torch.cuda.reset_peak_memory_stats(job.device)  # the last trial's peak is not this one's
+    limit_memory(job.device, job.gpu_memory_mb)
 
 
 def _device(device: torch.device) -> dict[str, Any]:

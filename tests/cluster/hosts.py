@@ -20,7 +20,8 @@ from typing import IO
 NETWORK = "10.77.0"
 PORT = 6380
 RAY = str(Path(sys.executable).with_name("ray"))
-_BRIDGE = "cgan-bridge"
+_OURS = f"cg{os.getpid()}"
+"""In all names, so that two of these may run side by side."""
 
 
 def _ip(*args: str) -> None:
@@ -29,14 +30,14 @@ def _ip(*args: str) -> None:
 
 def missing() -> str | None:
     """Why there can be no hosts here, or None."""
-    tools = [tool for tool in ("ip", "nsenter", "unshare") if shutil.which(tool) is None]
+    tools = [tool for tool in ("ip", "nsenter", "setpriv", "unshare") if shutil.which(tool) is None]
     if tools:
         return f"{', '.join(tools)} not installed"
     if os.geteuid():
         return "not root"
     try:
-        _ip("netns", "add", "cgan-try")
-        _ip("netns", "del", "cgan-try")
+        _ip("netns", "add", _OURS)
+        _ip("netns", "del", _OURS)
     except subprocess.CalledProcessError as error:
         return error.stderr.strip()
     return None
@@ -47,15 +48,15 @@ class Host:
 
     def __init__(self, number: int, root: Path, hidden: tuple[Path, ...] = ()):
         """`number` is the end of its address, and `hidden` are folders that it sees empty."""
-        self.name = f"cgan-{number}"
+        self.name = f"{_OURS}-{number}"
         self.address = f"{NETWORK}.{number}"
         self.folder = root / self.name
         (self.folder / "tmp").mkdir(parents=True)
         self.log = self.folder / "log"
         _ip("netns", "add", self.name)
-        _ip("link", "add", f"cgan-v{number}", "type", "veth", "peer", "eth0", "netns", self.name)
-        _ip("link", "set", f"cgan-v{number}", "master", _BRIDGE, "up")
-        self._cable = f"cgan-v{number}"
+        self._cable = f"{_OURS}v{number}"
+        _ip("link", "add", self._cable, "type", "veth", "peer", "eth0", "netns", self.name)
+        _ip("link", "set", self._cable, "master", _OURS, "up")
         for args in (
             ("link", "set", "lo", "up"),
             ("addr", "add", f"{self.address}/24", "dev", "eth0"),
@@ -71,8 +72,9 @@ class Host:
             "exec sleep infinity",
         ]
         self._outer = subprocess.Popen(
-            ["ip", "netns", "exec", self.name, "unshare", "--mount", "--uts", "--pid", "--fork",
-             "--kill-child", "--mount-proc", "sh", "-ec", "\n".join(lines)],
+            ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", self.name, "unshare", "--mount",
+             "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-ec",
+             "\n".join(lines)],
         )  # fmt: skip
         while not (self.folder / "tmp" / "up").exists():
             if self._outer.poll() is not None:
@@ -130,8 +132,8 @@ class Network:
         self.hosts: list[Host] = []
 
     def __enter__(self) -> Network:
-        _ip("link", "add", _BRIDGE, "type", "bridge")
-        _ip("link", "set", _BRIDGE, "up")
+        _ip("link", "add", _OURS, "type", "bridge")
+        _ip("link", "set", _OURS, "up")
         return self
 
     def __exit__(
@@ -140,7 +142,7 @@ class Network:
     ) -> None:  # fmt: skip
         for host in self.hosts:
             host.remove()
-        _ip("link", "del", _BRIDGE)
+        _ip("link", "del", _OURS)
 
     def add(self, hidden: tuple[Path, ...] = ()) -> Host:
         """One more host."""

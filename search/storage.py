@@ -1,0 +1,87 @@
+"""Where trials keep their files: beside the study, in another folder, or in an object store.
+
+``OUTPUT/STUDY/trials`` is always there for whoever reads on the driver's machine: the folder
+itself, a link to another, or what has been fetched from the store, whose address stands in
+``OUTPUT/STUDY/storage``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spaces.errors import InputError
+from trainable.mirror import Mirror
+
+TRIALS = "trials"
+_MARK = "storage"
+
+
+def settle(folder: Path, asked: str | None) -> Mirror | None:
+    """Make the trials' folder of the study in `folder`; the store behind it, if there is one.
+
+    `asked` is what a user names with --storage; a study keeps what it began with.
+
+    Raises:
+        InputError: it cannot be used, or is not where the study's trials are.
+    """
+    trials, mark = folder / TRIALS, folder / _MARK
+    began = trials.exists() or trials.is_symlink()
+    if asked is None:
+        trials.mkdir(exist_ok=True)
+        return _known(folder)
+    if "://" in asked:
+        base, query, rest = asked.partition("?")
+        url = f"{base.rstrip('/')}/{folder.name}/{TRIALS}{query}{rest}"
+        _hold(folder, began, mark.exists() and mark.read_text() == url)
+        mirror = Mirror(url)
+        try:
+            mirror.names("")
+        except Exception as error:  # pyarrow's are OSError, ValueError and its own
+            raise InputError(
+                f"--storage {asked} cannot be read ({error}); look at the address, and at the "
+                "credentials in the environment"
+            ) from error
+        mark.write_text(url)
+        trials.mkdir(exist_ok=True)
+        return mirror
+    target = Path(asked).resolve() / folder.name / TRIALS
+    _hold(folder, began, trials.resolve() == target)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--storage {asked} cannot be written to ({error.strerror})") from error
+    if not began and trials != target:
+        trials.symlink_to(target)
+    return None
+
+
+def _hold(folder: Path, began: bool, same: bool) -> None:
+    if began and not same:
+        raise InputError(
+            f"--storage: study {folder.name} keeps its trials in {_place(folder)}; leave the flag "
+            "out"
+        )
+
+
+def _place(folder: Path) -> str:
+    mirror = _known(folder)
+    return mirror.url if mirror else str((folder / TRIALS).resolve())
+
+
+def _known(folder: Path) -> Mirror | None:
+    mark = folder / _MARK
+    return Mirror(mark.read_text()) if mark.exists() else None
+
+
+def fetch(trial: Path, pattern: str) -> None:
+    """Have the files of a trial that `pattern` matches in its folder, from wherever they are."""
+    mirror = _known(trial.parent.parent)
+    if mirror is not None:
+        mirror.pull(trial, pattern)
+
+
+def send(path: Path) -> None:
+    """Have a file of a trial's folder where its trial will see it."""
+    mirror = _known(path.parent.parent.parent)
+    if mirror is not None:
+        mirror.write(path.relative_to(path.parent.parent).as_posix(), path.read_bytes())

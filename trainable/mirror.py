@@ -1,0 +1,131 @@
+"""Trials' files in an object store, for clusters whose nodes share no folder.
+
+A trial works in a folder of its node, as ever. When it begins, that folder is filled from the
+store; after each save what is new goes there, and what it outdates is dropped. An object appears
+whole or not at all, so nothing needs to be renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+CLAIM = "claim"
+"""In an attempt's folder: that its number is taken, before there is a checkpoint to tell."""
+_SENT = (".pt", ".png")
+
+
+class Mirror:
+    """The folder `url` of an object store: ``s3://bucket/path``, or whatever else pyarrow opens.
+
+    Attributes:
+        url: the address; credentials come from the environment, never from here.
+    """
+
+    def __init__(self, url: str):
+        """InputError if `url` holds a key."""
+        if re.search(r"://[^/?]*@", url):
+            raise InputError(
+                "--storage holds an access key, which would be written to the study's files; leave "
+                "it to the environment, such as AWS_ACCESS_KEY_ID"
+            )
+        self.url = url
+        self._opened: tuple[FileSystem, str] | None = None
+        self._sent: set[str] = set()
+
+    def __getstate__(self) -> dict[str, str]:
+        """It travels to workers by its address alone."""
+        return {"url": self.url}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        """Not yet opened."""
+        self.url, self._opened, self._sent = state["url"], None, set()
+
+    def _open(self) -> tuple[FileSystem, str]:
+        if self._opened is None:
+            from pyarrow.fs import FileSystem  # which a machine that only trains may not have
+
+            system, base = FileSystem.from_uri(self.url)
+            self._opened = system, base.rstrip("/")
+        return self._opened
+
+    def names(self, folder: str) -> set[str]:
+        """Paths, from the mirror's own place, of all files under `folder`.
+
+        Raises:
+            OSError: the store does not answer.
+        """
+        from pyarrow.fs import FileSelector, FileType
+
+        system, base = self._open()
+        selector = FileSelector(f"{base}/{folder}", allow_not_found=True, recursive=True)
+        found = system.get_file_info(selector)
+        return {f.path.removeprefix(f"{base}/") for f in found if f.type == FileType.File}
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a file, whole."""
+        system, base = self._open()
+        if system.type_name == "local":  # others have no folders
+            system.create_dir(f"{base}/{name}".rpartition("/")[0], recursive=True)
+        with system.open_output_stream(f"{base}/{name}") as out:
+            out.write(content)
+
+    def read(self, name: str) -> bytes:
+        """Get a file; FileNotFoundError if there is none."""
+        system, base = self._open()
+        with system.open_input_stream(f"{base}/{name}") as file:
+            return file.read()
+
+    def delete(self, name: str) -> None:
+        """Remove a file, which may be gone already."""
+        system, base = self._open()
+        try:
+            system.delete_file(f"{base}/{name}")
+        except FileNotFoundError:
+            return
+
+    def pull(self, trial: Path, pattern: str = "*") -> None:
+        """Fill the folder of a trial with the store's files that it lacks and `pattern` matches."""
+        for name in sorted(self.names(trial.name)):
+            path = trial.parent / name
+            if path.exists() or not fnmatch(name, pattern):
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f"{path.name}.part")
+            part.write_bytes(self.read(name))
+            part.replace(path)
+
+    def push(self, trial: Path, attempt: int) -> None:
+        """Send what is new in a trial's folder, and drop what it lacks of this and older attempts.
+
+        Later attempts are another worker's, which has taken over: they are left alone.
+        """
+        files = (p for p in trial.rglob("*") if p.suffix in _SENT or p.name == CLAIM)
+        here = {path.relative_to(trial.parent).as_posix(): path for path in files}
+        there = self.names(trial.name)
+        for name in sorted(here.keys() - self._sent):
+            # A checkpoint's name is that of its content; a picture's is not.
+            if name not in there or not name.endswith(".pt"):
+                self.write(name, here[name].read_bytes())
+            self._sent.add(name)
+        for name in sorted(there - here.keys()):
+            found = re.search(r"/attempt-(\d+)/", name)
+            if found is not None and int(found[1]) <= attempt:
+                self.delete(name)
+
+
+def scratch(url: str) -> Path:
+    """Where a node keeps the trials at `url` that it works on; of this user alone."""
+    key = hashlib.sha256(url.encode()).hexdigest()[:12]
+    place = Path(tempfile.gettempdir()) / f"cgan-search-{key}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    return place
