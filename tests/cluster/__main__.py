@@ -11,6 +11,7 @@ Each host is a set of Linux namespaces on a bridge (see `tests.cluster.hosts`), 
               one joins: every trial ends once, with the very scores of an undisturbed search, and
               goes on from its last checkpoint
     late      a node without the shared folder joins in the middle, and is avoided
+    store     nodes that share no folder but an object store, one of which dies
     job       the search as a submitted job, with a space of the user's own folder, while whoever
               submitted it is gone; then ``--resume`` from another host
 
@@ -57,6 +58,9 @@ class Cluster:
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
             "CGAN_SEARCH_CACHE": str(root / "cache"),
+            "AWS_ACCESS_KEY_ID": "somebody",
+            "AWS_SECRET_ACCESS_KEY": "not-a-secret",
+            "AWS_EC2_METADATA_DISABLED": "true",
         }
         self.head = network.add()
         self.address = f"{self.head.address}:{PORT}"
@@ -226,6 +230,34 @@ def late(cluster: Cluster) -> None:
     print(line)
 
 
+def store(cluster: Cluster) -> None:
+    trials = cluster.options.trials
+    first, _ = cluster.node(cluster.shared), cluster.node(cluster.shared)
+    server = [sys.executable, "-m", "moto.server", "-H", cluster.head.address, "-p", "5000"]
+    with (cluster.root / "store.log").open("wb") as log:
+        cluster.head.start(server, cluster.env, cluster.root, log)
+    query = f"endpoint_override={cluster.head.address}:5000&scheme=http&allow_bucket_creation=true"
+    make = (
+        f"from pyarrow.fs import FileSystem as F; F.from_uri('s3://b?{query}')[0].create_dir('b')"
+    )
+    until = time.monotonic() + 120
+    while cluster.head.run([sys.executable, "-c", make], cluster.env, cluster.root)[0]:
+        assert time.monotonic() < until, (cluster.root / "store.log").read_text()[-3000:]
+    place = ["--storage", f"s3://b/runs?{query}"]
+    study = Study(cluster, "store")
+    process = cluster.search(cluster.flags("store", "--trials", str(trials), *place))
+    wait_until(lambda: len(study.reports()) >= 2 * trials, process, cluster.said)
+    print(f"after {len(study.reports())} reports: {first.name} is killed")
+    first.kill()
+    assert process.wait() == 0, cluster.said()[-3000:]
+    study.check(trials, f"sqlite:///{cluster.shared / 'runs' / 'mlflow.db'}")
+    assert "its worker failed" in cluster.said(), cluster.said()[-3000:]
+    quiet = cluster.search(cluster.flags("still", "--trials", str(trials), *place))
+    assert quiet.wait() == 0, cluster.said()[-3000:]
+    assert study.scores() == Study(cluster, "still").scores()
+    print("no folder shared, all scores are those of an undisturbed search")
+
+
 def job(cluster: Cluster) -> None:
     node = cluster.node()
     folder = cluster.root / "theirs"  # on the submitting host alone
@@ -255,7 +287,7 @@ def job(cluster: Cluster) -> None:
     print(f"resumed from {node.name}: 3 trials")
 
 
-SCENES = {f.__name__: f for f in (storage, token, fire, late, job)}
+SCENES = {f.__name__: f for f in (storage, token, fire, late, store, job)}
 
 
 def main() -> int:

@@ -72,8 +72,8 @@ class Host:
             "exec sleep infinity",
         ]
         self._outer = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", self.name, "unshare", "--mount",
-             "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-ec",
+            ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", self.name, "unshare",
+             "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-ec",
              "\n".join(lines)],
         )  # fmt: skip
         while not (self.folder / "tmp" / "up").exists():
