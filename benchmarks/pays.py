@@ -8,6 +8,8 @@ workers that never wait, time in epochs, and the real classes. "This search" is 
 Tune's ASHAScheduler at the same rungs. Both are driven as Tune's controller does it: the result at
 which a trial stops is told with its end alone, and a stock trial whose FID is NaN trains on. Stock
 is asked for a trial when a worker is free; without `max_concurrent_trials` Tune would ask it ahead.
+Both search the space that the table was made with (`benchmarks.curves_space`), and the default is
+that of then: row 0.
 
 A proposal's curve is that of the most similar row, so curves have the jumps and crossings of real
 ones. Similar is what falls into the same leaves of a forest of trees fitted on FID. One row, not a

@@ -1,6 +1,6 @@
 """A cluster of hosts with addresses of their own, under fire: `make test-cluster`.
 
-    python -m tests.cluster [--data FOLDER] [--trials 8] [--only fire,token,...]
+    python -m tests.cluster [--data FOLDER] [--trials 6] [--epochs 12] [--only fire,token,...]
 
 Each host is a set of Linux namespaces on a bridge (see `tests.cluster.hosts`), on which a real
 ``ray start`` runs, with a token; they share one folder, as over NFS. What is shown:
@@ -38,8 +38,8 @@ from tests.chaos import PROJECT, SPACE, Place
 from tests.cluster.hosts import PORT, RAY, Host, Network, missing
 from trainable.checkpoints import _attempts, _checkpoints
 
-SHORT = ["--epochs", "24", "--eval-every", "3", "--grace", "24", "--sampler", "random"]
-SHORT += ["--top-k", "2", "--winner-images", "20"]
+EVERY = 3
+"""Epochs between reports."""
 
 
 class Cluster:
@@ -92,7 +92,9 @@ class Cluster:
         return [
             "--space", "chaos_space:tiny", "--data", self.options.data, "--image-size", "32",
             "--features", "efficientnet-lite0", "--backbone", "none", "--study", study,
-            "--output", str(self.shared / "runs"), *SHORT, *more,
+            "--output", str(self.shared / "runs"), "--epochs", str(self.options.epochs),
+            "--grace", str(self.options.epochs), "--eval-every", str(EVERY),
+            "--sampler", "random", "--top-k", "2", "--winner-images", "20", *more,
         ]  # fmt: skip
 
     def search(self, flags: list[str], host: Host | None = None) -> subprocess.Popen[bytes]:
@@ -181,7 +183,7 @@ def fire(cluster: Cluster) -> None:
 
         wait_until(enough, process, cluster.said)
 
-    all_reports = 8 * trials
+    all_reports = cluster.options.epochs // EVERY * trials
     until(all_reports // 6)
     print(f"after {len(study.reports())} of {all_reports} reports: {first.name} is killed")
     first.kill()
@@ -296,6 +298,7 @@ def main() -> int:
     )
     parser.add_argument("--data", default="phantom")
     parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=12, help="of a trial, divisible by 3")
     parser.add_argument("--only", default=",".join(SCENES))
     options = parser.parse_args()
     if Path(options.data).exists():
