@@ -81,6 +81,7 @@ def run_trials(
     costs nothing.
     """
     interrupt_running(study, storage)  # of a former life; who calls this holds the study's lock
+    job.trials.mkdir(parents=True, exist_ok=True)  # a node on which it is not there is found out
     records = read_records(study)
     placement = Placement(resources, lambda line: console.print(line, markup=False))
     scheduler, stopped = rebuild(config, records, placement)
@@ -96,7 +97,8 @@ def run_trials(
             shown = Progress(console, progress, board, screen, searcher, wake, deadline)
             watchdog = Watchdog(job.trials, resources.report_timeout, shown.say)
             with shown, _terminated_like_interrupted():
-                runner = tune.with_parameters(trainable, job=job)  # placement says what it needs
+                runner: Any = tune.with_parameters(trainable, job=job)
+                runner.__name__ = runner.__qualname__ = trainable.__name__  # as `ps` shows it
                 # A cluster may grow: there Tune itself sees how many trials fit.
                 limit = workers if resources.cluster is None else resources.max_concurrent
                 callbacks = [shown, watchdog, placement]
