@@ -43,7 +43,7 @@ def test_the_newest_is_taken_and_a_few_are_kept(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no valid checkpoint in"):
         newest(tmp_path)
     save(first, 1, 2, 3, 4)
-    assert len(list(first.folder.iterdir())) == KEPT
+    assert len(list(first.folder.glob("*.pt"))) == KEPT
     assert newest(tmp_path)["value"] == 4
     second = Attempt(tmp_path)
     assert (first.number, second.number) == (1, 2)
@@ -230,11 +230,11 @@ def test_other_files_in_a_trials_folder_are_left_alone(tmp_path):
 def test_hangs_are_counted_by_attempt(tmp_path):
     folder = tmp_path / "trial"
     assert times_hung(folder) == 0
-    assert mark_hung(folder) == 1  # before its first attempt: it hung as its worker began
-    Attempt(folder)
-    assert mark_hung(folder) == 2
-    assert mark_hung(folder) == 2  # the same attempt, told twice
-    Attempt(folder)
-    assert mark_hung(folder) == 3
-    assert times_hung(folder) == 3
+    for expected in (1, 2, 3):  # the first before any attempt: it hung as its worker began
+        mark = mark_hung(folder)
+        assert mark.parent == folder
+        assert times_hung(folder) == expected
+        assert mark_hung(folder) == mark  # the same attempt, told twice
+        assert times_hung(folder) == expected
+        Attempt(folder)
     assert times_hung(tmp_path / "other") == 0
