@@ -239,13 +239,11 @@ def store(cluster: Cluster) -> None:
     with (cluster.root / "store.log").open("wb") as log:
         cluster.head.start(server, cluster.env, cluster.root, log)
     query = f"endpoint_override={cluster.head.address}:5000&scheme=http&allow_bucket_creation=true"
-    make = (
-        f"from pyarrow.fs import FileSystem as F; F.from_uri('s3://b?{query}')[0].create_dir('b')"
-    )
+    make = f"from pyarrow.fs import FileSystem as F; F.from_uri('s3://bucket?{query}')[0].create_dir('bucket')"
     until = time.monotonic() + 120
     while cluster.head.run([sys.executable, "-c", make], cluster.env, cluster.root)[0]:
         assert time.monotonic() < until, (cluster.root / "store.log").read_text()[-3000:]
-    place = ["--storage", f"s3://b/runs?{query}"]
+    place = ["--storage", f"s3://bucket/runs?{query}"]
     study = Study(cluster, "store")
     process = cluster.search(cluster.flags("store", "--trials", str(trials), *place))
     wait_until(lambda: len(study.reports()) >= 2 * trials, process, cluster.said)
