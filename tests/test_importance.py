@@ -35,6 +35,7 @@ def study(trials: dict[int, Any], **settings: str) -> StudyTable:
     columns = ["number", "epoch", "fid", "train_seconds"]
     curves = pd.DataFrame(points, columns=columns)
     frame = pd.DataFrame(rows)
+    frame["device"] = "cpu"
     return StudyTable("planted", "tiny/1", 200, 20.0, 300.0, frame, curves,
                       {**known, **settings})  # fmt: skip
 
