@@ -22,7 +22,7 @@ from rich.console import Console
 
 from search.cli import check_output, default_tracking, parser
 from search.nodes import Node, faults, local_gpus, local_versions, survey
-from search.plan import deadline_of, make_job, speed_of, total_seconds
+from search.plan import counted, deadline_of, make_job, speed_of, total_seconds
 from search.prepare import Prepared, prepare
 from search.study import open_storage
 from search.tracking import check
@@ -90,14 +90,14 @@ def examine(args: argparse.Namespace, console: Console) -> int:
             where, workers = found
             if where.cluster is not None and args.output.is_dir():
                 _cluster(page, survey(_place(args)))
-            at_work = f"{workers} trials at a time on {where.device}"
+            at_work = f"{counted(workers, 'trial')} at a time on {where.device}"
             page.line(GOOD, "Ray", f"{where.cluster or 'this machine alone'}: {at_work}")
             if prepared is not None:
                 with page.about("time"):
                     _time(page, args, prepared, where, workers, began)
     if made and args.output.is_dir() and not any(args.output.iterdir()):
         args.output.rmdir()
-    broken = f"{page.broken} thing{'s' if page.broken > 1 else ''} would break this search"
+    broken = f"{counted(page.broken, 'thing')} would break this search"
     console.print(broken if page.broken else "nothing would break this search", highlight=False)
     return 1 if page.broken else 0
 

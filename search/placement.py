@@ -6,6 +6,7 @@ shared folder, would be given one trial after another.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -15,11 +16,14 @@ import ray
 from ray import tune
 from ray._private.state import actors  # the public one asks the dashboard, which may be off
 
+from trainable.cluster import fitting
 from trainable.ray_trainable import StorageUnseenError
 from trainable.resources import Resources
 
 LOST = 3
 """Trials that fail on a node, each counted once, until it is avoided."""
+
+_PAUSE = 5.0  # seconds between looks at the nodes
 
 
 def away_from(addresses: Collection[str]) -> dict[str, str]:
@@ -37,7 +41,11 @@ class Placement(tune.Callback):
 
     def __init__(self, resources: Resources, say: Callable[[str], None]):
         self._bundle = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial or 0}
+        self._resources = resources
         self._say = say
+        self._there: set[str] | None = None  # addresses of nodes on which a trial fits
+        self._waiting = False  # for one of them to join
+        self._looked = 0.0
         self._placed: set[str] = set()  # trials, by Tune's ids
         self._actors: dict[str, str] = {}  # of trials at work
         self._failed: dict[str, set[int]] = defaultdict(set)
@@ -66,6 +74,29 @@ class Placement(tune.Callback):
         """Remember the worker: once it has died, Tune no longer knows it."""
         self._actors[trial.trial_id] = trial.temporary_state.ray_actor._actor_id.hex()
         self._forgive()
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Say which nodes joined a cluster, which are gone, and when trials have none left."""
+        now = time.monotonic()
+        if self._resources.cluster is None or now - self._looked < _PAUSE:
+            return
+        self._looked = now
+        gpus = self._resources.gpus_per_trial or 0.0
+        there = {
+            node["NodeManagerAddress"]
+            for node in ray.nodes()
+            if fitting([node], self._resources, gpus)
+        }
+        before = there if self._there is None else self._there
+        for address in sorted(there - before):
+            self._say(f"node {address} joined")
+        for address in sorted(before - there):
+            self._say(f"node {address} is gone")
+        self._there = there
+        nowhere = not there - self.avoided
+        if nowhere and not self._waiting:
+            self._say("no node is left for trials: they wait for one to join")
+        self._waiting = nowhere
 
     def failed(self, trial: Any) -> None:
         """A trial's worker failed, and Tune is about to queue it again or to give it up."""

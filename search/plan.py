@@ -23,6 +23,11 @@ from trainable.objective import Objective
 from trainable.resources import Resources
 
 
+def counted(number: int, what: str) -> str:
+    """``1 node``, ``3 nodes``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def make_job(
     prepared: Prepared, real: RealSet, where: Resources, folder: Path, mirror: Mirror | None = None
 ) -> Job:

@@ -19,7 +19,7 @@ from search.cli import check_output, default_tracking, study_command, ui_command
 from search.estimate import Speed
 from search.launch import run_trials
 from search.nodes import faults, local_gpus, shown, survey
-from search.plan import deadline_of, make_job, speed_of, total_seconds
+from search.plan import counted, deadline_of, make_job, speed_of, total_seconds
 from search.prepare import Prepared, prepare
 from search.settings import StudyConfig
 from search.sharing import share
@@ -184,7 +184,8 @@ def _check_nodes(place: Path | Mirror, console: Console) -> list[tuple[str, int]
         raise InputError("\n  ".join(found) + "\npython -m search.doctor says more")
     gpus = [gpu for node in nodes for gpu in node.gpus]
     said = ", ".join(f"{n} {name}" for name, n in Counter(g for g, _ in gpus).items()) or "no GPU"
-    console.print(f"cluster: {len(nodes)} nodes, {said}; all share {shown(place)}", soft_wrap=True)
+    there = counted(len(nodes), "node")
+    console.print(f"cluster: {there}, {said}; all share {shown(place)}", soft_wrap=True)
     return gpus
 
 
@@ -255,7 +256,7 @@ def _say_duration(
     seconds = total_seconds(config, job, speed, workers)
     limit = config.time_budget
     console.print(
-        f"{workers} trials at a time on {job.device}, about "
+        f"{counted(workers, 'trial')} at a time on {job.device}, about "
         f"{format_duration(min(seconds, limit or seconds))} for this search"
     )
     if seconds > LONG and (limit is None or limit > LONG):

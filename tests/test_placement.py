@@ -21,14 +21,22 @@ class Cluster:
         monkeypatch.setattr(ray, "nodes", self.nodes)
         monkeypatch.setattr(module, "actors", lambda a: {"Address": {"NodeID": self.actors[a]}})
         self.said: list[str] = []
+        self.names = "abc"
+        monkeypatch.setattr(module, "_PAUSE", 0.0)
         self.placement = Placement(Resources("x", 2, 0.5, None), self.said.append)
 
     def nodes(self):
         return [
             {"NodeID": name * 4, "NodeManagerAddress": f"10.0.0.{name}", "Alive": name not in
-             self.dead, "Resources": {"CPU": 4.0}}
-            for name in "abc"
+             self.dead, "Resources": {"CPU": 4.0, "GPU": 1.0}}
+            for name in self.names
         ]  # fmt: skip
+
+    def look(self) -> list[str]:
+        """What is said at a look at the nodes."""
+        self.said.clear()
+        self.placement.on_step_end(0, [])
+        return list(self.said)
 
     def trial(self, number: int):
         found = SimpleNamespace(
@@ -117,3 +125,27 @@ def test_a_death_that_is_known_later_is_forgiven_later(cluster):
     assert second.run_metadata.num_failures == 1
     cluster.start(second, "c")
     assert first.run_metadata.num_failures == 0  # once
+
+
+def test_nodes_that_come_and_go_are_said_and_that_none_is_left(cluster):
+    assert cluster.look() == []  # those that were there are no news
+    cluster.dead.add("a")
+    cluster.names += "d"
+    assert cluster.look() == ["node 10.0.0.d joined", "node 10.0.0.a is gone"]
+    assert cluster.look() == []
+    for number in range(LOST):
+        cluster.fail(cluster.trial(number), "b")
+    cluster.dead.update("cd")
+    gone = ["node 10.0.0.c is gone", "node 10.0.0.d is gone"]
+    assert cluster.look() == [*gone, "no node is left for trials: they wait for one to join"]
+    assert cluster.look() == []  # b alone, on which trials failed: said once
+    cluster.names += "e"
+    assert cluster.look() == ["node 10.0.0.e joined"]
+
+
+def test_a_node_too_small_for_a_trial_is_none(cluster, monkeypatch):
+    assert cluster.look() == []
+    small = {"NodeID": "ffff", "NodeManagerAddress": "10.0.0.f", "Alive": True}
+    there = [*cluster.nodes(), small | {"Resources": {"CPU": 4.0}}]
+    monkeypatch.setattr(ray, "nodes", lambda: there)
+    assert cluster.look() == []

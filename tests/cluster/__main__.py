@@ -45,7 +45,7 @@ EVERY = 3
 class Cluster:
     """A head, on which no trial runs, and nodes of one core."""
 
-    def __init__(self, network: Network, root: Path, options: argparse.Namespace):
+    def __init__(self, network: Network, root: Path, options: argparse.Namespace, cache: Path):
         self.network, self.root, self.options = network, root, options
         self.shared = root / "shared"
         self.shared.mkdir()
@@ -57,7 +57,7 @@ class Cluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
-            "CGAN_SEARCH_CACHE": str(root / "cache"),
+            "CGAN_SEARCH_CACHE": str(cache),
             "AWS_ACCESS_KEY_ID": "somebody",
             "AWS_SECRET_ACCESS_KEY": "not-a-secret",
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -127,7 +127,7 @@ class Study(Place):
     def look(self) -> None:
         """Note where each attempt at a trial begins, and where the one before it stood."""
         last: dict[int, int] = defaultdict(int)
-        for trial in sorted((self.folder / "runs" / self.study / "trials").glob("*")):
+        for trial in sorted((self.folder / "runs" / self.study / "trials").glob("[0-9]*")):
             number = int(trial.name)
             for attempt, folder in _attempts(trial):
                 seen = [int(p.name.partition("-")[0]) for p in _checkpoints(folder)]
@@ -198,6 +198,9 @@ def fire(cluster: Cluster) -> None:
         time.sleep(0.1)
     assert process.returncode == 0, cluster.said()[-3000:]
     study.check(trials, f"sqlite:///{cluster.shared / 'runs' / 'mlflow.db'}")
+    assert f"node {third.address} joined" in cluster.said(), cluster.said()[-3000:]
+    for gone in (first, second):
+        assert f"node {gone.address} is gone" in cluster.said(), cluster.said()[-3000:]
     moved = study.moved()
     assert len(moved) >= 2, moved
     lost = {k: (study.before[k], images) for k, images in moved.items() if images < study.before[k]}
@@ -305,19 +308,20 @@ def main() -> int:
         print(f"hosts cannot be made here ({reason}): nothing is shown")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # hosts are taken down on the way
-    for name in options.only.split(","):
-        began = time.monotonic()
-        print(f"== {name}", flush=True)
-        with tempfile.TemporaryDirectory(prefix="cgan-", dir="/var/tmp") as folder:
-            root = Path(folder)
+    with tempfile.TemporaryDirectory(prefix="cgan-", dir="/var/tmp") as folder:
+        for name in options.only.split(","):
+            began = time.monotonic()
+            print(f"== {name}", flush=True)
+            root = Path(folder, name)
+            root.mkdir()
             with Network(root) as network:
-                cluster = Cluster(network, root, options)
+                cluster = Cluster(network, root, options, Path(folder, "cache"))
                 try:
                     SCENES[name](cluster)
                 except AssertionError:
                     print(cluster.said()[-5000:], flush=True)
                     raise
-        print(f"== {name} held, {time.monotonic() - began:.0f} s", flush=True)
+            print(f"== {name} held, {time.monotonic() - began:.0f} s", flush=True)
     return 0
 
 
