@@ -34,6 +34,17 @@ def free_job(folder: Path, reports: int, together: int = 1) -> Any:
     )  # fmt: skip
 
 
+def free_fid(params: dict[str, Any], share: float) -> float:
+    """FID, without noise, of a configuration after a share of its training."""
+    far = (
+        math.log10(params["g_lr"] / 3e-3) ** 2
+        + math.log10(params["g_lr"] * params["lr_ratio"] / 2e-3) ** 2
+        + ((params["g_width"] - 20) / 16) ** 2
+        + (params["d_norm"] == "spectral")
+    )
+    return 60 + 40 * far + 200 * math.exp(-3 * share)
+
+
 def free_report(number: int, params: dict[str, Any], at: int, reports: int) -> dict[str, Any]:
     """Report `at` (from 1) of `reports`, with the keys of a real one: 17 numbers and 2 texts.
 
@@ -41,13 +52,7 @@ def free_report(number: int, params: dict[str, Any], at: int, reports: int) -> d
     some 3 %, follows from the trial's number.
     """
     noise = random.Random(1000 * number + at)
-    far = (
-        math.log10(params["g_lr"] / 3e-3) ** 2
-        + math.log10(params["g_lr"] * params["lr_ratio"] / 2e-3) ** 2
-        + ((params["g_width"] - 20) / 16) ** 2
-        + (params["d_norm"] == "spectral")
-    )
-    fid = (60 + 40 * far + 200 * math.exp(-3 * at / reports)) * noise.gauss(1, 0.03)
+    fid = free_fid(params, at / reports) * noise.gauss(1, 0.03)
     names = ["kid", "inception_score", "one_nn", "coverage", "copy_rate", "diversity"]
     names += ["g_loss", "d_loss", "real_logit", "fake_logit"]
     return {

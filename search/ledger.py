@@ -19,6 +19,7 @@ import optuna
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from search.horizon import LongMemory
 from search.sampling import build_sampler
 from search.settings import StudyConfig
 from search.study import REPORT, directions, read_record
@@ -71,10 +72,10 @@ class Ledger:
         """
         self.problem: str | None = None
         self._config, self._refuse = config, refuse
-        self._memory = InMemoryStorage()
-        self._sampled = optuna.create_study(
-            storage=self._memory, directions=directions(config.objective)
-        )
+        goals = directions(config.objective)
+        tpe_alone = config.sampler == "tpe" and len(goals) == 1
+        self._memory = LongMemory() if tpe_alone else InMemoryStorage()
+        self._sampled = optuna.create_study(storage=self._memory, directions=goals)
         self._sampled.add_trials(learnt or [])
         self._learnt = len(learnt or [])
         known = study.get_trials(deepcopy=False) if study else []

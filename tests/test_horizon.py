@@ -1,0 +1,98 @@
+"""What a sampler sees of a long study: all that its model of good configurations is made of."""
+
+import random
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.samplers._tpe.sampler import _split_trials, default_gamma
+from optuna.trial import TrialState, create_trial
+
+from search import horizon as module
+from search.horizon import horizon
+from search.ledger import Ledger
+from search.study import directions
+from tests.by_hand import TASK, Search, config, drive, space
+from tests.test_resume import curve, kill, mixed
+from trainable.trial import GOALS, Status
+
+LEARNT = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setattr(module, "BEST", 30)
+    monkeypatch.setattr(module, "NEWEST", 40)
+
+
+def study(trials: int, seed: int = 0) -> optuna.Study:
+    """Complete, pruned, failed and running trials in any order, of random scores."""
+    dice = random.Random(seed)
+    made = optuna.create_study()
+    states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]
+    for _ in range(trials):
+        state = dice.choices(states, [4, 4, 1, 1])[0]
+        made.add_trial(create_trial(
+            state=state, value=dice.random() if state is TrialState.COMPLETE else None,
+            params={"x": dice.random()}, distributions={"x": FloatDistribution(0, 1)},
+            intermediate_values={1: dice.random()},
+        ))  # fmt: skip
+    return made
+
+
+def test_a_short_study_is_seen_whole(short):
+    trials = study(70).trials
+    assert horizon(trials) == trials
+
+
+def test_of_a_long_one_tpe_finds_the_same_good_trials_and_the_newest_others(short):
+    made = study(600)
+    trials = made.trials
+    seen = horizon(trials)
+    learnt, left = ([t for t in found if t.state in LEARNT] for found in (trials, seen))
+    assert len(left) == 70
+    assert [t.number for t in seen] == sorted(t.number for t in seen)
+    good = default_gamma(len(learnt))
+    assert good == 25
+    assert _split_trials(made, learnt, good)[0] == _split_trials(made, left, good)[0]
+    gone = {t.number for t in trials} - {t.number for t in seen}
+    assert gone <= {t.number for t in learnt}  # those that failed or run are seen
+    pruned = [t.number for t in trials if t.state is TrialState.PRUNED]
+    assert max(gone) < pruned[-15]  # some half of the 40 newest are pruned ones
+
+
+@pytest.mark.parametrize(("changes", "whole"), [
+    ({"sampler": "tpe"}, False),
+    ({"sampler": "random"}, True),
+    ({"sampler": "nsgaii"}, True),  # its generations are of any age
+    ({"sampler": "tpe", "objective": "fid,kid"}, True),  # the best of two goals are no fixed number
+])  # fmt: skip
+def test_whose_memory_is_long(short, changes, whole):
+    ledger = Ledger(config(**changes), None, None)
+    for at in range(90):
+        entry = ledger.draw(space, TASK)
+        assert entry is not None
+        assert entry.number == at
+        goals = dict.fromkeys(GOALS[: len(directions(changes.get("objective", "fid")))], at)
+        ledger.report(entry, {"resource": 12, "epoch": 12, "fid": at, **goals})
+        ledger.end(entry, Status.COMPLETE)
+    assert len(ledger._sampled.trials) == (90 if whole else 70)
+
+
+def test_a_long_search_proposes_the_same_resumed_or_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BEST", 4)
+    monkeypatch.setattr(module, "NEWEST", 8)
+    settings = {"sampler": "tpe", "trials": 24, "space": mixed, "length": 2, "grace": 1}
+    dice = random.Random(1)
+
+    def reopen(search: Search) -> Search | None:
+        if dice.random() < 0.7:
+            return None
+        kill(search)
+        return Search(tmp_path / "s", **settings)
+
+    whole, _ = drive(Search(tmp_path / "whole", **settings), curve, random.Random(0), 1)
+    broken, _ = drive(Search(tmp_path / "s", **settings), curve, random.Random(0), 1, reopen)
+    searched = [r.searched for r in whole.records()]
+    assert [r.searched for r in broken.records()] == searched
+    assert len({str(s) for s in searched}) == 24
