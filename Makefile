@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup search test test-cluster lint format bench-metrics bench-search bench-scale bench-pays bench-train bench-publish clean
+.PHONY: setup search test test-cluster lint format bench-metrics bench-search bench-scale bench-pays bench-train bench-publish bench-scaling clean
 
 setup: .venv/.ready
 
@@ -58,6 +58,10 @@ bench-train: setup
 # What writing 100 trials to MLflow costs, and what training loses meanwhile; some 15 minutes.
 bench-publish: setup
 	$(BIN)/python -m benchmarks.publish
+
+# Driver load of searches with 8, 64 and 512 workers, simulated from costs measured here.
+bench-scaling: setup
+	$(BIN)/python -m benchmarks.scaling
 
 clean:
 	rm -rf .venv *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,291 @@
+"""How many workers one driver serves: searches with 8, 64 and 512 of them, in virtual time.
+
+The driver is real: `search.launch.run_trials` with Tune's loop, ASHA, the ledger, plain progress.
+Ray is not: what Tune would send to a worker an object in this process gets, and answers after so
+many virtual seconds. The clock goes on by the CPU time that the driver's thread takes, by what
+Ray's calls were measured to cost with so many tasks under way, and by TPE's line, as trials are
+drawn at random. The threads that write database and MLflow take what was measured of their acts,
+and all three share an interpreter: of n at work each has 1 / n of it. Disk and network are free.
+
+    python -m benchmarks.scaling [--workers 8 64 512] [--minutes 10 1] [--each 8] [--most 1536]
+                                 [--past 8000] [--check 2 16]
+
+Prints what was measured; real searches, of `--check` processes that sleep instead of training,
+beside their simulation; and the simulations: complete trials of `--minutes`, `--each` a worker,
+`--most` in all, and the largest also as it is after `--past` trials. `full at` is the number of
+workers at which a thread, or all three together, would want the whole interpreter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import math
+import random
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, median
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import ray
+from ray.tune.schedulers import FIFOScheduler
+from rich.console import Console
+
+from benchmarks import free_trials as free
+from benchmarks.publish import Study, new_store
+from benchmarks.virtual import MANY, PICTURED, Costs, World, interval
+from search.launch import run_trials
+from search.ledger import Ledger
+from search.projection import Projection
+from search.tracking import Tracker
+from search.writer import StudyWriter
+from spaces.catalog import full
+from trainable import cluster
+from trainable.resources import Resources
+from trainable.trial import Status
+
+REPORTS = 18
+"""Of a complete trial."""
+THREADS = {"driver": "MainThread", "writer": "study-writer", "tracker": "mlflow-tracker"}
+RESOURCES = Resources("local", 1, 0.0, None, 1e9)
+
+
+class Sleeper(free.Free):
+    """A real worker: notes each order, and sleeps."""
+
+    def step(self) -> dict[str, Any]:
+        result = super().step()
+        time.sleep(interval(self._number, self._at, self._job.usual))
+        return result
+
+
+@ray.remote(max_concurrency=1000, num_cpus=0)
+class Echo:
+    def __init__(self, result: Any):
+        self.result = result
+
+    async def train(self, pause: float) -> Any:
+        await asyncio.sleep(pause)
+        return self.result
+
+
+def cpu_of(work: Callable[[], Any]) -> float:
+    began = time.thread_time()
+    work()
+    return time.thread_time() - began
+
+
+def measure_ray(params: dict[str, Any]) -> Costs:
+    report = free.free_report(0, params, 1, REPORTS)
+    echo = Echo.remote({"report": report, "config": params, **dict.fromkeys("abcdefghijkl", 1.0)})
+    many, spent = (1, 64, 512), defaultdict(list)
+    for n in many:
+        refs = [echo.train.remote(random.uniform(0, n / 30)) for _ in range(n)]
+        while len(spent[n, 1]) < 200 or not spent[n, 0]:
+            pause = random.uniform(0, n / 15) + 0.2 * (len(spent[n, 1]) == 199)
+            random.shuffle(refs)
+            began = time.thread_time()
+            ready, rest = ray.wait(refs, num_returns=1, timeout=0.1)
+            if ready:
+                ray.get(ready[0])
+                rest.append(echo.train.remote(pause))
+            spent[n, len(ready)].append(time.thread_time() - began)
+            refs = rest
+        ray.wait(refs, num_returns=n)
+    trips = []
+    for _ in range(200):
+        began = time.perf_counter()
+        ray.get(echo.train.remote(0))
+        trips.append(time.perf_counter() - began)
+    event, look = (free.line(many, [median(spent[n, k]) for n in many]) for k in (1, 0))
+    return {"ray event": event, "ray look": look, "latency": median(trips)}
+
+
+def measure_proposals() -> tuple[Costs, dict[str, Any]]:
+    """What TPE costs beyond a random draw, and Tune's look at each trial; and some parameters."""
+    config = free.study_config("proposals", 10**6, REPORTS, prune=True)
+    drawn = Ledger(replace(config, sampler="random"), None, None)
+    plain, params = [], {}
+    for number in range(400):
+        began = time.thread_time()
+        entry = drawn.draw(full, free.TASK)
+        plain.append(time.thread_time() - began)
+        assert entry is not None
+        params = entry.params
+        for at in (1, 2):
+            drawn.report(entry, free.free_report(number, params, at, REPORTS))
+        drawn.end(entry, Status.PRUNED if number % 4 else Status.COMPLETE)
+    learnt, took = drawn._sampled.get_trials(), []
+    for n in MANY:
+        ledger = Ledger(config, None, None, (learnt * 25)[:n])
+        took.append(median(cpu_of(lambda: ledger.draw(full, free.TASK)) for _ in range(9)))  # noqa: B023
+    trials = [SimpleNamespace(status="TERMINATED")] * 10**5
+    tune = SimpleNamespace(get_trials=lambda: trials)
+    scan = cpu_of(lambda: FIFOScheduler().choose_trial_to_run(tune)) / len(trials)
+    return {"propose": np.array(took) - median(plain), "scan": scan}, params
+
+
+def measure_store(folder: Path) -> Costs:
+    """The writer's acts and the tracker's news, from trials that a benchmark makes up."""
+    acts: dict[str, list[float]] = defaultdict(list)
+
+    def timed(kind: str, act: Any) -> Any:
+        return lambda *args: acts[kind].append(cpu_of(lambda: act(*args)))
+
+    with ExitStack() as stack:
+        for kind in ("create", "report", "end"):
+            act = timed(kind, getattr(StudyWriter, kind))
+            stack.enter_context(mock.patch.object(StudyWriter, kind, act))
+        study = Study(folder / "store", 100, REPORTS)
+        projection = Projection(study.folder, study.storage, new_store(folder))
+
+        def a_round(trials: list[Any] = (), at: int = 0) -> float:
+            for entry in trials:
+                study.evaluate(entry, at)
+            study.ledger.flush()
+            return cpu_of(projection.sync)
+
+        idle, made, live = {}, {}, []
+        for n in (8, 40):
+            new = [study.draw() for _ in range(n - len(live))]
+            live += new
+            made[n] = a_round() / len(new)
+            for at in (1, 2, 3, 4):
+                a_round(new, at)
+            idle[n] = median(a_round() for _ in range(5))
+        base, running = free.line(list(idle), list(idle.values()))
+        n = len(live)
+        heard, _, grid = ((a_round(live, at) - idle[n]) / n for at in (5, PICTURED, 7))
+        for entry in live:
+            study.ledger.end(entry, Status.PRUNED)
+        news = {"round": base, "running": running, "heard": heard, "grid": grid - heard}
+        news["create"] = made[n] - idle[8] / 32 - running
+        news["end"] = (a_round() - idle[n]) / n
+        study.close()
+    costs = {f"tracker {kind}": cost for kind, cost in news.items()}
+    return costs | {f"writer {kind}": mean(took) for kind, took in acts.items()}
+
+
+def search(root: Path, costs: Costs | None, workers: int, trials: int, usual: float, past: int = 0):
+    """A search's figures; a real one's without `costs`."""
+    folder = Path(tempfile.mkdtemp(dir=root))
+    config = free.study_config(folder.name, trials, REPORTS, prune=True)
+    study, storage = free.new_study(folder, config)
+    job = free.free_job(folder, REPORTS, 1 if costs else workers)
+    job.task, job.usual = free.TASK, usual
+    world = World(costs or {}, workers, usual, past)
+    tracker = Tracker(folder, storage, "" if costs else new_store(folder))
+
+    def wake() -> None:
+        tracker.wake()
+        ids = {thread.name: thread.ident for thread in threading.enumerate()}
+        if all(name in ids for name in THREADS.values()):  # the writer ends before the last call
+            clocks = [time.pthread_getcpuclockid(ids[name]) for name in THREADS.values()]
+            world.samples.append([time.time(), *map(time.clock_gettime, clocks)])
+
+    with ExitStack() as stack:
+        for name, stand_in in world.stand_ins().items() if costs else ():
+            stack.enter_context(mock.patch(name, stand_in))
+        if not costs:
+            tracker.start()
+        outcome = run_trials(
+            study, storage, config, full, job, RESOURCES, workers=workers, deadline=None,
+            console=Console(file=io.StringIO()), progress="plain",
+            wake=world.wake if costs else wake, trainable=free.Free if costs else Sleeper,
+        )  # fmt: skip
+    assert outcome.done, outcome
+    ended = world.now if costs else time.time()
+    while world.writer.jobs or world.tracker.jobs or world.woken:
+        world.go(until=world.now + 0.1)
+    assert costs or tracker.close(3600), tracker.problem
+    behind = (world.now if costs else time.time()) - ended
+    told = [actor.told for actor in world.actors] or [
+        [line.split() for line in file.read_text().splitlines()]
+        for file in Path(job.marks).iterdir()
+    ]
+    return figures(workers, usual, told, np.array(world.samples)) | {"MLflow behind, s": behind}
+
+
+def figures(workers: int, usual: float, told: list[Any], samples: Any) -> dict[str, float]:
+    """Of the time from when all workers have begun until the last trial begins."""
+    orders = []  # when, for which report, after which wait, and how long that takes
+    for orders_of_one in told:
+        done = math.nan
+        for number, at, when in orders_of_one:
+            took = interval(number, at, usual)
+            orders.append((float(when), int(at), float(when) - done, took))
+            done = float(when) + took
+    firsts = sorted(when for when, at, *_ in orders if at == 1)
+    since, until = firsts[workers - 1], firsts[-1]
+    chosen = [order for order in orders if since < order[0] <= until]
+    span, spent = until - since, sum(took for *_, took in chosen)
+    next_, new = ([1000 * w for _, at, w, _ in chosen if (at == 1) == k and w == w] for k in (0, 1))
+    lost = sum(next_ + new) / 1000
+    row = {"reports/s": len(chosen) / span, "new trials/s": len(new) / span}
+    for name, cpu in zip(THREADS, samples.T[1:], strict=True):
+        took = float(np.diff(np.interp([since, until], samples[:, 0], cpu))[0])
+        row |= {f"{name} %": 100 * took / span, f"{name} ms a report": 1000 * took / len(chosen)}
+    # Workers that wait ask for less: what they would ask for if they did not.
+    wanted = [row[f"{name} %"] / 100 * (1 + lost / spent) for name in THREADS]
+    for name, share in zip((*THREADS, "all three"), (*wanted, sum(wanted)), strict=True):
+        row[f"{name} full at"] = workers / share
+    for said, waits in (("next report", next_), ("next trial", new)):
+        row |= {f"{said} waits, ms": mean(waits), f"{said} 95 %": np.quantile(waits, 0.95)}
+    return row | {"lost %": 100 * lost / (lost + spent)}
+
+
+def table(rows: list[dict[str, Any]], without: str = "-") -> None:
+    rows = [{k: v for k, v in row.items() if without not in k} for row in rows]
+    print(f"\n| {' | '.join(rows[0])} |\n{'|---' * len(rows[0])}|")
+    for row in rows:
+        cells = [x if isinstance(x, str) else f"{x:.3g}" for x in row.values()]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--workers", type=int, nargs="+", default=[8, 64, 512])
+    parser.add_argument("--minutes", type=float, nargs="+", default=[10, 1])
+    parser.add_argument("--each", type=int, default=8, help="trials of a worker (default: 8)")
+    parser.add_argument("--most", type=int, default=1536, help="trials (default: 1536)")
+    parser.add_argument("--past", type=int, default=8000, help="trials ended (default: 8000)")
+    parser.add_argument("--check", type=int, nargs="*", default=[2, 16], help="real workers")
+    args = parser.parse_args()
+    cores = mock.patch.object(cluster, "local_cores", return_value=max([1, *args.check]))
+    with tempfile.TemporaryDirectory() as name, cores, cluster.connected(RESOURCES):
+        root = Path(name)
+        costs, params = measure_proposals()
+        costs |= measure_ray(params) | measure_store(root)
+        said = {k: ", ".join(f"{1000 * x:.3g}" for x in np.atleast_1d(costs[k])) for k in costs}
+        table([{"measured": k, "CPU ms": text} for k, text in said.items()])
+        # Those who sleep have no grids, and here the sampler is not replaced either.
+        known = {k: v for k, v in costs.items() if k != "propose"} | {"tracker grid": 0.0}
+        for workers in args.check:
+            plan = workers, 10 * workers + 40, 0.05 * workers
+            real, simulated = (search(root, c, *plan) for c in (None, known))
+            rows = {"real": real, "simulated": simulated}
+            rows["ratio"] = {k: simulated[k] / real[k] for k in real}
+            table([{f"{workers} workers": k, **row} for k, row in rows.items()], "full at")
+        rows = []
+        for minutes in args.minutes:
+            for workers in args.workers:
+                for past in sorted({0, args.past}):
+                    trials = max(2 * workers, min(args.each * workers, args.most))
+                    made = search(root, costs, workers, trials, 60 * minutes / REPORTS, past)
+                    plan = {"minutes": minutes, "workers": workers, "past": past, "trials": trials}
+                    rows.append(plan | made)
+        table(rows, "a report")
+
+
+if __name__ == "__main__":
+    main()
