@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -33,7 +33,24 @@ def horizon(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 
 
 class LongMemory(InMemoryStorage):
-    """A study in memory that keeps every trial, and shows `horizon` of them."""
+    """A study in memory that keeps every trial, and shows `horizon` of them.
+
+    A proposal looks ten times, so what is kept is found anew only after an end or a beginning.
+    """
+
+    _kept: list[int] | None = None  # numbers, which are places as well
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """As in Optuna."""
+        self._kept = None
+        return super().create_new_trial(study_id, template_trial)
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """As in Optuna."""
+        self._kept = None
+        return super().set_trial_state_values(trial_id, state, values)
 
     def get_all_trials(
         self,
@@ -42,5 +59,10 @@ class LongMemory(InMemoryStorage):
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         """The trials that the sampler is to see."""
-        seen = horizon(super().get_all_trials(study_id, deepcopy=False, states=states))
+        trials = super().get_all_trials(study_id, deepcopy=False)
+        if self._kept is None:
+            self._kept = [t.number for t in horizon(trials)]
+        seen = [trials[n] for n in self._kept]
+        if states is not None:
+            seen = [t for t in seen if t.state in states]
         return copy.deepcopy(seen) if deepcopy else seen

@@ -80,9 +80,9 @@ def test_whose_memory_is_long(short, changes, whole):
 
 
 def test_a_long_search_proposes_the_same_resumed_or_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "BEST", 4)
-    monkeypatch.setattr(module, "NEWEST", 8)
-    settings = {"sampler": "tpe", "trials": 24, "space": mixed, "length": 2, "grace": 1}
+    monkeypatch.setattr(module, "BEST", 3)
+    monkeypatch.setattr(module, "NEWEST", 6)
+    settings = {"sampler": "tpe", "trials": 16, "space": mixed, "length": 2, "grace": 1}
     dice = random.Random(1)
 
     def reopen(search: Search) -> Search | None:
@@ -95,4 +95,17 @@ def test_a_long_search_proposes_the_same_resumed_or_not(tmp_path, monkeypatch):
     broken, _ = drive(Search(tmp_path / "s", **settings), curve, random.Random(0), 1, reopen)
     searched = [r.searched for r in whole.records()]
     assert [r.searched for r in broken.records()] == searched
-    assert len({str(s) for s in searched}) == 24
+    assert len({str(s) for s in searched}) == 16
+
+
+def test_an_end_is_seen_at_once(short):
+    """What is kept is remembered between looks, but not beyond a change."""
+    ledger = Ledger(config(sampler="tpe"), None, None)
+    entries = [ledger.draw(space, TASK) for _ in range(100)]
+    for place, entry in enumerate(entries, start=1):
+        assert entry is not None
+        ledger.report(entry, {"resource": 12, "epoch": 12, "objective": float(place)})
+        ledger.end(entry, Status.COMPLETE if place % 2 else Status.PRUNED)
+        ended = [t for t in ledger._sampled.trials if t.state.is_finished()]
+        assert len(ended) == min(place, 70)
+        assert ended[-1].number == place - 1

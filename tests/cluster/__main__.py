@@ -1,6 +1,6 @@
 """A cluster of hosts with addresses of their own, under fire: `make test-cluster`.
 
-    python -m tests.cluster [--data FOLDER] [--trials 6] [--epochs 12] [--only fire,token,...]
+    python -m tests.cluster [--data FOLDER] [--trials 4] [--epochs 12] [--only fire,token,...]
 
 Each host is a set of Linux namespaces on a bridge (see `tests.cluster.hosts`), on which a real
 ``ray start`` runs, with a token; they share one folder, as over NFS. What is shown:
@@ -170,6 +170,20 @@ def token(cluster: Cluster) -> None:
     print("refused: InvalidAuthToken; with the cluster's own token taken")
 
 
+_undisturbed: dict[tuple[int, int], float] = {}
+
+
+def undisturbed(cluster: Cluster, *flags: str) -> dict[tuple[int, int], float]:
+    """The scores of a search that nothing happens to; made once for all scenes."""
+    if not _undisturbed:
+        trials = cluster.options.trials
+        quiet = cluster.search(cluster.flags("quiet", "--trials", str(trials), *flags))
+        assert quiet.wait() == 0, cluster.said()[-3000:]
+        _undisturbed.update(Study(cluster, "quiet").scores())
+        assert len(_undisturbed) == trials * cluster.options.epochs // EVERY
+    return _undisturbed
+
+
 def fire(cluster: Cluster) -> None:
     trials = cluster.options.trials
     first, second = cluster.node(), cluster.node()
@@ -211,11 +225,7 @@ def fire(cluster: Cluster) -> None:
     where = {k: f"{images} images" for k, images in moved.items()}
     print(f"attempts that went on, by trial and attempt, and from where: {where}")
     second.plug()
-    quiet = cluster.search(cluster.flags("quiet", "--trials", str(trials)))
-    assert quiet.wait() == 0, cluster.said()[-3000:]
-    undisturbed = Study(cluster, "quiet").scores()
-    assert len(undisturbed) == all_reports
-    assert study.scores() == undisturbed
+    assert study.scores() == undisturbed(cluster)
     print(f"all {all_reports} scores are those of an undisturbed search")
 
 
@@ -224,7 +234,7 @@ def late(cluster: Cluster) -> None:
     cluster.node()
     study = Study(cluster, "late")
     process = cluster.search(cluster.flags("late", "--trials", str(trials)))
-    wait_until(lambda: len(study.reports()) >= 2, process, cluster.said)
+    wait_until(lambda: len(study.reports()) >= 1, process, cluster.said)
     blind = cluster.node(cluster.shared)
     assert process.wait() == 0, cluster.said()[-3000:]
     study.check(trials, f"sqlite:///{cluster.shared / 'runs' / 'mlflow.db'}")
@@ -255,9 +265,7 @@ def store(cluster: Cluster) -> None:
     assert process.wait() == 0, cluster.said()[-3000:]
     study.check(trials, f"sqlite:///{cluster.shared / 'runs' / 'mlflow.db'}")
     assert "its worker failed" in cluster.said(), cluster.said()[-3000:]
-    quiet = cluster.search(cluster.flags("still", "--trials", str(trials), *place))
-    assert quiet.wait() == 0, cluster.said()[-3000:]
-    assert study.scores() == Study(cluster, "still").scores()
+    assert study.scores() == undisturbed(cluster, *place)
     print("no folder shared, all scores are those of an undisturbed search")
 
 
@@ -298,7 +306,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default="phantom")
-    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--trials", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=12, help="of a trial, divisible by 3")
     parser.add_argument("--only", default=",".join(SCENES))
     options = parser.parse_args()
