@@ -35,7 +35,7 @@ def horizon(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 class LongMemory(InMemoryStorage):
     """A study in memory that keeps every trial, and shows `horizon` of them.
 
-    A proposal looks ten times, so what is kept is found anew only after an end or a beginning.
+    A proposal looks ten times, but what is kept is found anew only after an end or a beginning.
     """
 
     _kept: list[int] | None = None  # numbers, which are places as well
