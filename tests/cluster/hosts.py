@@ -8,6 +8,7 @@ process of it dies at once), and so can its network (`unplug`). Needs root, ipro
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,16 @@ def missing() -> str | None:
     return None
 
 
+def _let_through(tmp: Path) -> list[str]:
+    """Commands by which the project and its Python are seen, where they are in ``/tmp``."""
+    lines = []
+    for path in (Path(__file__).resolve().parents[2], Path(sys.prefix).resolve()):
+        if path.is_relative_to("/tmp"):
+            there = shlex.quote(str(tmp / path.relative_to("/tmp")))
+            lines += [f"mkdir -p {there}", f"mount --bind {shlex.quote(str(path))} {there}"]
+    return lines
+
+
 class Host:
     """One host, from its construction to `kill`."""
 
@@ -65,7 +76,8 @@ class Host:
             _ip("-n", self.name, *args)
         lines = [
             f"hostname {self.name}",
-            f"mount --bind {self.folder / 'tmp'} /tmp",
+            *_let_through(self.folder / "tmp"),
+            f"mount --rbind {self.folder / 'tmp'} /tmp",
             "mount -t tmpfs -o size=1g tmpfs /dev/shm",
             *(f"mount -t tmpfs tmpfs {path}" for path in hidden),
             "touch /tmp/up",
