@@ -2,17 +2,18 @@
 
 The driver is real: `search.launch.run_trials` with Tune's loop, ASHA, the ledger, plain progress.
 Ray is not: what Tune would send to a worker an object in this process gets, and answers after so
-many virtual seconds. The clock goes on by the CPU time that the driver's thread takes, by what
-Ray's calls were measured to cost with so many tasks under way, and by TPE's line, as trials are
-drawn at random. The threads that write database and MLflow take what was measured of their acts,
-and all three share an interpreter: of n at work each has 1 / n of it. Disk and network are free.
+many virtual seconds. The clock goes on by the CPU time that the driver's thread takes, and by what
+Ray's calls and TPE's proposals were measured to cost with so many tasks under way or trials ended;
+trials are drawn at random. The threads that write database and MLflow take what was measured of
+their acts, and all three share an interpreter: of n at work each has 1 / n of it. Disk and network
+are free.
 
     python -m benchmarks.scaling [--workers 8 64 512] [--minutes 10 1] [--each 8] [--most 1536]
                                  [--past 8000] [--check 2 16]
 
 Prints what was measured; real searches, of `--check` processes that sleep instead of training,
 beside their simulation; and the simulations: complete trials of `--minutes`, `--each` a worker,
-`--most` in all, and the largest also as it is after `--past` trials. `full at` is the number of
+`--most` in all, each also as it is after `--past` trials. `full at` is the number of
 workers at which a thread, or all three together, would want the whole interpreter.
 """
 

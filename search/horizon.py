@@ -11,7 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 BEST, NEWEST = 250, 750
 """Trials that TPE learns from, once more have ended: the best complete ones, and of the others."""
 
-_LEARNT = (TrialState.COMPLETE, TrialState.PRUNED)
+LEARNT = (TrialState.COMPLETE, TrialState.PRUNED)
+"""States of ended trials that samplers learn from."""
 
 
 def horizon(trials: list[FrozenTrial]) -> list[FrozenTrial]:
@@ -22,14 +23,14 @@ def horizon(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     density it divides, count the less the older they are ("linear forgetting", Bergstra et al.
     2013), and of them the newest stay.
     """
-    ended = [t for t in trials if t.state in _LEARNT]
+    ended = [t for t in trials if t.state in LEARNT]
     if len(ended) <= BEST + NEWEST:
         return trials
     complete = [t for t in ended if t.state is TrialState.COMPLETE]
     best = {t.number for t in sorted(complete, key=lambda t: t.values[0])[:BEST]}
     others = [t.number for t in ended if t.number not in best]
     kept = best.union(others[-NEWEST:])
-    return [t for t in trials if t.number in kept or t.state not in _LEARNT]
+    return [t for t in trials if t.number in kept or t.state not in LEARNT]
 
 
 class LongMemory(InMemoryStorage):
@@ -59,6 +60,8 @@ class LongMemory(InMemoryStorage):
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         """The trials that the sampler is to see."""
+        if states == (TrialState.WAITING,):  # none is hidden, and Optuna has a quick way to them
+            return super().get_all_trials(study_id, deepcopy, states)
         trials = super().get_all_trials(study_id, deepcopy=False)
         if self._kept is None:
             self._kept = [t.number for t in horizon(trials)]

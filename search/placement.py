@@ -81,12 +81,7 @@ class Placement(tune.Callback):
         if self._resources.cluster is None or now - self._looked < _PAUSE:
             return
         self._looked = now
-        gpus = self._resources.gpus_per_trial or 0.0
-        there = {
-            node["NodeManagerAddress"]
-            for node in ray.nodes()
-            if fitting([node], self._resources, gpus)
-        }
+        there = self._able()
         before = there if self._there is None else self._there
         for address in sorted(there - before):
             self._say(f"node {address} joined")
@@ -97,6 +92,12 @@ class Placement(tune.Callback):
         if nowhere and not self._waiting:
             self._say("no node is left for trials: they wait for one to join")
         self._waiting = nowhere
+
+    def _able(self) -> set[str]:
+        """Addresses of the nodes on which a trial fits, avoided ones among them."""
+        gpus = self._bundle["GPU"]
+        fit = (n for n in ray.nodes() if fitting([n], self._resources, gpus))
+        return {node["NodeManagerAddress"] for node in fit}
 
     def failed(self, trial: Any) -> None:
         """A trial's worker failed, and Tune is about to queue it again or to give it up."""
@@ -127,8 +128,7 @@ class Placement(tune.Callback):
         self._doubtful = [d for d in self._doubtful if d[1] in alive]
 
     def _avoid(self, address: str, unseen: bool) -> None:
-        nodes = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU")]
-        others = {n["NodeManagerAddress"] for n in nodes} - self.avoided - {address}
+        others = self._able() - self.avoided - {address}
         if address in self.avoided or not others:  # better there than nowhere
             return
         self.avoided.add(address)

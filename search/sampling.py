@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
+from search.horizon import LEARNT
 from search.settings import StudyConfig
 from spaces.catalog import Space
 from spaces.describe import check_draw
@@ -104,8 +105,7 @@ def learn_from(
             f"differ: {'; '.join(differ)}. Its best configurations can still be tried first: "
             "--enqueue with its best.json"
         )
-    ended = (TrialState.COMPLETE, TrialState.PRUNED)
-    return old.get_trials(states=ended)
+    return old.get_trials(states=LEARNT)
 
 
 def space_differences(was: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -9,14 +9,12 @@ from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from optuna.trial import TrialState, create_trial
 
 from search import horizon as module
-from search.horizon import horizon
+from search.horizon import LEARNT, horizon
 from search.ledger import Ledger
 from search.study import directions
-from tests.by_hand import TASK, Search, config, drive, space
-from tests.test_resume import curve, kill, mixed
+from tests.by_hand import TASK, config, space
+from tests.test_resume import check_resumed_proposals
 from trainable.trial import GOALS, Status
-
-LEARNT = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @pytest.fixture
@@ -82,20 +80,7 @@ def test_whose_memory_is_long(short, changes, whole):
 def test_a_long_search_proposes_the_same_resumed_or_not(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BEST", 3)
     monkeypatch.setattr(module, "NEWEST", 6)
-    settings = {"sampler": "tpe", "trials": 16, "space": mixed, "length": 2, "grace": 1}
-    dice = random.Random(1)
-
-    def reopen(search: Search) -> Search | None:
-        if dice.random() < 0.7:
-            return None
-        kill(search)
-        return Search(tmp_path / "s", **settings)
-
-    whole, _ = drive(Search(tmp_path / "whole", **settings), curve, random.Random(0), 1)
-    broken, _ = drive(Search(tmp_path / "s", **settings), curve, random.Random(0), 1, reopen)
-    searched = [r.searched for r in whole.records()]
-    assert [r.searched for r in broken.records()] == searched
-    assert len({str(s) for s in searched}) == 16
+    check_resumed_proposals(tmp_path, "tpe", 16)
 
 
 def test_an_end_is_seen_at_once(short):

@@ -105,6 +105,15 @@ def test_the_last_node_is_not_avoided(cluster):
     assert sorted(cluster.placement.avoided) == ["10.0.0.a", "10.0.0.b"]
 
 
+def test_the_last_node_with_a_gpu_is_not_avoided(cluster, monkeypatch):
+    head = {"NodeID": "hhhh", "NodeManagerAddress": "10.0.0.h", "Alive": True}
+    there = [cluster.nodes()[0], head | {"Resources": {"CPU": 4.0}}]
+    monkeypatch.setattr(ray, "nodes", lambda: there)
+    for number in range(LOST):
+        cluster.fail(cluster.trial(number), "a")
+    assert not cluster.placement.avoided
+
+
 def test_a_dead_nodes_failures_count_neither_for_trials_nor_against_it(cluster):
     trials = [cluster.trial(n) for n in range(LOST)]
     cluster.dead.add("a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -158,11 +159,9 @@ def mixed(trial: optuna.Trial, task: Task) -> dict[str, Any]:
     return params
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_one_at_a_time_each_sampler_proposes_the_same_resumed_or_not(tmp_path, sampler):
-    trials = 24 if sampler == "nsgaii" else 14  # past the first generation, and the random start
+def check_resumed_proposals(tmp_path: Path, sampler: str, trials: int) -> None:
+    """One at a time, a search that is killed again and again proposes what a whole one does."""
     settings = {"sampler": sampler, "trials": trials, "space": mixed, "length": 2, "grace": 1}
-
     dice = random.Random(1)
 
     def reopen(search: Search) -> Search | None:
@@ -177,6 +176,12 @@ def test_one_at_a_time_each_sampler_proposes_the_same_resumed_or_not(tmp_path, s
     assert [r.searched for r in broken.records()] == searched
     assert len({str(s) for s in searched}) == trials
     assert again == decisions
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_one_at_a_time_each_sampler_proposes_the_same_resumed_or_not(tmp_path, sampler):
+    trials = 24 if sampler == "nsgaii" else 14  # past the first generation, and the random start
+    check_resumed_proposals(tmp_path, sampler, trials)
 
 
 def test_two_studies_of_two_seeds_differ(tmp_path):
