@@ -29,8 +29,6 @@ from trainable.trial import Trial
 
 ROOT = Path(__file__).parents[1]
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> SimpleNamespace:
@@ -190,7 +188,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(place, tmp_path):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, wrong = process.communicate(timeout=120)
+    _, wrong = process.communicate()
     assert process.returncode == 130, wrong
     assert "the same command goes on" in wrong
     assert "Traceback" not in wrong

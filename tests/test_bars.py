@@ -142,7 +142,6 @@ def cluster():
     ray.shutdown()
 
 
-@pytest.mark.timeout(180)
 def test_winners_count_as_they_end_and_lost_ones_too(cluster, tmp_path: Path, monkeypatch):
     """The first waits until another one is counted: taken in order, they would never end."""
 

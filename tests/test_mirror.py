@@ -26,7 +26,6 @@ from trainable.mirror import Mirror, scratch
 from trainable.resources import Resources
 from trainable.trial import Status, Trial, assess, trial_folder
 
-pytestmark = pytest.mark.timeout(300)
 KEYS = {
     "AWS_ACCESS_KEY_ID": "somebody",
     "AWS_SECRET_ACCESS_KEY": "not-a-secret",

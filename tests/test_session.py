@@ -82,23 +82,18 @@ def said(place) -> tuple[str, str]:
     flags += ["--study", "tiny"]
     process = start(place, *flags)
     try:
-        deadline = time.monotonic() + 240
         while not list(place.glob("runs/tiny/trials/*/attempt-*/*.pt")):
             assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < deadline
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        first = process.communicate(timeout=90)[0]
+        first = process.communicate()[0]
     finally:
         process.kill()
     assert process.returncode == 130, first
     again = start(place, "--resume", "tiny")
-    second = again.communicate(timeout=180)[0]
+    second = again.communicate()[0]
     assert again.returncode == 0, second
     return first, second
-
-
-pytestmark = pytest.mark.timeout(600)
 
 
 def test_ctrl_c_says_how_to_go_on(said):
@@ -184,7 +179,7 @@ def test_mlflow_has_one_run_a_trial(said, place):
 
 def publish(place: Path, *flags: str) -> tuple[int, str]:
     process = start(place, *flags, module="search.publish")
-    said = process.communicate(timeout=180)[0]
+    said = process.communicate()[0]
     assert "Traceback" not in said, said
     return process.returncode, said
 
@@ -237,7 +232,7 @@ def test_a_finished_study_resumed_trains_nothing_and_says_the_same(said, place):
     board = (place / "runs/tiny/leaderboard.csv").read_bytes()
     kept = sorted(p.name for p in place.glob("runs/tiny/trials/*/attempt-*/*.pt"))
     process = start(place, "--resume", "tiny")
-    text = process.communicate(timeout=180)[0]
+    text = process.communicate()[0]
     assert process.returncode == 0, text
     assert "resumed: 3 trials have ended, 0 go on, 0 are to come" in text
     assert (place / "runs/tiny/leaderboard.csv").read_bytes() == board
