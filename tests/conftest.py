@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,11 @@ from trainable.metrics.scores import RealSet
 from trainable.objective import Objective
 from trainable.stages import Progress
 from trainable.trial import Trial
+
+
+def pytest_configure() -> None:
+    """Ctrl-C works in what tests start, also where a shell began them in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
