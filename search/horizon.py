@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import heapq
+import math
 from collections.abc import Container, Sequence
 
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 BEST, NEWEST = 250, 750
-"""Trials that TPE learns from, once more have ended: the best complete ones, and of the others."""
+"""Trials that TPE learns from, once more have ended: the best ones, and of the others."""
 
 LEARNT = (TrialState.COMPLETE, TrialState.PRUNED)
 """States of ended trials that samplers learn from."""
@@ -26,11 +28,18 @@ def horizon(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     ended = [t for t in trials if t.state in LEARNT]
     if len(ended) <= BEST + NEWEST:
         return trials
-    complete = [t for t in ended if t.state is TrialState.COMPLETE]
-    best = {t.number for t in sorted(complete, key=lambda t: t.values[0])[:BEST]}
+    best = {t.number for t in heapq.nsmallest(BEST, ended, key=_rank)}
     others = [t.number for t in ended if t.number not in best]
     kept = best.union(others[-NEWEST:])
     return [t for t in trials if t.number in kept or t.state not in LEARNT]
+
+
+def _rank(trial: FrozenTrial) -> tuple[int, int, float]:
+    """As TPE ranks them: complete ones by value, then pruned ones by how far they came."""
+    if trial.state is TrialState.COMPLETE:
+        return 0, 0, trial.values[0]
+    step, value = max(trial.intermediate_values.items(), default=(-1, math.inf))
+    return 1, -step, math.inf if math.isnan(value) else value
 
 
 class LongMemory(InMemoryStorage):

@@ -11,6 +11,7 @@ from optuna.trial import TrialState, create_trial
 from search import horizon as module
 from search.horizon import LEARNT, horizon
 from search.ledger import Ledger
+from search.sampling import STARTUP
 from search.study import directions
 from tests.by_hand import TASK, config, space
 from tests.test_resume import check_resumed_proposals
@@ -23,17 +24,17 @@ def short(monkeypatch):
     monkeypatch.setattr(module, "NEWEST", 40)
 
 
-def study(trials: int, seed: int = 0) -> optuna.Study:
+def study(trials: int, complete: float = 4) -> optuna.Study:
     """Complete, pruned, failed and running trials in any order, of random scores."""
-    dice = random.Random(seed)
+    dice = random.Random(0)
     made = optuna.create_study()
     states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]
     for _ in range(trials):
-        state = dice.choices(states, [4, 4, 1, 1])[0]
+        state = dice.choices(states, [complete, 4, 1, 1])[0]
         made.add_trial(create_trial(
             state=state, value=dice.random() if state is TrialState.COMPLETE else None,
             params={"x": dice.random()}, distributions={"x": FloatDistribution(0, 1)},
-            intermediate_values={1: dice.random()},
+            intermediate_values=dict.fromkeys(range(dice.randrange(4)), dice.random()),
         ))  # fmt: skip
     return made
 
@@ -43,13 +44,15 @@ def test_a_short_study_is_seen_whole(short):
     assert horizon(trials) == trials
 
 
-def test_of_a_long_one_tpe_finds_the_same_good_trials_and_the_newest_others(short):
-    made = study(600)
+@pytest.mark.parametrize("complete", [4, 0.1])  # almost all, and almost none
+def test_of_a_long_one_tpe_finds_the_same_good_trials_and_the_newest_others(short, complete):
+    made = study(600, complete)
     trials = made.trials
     seen = horizon(trials)
     learnt, left = ([t for t in found if t.state in LEARNT] for found in (trials, seen))
     assert len(left) == 70
     assert [t.number for t in seen] == sorted(t.number for t in seen)
+    assert (sum(t.state is TrialState.COMPLETE for t in learnt) < 15) == (complete < 1)
     good = default_gamma(len(learnt))
     assert good == 25
     assert _split_trials(made, learnt, good)[0] == _split_trials(made, left, good)[0]
@@ -78,9 +81,12 @@ def test_whose_memory_is_long(short, changes, whole):
 
 
 def test_a_long_search_proposes_the_same_resumed_or_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "BEST", 3)
-    monkeypatch.setattr(module, "NEWEST", 6)
-    check_resumed_proposals(tmp_path, "tpe", 16)
+    whole = check_resumed_proposals(tmp_path / "all", "tpe", 20)
+    monkeypatch.setattr(module, "BEST", 5)
+    monkeypatch.setattr(module, "NEWEST", STARTUP - 3)
+    part = check_resumed_proposals(tmp_path / "part", "tpe", 20)
+    assert part[: STARTUP + 2] == whole[: STARTUP + 2]
+    assert part != whole  # so what TPE sees does count
 
 
 def test_an_end_is_seen_at_once(short):

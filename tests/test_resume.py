@@ -159,8 +159,9 @@ def mixed(trial: optuna.Trial, task: Task) -> dict[str, Any]:
     return params
 
 
-def check_resumed_proposals(tmp_path: Path, sampler: str, trials: int) -> None:
+def check_resumed_proposals(folder: Path, sampler: str, trials: int) -> list[dict[str, Any]]:
     """One at a time, a search that is killed again and again proposes what a whole one does."""
+    folder.mkdir(exist_ok=True)
     settings = {"sampler": sampler, "trials": trials, "space": mixed, "length": 2, "grace": 1}
     dice = random.Random(1)
 
@@ -168,14 +169,15 @@ def check_resumed_proposals(tmp_path: Path, sampler: str, trials: int) -> None:
         if dice.random() < 0.5:
             return None
         kill(search)
-        return Search(tmp_path / "s", **settings)
+        return Search(folder / "s", **settings)
 
-    whole, decisions = drive(Search(tmp_path / "whole", **settings), curve, random.Random(0), 1)
-    broken, again = drive(Search(tmp_path / "s", **settings), curve, random.Random(0), 1, reopen)
+    whole, decisions = drive(Search(folder / "whole", **settings), curve, random.Random(0), 1)
+    broken, again = drive(Search(folder / "s", **settings), curve, random.Random(0), 1, reopen)
     searched = [r.searched for r in whole.records()]
     assert [r.searched for r in broken.records()] == searched
     assert len({str(s) for s in searched}) == trials
     assert again == decisions
+    return searched
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
