@@ -7,9 +7,10 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from rich.console import Console
 from search.board import Board
 from search.ledger import Ledger
 from search.placement import Placement, away_from
-from search.progress import RETRIES, Progress
+from search.progress import RETRIES, Progress, say
 from search.scheduler import StudyASHA, rebuild
 from search.screen import Screen
 from search.searcher import StudySearcher
@@ -70,6 +71,7 @@ def run_trials(
     progress: str,
     wake: Callable[[], None],
     refuse: Callable[[TrialConfig], str | None] = lambda config: None,
+    nodes: Collection[str] = (),
     trainable: type[tune.Trainable] = CGANTrainable,
 ) -> Outcome:
     """Run the trials that the study still owes.
@@ -77,13 +79,15 @@ def run_trials(
     At `deadline` (seconds since 1970), and at the user's Ctrl-C, running trials are stopped and
     marked interrupted. `progress` is one of `search.cli.MODES`. `wake` is called after every
     change of the study, and must not block. `refuse` says why a configuration is not worth trying,
-    for want of memory, or None. `trainable` is given the `job`; benchmarks run one that
-    costs nothing.
+    for want of memory, or None. `nodes` are the addresses of the cluster's nodes that have been
+    looked at. `trainable` is given the `job`; benchmarks run one that costs nothing.
     """
     interrupt_running(study, storage)  # of a former life; who calls this holds the study's lock
     job.trials.mkdir(parents=True, exist_ok=True)  # a node on which it is not there is found out
     records = read_records(study)
-    placement = Placement(resources, lambda line: console.print(line, markup=False))
+    placement = Placement(
+        resources, partial(say, console), there=nodes, quiet=progress == "none", deadline=deadline
+    )
     scheduler, stopped = rebuild(config, records, placement)
     ledger = Ledger(config, study, storage, read_learnt(study, storage), refuse)
     searcher = StudySearcher(ledger, config, space, job.task, records, stopped, deadline=deadline)
@@ -102,7 +106,8 @@ def run_trials(
                 # A cluster may grow: there Tune itself sees how many trials fit.
                 limit = workers if resources.cluster is None else resources.max_concurrent
                 callbacks = [shown, watchdog, placement]
-                _tuner(config, job, runner, limit, searcher, scheduler, callbacks).fit()
+                halt = _Halt(lambda: searcher.halted or placement.halted)
+                _tuner(config, job, runner, limit, searcher, scheduler, callbacks, halt).fit()
     except Exception as error:  # Tune writes files of its own, and has no mercy on a full disk
         if (failed := os.strerror(errno.ENOSPC)) not in str(error):
             raise
@@ -111,7 +116,7 @@ def run_trials(
         ledger.close()
         shutil.rmtree(_scratch(job), ignore_errors=True)
         wake()
-    halted = searcher.halted or failed
+    halted = searcher.halted or placement.halted or failed
     return Outcome(searcher.finished >= config.trials, halted, frozenset(placement.avoided))
 
 
@@ -123,6 +128,7 @@ def _tuner(
     searcher: StudySearcher,
     scheduler: StudyASHA,
     callbacks: list[tune.Callback],
+    halt: _Halt,
 ) -> tune.Tuner:
     # Tune's own screen, result files and snapshots are all off: the study has what matters.
     os.environ.update(
@@ -149,7 +155,7 @@ def _tuner(
             name=_SCRATCH,
             storage_path=str(_scratch(job).parent),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
-            stop=_Halt(searcher),
+            stop=halt,
             # Trials keep their own checkpoints.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=callbacks,
@@ -164,16 +170,16 @@ def _scratch(job: Job) -> Path:
 
 
 class _Halt(tune.Stopper):
-    """Ends the experiment when the searcher says that it must."""
+    """Ends the experiment when there is a reason."""
 
-    def __init__(self, searcher: StudySearcher):
-        self._searcher = searcher
+    def __init__(self, reason: Callable[[], str | None]):
+        self._reason = reason
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return self._searcher.halted is not None
+        return self._reason() is not None
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

@@ -37,19 +37,31 @@ class Placement(tune.Callback):
     """Says which nodes a trial may run on, and remembers where each one failed.
 
     Nodes count by address, as one that is started again has a new id.
+
+    Attributes:
+        avoided: addresses of nodes that get no more trials.
     """
 
-    def __init__(self, resources: Resources, say: Callable[[str], None]):
+    def __init__(
+        self, resources: Resources, say: Callable[[str], None], *, there: Collection[str] = (),
+        quiet: bool = False, deadline: float | None = None,
+    ):  # fmt: skip
+        """`there` are the addresses of the nodes that the search began with.
+
+        `quiet` says nothing but troubles; no trial begins after `deadline`, seconds since 1970.
+        """
         self._bundle = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial or 0}
         self._resources = resources
-        self._say = say
-        self._there: set[str] | None = None  # addresses of nodes on which a trial fits
-        self._waiting = False  # for one of them to join
+        self._say, self._quiet, self._deadline = say, quiet, deadline
+        self._there = set(there)
+        self._waiting = self._stranded = False  # for a node to join, and that beyond the deadline
         self._looked = 0.0
         self._placed: set[str] = set()  # trials, by Tune's ids
-        self._actors: dict[str, str] = {}  # of trials at work
+        self._actors: dict[str, tuple[str, int]] = {}  # of trials at work, and failures before
         self._failed: dict[str, set[int]] = defaultdict(set)
-        self._doubtful: list[tuple[Any, str, str]] = []  # failed trials, their nodes and addresses
+        # Failed trials, whether Tune counted that, their nodes and addresses.
+        self._doubtful: list[tuple[Any, bool, str, str]] = []
+        self._blind: set[str] = set()  # nodes without the trials' folder
         self.avoided: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -72,7 +84,8 @@ class Placement(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Remember the worker: once it has died, Tune no longer knows it."""
-        self._actors[trial.trial_id] = trial.temporary_state.ray_actor._actor_id.hex()
+        actor = trial.temporary_state.ray_actor._actor_id.hex()
+        self._actors[trial.trial_id] = actor, trial.run_metadata.num_failures
         self._forgive()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -81,17 +94,27 @@ class Placement(tune.Callback):
         if self._resources.cluster is None or now - self._looked < _PAUSE:
             return
         self._looked = now
+        self._forgive()
         there = self._able()
-        before = there if self._there is None else self._there
-        for address in sorted(there - before):
-            self._say(f"node {address} joined")
-        for address in sorted(before - there):
+        if not self._quiet:
+            for address in sorted(there - self._there):
+                but = ", and gets no trials" if address in self.avoided else ""
+                self._say(f"node {address} joined{but}")
+        alive = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+        for address in sorted(self._there - alive):
             self._say(f"node {address} is gone")
         self._there = there
         nowhere = not there - self.avoided
         if nowhere and not self._waiting:
-            self._say("no node is left for trials: they wait for one to join")
+            self._say("no node is left for trials: they wait for one to join; Ctrl-C stops")
         self._waiting = nowhere
+        late = self._deadline is not None and time.time() >= self._deadline
+        self._stranded = nowhere and late and not any(t.status == "RUNNING" for t in trials)
+
+    @property
+    def halted(self) -> str | None:
+        """Why the search must stop, or None."""
+        return "its time is over, and no node is left for trials" if self._stranded else None
 
     def _able(self) -> set[str]:
         """Addresses of the nodes on which a trial fits, avoided ones among them."""
@@ -101,13 +124,14 @@ class Placement(tune.Callback):
 
     def failed(self, trial: Any) -> None:
         """A trial's worker failed, and Tune is about to queue it again or to give it up."""
-        actor = self._actors.pop(trial.trial_id, None)
-        if actor is None:
+        if trial.trial_id not in self._actors:
             return
+        actor, before = self._actors.pop(trial.trial_id)
+        counted = trial.run_metadata.num_failures > before  # not where Ray itself took the node
         node_id = actors(actor)["Address"]["NodeID"]
         address = next(n["NodeManagerAddress"] for n in ray.nodes() if n["NodeID"] == node_id)
         self._failed[address].add(trial.config["number"])
-        self._doubtful.append((trial, node_id, address))
+        self._doubtful.append((trial, counted, node_id, address))
         self._forgive()
         unseen = StorageUnseenError.__name__ in Path(trial.error_file).read_text()
         if unseen or len(self._failed[address]) >= LOST:
@@ -122,12 +146,17 @@ class Placement(tune.Callback):
         if not self._doubtful:
             return
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        for trial, _, address in [d for d in self._doubtful if d[1] not in alive]:
-            trial.run_metadata.num_failures -= 1
-            self._failed[address].discard(trial.config["number"])
-        self._doubtful = [d for d in self._doubtful if d[1] in alive]
+        for trial, counted, node_id, address in self._doubtful:
+            if node_id not in alive:
+                trial.run_metadata.num_failures -= counted
+                self._failed[address].discard(trial.config["number"])
+                if address not in self._blind and len(self._failed[address]) < LOST:
+                    self.avoided.discard(address)
+        self._doubtful = [d for d in self._doubtful if d[2] in alive]
 
     def _avoid(self, address: str, unseen: bool) -> None:
+        if unseen:
+            self._blind.add(address)
         others = self._able() - self.avoided - {address}
         if address in self.avoided or not others:  # better there than nowhere
             return

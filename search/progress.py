@@ -32,6 +32,11 @@ def failure(trial: Any) -> str:
     return lines[-1] if "ray::" in lines[0] else lines[0]  # after a traceback, or before details
 
 
+def say(console: Console, line: str) -> None:
+    """A line that stays, as it is."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 class Progress(tune.Callback):
     """Keeps the board up to date, and shows it.
 
@@ -75,7 +80,7 @@ class Progress(tune.Callback):
 
     def say(self, line: str) -> None:
         """A line that stays, in every mode."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(self._console, line)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial began, or began again on a fresh worker."""

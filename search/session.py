@@ -18,7 +18,7 @@ from rich.console import Console
 from search.cli import check_output, default_tracking, study_command, ui_command
 from search.estimate import Speed
 from search.launch import run_trials
-from search.nodes import faults, local_gpus, shown, survey
+from search.nodes import Node, faults, local_gpus, shown, survey
 from search.plan import counted, deadline_of, make_job, speed_of, total_seconds
 from search.prepare import Prepared, prepare
 from search.settings import StudyConfig
@@ -111,10 +111,11 @@ def _locked_search(
         connected(where, console.print) as (where, workers),
     ):
         mirror = settle(folder, args.storage)
-        gpus = local_gpus()
+        nodes, gpus = [], local_gpus()
         if where.cluster is not None:
             status.update("looking at the cluster's nodes")
-            gpus = _check_nodes(mirror or folder / TRIALS, console)
+            nodes = _check_nodes(mirror or folder / TRIALS, console)
+            gpus = tuple(gpu for node in nodes for gpu in node.gpus)
         status.stop()  # of a bar and a status, only one can be live
         with bar(console, "measuring the real images") as progress:
             real = real_set(prepared.data, prepared.extractor, console.print, progress)
@@ -141,7 +142,7 @@ def _locked_search(
         outcome = run_trials(
             study, storage, config, prepared.space, job, where,
             workers=workers, deadline=deadline, console=console, progress=args.progress,
-            wake=tracker.wake, refuse=shares.refusal,
+            wake=tracker.wake, refuse=shares.refusal, nodes={node.address for node in nodes},
         )  # fmt: skip
         in_time = deadline is None or time.time() < deadline
         if outcome.halted or (not outcome.done and in_time):
@@ -173,8 +174,8 @@ def _locked_search(
     return 0
 
 
-def _check_nodes(place: Path | Mirror, console: Console) -> list[tuple[str, int]]:
-    """Say what the cluster is made of; returns name and memory in MB of its GPUs.
+def _check_nodes(place: Path | Mirror, console: Console) -> list[Node]:
+    """Say what the cluster is made of.
 
     Raises:
         InputError: its nodes do not share the folder, or run something else than this machine.
@@ -182,11 +183,11 @@ def _check_nodes(place: Path | Mirror, console: Console) -> list[tuple[str, int]
     nodes = survey(place)
     if found := faults(nodes):
         raise InputError("\n  ".join(found) + "\npython -m search.doctor says more")
-    gpus = [gpu for node in nodes for gpu in node.gpus]
-    said = ", ".join(f"{n} {name}" for name, n in Counter(g for g, _ in gpus).items()) or "no GPU"
+    models = Counter(name for node in nodes for name, _ in node.gpus)
+    said = ", ".join(f"{n} {name}" for name, n in models.items()) or "no GPU"
     there = counted(len(nodes), "node")
     console.print(f"cluster: {there}, {said}; all share {shown(place)}", soft_wrap=True)
-    return gpus
+    return nodes
 
 
 def _stopped(
@@ -246,7 +247,8 @@ def _say_standing(config: StudyConfig, records: list[TrialRecord], console: Cons
     ended = sum(r.ended is not None for r in records)
     under_way = len(records) - ended
     ahead = max(0, config.trials - len(records))
-    console.print(f"resumed: {ended} trials have ended, {under_way} go on, {ahead} are to come")
+    said = f"{counted(ended, 'trial')} ended, {under_way} under way, {ahead} to come"
+    console.print(f"resumed: {said}")
 
 
 def _say_duration(

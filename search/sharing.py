@@ -11,6 +11,7 @@ from search.packing import probe_gpu
 from spaces.catalog import Space
 from trainable.cluster import fitting
 from trainable.config import TrialConfig
+from trainable.durations import format_duration
 from trainable.footprint import Memory, cap_mb, footprint
 from trainable.job import Job
 from trainable.resources import Resources
@@ -62,6 +63,10 @@ def share(
             say(f"each trial may hold {limit / 1024:.1f} GB of its GPU")
         return Shares(where, workers, job)
     if budget is not None and budget < PROBED_FROM:
+        say(
+            f"one trial a GPU: to measure how many takes a minute, and is done from "
+            f"--time-budget {format_duration(PROBED_FROM)} on"
+        )
         return Shares(where, workers, job)
     packing = probe_gpu(job, space, where, say)
     where = replace(where, gpus_per_trial=packing.gpus_per_trial)

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from search.launch import run_trials
+from search.launch import Outcome, run_trials
 from search.progress import RETRIES
 from search.settings import StudyConfig
 from search.study import create_study, database_url, open_storage, read_records
@@ -116,30 +116,47 @@ def ray():
         yield settled
 
 
-def search(ray, folder: Path, trainable: type[CGANTrainable]) -> tuple[list, str]:
-    """A search of its own in `folder`; returns the study's records and what was said."""
+def search(
+    folder: Path, trainable: type[CGANTrainable], resources: Resources, deadline: float | None
+) -> tuple[Outcome, list, str]:
+    """A search of its own in `folder`; returns also the study's records and what was said."""
     folder.mkdir()
     settings = config(folder.name)
     storage = open_storage(database_url(folder))
     study = create_study(storage, settings, YARDSTICK, {}, [])
     job = make_job(make_data(), folder / "trials", settings.evaluations)
     screen = io.StringIO()
-    where, _ = ray
     outcome = run_trials(
-        study, storage, settings, space, job, Resources(where.address, 1, 0.0, 2, 12.0),
-        workers=2, deadline=None, console=Console(file=screen, width=300), progress="plain",
-        wake=lambda: None, trainable=trainable,
+        study, storage, settings, space, job, resources, workers=2, deadline=deadline,
+        console=Console(file=screen, width=300), progress="plain", wake=lambda: None,
+        trainable=trainable,
     )  # fmt: skip
-    assert outcome.done
-    return read_records(study), screen.getvalue()
+    return outcome, read_records(study), screen.getvalue()
 
 
 @pytest.fixture(scope="module")
 def survived(ray, tmp_path_factory):
     root = tmp_path_factory.mktemp("faults")
-    plain, _ = search(ray, root / "plain", CGANTrainable)
-    faulty, said = search(ray, root / "faulty", Faulty)
+    resources = Resources(ray[0].address, 1, 0.0, 2, 12.0)
+    one, plain, _ = search(root / "plain", CGANTrainable, resources, None)
+    two, faulty, said = search(root / "faulty", Faulty, resources, None)
+    assert one.done
+    assert two.done
     return plain, faulty, said
+
+
+def test_a_cluster_without_a_node_for_trials_ends_the_search_with_its_time(ray, tmp_path):
+    """A trial that Ray can never place waits, and what it waits for is said."""
+    resources = Resources("auto", 999, 0.0, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", "this one")
+        outcome, records, said = search(
+            tmp_path / "alone", CGANTrainable, resources, time.time() + 8.0
+        )
+    assert not outcome.done
+    assert outcome.halted == "its time is over, and no node is left for trials"
+    assert "no node is left for trials: they wait for one to join; Ctrl-C stops" in said
+    assert {r.status for r in records} == {Status.INTERRUPTED}
 
 
 @pytest.mark.parametrize("number", [0, 1, 6, 7])

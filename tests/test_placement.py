@@ -23,7 +23,11 @@ class Cluster:
         self.said: list[str] = []
         self.names = "abc"
         monkeypatch.setattr(module, "_PAUSE", 0.0)
-        self.placement = Placement(Resources("x", 2, 0.5, None), self.said.append)
+        self.placement = self.begin()
+
+    def begin(self, **how) -> Placement:
+        there = {n["NodeManagerAddress"] for n in self.nodes()}
+        return Placement(Resources("x", 2, 0.5, None), self.said.append, there=there, **how)
 
     def nodes(self):
         return [
@@ -32,10 +36,10 @@ class Cluster:
             for name in self.names
         ]  # fmt: skip
 
-    def look(self) -> list[str]:
-        """What is said at a look at the nodes."""
+    def look(self, *statuses: str) -> list[str]:
+        """What is said at a look at the nodes, with trials of such statuses."""
         self.said.clear()
-        self.placement.on_step_end(0, [])
+        self.placement.on_step_end(0, [SimpleNamespace(status=status) for status in statuses])
         return list(self.said)
 
     def trial(self, number: int):
@@ -54,10 +58,10 @@ class Cluster:
         trial.temporary_state.ray_actor = ray_actor
         self.placement.on_trial_start(0, [], trial)
 
-    def fail(self, trial, node: str, text: str = "The actor died"):
+    def fail(self, trial, node: str, text: str = "The actor died", counted: int = 1):
         self.start(trial, node)
         trial.error_file.write_text(text)
-        trial.run_metadata.num_failures += 1  # Tune's own, before it tells the scheduler
+        trial.run_metadata.num_failures += counted  # Tune's own, before it tells the scheduler
         self.placement.failed(trial)
 
     def barred(self, trial) -> str:
@@ -136,6 +140,61 @@ def test_a_death_that_is_known_later_is_forgiven_later(cluster):
     assert first.run_metadata.num_failures == 0  # once
 
 
+def test_a_node_whose_death_is_known_late_is_not_avoided_when_it_is_back(cluster):
+    trials = [cluster.trial(n) for n in range(LOST)]
+    for trial in trials:
+        cluster.fail(trial, "a")  # it is silent
+    assert cluster.placement.avoided == {"10.0.0.a"}
+    cluster.dead.add("a")
+    assert cluster.look() == ["node 10.0.0.a is gone"]
+    assert not cluster.placement.avoided
+    cluster.dead.clear()
+    assert cluster.look() == ["node 10.0.0.a joined"]
+    assert cluster.barred(cluster.trial(8)) == ""
+
+
+def test_a_node_without_the_folder_stays_avoided_beyond_its_death(cluster):
+    cluster.fail(cluster.trial(0), "a", f"{StorageUnseenError.__name__}: /shared is not there")
+    cluster.dead.add("a")
+    cluster.look()
+    cluster.dead.clear()
+    assert cluster.look() == ["node 10.0.0.a joined, and gets no trials"]
+
+
+def test_a_failure_that_tune_did_not_count_is_not_taken_back(cluster):
+    trial = cluster.trial(0)
+    cluster.fail(trial, "b")
+    cluster.fail(trial, "a", counted=0)  # Ray took the node
+    cluster.dead.add("a")
+    cluster.look()
+    assert trial.run_metadata.num_failures == 1
+
+
+def test_who_wants_to_hear_of_troubles_alone_hears_of_no_node_that_joins(cluster):
+    cluster.placement = cluster.begin(quiet=True)
+    cluster.names += "d"
+    cluster.dead.add("a")
+    assert cluster.look() == ["node 10.0.0.a is gone"]
+
+
+def test_without_nodes_a_search_ends_with_its_time(cluster, monkeypatch):
+    cluster.placement = cluster.begin(deadline=1000.0)
+    clock = SimpleNamespace(monotonic=lambda: 0.0, time=lambda: now)
+    monkeypatch.setattr(module, "time", clock)
+    now = 1001.0
+    cluster.look("PENDING")
+    assert cluster.placement.halted is None  # there are nodes, on which trials end by themselves
+    cluster.dead.update("abc")
+    now = 999.0
+    cluster.look("PENDING")
+    assert cluster.placement.halted is None  # some may join
+    now = 1001.0
+    cluster.look("RUNNING")
+    assert cluster.placement.halted is None  # on a node that gets no more
+    cluster.look("PENDING", "TERMINATED")
+    assert cluster.placement.halted == "its time is over, and no node is left for trials"
+
+
 def test_nodes_that_come_and_go_are_said_and_that_none_is_left(cluster):
     assert cluster.look() == []  # those that were there are no news
     cluster.dead.add("a")
@@ -146,7 +205,10 @@ def test_nodes_that_come_and_go_are_said_and_that_none_is_left(cluster):
         cluster.fail(cluster.trial(number), "b")
     cluster.dead.update("cd")
     gone = ["node 10.0.0.c is gone", "node 10.0.0.d is gone"]
-    assert cluster.look() == [*gone, "no node is left for trials: they wait for one to join"]
+    assert cluster.look() == [
+        *gone,
+        "no node is left for trials: they wait for one to join; Ctrl-C stops",
+    ]
     assert cluster.look() == []  # b alone, on which trials failed: said once
     cluster.names += "e"
     assert cluster.look() == ["node 10.0.0.e joined"]

@@ -234,7 +234,7 @@ def test_a_finished_study_resumed_trains_nothing_and_says_the_same(said, place):
     process = start(place, "--resume", "tiny")
     text = process.communicate()[0]
     assert process.returncode == 0, text
-    assert "resumed: 3 trials have ended, 0 go on, 0 are to come" in text
+    assert "resumed: 3 trials ended, 0 under way, 0 to come" in text
     assert (place / "runs/tiny/leaderboard.csv").read_bytes() == board
     assert sorted(p.name for p in place.glob("runs/tiny/trials/*/attempt-*/*.pt")) == kept
     assert len(mlflow_runs(place)) == 4
