@@ -21,9 +21,10 @@ import torch
 from rich.console import Console
 
 from search.cli import check_output, default_tracking, parser
-from search.nodes import Node, faults, local_gpus, local_versions, survey
+from search.nodes import Node, faults, local_gpus, local_versions, shown, survey
 from search.plan import counted, deadline_of, make_job, speed_of, total_seconds
 from search.prepare import Prepared, prepare
+from search.storage import opened
 from search.study import open_storage
 from search.tracking import check
 from spaces.errors import InputError
@@ -73,12 +74,38 @@ def examine(args: argparse.Namespace, console: Console) -> int:
     """Look at everything, and print the page; returns the exit code, 1 if something would break."""
     page = Page(console)
     began = time.time()
-    made = not args.output.exists()
+    places = [args.output, *([Path(args.storage)] if args.storage else [])]
+    with _nothing_left(places):
+        _examine(page, args, began)
+    broken = f"{counted(page.broken, 'thing')} would break this search"
+    console.print(broken if page.broken else "nothing would break this search", highlight=False)
+    return 1 if page.broken else 0
+
+
+@contextmanager
+def _nothing_left(places: list[Path]) -> Iterator[None]:
+    """Folders that are made inside, and stay empty, are removed."""
+    absent = [p for place in places for p in (place, *place.parents) if not p.exists()]
+    try:
+        yield
+    finally:
+        for path in absent:
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+
+
+def _examine(page: Page, args: argparse.Namespace, began: float) -> None:
     _this_machine(page)
-    where = prepared = None
+    where = prepared = place = None
     with page.about("output"):
         check_output(args.output)
-        _folder(page, args.output)
+        _folder(page, "output", args.output)
+        place = args.output
+    if args.storage:
+        with page.about("storage"):
+            place = None
+            place = opened(args.storage, "")
+            _folder(page, "storage", place)
     with page.about("resources"):
         where = resolve_resources(args)
     with page.about("search"):
@@ -88,18 +115,13 @@ def examine(args: argparse.Namespace, console: Console) -> int:
     if where is not None:
         with page.about("Ray"), connected(where, lambda s: page.line(NOTE, "Ray", s)) as found:
             where, workers = found
-            if where.cluster is not None and args.output.is_dir():
-                _cluster(page, survey(_place(args)))
+            if where.cluster is not None and place is not None:
+                _cluster(page, survey(place))
             at_work = f"{counted(workers, 'trial')} at a time on {where.device}"
             page.line(GOOD, "Ray", f"{where.cluster or 'this machine alone'}: {at_work}")
             if prepared is not None:
                 with page.about("time"):
-                    _time(page, args, prepared, where, workers, began)
-    if made and args.output.is_dir() and not any(args.output.iterdir()):
-        args.output.rmdir()
-    broken = f"{counted(page.broken, 'thing')} would break this search"
-    console.print(broken if page.broken else "nothing would break this search", highlight=False)
-    return 1 if page.broken else 0
+                    _time(page, place, prepared, where, workers, began)
 
 
 def _this_machine(page: Page) -> None:
@@ -118,9 +140,10 @@ def _this_machine(page: Page) -> None:
         page.line(GOOD, "GPUs", said)
 
 
-def _folder(page: Page, output: Path) -> None:
-    free = shutil.disk_usage(output).free
-    page.line(GOOD, "output", f"{output.resolve()}: {free / 1e9:.0f} GB free")
+def _folder(page: Page, what: str, place: Path | Mirror) -> None:
+    free = None if isinstance(place, Mirror) else shutil.disk_usage(place).free
+    room = "an object store" if free is None else f"{free / 1e9:.0f} GB free"
+    page.line(GOOD, what, f"{shown(place)}: {room}")
 
 
 def _search(page: Page, prepared: Prepared) -> None:
@@ -165,12 +188,6 @@ def _file_system(path: Path) -> str:
     return max(own, key=lambda mount: len(mount[0]), default=("/", "an unknown file system"))[1]
 
 
-def _place(args: argparse.Namespace) -> Path | Mirror:
-    """Where the trials would keep their files."""
-    asked = args.storage or str(args.output)
-    return Mirror(asked) if "://" in asked else Path(asked)
-
-
 def _cluster(page: Page, nodes: list[Node]) -> None:
     for node in nodes:
         if node.problem is None:
@@ -185,7 +202,7 @@ def _cluster(page: Page, nodes: list[Node]) -> None:
 
 
 def _time(
-    page: Page, args: argparse.Namespace, prepared: Prepared, where: Resources, workers: int,
+    page: Page, place: Path | Mirror | None, prepared: Prepared, where: Resources, workers: int,
     began: float,
 ) -> None:  # fmt: skip
     with bar(page.console, "measuring the real images") as progress:
@@ -202,10 +219,13 @@ def _time(
     rate = f"the default configuration trains on {speed.trained:.0f} images a second"
     page.line(GOOD, "time", f"{said}; {rate}")
     deadline_of(config, job, speed, workers, began)
-    if args.output.is_dir():
-        needed = config.trials * _trial_bytes(job)
-        free = shutil.disk_usage(args.output).free
-        fact = f"{needed / 1e9:.1f} GB for checkpoints and pictures, {free / 1e9:.0f} GB free"
+    needed = config.trials * _trial_bytes(job)
+    fact = f"{needed / 1e9:.1f} GB for checkpoints and pictures"
+    if isinstance(place, Mirror):
+        page.line(GOOD, "disk", f"{fact}, in the object store")
+    elif place is not None:
+        free = shutil.disk_usage(place).free
+        fact += f", {free / 1e9:.0f} GB free"
         page.line(BREAKS if needed > free else GOOD, "disk", fact)
 
 

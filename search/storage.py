@@ -7,6 +7,8 @@ itself, a link to another, or what has been fetched from the store, whose addres
 
 from __future__ import annotations
 
+import tempfile
+import uuid
 from pathlib import Path
 
 from spaces.errors import InputError
@@ -14,6 +16,40 @@ from trainable.mirror import Mirror
 
 TRIALS = "trials"
 _MARK = "storage"
+
+
+def opened(asked: str, inside: str) -> Mirror | Path:
+    """The folder `inside` what a user names with --storage, made, and tried by a write.
+
+    Raises:
+        InputError: it cannot be written to.
+    """
+    if "://" not in asked:
+        place = Path(asked).resolve() / inside
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=place):
+                return place
+        except OSError as error:
+            raise InputError(
+                f"--storage {asked} cannot be written to ({error.strerror}); choose another folder"
+            ) from error
+    mirror = Mirror(_within(asked, inside))
+    mark = f".{uuid.uuid4().hex}"
+    try:
+        mirror.write(mark, b"")
+        mirror.delete(mark)
+    except Exception as error:  # pyarrow's are OSError, ValueError and its own
+        raise InputError(
+            f"--storage {asked} cannot be written to ({error}); look at the address, and at the "
+            "credentials in the environment"
+        ) from error
+    return mirror
+
+
+def _within(url: str, inside: str) -> str:
+    base, query, rest = url.partition("?")
+    return f"{base.rstrip('/')}/{inside}{query}{rest}"
 
 
 def settle(folder: Path, asked: str | None) -> Mirror | None:
@@ -29,29 +65,18 @@ def settle(folder: Path, asked: str | None) -> Mirror | None:
     if asked is None:
         trials.mkdir(exist_ok=True)
         return _known(folder)
+    inside = f"{folder.name}/{TRIALS}"
     if "://" in asked:
-        base, query, rest = asked.partition("?")
-        url = f"{base.rstrip('/')}/{folder.name}/{TRIALS}{query}{rest}"
-        _hold(folder, began, mark.exists() and mark.read_text() == url)
-        mirror = Mirror(url)
-        try:
-            mirror.names("")
-        except Exception as error:  # pyarrow's are OSError, ValueError and its own
-            raise InputError(
-                f"--storage {asked} cannot be read ({error}); look at the address, and at the "
-                "credentials in the environment"
-            ) from error
-        mark.write_text(url)
+        _hold(folder, began, mark.exists() and mark.read_text() == _within(asked, inside))
+    else:
+        _hold(folder, began, trials.resolve() == Path(asked).resolve() / inside)
+    place = opened(asked, inside)
+    if isinstance(place, Mirror):
+        mark.write_text(place.url)
         trials.mkdir(exist_ok=True)
-        return mirror
-    target = Path(asked).resolve() / folder.name / TRIALS
-    _hold(folder, began, trials.resolve() == target)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--storage {asked} cannot be written to ({error.strerror})") from error
-    if not began and trials != target:
-        trials.symlink_to(target)
+        return place
+    if not began and trials != place:
+        trials.symlink_to(place)
     return None
 
 

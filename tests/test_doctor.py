@@ -2,6 +2,7 @@
 
 import io
 import re
+from contextlib import nullcontext
 
 import pytest
 from rich.console import Console
@@ -51,6 +52,23 @@ def test_everything_that_breaks_is_said_at_once(place):
     assert code == 1
     assert broken(said) == ["output", "resources", "search", "database"]
     assert "4 things would break this search" in said
+
+
+def test_the_storage_is_tried_and_measured(place, monkeypatch):
+    flags = ["--epochs", "8", "--storage"]
+    code, said = examine("--data", "pictures", *flags, f"file://{place}/store")
+    assert code == 0, said
+    assert re.search(r"storage +file://.*/store/: an object store", said)
+    assert re.search(r"disk +\d+\.\d GB for checkpoints and pictures, in the object store", said)
+    left = {path.name for path in place.iterdir()}
+    monkeypatch.setattr(doctor, "connected", lambda where, say: nullcontext((where, 1)))
+    _, said = examine("--data", "nowhere", *flags, "deep/new")
+    assert re.search(rf"storage +{place}/deep/new: \d+ GB free", said)
+    assert {path.name for path in place.iterdir()} == left
+    (place / "file").write_text("")
+    code, said = examine("--data", "nowhere", *flags, "file/new")
+    assert (code, broken(said)) == (1, ["storage", "search"])
+    assert "--storage file/new cannot be written to (Not a directory)" in said
 
 
 def test_a_budget_that_leaves_no_time_to_train(place):

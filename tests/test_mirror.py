@@ -211,8 +211,8 @@ def test_a_folder_elsewhere_is_where_the_trials_are(tmp_path):
     ("asked", "said"),
     [
         ("s3://key:secret@bucket/x", "holds an access key"),
-        ("nonsense://bucket/x", "cannot be read"),
-        ("s3://nobody/x?endpoint_override=127.0.0.1:9&scheme=http", "cannot be read"),
+        ("nonsense://bucket/x", "cannot be written to"),
+        ("s3://nobody/x?endpoint_override=127.0.0.1:9&scheme=http", "cannot be written to"),
     ],
 )
 def test_a_store_that_cannot_be_used_is_bad_input(store, tmp_path, asked, said):
