@@ -9,7 +9,7 @@ from typing import Any
 
 from spaces.errors import InputError
 from spaces.presets import BACKBONE
-from trainable.resources import add_resources
+from trainable.resources import add_resources, resource_flags
 
 STUDY_DEFAULTS: dict[str, Any] = {
     "space": "full",
@@ -191,7 +191,10 @@ def check_output(output: Path) -> None:
 
 
 def study_command(command: str, name: str, args: argparse.Namespace) -> str:
-    """Such as ``python -m search.run --resume NAME``, with the flags that find the study again."""
+    """Such as ``python -m search.run --resume NAME``, with the flags that find the study again.
+
+    A search is told once more where its trials run.
+    """
     parts = [f"python -m {command} {name}"]
     if args.output != Path("runs"):
         parts.append(f"--output {args.output}")
@@ -203,6 +206,8 @@ def study_command(command: str, name: str, args: argparse.Namespace) -> str:
         )
     if args.database:
         parts.append("--database URL" if "@" in args.database else f"--database {args.database}")
+    if command.startswith("search.run"):
+        parts += resource_flags(args)
     return " ".join(parts)
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from search.cli import parser
+from search.cli import parser, study_command
 from search.prepare import prepare
 from search.run import main
 from spaces.errors import InputError
@@ -219,3 +219,13 @@ def test_texts_that_are_no_durations(text):
 def test_durations_to_read():
     shown = [format_duration(s) for s in (5, 99, 100, 720, 11100)]
     assert shown == ["5 s", "99 s", "2 min", "12 min", "3 h 05 min"]
+
+
+def test_the_command_that_goes_on_says_where_trials_run_once_more():
+    flags = ["--address", "head:6379", "--gpus-per-trial", "0.25", "--devices", "gpu"]
+    args = parser().parse_args([*flags, "--cpus-per-trial", "1", "--trials", "7"])
+    again = study_command("search.run --resume", "s", args)
+    assert again == (
+        "python -m search.run --resume s --devices gpu --gpus-per-trial 0.25 --address head:6379"
+    )
+    assert study_command("search.publish", "s", args) == "python -m search.publish s"

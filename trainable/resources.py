@@ -76,6 +76,17 @@ def add_resources(group: argparse._ActionsContainer, trial: str = "trial") -> No
     )  # fmt: skip
 
 
+def resource_flags(args: argparse.Namespace) -> list[str]:
+    """What a user gave of `add_resources`, to be given again, such as ``["--devices cpu"]``."""
+    usual = argparse.ArgumentParser()
+    add_resources(usual)
+    return [
+        f"--{name.replace('_', '-')} {value}"
+        for name, default in vars(usual.parse_args([])).items()
+        if (value := getattr(args, name, default)) != default
+    ]
+
+
 def _float_or_auto(text: str) -> float | None:
     return None if text == "auto" else float(text)
 
