@@ -298,6 +298,10 @@ def job(cluster: Cluster) -> None:
     print(f"resumed from {node.name}: 3 trials")
 
 
+def _too_long(*_: object) -> None:
+    raise AssertionError("this takes longer than --patience")
+
+
 SCENES = {f.__name__: f for f in (storage, token, fire, late, store, job)}
 
 
@@ -309,26 +313,33 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=12, help="of a trial, divisible by 3")
     parser.add_argument("--only", default=",".join(SCENES))
+    parser.add_argument("--patience", type=int, default=3600, help="seconds for one of them")
     options = parser.parse_args()
+    seen = []
     if Path(options.data).exists():
-        options.data = str(Path(options.data).resolve())
+        seen = [Path(options.data).resolve()]
+        options.data = str(seen[0])
     if reason := missing():
         print(f"hosts cannot be made here ({reason}): nothing is shown")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # hosts are taken down on the way
+    signal.signal(signal.SIGALRM, _too_long)
     with tempfile.TemporaryDirectory(prefix="cgan-", dir="/var/tmp") as folder:
         for name in options.only.split(","):
             began = time.monotonic()
             print(f"== {name}", flush=True)
             root = Path(folder, name)
             root.mkdir()
-            with Network(root) as network:
+            with Network(root, seen) as network:
+                signal.alarm(options.patience)
                 cluster = Cluster(network, root, options, Path(folder, "cache"))
                 try:
                     SCENES[name](cluster)
                 except AssertionError:
                     print(cluster.said()[-5000:], flush=True)
                     raise
+                finally:
+                    signal.alarm(0)
             print(f"== {name} held, {time.monotonic() - began:.0f} s", flush=True)
     return 0
 

@@ -12,7 +12,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -37,17 +39,20 @@ def missing() -> str | None:
     if os.geteuid():
         return "not root"
     try:
-        _ip("netns", "add", _OURS)
-        _ip("netns", "del", _OURS)
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, Network(Path(folder)) as trial:
+            trial.add()
     except subprocess.CalledProcessError as error:
         return error.stderr.strip()
+    except RuntimeError as error:
+        return str(error)
     return None
 
 
-def _let_through(tmp: Path) -> list[str]:
-    """Commands by which the project and its Python are seen, where they are in ``/tmp``."""
+def _let_through(tmp: Path, seen: Iterable[Path]) -> list[str]:
+    """Commands by which the project, its Python and `seen` are seen, where they are in ``/tmp``."""
     lines = []
-    for path in (Path(__file__).resolve().parents[2], Path(sys.prefix).resolve()):
+    for path in (Path(__file__).parents[2], Path(sys.prefix), Path(sys.base_prefix), *seen):
+        path = path.resolve()
         if path.is_relative_to("/tmp"):
             there = shlex.quote(str(tmp / path.relative_to("/tmp")))
             lines += [f"mkdir -p {there}", f"mount --bind {shlex.quote(str(path))} {there}"]
@@ -55,17 +60,21 @@ def _let_through(tmp: Path) -> list[str]:
 
 
 class Host:
-    """One host, from its construction to `kill`."""
+    """One host, from `boot` to `kill`."""
 
-    def __init__(self, number: int, root: Path, hidden: tuple[Path, ...] = ()):
-        """`number` is the end of its address, and `hidden` are folders that it sees empty."""
+    def __init__(self, number: int, root: Path):
+        """`number` is the end of its address."""
         self.name = f"{_OURS}-{number}"
         self.address = f"{NETWORK}.{number}"
         self.folder = root / self.name
-        (self.folder / "tmp").mkdir(parents=True)
         self.log = self.folder / "log"
-        _ip("netns", "add", self.name)
         self._cable = f"{_OURS}v{number}"
+        self._outer: subprocess.Popen[bytes] | None = None
+
+    def boot(self, hidden: Iterable[Path], seen: Iterable[Path]) -> None:
+        """Start it; `hidden` are folders that it sees empty, `seen` those that it sees in /tmp."""
+        (self.folder / "tmp").mkdir(parents=True)
+        _ip("netns", "add", self.name)
         _ip("link", "add", self._cable, "type", "veth", "peer", "eth0", "netns", self.name)
         _ip("link", "set", self._cable, "master", _OURS, "up")
         for args in (
@@ -76,7 +85,7 @@ class Host:
             _ip("-n", self.name, *args)
         lines = [
             f"hostname {self.name}",
-            *_let_through(self.folder / "tmp"),
+            *_let_through(self.folder / "tmp", seen),
             f"mount --rbind {self.folder / 'tmp'} /tmp",
             "mount -t tmpfs -o size=1g tmpfs /dev/shm",
             *(f"mount -t tmpfs tmpfs {path}" for path in hidden),
@@ -94,6 +103,7 @@ class Host:
             time.sleep(0.02)
 
     def _command(self, command: list[str]) -> list[str]:
+        assert self._outer is not None, "not booted"
         # The first process of the host is the child of `unshare`.
         children = Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children").read_text()
         return ["nsenter", "--target", children.split()[0], "--all", "--", *command]
@@ -117,8 +127,9 @@ class Host:
 
     def kill(self) -> None:
         """Cut the power: every process of the host dies as by ``kill -9``."""
-        self._outer.kill()
-        self._outer.wait()
+        if self._outer is not None:
+            self._outer.kill()
+            self._outer.wait()
 
     def unplug(self) -> None:
         """Cut the network, and leave the processes running."""
@@ -131,16 +142,17 @@ class Host:
     def remove(self) -> None:
         """Nothing stays behind."""
         self.kill()
-        with suppress(subprocess.CalledProcessError):
-            _ip("link", "del", self._cable)
-        _ip("netns", "del", self.name)
+        for line in (("link", "del", self._cable), ("netns", "del", self.name)):
+            with suppress(subprocess.CalledProcessError):  # where it did not come so far
+                _ip(*line)
 
 
 class Network:
     """A bridge with hosts; gone, with all hosts, at the end of the ``with``."""
 
-    def __init__(self, root: Path):
-        self._root = root
+    def __init__(self, root: Path, seen: Iterable[Path] = ()):
+        """Hosts see the folders `seen`, which may be in ``/tmp``."""
+        self._root, self._seen = root, tuple(seen)
         self.hosts: list[Host] = []
 
     def __enter__(self) -> Network:
@@ -158,6 +170,7 @@ class Network:
 
     def add(self, hidden: tuple[Path, ...] = ()) -> Host:
         """One more host."""
-        host = Host(len(self.hosts) + 1, self._root, hidden)
+        host = Host(len(self.hosts) + 1, self._root)
         self.hosts.append(host)
+        host.boot(hidden, self._seen)
         return host
