@@ -3,18 +3,21 @@
 The driver is real: `search.launch.run_trials` with Tune's loop, ASHA, the ledger, plain progress.
 Ray is not: what Tune would send to a worker an object in this process gets, and answers after so
 many virtual seconds. The clock goes on by the CPU time that the driver's thread takes, and by what
-Ray's calls and TPE's proposals were measured to cost with so many tasks under way or trials ended;
+Ray's calls and TPE's proposals were measured to cost with so many trials under way and ended;
 trials are drawn at random. The threads that write database and MLflow take what was measured of
 their acts, and all three share an interpreter: of n at work each has 1 / n of it. Disk and network
 are free.
 
     python -m benchmarks.scaling [--workers 8 64 512] [--minutes 10 1] [--each 8] [--most 1536]
-                                 [--past 8000] [--check 2 16]
+                                 [--past 8000] [--check 2 16] [--seen 250 750]
 
 Prints what was measured; real searches, of `--check` processes that sleep instead of training,
 beside their simulation; and the simulations: complete trials of `--minutes`, `--each` a worker,
-`--most` in all, each also as it is after `--past` trials. `full at` is the number of
-workers at which a thread, or all three together, would want the whole interpreter.
+`--most` in all, each also as it is after `--past` trials. Of the past TPE sees the best and the
+newest trials (`search.horizon`), by default as in a search; `--seen 99999 0` is all. What is
+measured of a proposal, after 0 to 10,000 ended trials, is what it costs beyond a random draw.
+`full at` is the number of workers at which a thread, or all three together, would want the whole
+interpreter.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import mean, median
 from types import SimpleNamespace
@@ -44,10 +48,12 @@ from rich.console import Console
 
 from benchmarks import free_trials as free
 from benchmarks.publish import Study, new_store
-from benchmarks.virtual import MANY, PICTURED, Costs, World, interval
+from benchmarks.virtual import MANY, PICTURED, RUNNING, Costs, World, interval
+from search import horizon
 from search.launch import run_trials
 from search.ledger import Ledger
 from search.projection import Projection
+from search.sampling import build_sampler
 from search.tracking import Tracker
 from search.writer import StudyWriter
 from spaces.catalog import full
@@ -126,14 +132,17 @@ def measure_proposals() -> tuple[Costs, dict[str, Any]]:
         for at in (1, 2):
             drawn.report(entry, free.free_report(number, params, at, REPORTS))
         drawn.end(entry, Status.PRUNED if number % 4 else Status.COMPLETE)
-    learnt, took = drawn._sampled.get_trials(), []
-    for n in MANY:
-        ledger = Ledger(config, None, None, (learnt * 25)[:n])
-        took.append(median(cpu_of(lambda: ledger.draw(full, free.TASK)) for _ in range(9)))  # noqa: B023
+    learnt, took = drawn._sampled.get_trials(), np.empty((len(RUNNING), len(MANY)))
+    for at, (running, ended) in enumerate(product(RUNNING, MANY)):
+        ledger = Ledger(config, None, None, (learnt * 25)[:ended])
+        with mock.patch("search.ledger.build_sampler", lambda _, *a: build_sampler("random", *a)):
+            for _ in range(running):
+                ledger.draw(full, free.TASK)
+        took.flat[at] = median(cpu_of(lambda: ledger.draw(full, free.TASK)) for _ in range(5))  # noqa: B023
     trials = [SimpleNamespace(status="TERMINATED")] * 10**5
     tune = SimpleNamespace(get_trials=lambda: trials)
     scan = cpu_of(lambda: FIFOScheduler().choose_trial_to_run(tune)) / len(trials)
-    return {"propose": np.array(took) - median(plain), "scan": scan}, params
+    return {"propose": took - median(plain), "scan": scan}, params
 
 
 def measure_store(folder: Path) -> Costs:
@@ -261,14 +270,20 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=1536, help="trials (default: 1536)")
     parser.add_argument("--past", type=int, default=8000, help="trials ended (default: 8000)")
     parser.add_argument("--check", type=int, nargs="*", default=[2, 16], help="real workers")
+    seen = [horizon.BEST, horizon.NEWEST]
+    parser.add_argument("--seen", type=int, nargs=2, default=seen, help="by TPE: best, newest")
     args = parser.parse_args()
+    horizon.BEST, horizon.NEWEST = args.seen
     cores = mock.patch.object(cluster, "local_cores", return_value=max([1, *args.check]))
     with tempfile.TemporaryDirectory() as name, cores, cluster.connected(RESOURCES):
         root = Path(name)
         costs, params = measure_proposals()
         costs |= measure_ray(params) | measure_store(root)
-        said = {k: ", ".join(f"{1000 * x:.3g}" for x in np.atleast_1d(costs[k])) for k in costs}
-        table([{"measured": k, "CPU ms": text} for k, text in said.items()])
+        proposals = zip(RUNNING, costs["propose"], strict=True)
+        listed = {f"propose, {n} trials under way": took for n, took in proposals}
+        listed |= {k: np.atleast_1d(cost) for k, cost in costs.items() if k != "propose"}
+        ms = {k: ", ".join(f"{1000 * x:.3g}" for x in cost) for k, cost in listed.items()}
+        table([{"measured": k, "CPU ms": text} for k, text in ms.items()])
         # Those who sleep have no grids, and here the sampler is not replaced either.
         known = {k: v for k, v in costs.items() if k != "propose"} | {"tracker grid": 0.0}
         for workers in args.check:

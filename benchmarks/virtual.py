@@ -19,7 +19,8 @@ from search.sampling import build_sampler
 
 PICTURED = 6  # from this report of a trial on, MLflow gets its grids
 START, PAUSE = 3.0, 1.0  # seconds until a worker has torch, and between the tracker's rounds
-MANY = (0, 10, 100, 1000, 4000, 10_000)  # trials that have ended, for which proposals are timed
+MANY = (0, 10, 100, 1000, 4000, 10_000)  # trials that have ended, for which proposals are timed,
+RUNNING = (0, 64, 512)  # and trials under way
 Costs = dict[str, Any]  # CPU seconds of a thread; pairs are offset and slope
 
 
@@ -147,8 +148,10 @@ class World:
 
     def sampler(self, name: str, seed: int, number: int) -> Any:
         with self.outside():
-            ended = self.past + max(0, number - self.workers)
-            self.go(cpu=float(np.interp(ended, MANY, self.costs["propose"])))
+            running = min(number, self.workers)
+            ended = self.past + number - running
+            beside = [np.interp(ended, MANY, costs) for costs in self.costs["propose"]]
+            self.go(cpu=float(np.interp(running, RUNNING, beside)))
             return build_sampler("random", seed, number)
 
     def hire(self, made: type) -> Any:
