@@ -22,7 +22,7 @@ test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Searches on three hosts with addresses of their own, which die, leave and join; needs root and
-# iproute2 (Linux namespaces), and says so where it cannot be. A quarter to half an hour.
+# iproute2 (Linux namespaces), and says so where it cannot be. Up to half an hour.
 test-cluster: setup
 	$(BIN)/python -m tests.cluster $(if $(SCENES),--only $(SCENES))
 
