@@ -146,7 +146,7 @@ def _tuner(
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
-            num_samples=config.trials - searcher.finished,
+            num_samples=-1,  # the searcher says when there are no more
             # Without a limit Tune asks one trial ahead, before the last one's score is known.
             max_concurrent_trials=limit,
             reuse_actors=True,

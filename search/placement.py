@@ -124,6 +124,10 @@ class Placement(tune.Callback):
 
     def failed(self, trial: Any) -> None:
         """A trial's worker failed, and Tune is about to queue it again or to give it up."""
+        taking = trial.temporary_state.ray_actor  # a warm worker that had not yet begun with it
+        if taking is not None:
+            place = taking._actor_id.hex(), trial.run_metadata.num_failures
+            self._actors.setdefault(trial.trial_id, place)
         if trial.trial_id not in self._actors:
             return
         actor, before = self._actors.pop(trial.trial_id)

@@ -111,16 +111,26 @@ class Progress(tune.Callback):
         )
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial failed for good, after its retries."""
-        reason = failure(trial)
-        self._searcher.fail(trial.trial_id, reason)
+        """A trial failed for good, after its retries, or as Tune handed it to a warm worker.
+
+        In the latter case Tune tries no more, though the trial had not begun there.
+        """
+        reason, number = failure(trial), trial.config["number"]
+        if trial.should_recover() and self._searcher.put_back(trial.trial_id, RETRIES):
+            self._numbers.pop(trial.trial_id, None)
+            self.say(f"trial {number:>4}  a worker failed as it took it up ({reason}); it goes to "
+                     "a fresh one")  # fmt: skip
+            return
+        if not self._searcher.fail(trial.trial_id, reason):
+            return  # Tune may tell of one end twice
+        if number not in self._board.seats:
+            self._board.begin(number, trial.config["params"], time.monotonic())
+        self._numbers[trial.trial_id] = number
         self._end(trial.trial_id, Status.FAILED, {}, reason)
         self._wake()
 
     def _end(self, trial_id: str, status: Status, report: Report, reason: str) -> None:
-        number = self._numbers.pop(trial_id, None)
-        if number is None:  # Tune may tell of one end twice
-            return
+        number = self._numbers.pop(trial_id)
         self._board.end(number, status, report, reason, time.monotonic())
         self._event(number, status.value, report, reason)
 

@@ -42,6 +42,17 @@ def space(trial: optuna.Trial, task: Task) -> dict[str, Any]:
     return {**default(task), "g_lr": lr, "g_width": 4, "d_width": 4, "latent_size": 8}
 
 
+class Refusing(CGANTrainable):
+    """A warm worker that dies as it takes up trial 1 for the first time, and trial 2 each time."""
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        mark = self._job.trials / "refused"
+        if new_config["number"] == 2 or (new_config["number"] == 1 and not mark.exists()):
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().reset_config(new_config)
+
+
 class Faulty(CGANTrainable):
     """What befalls each trial, by its number, after its first report."""
 
@@ -117,19 +128,23 @@ def ray():
 
 
 def search(
-    folder: Path, trainable: type[CGANTrainable], resources: Resources, deadline: float | None
+    folder: Path,
+    trainable: type[CGANTrainable],
+    resources: Resources,
+    deadline: float | None = None,
+    **changes: Any,
 ) -> tuple[Outcome, list, str]:
     """A search of its own in `folder`; returns also the study's records and what was said."""
     folder.mkdir()
-    settings = config(folder.name)
+    settings = config(folder.name, **changes)
     storage = open_storage(database_url(folder))
     study = create_study(storage, settings, YARDSTICK, {}, [])
     job = make_job(make_data(), folder / "trials", settings.evaluations)
     screen = io.StringIO()
     outcome = run_trials(
-        study, storage, settings, space, job, resources, workers=2, deadline=deadline,
-        console=Console(file=screen, width=300), progress="plain", wake=lambda: None,
-        trainable=trainable,
+        study, storage, settings, space, job, resources, workers=resources.max_concurrent or 2,
+        deadline=deadline, console=Console(file=screen, width=300), progress="plain",
+        wake=lambda: None, trainable=trainable,
     )  # fmt: skip
     return outcome, read_records(study), screen.getvalue()
 
@@ -138,11 +153,25 @@ def search(
 def survived(ray, tmp_path_factory):
     root = tmp_path_factory.mktemp("faults")
     resources = Resources(ray[0].address, 1, 0.0, 2, 12.0)
-    one, plain, _ = search(root / "plain", CGANTrainable, resources, None)
-    two, faulty, said = search(root / "faulty", Faulty, resources, None)
+    one, plain, _ = search(root / "plain", CGANTrainable, resources)
+    two, faulty, said = search(root / "faulty", Faulty, resources)
     assert one.done
     assert two.done
     return plain, faulty, said
+
+
+def test_a_worker_that_dies_as_it_takes_up_a_trial_costs_no_trial(ray, tmp_path):
+    """Tune itself gives such a trial up at once: it counts no retries before a trial has begun."""
+    resources = Resources(ray[0].address, 1, 0.0, 1)
+    outcome, records, said = search(
+        tmp_path / "refusing", Refusing, resources, trials=4, length=2, grace=2
+    )
+    assert outcome.done
+    assert [r.number for r in records] == [0, 1, 2, 3]
+    assert {r.status for r in records} == {Status.COMPLETE}
+    assert [len(r.reports) for r in records] == [2] * 4
+    lines = [line for line in said.splitlines() if "a worker failed as it took it up" in line]
+    assert [line.split()[1] for line in lines] == ["1", "2"]  # a fresh worker takes it up otherwise
 
 
 def test_a_cluster_without_a_node_for_trials_ends_the_search_with_its_time(ray, tmp_path):
