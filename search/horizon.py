@@ -34,12 +34,16 @@ def horizon(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     return [t for t in trials if t.number in kept or t.state not in LEARNT]
 
 
-def _rank(trial: FrozenTrial) -> tuple[int, int, float]:
-    """As TPE ranks them: complete ones by value, then pruned ones by how far they came."""
+def _rank(trial: FrozenTrial) -> tuple[float, int, int, float]:
+    """As TPE ranks them: complete ones by value, then pruned ones by how far they came.
+
+    Those that diverged or ran out of memory, which our studies mark by a constraint, come last.
+    """
+    broken = sum(value for value in trial.constraints.values() if value > 0)
     if trial.state is TrialState.COMPLETE:
-        return 0, 0, trial.values[0]
+        return broken, 0, 0, trial.values[0]
     step, value = max(trial.intermediate_values.items(), default=(-1, math.inf))
-    return 1, -step, math.inf if math.isnan(value) else value
+    return broken, 1, -step, math.inf if math.isnan(value) else value
 
 
 class LongMemory(InMemoryStorage):

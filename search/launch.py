@@ -21,6 +21,7 @@ from ray import tune
 from rich.console import Console
 
 from search.board import Board
+from search.controller import patient_controller
 from search.ledger import Ledger
 from search.placement import Placement, away_from
 from search.progress import RETRIES, Progress, say
@@ -100,7 +101,7 @@ def run_trials(
             screen = Screen(board, floor, default(job.task), job.trials)
             shown = Progress(console, progress, board, screen, searcher, wake, deadline)
             watchdog = Watchdog(job.trials, resources.report_timeout, shown.say)
-            with shown, _terminated_like_interrupted():
+            with shown, patient_controller(), _terminated_like_interrupted():
                 runner: Any = tune.with_parameters(trainable, job=job)
                 runner.__name__ = runner.__qualname__ = trainable.__name__  # as `ps` shows it
                 # A cluster may grow: there Tune itself sees how many trials fit.
@@ -146,7 +147,7 @@ def _tuner(
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
-            num_samples=-1,  # the searcher says when there are no more
+            num_samples=config.trials - searcher.finished,
             # Without a limit Tune asks one trial ahead, before the last one's score is known.
             max_concurrent_trials=limit,
             reuse_actors=True,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ LOST = 3
 """Trials that fail on a node, each counted once, until it is avoided."""
 
 _PAUSE = 5.0  # seconds between looks at the nodes
+_DOUBT = 120.0  # seconds after a failure in which its node's death explains it
+_ROOM = 60.0  # seconds that trials look for a place once the search's time is over
 
 
 def away_from(addresses: Collection[str]) -> dict[str, str]:
@@ -31,6 +34,22 @@ def away_from(addresses: Collection[str]) -> dict[str, str]:
     nodes = ray.nodes() if addresses else []
     shunned = sorted(n["NodeID"] for n in nodes if n["NodeManagerAddress"] in addresses)
     return {"ray.io/node-id": f"!in({','.join(shunned)})"} if shunned else {}
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Of a trial, on a node that passed for alive.
+
+    Attributes:
+        counted: whether Tune counted it among the trial's failures.
+        when: by the monotonic clock.
+    """
+
+    trial: Any
+    counted: bool
+    node_id: str
+    address: str
+    when: float
 
 
 class Placement(tune.Callback):
@@ -54,13 +73,14 @@ class Placement(tune.Callback):
         self._resources = resources
         self._say, self._quiet, self._deadline = say, quiet, deadline
         self._there = set(there)
-        self._waiting = self._stranded = False  # for a node to join, and that beyond the deadline
+        self._waiting = False  # for a node to join
+        self._over: float | None = None  # since when the time is over, and no trial runs
+        self._stranded = False
         self._looked = 0.0
         self._placed: set[str] = set()  # trials, by Tune's ids
         self._actors: dict[str, tuple[str, int]] = {}  # of trials at work, and failures before
         self._failed: dict[str, set[int]] = defaultdict(set)
-        # Failed trials, whether Tune counted that, their nodes and addresses.
-        self._doubtful: list[tuple[Any, bool, str, str]] = []
+        self._doubtful: list[_Failure] = []
         self._blind: set[str] = set()  # nodes without the trials' folder
         self.avoided: set[str] = set()
 
@@ -83,10 +103,14 @@ class Placement(tune.Callback):
             trial.placement_group_factory = self.request()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker has a trial."""
+        self._forgive()
+        self.took_up(trial)
+
+    def took_up(self, trial: Any) -> None:
         """Remember the worker: once it has died, Tune no longer knows it."""
         actor = trial.temporary_state.ray_actor._actor_id.hex()
         self._actors[trial.trial_id] = actor, trial.run_metadata.num_failures
-        self._forgive()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Say which nodes joined a cluster, which are gone, and when trials have none left."""
@@ -109,12 +133,16 @@ class Placement(tune.Callback):
             self._say("no node is left for trials: they wait for one to join; Ctrl-C stops")
         self._waiting = nowhere
         late = self._deadline is not None and time.time() >= self._deadline
-        self._stranded = nowhere and late and not any(t.status == "RUNNING" for t in trials)
+        if not late or any(trial.status == "RUNNING" for trial in trials):
+            self._over = None
+        elif self._over is None:
+            self._over = now
+        self._stranded = self._over is not None and (nowhere or now - self._over > _ROOM)
 
     @property
     def halted(self) -> str | None:
         """Why the search must stop, or None."""
-        return "its time is over, and no node is left for trials" if self._stranded else None
+        return "its time is over, and no node has room for its trials" if self._stranded else None
 
     def _able(self) -> set[str]:
         """Addresses of the nodes on which a trial fits, avoided ones among them."""
@@ -124,10 +152,6 @@ class Placement(tune.Callback):
 
     def failed(self, trial: Any) -> None:
         """A trial's worker failed, and Tune is about to queue it again or to give it up."""
-        taking = trial.temporary_state.ray_actor  # a warm worker that had not yet begun with it
-        if taking is not None:
-            place = taking._actor_id.hex(), trial.run_metadata.num_failures
-            self._actors.setdefault(trial.trial_id, place)
         if trial.trial_id not in self._actors:
             return
         actor, before = self._actors.pop(trial.trial_id)
@@ -135,7 +159,7 @@ class Placement(tune.Callback):
         node_id = actors(actor)["Address"]["NodeID"]
         address = next(n["NodeManagerAddress"] for n in ray.nodes() if n["NodeID"] == node_id)
         self._failed[address].add(trial.config["number"])
-        self._doubtful.append((trial, counted, node_id, address))
+        self._doubtful.append(_Failure(trial, counted, node_id, address, time.monotonic()))
         self._forgive()
         unseen = StorageUnseenError.__name__ in Path(trial.error_file).read_text()
         if unseen or len(self._failed[address]) >= LOST:
@@ -150,13 +174,25 @@ class Placement(tune.Callback):
         if not self._doubtful:
             return
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        for trial, counted, node_id, address in self._doubtful:
-            if node_id not in alive:
-                trial.run_metadata.num_failures -= counted
-                self._failed[address].discard(trial.config["number"])
-                if address not in self._blind and len(self._failed[address]) < LOST:
-                    self.avoided.discard(address)
-        self._doubtful = [d for d in self._doubtful if d[2] in alive]
+        for failure in self._doubtful:
+            if failure.node_id not in alive:
+                self._take_back(failure)
+        now = time.monotonic()
+        self._doubtful = [
+            failure for failure in self._doubtful
+            if failure.node_id in alive and now - failure.when < _DOUBT
+        ]  # fmt: skip
+
+    def _take_back(self, failure: _Failure) -> None:
+        trial, address = failure.trial, failure.address
+        if failure.counted:
+            trial.run_metadata.num_failures -= 1
+            if trial.trial_id in self._actors:
+                actor, before = self._actors[trial.trial_id]
+                self._actors[trial.trial_id] = actor, before - 1
+        self._failed[address].discard(trial.config["number"])
+        if address not in self._blind and len(self._failed[address]) < LOST:
+            self.avoided.discard(address)
 
     def _avoid(self, address: str, unseen: bool) -> None:
         if unseen:

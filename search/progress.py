@@ -111,19 +111,11 @@ class Progress(tune.Callback):
         )
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial failed for good, after its retries, or as Tune handed it to a warm worker.
-
-        In the latter case Tune tries no more, though the trial had not begun there.
-        """
+        """A trial failed for good, after its retries."""
         reason, number = failure(trial), trial.config["number"]
-        if trial.should_recover() and self._searcher.put_back(trial.trial_id, RETRIES):
-            self._numbers.pop(trial.trial_id, None)
-            self.say(f"trial {number:>4}  a worker failed as it took it up ({reason}); it goes to "
-                     "a fresh one")  # fmt: skip
-            return
         if not self._searcher.fail(trial.trial_id, reason):
             return  # Tune may tell of one end twice
-        if number not in self._board.seats:
+        if number not in self._board.seats:  # it never began
             self._board.begin(number, trial.config["params"], time.monotonic())
         self._numbers[trial.trial_id] = number
         self._end(trial.trial_id, Status.FAILED, {}, reason)

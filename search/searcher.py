@@ -7,7 +7,6 @@ trial whose score is NaN running for ever; this one tells each by its status.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -47,8 +46,6 @@ class StudySearcher(Searcher):
         self._deadline = deadline
         self._halted: str | None = None
         self._live: dict[str, Entry] = {}
-        self._returned: list[Entry] = []
-        self._returns: Counter[int] = Counter()  # by trial number
         self._unfinished: list[TrialRecord] = []
         for record in records:
             if record.ended is None:
@@ -79,16 +76,12 @@ class StudySearcher(Searcher):
 
     def suggest(  # pyright: ignore[reportIncompatibleMethodOverride]  # Tune's FINISHED is text
         self, trial_id: str
-    ) -> dict[str, Any] | str | None:
-        """The arguments of the next `Trial`, None while one may come back, or that none will."""
+    ) -> dict[str, Any] | str:
+        """The arguments of the next `Trial`, or that there are no more to come."""
         late = self._deadline is not None and time.time() >= self._deadline
-        if late or self.halted is not None:
-            return Searcher.FINISHED
-        while self._owed > 0:
+        while self._owed > 0 and not late and self.halted is None:
             self._owed -= 1
-            if self._returned:
-                entry = self._returned.pop(0)
-            elif self._unfinished:
+            if self._unfinished:
                 old = self._unfinished.pop(0)
                 heard = old.last.get("resource", 0)
                 entry = self._ledger.take_up(old.number, old.params, heard, trains=True)
@@ -103,7 +96,7 @@ class StudySearcher(Searcher):
                 "heard": entry.heard,
                 "deadline": self._deadline,
             }
-        return None if self._live else Searcher.FINISHED
+        return Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Write a report to the study."""
@@ -134,16 +127,6 @@ class StudySearcher(Searcher):
         else:
             self._ledger.end(entry, status, report.get("reason", ""))
 
-    def put_back(self, trial_id: str, times: int) -> bool:
-        """Tune gives up a trial that had no fair try: propose it once more; at most `times`."""
-        entry = self._live.get(trial_id)
-        if entry is None or self._returns[entry.number] >= times:
-            return False
-        self._returns[entry.number] += 1
-        self._returned.append(self._live.pop(trial_id))
-        self._owed += 1
-        return True
-
     def fail(self, trial_id: str, reason: str) -> bool:
         """A trial's worker died, and it has been tried often enough; whether that is news."""
         if trial_id not in self._live:
@@ -153,10 +136,9 @@ class StudySearcher(Searcher):
 
     def interrupt_rest(self) -> None:
         """Tune has been stopped: what still ran is to go on another time."""
-        for entry in (*self._live.values(), *self._returned):
+        for entry in self._live.values():
             self._ledger.interrupt(entry)
         self._live.clear()
-        self._returned.clear()
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the study's database has it all."""

@@ -93,7 +93,7 @@ class Search:
             self.ledger, self.config, space, TASK, records, stopped, deadline
         )
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """What the searcher says to Tune, which then adds the trial."""
         found = self.searcher.suggest(trial_id)
         if isinstance(found, dict):
@@ -171,7 +171,7 @@ def drive(
         while len(running) < workers:
             name = next(names)
             found = search.suggest(name)
-            if not isinstance(found, dict):
+            if isinstance(found, str):
                 return
             heard = found["heard"]
             left = [e for e in search.config.evaluations if e > heard]

@@ -43,13 +43,13 @@ def space(trial: optuna.Trial, task: Task) -> dict[str, Any]:
 
 
 class Refusing(CGANTrainable):
-    """A warm worker that dies as it takes up trial 1 for the first time, and trial 2 each time."""
+    """Warm workers that die as they take up trials 1 and 2, and one that refuses trial 4."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        mark = self._job.trials / "refused"
-        if new_config["number"] == 2 or (new_config["number"] == 1 and not mark.exists()):
-            mark.touch()
+        if new_config["number"] in (1, 2):
             os.kill(os.getpid(), signal.SIGKILL)
+        if new_config["number"] == 4:
+            raise ZeroDivisionError("by accident")
         return super().reset_config(new_config)
 
 
@@ -131,7 +131,7 @@ def search(
     folder: Path,
     trainable: type[CGANTrainable],
     resources: Resources,
-    deadline: float | None = None,
+    seconds: float | None = None,
     **changes: Any,
 ) -> tuple[Outcome, list, str]:
     """A search of its own in `folder`; returns also the study's records and what was said."""
@@ -143,8 +143,8 @@ def search(
     screen = io.StringIO()
     outcome = run_trials(
         study, storage, settings, space, job, resources, workers=resources.max_concurrent or 2,
-        deadline=deadline, console=Console(file=screen, width=300), progress="plain",
-        wake=lambda: None, trainable=trainable,
+        deadline=None if seconds is None else time.time() + seconds, progress="plain",
+        console=Console(file=screen, width=300), wake=lambda: None, trainable=trainable,
     )  # fmt: skip
     return outcome, read_records(study), screen.getvalue()
 
@@ -161,17 +161,18 @@ def survived(ray, tmp_path_factory):
 
 
 def test_a_worker_that_dies_as_it_takes_up_a_trial_costs_no_trial(ray, tmp_path):
-    """Tune itself gives such a trial up at once: it counts no retries before a trial has begun."""
+    """Tune itself counts two failures, and gives such a trial up whatever its retries."""
     resources = Resources(ray[0].address, 1, 0.0, 1)
     outcome, records, said = search(
-        tmp_path / "refusing", Refusing, resources, trials=4, length=2, grace=2
+        tmp_path / "refusing", Refusing, resources, trials=5, length=2, grace=2
     )
     assert outcome.done
-    assert [r.number for r in records] == [0, 1, 2, 3]
+    assert [r.number for r in records] == [0, 1, 2, 3, 4]
     assert {r.status for r in records} == {Status.COMPLETE}
-    assert [len(r.reports) for r in records] == [2] * 4
-    lines = [line for line in said.splitlines() if "a worker failed as it took it up" in line]
-    assert [line.split()[1] for line in lines] == ["1", "2"]  # a fresh worker takes it up otherwise
+    assert [len(r.reports) for r in records] == [2] * 5
+    lines = [line for line in said.splitlines() if "failed" in line]
+    assert [line.split()[1] for line in lines] == ["1", "2", "4"]
+    assert all(line.endswith("retry 1 of 3") for line in lines), lines
 
 
 def test_a_cluster_without_a_node_for_trials_ends_the_search_with_its_time(ray, tmp_path):
@@ -179,11 +180,9 @@ def test_a_cluster_without_a_node_for_trials_ends_the_search_with_its_time(ray, 
     resources = Resources("auto", 999, 0.0, 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ADDRESS", "this one")
-        outcome, records, said = search(
-            tmp_path / "alone", CGANTrainable, resources, time.time() + 8.0
-        )
+        outcome, records, said = search(tmp_path / "alone", CGANTrainable, resources, 15.0)
     assert not outcome.done
-    assert outcome.halted == "its time is over, and no node is left for trials"
+    assert outcome.halted == "its time is over, and no node has room for its trials"
     assert "no node is left for trials: they wait for one to join; Ctrl-C stops" in said
     assert {r.status for r in records} == {Status.INTERRUPTED}
 

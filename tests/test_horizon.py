@@ -34,6 +34,7 @@ def study(trials: int, complete: float = 4) -> optuna.Study:
         made.add_trial(create_trial(
             state=state, value=dice.random() if state is TrialState.COMPLETE else None,
             params={"x": dice.random()}, distributions={"x": FloatDistribution(0, 1)},
+            constraints={"broken": float(state is TrialState.PRUNED and dice.random() < 0.3)},
             intermediate_values=dict.fromkeys(range(dice.randrange(4)), dice.random()),
         ))  # fmt: skip
     return made

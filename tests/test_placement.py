@@ -161,6 +161,47 @@ def test_a_node_without_the_folder_stays_avoided_beyond_its_death(cluster):
     assert cluster.look() == ["node 10.0.0.a joined, and gets no trials"]
 
 
+def test_each_death_is_forgiven_also_when_it_is_known_late(cluster):
+    trial = cluster.trial(0)
+    cluster.fail(trial, "a")  # silent
+    cluster.dead.add("a")
+    cluster.fail(trial, "b")
+    assert trial.run_metadata.num_failures == 1  # a's is taken back, b is silent
+    cluster.dead.add("b")
+    cluster.start(trial, "c")
+    assert trial.run_metadata.num_failures == 0
+
+
+def test_a_death_long_after_explains_nothing(cluster, monkeypatch):
+    trials = [cluster.trial(n) for n in range(LOST)]
+    for trial in trials:
+        cluster.fail(trial, "a")
+    later = module.time.monotonic() + 3600.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: later))
+    cluster.look()
+    cluster.dead.add("a")
+    cluster.look()
+    assert cluster.placement.avoided == {"10.0.0.a"}
+    assert [t.run_metadata.num_failures for t in trials] == [1] * LOST
+
+
+def test_a_worker_that_dies_as_it_takes_a_trial_up_counts_for_its_node(cluster):
+    cluster.actors["warm"] = "aaaa"
+    trials = [cluster.trial(n) for n in range(LOST)]
+    for trial in trials:
+        actor_id = SimpleNamespace(hex=lambda: "warm")
+        trial.temporary_state.ray_actor = SimpleNamespace(_actor_id=actor_id)
+        cluster.placement.took_up(trial)
+        trial.error_file.write_text("The actor died")
+        trial.run_metadata.num_failures += 1
+        cluster.placement.failed(trial)
+    assert cluster.placement.avoided == {"10.0.0.a"}
+    cluster.dead.add("a")
+    cluster.look()
+    assert not cluster.placement.avoided
+    assert [t.run_metadata.num_failures for t in trials] == [0] * LOST
+
+
 def test_a_failure_that_tune_did_not_count_is_not_taken_back(cluster):
     trial = cluster.trial(0)
     cluster.fail(trial, "b")
@@ -192,7 +233,18 @@ def test_without_nodes_a_search_ends_with_its_time(cluster, monkeypatch):
     cluster.look("RUNNING")
     assert cluster.placement.halted is None  # on a node that gets no more
     cluster.look("PENDING", "TERMINATED")
-    assert cluster.placement.halted == "its time is over, and no node is left for trials"
+    said = "its time is over, and no node has room for its trials"
+    assert cluster.placement.halted == said
+    cluster.dead.clear()
+    cluster.look("RUNNING")
+    assert cluster.placement.halted is None
+    cluster.look("PENDING")
+    clock.monotonic = lambda: 59.0
+    cluster.look("PENDING")
+    assert cluster.placement.halted is None  # one may be on its way to a worker
+    clock.monotonic = lambda: 61.0
+    cluster.look("PENDING")
+    assert cluster.placement.halted == said  # another search may have all the nodes
 
 
 def test_nodes_that_come_and_go_are_said_and_that_none_is_left(cluster):

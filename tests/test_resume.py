@@ -244,7 +244,7 @@ def test_a_trial_interrupted_before_its_first_report_goes_on_too(tmp_path):
     assert [t.state for t in s.trials] == [TrialState.WAITING] * 2
     again = Search(tmp_path / "s", trials=2)
     assert [again.start("x"), again.start("y")] == [0, 1]
-    assert again.suggest("z") is None
+    assert again.suggest("z") == Searcher.FINISHED
 
 
 @pytest.mark.parametrize("written", range(1, 12))
@@ -308,7 +308,7 @@ def test_more_trials_may_be_asked_for(tmp_path):
     assert Search(tmp_path / "s", trials=2).suggest("x") == Searcher.FINISHED
     more = Search(tmp_path / "s", trials=3)
     assert more.start("x") == 2
-    assert more.suggest("y") is None
+    assert more.suggest("y") == Searcher.FINISHED
 
 
 def test_rungs_that_an_epoch_leapt_over_are_the_same_after_a_resume(tmp_path):

@@ -14,7 +14,7 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from search.board import Board
-from search.progress import RETRIES, Progress
+from search.progress import Progress
 from search.screen import Screen
 from search.study import read_records
 from spaces.task import Task
@@ -254,7 +254,6 @@ def test_a_worker_that_dies_is_named_and_its_trial_ended_once(tmp_path, text, li
     (tmp_path / "error.txt").write_text(text)
     trial = s.tune_trial("a")
     trial.error_file, trial.num_failures = str(tmp_path / "error.txt"), 1
-    trial.should_recover = lambda: False
     progress.on_trial_start(0, [], trial)
     progress.on_trial_recover(0, [], trial)
     assert f"trial    0  its worker failed ({line})" in screen.getvalue()
@@ -268,38 +267,3 @@ def test_a_worker_that_dies_is_named_and_its_trial_ended_once(tmp_path, text, li
     assert (record.status, record.reason) == (Status.FAILED, line)
     assert s.searcher.finished == 1
     assert len(read_records(s.study)) == 1
-
-
-def test_a_trial_that_no_worker_took_up_is_proposed_again_but_not_for_ever(tmp_path):
-    s = Search(tmp_path / "s", trials=2)
-    screen = io.StringIO()
-    board = Board(s.config)
-    progress = Progress(
-        Console(file=screen, width=200), "plain", board, Screen(board, 30.0, {}, tmp_path),
-        s.searcher, lambda: None,
-    )  # fmt: skip
-    (tmp_path / "error.txt").write_text(ACTOR_DIED)
-    for _ in range(RETRIES + 1):
-        assert s.start("a") == 0
-        trial = s.tune_trial("a")
-        trial.error_file, trial.should_recover = str(tmp_path / "error.txt"), lambda: True
-        assert s.searcher.finished == 0
-        s.searcher.on_trial_complete("a", error=True)
-        progress.on_trial_error(0, [], trial)
-    assert screen.getvalue().count("a worker failed as it took it up") == RETRIES
-    assert screen.getvalue().count("failed    epoch 0") == 1
-    assert s.searcher.finished == 1
-    assert s.start("b") == 1
-    assert s.suggest("c") is None  # b may come back
-    s.report("b", 12, 40.0, "complete")
-    assert s.suggest("c") == Searcher.FINISHED
-
-
-def test_a_trial_put_back_goes_on_after_an_interruption(tmp_path):
-    s = Search(tmp_path / "s", trials=2)
-    s.start("a")
-    s.report("a", 1, 50.0)
-    assert s.searcher.put_back("a", 1)
-    s.searcher.interrupt_rest()
-    (record,) = s.records()
-    assert (record.status, record.ended) == (Status.INTERRUPTED, None)
