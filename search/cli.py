@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from spaces.errors import InputError
@@ -197,15 +198,16 @@ def study_command(command: str, name: str, args: argparse.Namespace) -> str:
     """
     parts = [f"python -m {command} {name}"]
     if args.output != Path("runs"):
-        parts.append(f"--output {args.output}")
+        parts.append(f"--output {quote(str(args.output))}")
     if args.tracking_uri:
         parts.append(
             "--tracking-uri URI"
             if "@" in args.tracking_uri
-            else f"--tracking-uri {args.tracking_uri}"
+            else f"--tracking-uri {quote(args.tracking_uri)}"
         )
     if args.database:
-        parts.append("--database URL" if "@" in args.database else f"--database {args.database}")
+        hidden = "@" in args.database
+        parts.append("--database URL" if hidden else f"--database {quote(args.database)}")
     if command.startswith("search.run"):
         parts += resource_flags(args)
     return " ".join(parts)

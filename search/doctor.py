@@ -24,7 +24,7 @@ from search.cli import check_output, default_tracking, parser
 from search.nodes import Node, faults, local_gpus, local_versions, shown, survey
 from search.plan import counted, deadline_of, make_job, speed_of, total_seconds
 from search.prepare import Prepared, prepare
-from search.storage import opened
+from search.storage import kept, opened
 from search.study import open_storage
 from search.tracking import check
 from spaces.errors import InputError
@@ -101,10 +101,10 @@ def _examine(page: Page, args: argparse.Namespace, began: float) -> None:
         check_output(args.output)
         _folder(page, "output", args.output)
         place = args.output
-    if args.storage:
+    if args.storage or args.resume:
         with page.about("storage"):
             place = None
-            place = opened(args.storage, "")
+            place = _storage(args)
             _folder(page, "storage", place)
     with page.about("resources"):
         where = resolve_resources(args)
@@ -144,6 +144,16 @@ def _folder(page: Page, what: str, place: Path | Mirror) -> None:
     free = None if isinstance(place, Mirror) else shutil.disk_usage(place).free
     room = "an object store" if free is None else f"{free / 1e9:.0f} GB free"
     page.line(GOOD, what, f"{shown(place)}: {room}")
+
+
+def _storage(args: argparse.Namespace) -> Path | Mirror:
+    """Where the search would keep its trials' files, or a resumed one does."""
+    if args.storage:
+        return opened(args.storage, "")
+    place = kept(args.output / args.resume)
+    if isinstance(place, Path) and not place.is_dir():
+        raise InputError(f"study {args.resume} keeps its trials in {place}, which is not there")
+    return place
 
 
 def _search(page: Page, prepared: Prepared) -> None:

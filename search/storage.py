@@ -35,10 +35,11 @@ def opened(asked: str, inside: str) -> Mirror | Path:
                 f"--storage {asked} cannot be written to ({error.strerror}); choose another folder"
             ) from error
     mirror = Mirror(_within(asked, inside))
-    mark = f".{uuid.uuid4().hex}"
+    folder = f".{uuid.uuid4().hex}"
     try:
-        mirror.write(mark, b"")
-        mirror.delete(mark)
+        mirror.write(f"{folder}/mark", b"")
+        for name in mirror.names(folder):
+            mirror.delete(name)
     except Exception as error:  # pyarrow's are OSError, ValueError and its own
         raise InputError(
             f"--storage {asked} cannot be written to ({error}); look at the address, and at the "
@@ -63,7 +64,13 @@ def settle(folder: Path, asked: str | None) -> Mirror | None:
     trials, mark = folder / TRIALS, folder / _MARK
     began = trials.exists() or trials.is_symlink()
     if asked is None:
-        trials.mkdir(exist_ok=True)
+        try:
+            trials.mkdir(exist_ok=True)
+        except FileExistsError as error:  # a link, and nothing behind it
+            raise InputError(
+                f"study {folder.name} keeps its trials in {trials.resolve()}, which is not there; "
+                "mount it again"
+            ) from error
         return _known(folder)
     inside = f"{folder.name}/{TRIALS}"
     if "://" in asked:
@@ -75,7 +82,7 @@ def settle(folder: Path, asked: str | None) -> Mirror | None:
         mark.write_text(place.url)
         trials.mkdir(exist_ok=True)
         return place
-    if not began and trials != place:
+    if not began and trials.resolve() != place:
         trials.symlink_to(place)
     return None
 
@@ -88,9 +95,14 @@ def _hold(folder: Path, began: bool, same: bool) -> None:
         )
 
 
+def kept(folder: Path) -> Mirror | Path:
+    """Where the study in `folder` keeps its trials."""
+    return _known(folder) or (folder / TRIALS).resolve()
+
+
 def _place(folder: Path) -> str:
-    mirror = _known(folder)
-    return mirror.url if mirror else str((folder / TRIALS).resolve())
+    place = kept(folder)
+    return place.url if isinstance(place, Mirror) else str(place)
 
 
 def _known(folder: Path) -> Mirror | None:

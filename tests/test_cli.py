@@ -222,10 +222,22 @@ def test_durations_to_read():
 
 
 def test_the_command_that_goes_on_says_where_trials_run_once_more():
-    flags = ["--address", "head:6379", "--gpus-per-trial", "0.25", "--devices", "gpu"]
+    flags = [
+        "--output",
+        "my runs",
+        "--address",
+        "head:6379",
+        "--gpus-per-trial",
+        "0.25",
+        "--devices",
+        "gpu",
+    ]
     args = parser().parse_args([*flags, "--cpus-per-trial", "1", "--trials", "7"])
     again = study_command("search.run --resume", "s", args)
     assert again == (
-        "python -m search.run --resume s --devices gpu --gpus-per-trial 0.25 --address head:6379"
+        "python -m search.run --resume s --output 'my runs' --devices gpu --gpus-per-trial 0.25 "
+        "--address head:6379"
     )
-    assert study_command("search.publish", "s", args) == "python -m search.publish s"
+    assert study_command("search.publish", "s", args) == (
+        "python -m search.publish s --output 'my runs'"
+    )

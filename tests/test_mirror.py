@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from moto.server import ThreadedMotoServer
@@ -205,6 +206,23 @@ def test_a_folder_elsewhere_is_where_the_trials_are(tmp_path):
         settle(study, str(tmp_path / "third"))
     with pytest.raises(InputError, match="leave the flag out"):
         settle(study, "s3://bucket/x")
+
+
+def test_the_output_itself_may_be_named_as_storage(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("runs/s").mkdir(parents=True)
+    assert settle(Path("runs/s"), "runs") is None
+    assert Path("runs/s", TRIALS).is_dir()
+    assert not Path("runs/s", TRIALS).is_symlink()
+
+
+def test_a_study_whose_trials_are_not_mounted_is_not_gone_on_with(tmp_path):
+    study = tmp_path / "s"
+    study.mkdir()
+    settle(study, str(tmp_path / "nfs"))
+    shutil.rmtree(tmp_path / "nfs")
+    with pytest.raises(InputError, match=f"in {tmp_path}/nfs/s/trials, which is not there"):
+        settle(study, None)
 
 
 @pytest.mark.parametrize(

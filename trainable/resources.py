@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass, replace
+from shlex import quote
 
 from spaces.errors import InputError
 from trainable.durations import parse_duration
@@ -81,7 +82,7 @@ def resource_flags(args: argparse.Namespace) -> list[str]:
     usual = argparse.ArgumentParser()
     add_resources(usual)
     return [
-        f"--{name.replace('_', '-')} {value}"
+        f"--{name.replace('_', '-')} {quote(str(value))}"
         for name, default in vars(usual.parse_args([])).items()
         if (value := getattr(args, name, default)) != default
     ]

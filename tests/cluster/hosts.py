@@ -41,10 +41,11 @@ def missing() -> str | None:
     try:
         with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, Network(Path(folder)) as trial:
             trial.add()
-    except subprocess.CalledProcessError as error:
-        return error.stderr.strip()
-    except RuntimeError as error:
-        return str(error)
+    except (subprocess.CalledProcessError, RuntimeError) as error:
+        said = str(error.stderr if isinstance(error, subprocess.CalledProcessError) else error)
+        if "not permitted" in said or "denied" in said or "not supported" in said.lower():
+            return said.strip()
+        raise
     return None
 
 
@@ -92,14 +93,14 @@ class Host:
             "touch /tmp/up",
             "exec sleep infinity",
         ]
-        self._outer = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", self.name, "unshare",
-             "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-ec",
-             "\n".join(lines)],
-        )  # fmt: skip
+        command = ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", self.name, "unshare"]
+        command += ["--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        with self.log.open("ab") as log:
+            self._outer = subprocess.Popen([*command, "sh", "-ec", "\n".join(lines)], stderr=log)
         while not (self.folder / "tmp" / "up").exists():
             if self._outer.poll() is not None:
-                raise RuntimeError(f"host {self.name} did not come up")
+                said = self.log.read_text()
+                raise RuntimeError(f"host {self.name} did not come up: {said}")
             time.sleep(0.02)
 
     def _command(self, command: list[str]) -> list[str]:
