@@ -181,13 +181,18 @@ _KINDS: dict[str, Any] = {
 
 def check_output(output: Path) -> None:
     """Raise InputError unless `output` is, or can become, a folder that can be written to."""
+    check_folder(output, f"--output {output}")
+
+
+def check_folder(folder: Path, given: str) -> None:
+    """Make `folder` and write to it; InputError if that cannot be, naming the flag as `given`."""
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise InputError(
-            f"--output {output} cannot be written to ({error.strerror}); choose another folder"
+            f"{given} cannot be written to ({error.strerror}); choose another folder"
         ) from error
 
 

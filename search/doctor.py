@@ -148,12 +148,7 @@ def _folder(page: Page, what: str, place: Path | Mirror) -> None:
 
 def _storage(args: argparse.Namespace) -> Path | Mirror:
     """Where the search would keep its trials' files, or a resumed one does."""
-    if args.storage:
-        return opened(args.storage, "")
-    place = kept(args.output / args.resume)
-    if isinstance(place, Path) and not place.is_dir():
-        raise InputError(f"study {args.resume} keeps its trials in {place}, which is not there")
-    return place
+    return opened(args.storage, "") if args.storage else kept(args.output / args.resume)
 
 
 def _search(page: Page, prepared: Prepared) -> None:

@@ -7,10 +7,10 @@ itself, a link to another, or what has been fetched from the store, whose addres
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from pathlib import Path
 
+from search.cli import check_folder
 from spaces.errors import InputError
 from trainable.mirror import Mirror
 
@@ -26,14 +26,8 @@ def opened(asked: str, inside: str) -> Mirror | Path:
     """
     if "://" not in asked:
         place = Path(asked).resolve() / inside
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=place):
-                return place
-        except OSError as error:
-            raise InputError(
-                f"--storage {asked} cannot be written to ({error.strerror}); choose another folder"
-            ) from error
+        check_folder(place, f"--storage {asked}")
+        return place
     mirror = Mirror(_within(asked, inside))
     folder = f".{uuid.uuid4().hex}"
     try:
@@ -64,13 +58,9 @@ def settle(folder: Path, asked: str | None) -> Mirror | None:
     trials, mark = folder / TRIALS, folder / _MARK
     began = trials.exists() or trials.is_symlink()
     if asked is None:
-        try:
-            trials.mkdir(exist_ok=True)
-        except FileExistsError as error:  # a link, and nothing behind it
-            raise InputError(
-                f"study {folder.name} keeps its trials in {trials.resolve()}, which is not there; "
-                "mount it again"
-            ) from error
+        if began:
+            kept(folder)
+        trials.mkdir(exist_ok=True)
         return _known(folder)
     inside = f"{folder.name}/{TRIALS}"
     if "://" in asked:
@@ -96,13 +86,22 @@ def _hold(folder: Path, began: bool, same: bool) -> None:
 
 
 def kept(folder: Path) -> Mirror | Path:
-    """Where the study in `folder` keeps its trials."""
-    return _known(folder) or (folder / TRIALS).resolve()
+    """Where the study in `folder` keeps its trials.
+
+    Raises:
+        InputError: that is a folder which is not there.
+    """
+    mirror, place = _known(folder), (folder / TRIALS).resolve()
+    if mirror is None and not place.is_dir():
+        raise InputError(
+            f"study {folder.name} keeps its trials in {place}, which is not there; mount it again"
+        )
+    return mirror or place
 
 
 def _place(folder: Path) -> str:
-    place = kept(folder)
-    return place.url if isinstance(place, Mirror) else str(place)
+    mirror = _known(folder)
+    return mirror.url if mirror else str((folder / TRIALS).resolve())
 
 
 def _known(folder: Path) -> Mirror | None:
