@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -196,10 +197,26 @@ def check_folder(folder: Path, given: str) -> None:
         ) from error
 
 
-def study_command(command: str, name: str, args: argparse.Namespace) -> str:
+def run_flags(args: argparse.Namespace) -> list[str]:
+    """What a search was told of where and by what its trials run, to be told again.
+
+    These are the flags that `--resume` takes and that the study's settings do not keep.
+    """
+    usual = parser().parse_args([])
+    flags = resource_flags(args)
+    for name in ("report_timeout", "features_weights", "backbone_weights"):
+        value = getattr(args, name)
+        if value != getattr(usual, name):
+            flags.append(f"--{name.replace('_', '-')} {quote(str(value))}")
+    return flags + ["--unverified-weights"] * args.unverified_weights
+
+
+def study_command(
+    command: str, name: str, args: argparse.Namespace, more: Sequence[str] = ()
+) -> str:
     """Such as ``python -m search.run --resume NAME``, with the flags that find the study again.
 
-    A search is told once more where its trials run.
+    A command that trains takes `more`: the search's `run_flags`.
     """
     parts = [f"python -m {command} {name}"]
     if args.output != Path("runs"):
@@ -213,9 +230,7 @@ def study_command(command: str, name: str, args: argparse.Namespace) -> str:
     if args.database:
         hidden = "@" in args.database
         parts.append("--database URL" if hidden else f"--database {quote(args.database)}")
-    if command.startswith("search.run"):
-        parts += resource_flags(args)
-    return " ".join(parts)
+    return " ".join([*parts, *more])
 
 
 def ui_command(uri: str) -> str:

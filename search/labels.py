@@ -50,10 +50,12 @@ def description(
     folder: Path,
     tracking: str,
     database: str,
+    run_flags: Sequence[str],
 ) -> str:
     """Markdown for a study that has ended or stopped: its result, and what to type next.
 
-    `folder` is the study's, `tracking` and `database` the addresses of its stores.
+    `folder` is the study's, `tracking` and `database` the addresses of its stores, `run_flags` what
+    the search was told besides.
     """
     ended = [record for record in records if record.ended is not None]
     counts = Counter(record.status.value for record in records)
@@ -82,17 +84,24 @@ def description(
     ]
     if len(ended) < config.trials:
         own = None if database == database_url(folder) else "URL"  # it may hold a password
-        again = _command("search.run --resume", config.name, folder.parent, tracking, own)
+        again = _command(
+            "search.run --resume", config.name, folder.parent, tracking, own, run_flags
+        )
         lines += ["", f"To go on: `{again}`"]
     return "\n".join(lines) + "\n"
 
 
 def _command(
-    command: str, name: str, output: Path, tracking: str, database: str | None = None
+    command: str,
+    name: str,
+    output: Path,
+    tracking: str,
+    database: str | None = None,
+    more: Sequence[str] = (),
 ) -> str:
     own = None if tracking == default_tracking(output) else tracking
     where = Namespace(output=output, tracking_uri=own, database=database)
-    return study_command(command, name, where)
+    return study_command(command, name, where, more)
 
 
 def _first(leaderboard: Path) -> dict[str, str]:

@@ -191,8 +191,9 @@ class Projection:
         assert self._config is not None
         run, yardstick = self._runs[""], study.user_attrs.get("yardstick", {})
         said = description(
-            self._config, yardstick, records, self.folder, self.uri, self._storage.url
-        )
+            self._config, yardstick, records, self.folder, self.uri, self._storage.url,
+            study.user_attrs.get("run_flags", ()),
+        )  # fmt: skip
         _write(client, run, {}, [], {"mlflow.note.content": said})
         for path in (self.folder / name for name in ARTIFACTS):
             if path.exists():

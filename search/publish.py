@@ -74,7 +74,8 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
     if version is not None:
         console.print(f"champion: models:/{args.study}@champion (version {version})")
     if not done:
-        again = study_command("search.run --resume", args.study, args)
+        more = study.user_attrs.get("run_flags", ())
+        again = study_command("search.run --resume", args.study, args, more)
         console.print(f"the study is not finished; to go on:\n  {again}", soft_wrap=True)
     console.print(f"next:\n  {ui_command(uri)}", soft_wrap=True)
     return 0

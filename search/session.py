@@ -15,7 +15,7 @@ import optuna
 from optuna.storages import RDBStorage
 from rich.console import Console
 
-from search.cli import check_output, default_tracking, study_command, ui_command
+from search.cli import check_output, default_tracking, run_flags, study_command, ui_command
 from search.estimate import Speed
 from search.launch import run_trials
 from search.nodes import Node, faults, local_gpus, shown, survey
@@ -132,6 +132,7 @@ def _locked_search(
         speed = replace(speed, trained=speed.trained * shares.slower)
         deadline = deadline_of(config, job, speed, workers, started)
         study, storage = _open(folder, prepared, job, args.database, console)
+        study.set_user_attr("run_flags", run_flags(args))
         job = replace(job, untrained=study.user_attrs["yardstick"]["untrained"])
         if prepared.study is not None:
             _say_standing(config, read_records(study), console)
@@ -167,7 +168,7 @@ def _locked_search(
         )
     _say_next(args.output, config.name, uri, version, console)
     if not outcome.done:
-        more = study_command("search.run --resume", config.name, args)
+        more = study_command("search.run --resume", config.name, args, run_flags(args))
         console.print(
             f"  {more} --time-budget 1h   # the time budget is spent; goes on", soft_wrap=True
         )
@@ -200,7 +201,7 @@ def _stopped(
     """Say how to go on after a stop that the study did not ask for; returns the exit code."""
     if halted:
         console.print(f"the search had to stop: {halted}", soft_wrap=True, markup=False)
-    again = study_command("search.run --resume", config.name, args)
+    again = study_command("search.run --resume", config.name, args, run_flags(args))
     console.print(f"stopped; what is trained is kept. To go on:\n  {again}", soft_wrap=True)
     tracker.close(interrupted=True)
     return HALTED if halted else INTERRUPTED

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from search.cli import parser, study_command
+from search.cli import parser, run_flags, study_command
 from search.prepare import prepare
 from search.run import main
 from spaces.errors import InputError
@@ -232,12 +232,16 @@ def test_the_command_that_goes_on_says_where_trials_run_once_more():
         "--devices",
         "gpu",
     ]
-    args = parser().parse_args([*flags, "--cpus-per-trial", "1", "--trials", "7"])
-    again = study_command("search.run --resume", "s", args)
+    flags += ["--report-timeout", "1h", "--features-weights", "my weights.pth"]
+    args = parser().parse_args([*flags, "--cpus-per-trial", "1", "--unverified-weights"])
+    again = study_command("search.run --resume", "s", args, run_flags(args))
     assert again == (
         "python -m search.run --resume s --output 'my runs' --devices gpu --gpus-per-trial 0.25 "
-        "--address head:6379"
+        "--address head:6379 --report-timeout 1h --features-weights 'my weights.pth' "
+        "--unverified-weights"
     )
+    usual = parser().parse_args(["--space", "full", "--trials", "7", "--progress", "none"])
+    assert run_flags(usual) == []
     assert study_command("search.publish", "s", args) == (
         "python -m search.publish s --output 'my runs'"
     )

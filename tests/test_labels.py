@@ -74,7 +74,7 @@ def describe(folder: Path, records: list[TrialRecord], **stores: str) -> str:
         "database": database_url(folder),
         **stores,
     }
-    return description(CONFIG, MEASURED, records, folder, **stores)
+    return description(CONFIG, MEASURED, records, folder, **stores, run_flags=["--devices cpu"])
 
 
 def test_a_finished_study_says_how_it_ended_and_where_its_figures_are(tmp_path, monkeypatch):
@@ -115,7 +115,7 @@ def test_a_study_with_other_goals_says_its_best_in_each(tmp_path):
         tmp_path / "leaderboard.csv", rank(records, {0: found}, Objective.parse(goals), YARDSTICK)
     )
     study = config(objective=goals, hold_back=0.25)
-    said = description(study, MEASURED, records, tmp_path, "x", "y")
+    said = description(study, MEASURED, records, tmp_path, "x", "y", [])
     assert "| best FID | 50.0, trial 1 |" in said
     assert "| best classifier's error | 10.0%, trial 0 |" in said
     assert "| CAS on fresh images | 92.0% (90.0% to 94.0%), trial 0 |" in said
@@ -128,7 +128,7 @@ def test_a_stopped_study_says_how_to_go_on_and_no_password(tmp_path):
     assert "| trials | 0 of 3 ended: 1 interrupted |" in said
     assert "best FID" not in said
     again = f"python -m search.run --resume films --output {tmp_path}"
-    assert f"To go on: `{again}`\n" in said
+    assert f"To go on: `{again} --devices cpu`\n" in said
     store = f"--tracking-uri sqlite:///{tmp_path}/mlflow.db"
     assert f"All figures: `python -m analysis.report --study films {store}`" in said
     said = describe(
@@ -137,5 +137,5 @@ def test_a_stopped_study_says_how_to_go_on_and_no_password(tmp_path):
         tracking="http://me:secret@host:5000",
         database="mysql:///x?password=secret",
     )
-    assert f"To go on: `{again} --tracking-uri URI --database URL`\n" in said
+    assert f"To go on: `{again} --tracking-uri URI --database URL --devices cpu`\n" in said
     assert "secret" not in said

@@ -61,8 +61,11 @@ def start(place: Path, *flags: str, module: str = "search.run") -> subprocess.Po
 
 
 @pytest.fixture(scope="module")
-def said(place) -> tuple[str, str]:
-    """What the search printed: until Ctrl-C after its first report, and after it was resumed."""
+def said(place) -> tuple[str, str, str]:
+    """What the search printed: until Ctrl-C after its first report, and after it was resumed.
+
+    And what publishing it elsewhere printed between.
+    """
     flags = ["--space", "mine:tiny", "--data", "pictures", "--image-size", "32", "--trials", "3"]
     flags += [
         "--epochs",
@@ -79,7 +82,7 @@ def said(place) -> tuple[str, str]:
         "20",
     ]
     flags += ["--features", "efficientnet-lite0", "--backbone", "none", "--sampler", "random"]
-    flags += ["--study", "tiny"]
+    flags += ["--study", "tiny", "--report-timeout", "20m"]
     process = start(place, *flags)
     try:
         while not list(place.glob("runs/tiny/trials/*/attempt-*/*.pt")):
@@ -90,14 +93,18 @@ def said(place) -> tuple[str, str]:
     finally:
         process.kill()
     assert process.returncode == 130, first
+    code, published = publish(place, "tiny", "--tracking-uri", "sqlite:///stopped.db")
+    assert code == 0, published
     again = start(place, "--resume", "tiny")
     second = again.communicate()[0]
     assert again.returncode == 0, second
-    return first, second
+    return first, second, published
 
 
-def test_ctrl_c_says_how_to_go_on(said):
-    assert "python -m search.run --resume tiny" in said[0]
+def test_ctrl_c_says_how_to_go_on_and_so_does_who_publishes_it(said):
+    again = "python -m search.run --resume tiny"
+    assert f"\n  {again} --report-timeout 20m\n" in said[0]
+    assert f"\n  {again} --tracking-uri sqlite:///stopped.db --report-timeout 20m\n" in said[2]
     assert "Traceback" not in said[0] + said[1]
 
 
