@@ -1,6 +1,6 @@
 """Searches under fire: drivers and workers killed at random moments, MLflow away, and what is left.
 
-`tests/test_faults.py` runs this in small. At length, on images of your own:
+`tests/test_chaos.py` runs this in small. At length, on images of your own:
 
     python -m tests.chaos kill --data FOLDER      # 10 drivers and 10 workers killed, 30 trials
     python -m tests.chaos mlflow --data FOLDER    # a server that is away, dies, and hangs

@@ -1,6 +1,6 @@
-"""Faults injected for real: processes killed, stopped and starved, files spoiled, disks filled.
+"""Faults of workers, injected for real: killed, stopped, starved of memory, their files spoiled.
 
-At length, on real images: ``python -m tests.chaos``.
+A module's searches share one Ray; faults of drivers and stores are in ``test_chaos``.
 """
 
 from __future__ import annotations
@@ -8,9 +8,7 @@ from __future__ import annotations
 import io
 import math
 import os
-import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from typing import Any
 import optuna
 import pytest
 import torch
-from PIL import Image
 from rich.console import Console
 
 from search.launch import Outcome, run_trials
@@ -27,7 +24,6 @@ from search.settings import StudyConfig
 from search.study import create_study, database_url, open_storage, read_records
 from spaces.presets import default
 from spaces.task import Task
-from tests.chaos import Place, kill_and_resume, search_without_mlflow, wait_for_reports
 from tests.conftest import make_data, make_job
 from trainable.cluster import connected
 from trainable.ray_trainable import CGANTrainable
@@ -219,67 +215,3 @@ def test_every_retry_is_said_and_they_are_bounded(survived):
     assert [len(of[n]) for n in range(TRIALS)] == [1, 1, 2, RETRIES, 0, 0, 1, 0]
     assert "died unexpectedly" in of[0][0]
     assert "no report for 12 s: its worker is killed" in said
-
-
-@pytest.fixture
-def pictures(tmp_path) -> Path:
-    data = make_data(n=24)
-    for i, (image, label) in enumerate(zip(data.images, data.labels, strict=True)):
-        path = tmp_path / "pictures" / data.classes[label] / f"{i:02d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image[0]).save(path)
-    return tmp_path / "pictures"
-
-
-SHORT = ["--epochs", "4", "--eval-every", "2", "--grace", "2", "--top-k", "1"]
-SHORT += ["--winner-images", "20"]
-
-
-def test_drivers_and_workers_killed_at_random_moments(tmp_path, pictures):
-    place = Place(tmp_path, str(pictures), "--trials", "5", *SHORT)
-    kill_and_resume(place, 5, 2, 2, random.Random(1))
-    place.no_orphans()
-    place.check(5, f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
-
-
-@pytest.mark.parametrize("how", ["dies", "hangs"])
-def test_the_search_does_without_mlflow_which_gets_everything_later(tmp_path, pictures, how):
-    place = Place(tmp_path, str(pictures), "--trials", "3", *SHORT, study=how)
-    search_without_mlflow(place, how, tmp_path, 3)
-    place.no_orphans()
-
-
-def fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-
-
-def test_a_full_disk_stops_the_search_in_order_and_it_goes_on_when_there_is_room(
-    tmp_path, pictures
-):
-    small = tmp_path / "runs"
-    small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(small)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a small file system cannot be mounted here (not root?)")
-    try:
-        place = Place(tmp_path, str(pictures), "--trials", "4", *SHORT)
-        process = place.search()
-        wait_for_reports(place, 1, process)
-        with pytest.raises(OSError, match="No space"):
-            fill(small / "ballast")
-        assert process.wait() == 1, place.log.read_text()
-        said = place.log.read_text()
-        assert "the search had to stop" in said
-        assert "search.run --resume chaos" in said
-        assert "Traceback" not in said
-        before = place.reports()
-        (small / "ballast").unlink()
-        process = place.search()
-        assert process.wait() == 0, place.log.read_text()
-        assert before.items() <= place.reports().items()
-        place.check(4, f"sqlite:///{small / 'mlflow.db'}")
-        place.no_orphans()
-    finally:
-        subprocess.run(["umount", "-l", str(small)], check=True)
