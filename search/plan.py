@@ -75,7 +75,7 @@ def total_seconds(config: StudyConfig, job: Job, speed: Speed, workers: int) -> 
 
 
 def deadline_of(
-    config: StudyConfig, job: Job, speed: Speed, workers: int, started: float
+    config: StudyConfig, job: Job, speed: Speed, workers: int, began: float
 ) -> float | None:
     """When trials must stop so that the winners are scored within the time budget.
 
@@ -85,7 +85,7 @@ def deadline_of(
     if config.time_budget is None:
         return None
     needed = winner_seconds(config, len(job.data.classes), speed, workers)
-    deadline = started + config.time_budget - needed
+    deadline = began + config.time_budget - needed
     if deadline <= time.time():
         raise InputError(
             f"--time-budget is {format_duration(config.time_budget)}, but scoring the winners "

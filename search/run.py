@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 
 from rich.console import Console
 
@@ -14,6 +15,7 @@ from spaces.errors import InputError
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, 2 for bad input, or 130 after Ctrl-C."""
+    began = time.time()  # a time budget is the user's, imports and reading images included
     args = parser().parse_args(argv)
     # Ray reads this when it is imported. Its three lines on a dead worker are our one.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")
@@ -21,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
         console = _console(args)
         from search.session import run_session  # torch, Ray and MLflow: seconds, not for --help
 
-        return run_session(args, console)
+        return run_session(args, console, began)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -56,8 +56,10 @@ HALTED = 1
 """Exit code of a search that could not go on, such as on a full disk."""
 
 
-def run_session(args: argparse.Namespace, console: Console) -> int:
+def run_session(args: argparse.Namespace, console: Console, since: float) -> int:
     """Resolve the study, say what it is, and unless it is a dry run, search; returns the exit code.
+
+    A time budget counts from `since`, in seconds since 1970.
 
     Raises:
         InputError: something that the flags ask for cannot be done.
@@ -77,18 +79,18 @@ def run_session(args: argparse.Namespace, console: Console) -> int:
     if args.dry_run:
         console.print_json(data=prepared.config.to_json())
         return 0
-    return _search(args, prepared, where, console)
+    return _search(args, prepared, where, console, since)
 
 
 def _search(
-    args: argparse.Namespace, prepared: Prepared, where: Resources, console: Console
+    args: argparse.Namespace, prepared: Prepared, where: Resources, console: Console, since: float
 ) -> int:
     """Hold the study's lock while it is worked on; a study that does not come to be leaves none."""
     folder = args.output / prepared.config.name
     folder.mkdir(exist_ok=True)
     with locked(folder):
         try:
-            return _locked_search(args, prepared, where, console, folder)
+            return _locked_search(args, prepared, where, console, folder, since)
         except InputError:
             if not began(folder):
                 shutil.rmtree(folder)
@@ -96,10 +98,10 @@ def _search(
 
 
 def _locked_search(
-    args: argparse.Namespace, prepared: Prepared, where: Resources, console: Console, folder: Path
-) -> int:
+    args: argparse.Namespace, prepared: Prepared, where: Resources, console: Console, folder: Path,
+    since: float,
+) -> int:  # fmt: skip
     """Run the trials that the study owes, then score, rank and keep the winners."""
-    started = time.time()
     config = prepared.config
     uri = args.tracking_uri or default_tracking(args.output)
     with console.status("opening MLflow"):
@@ -130,7 +132,7 @@ def _locked_search(
         )  # fmt: skip
         job, where, workers = shares.job, shares.where, shares.workers
         speed = replace(speed, trained=speed.trained * shares.slower)
-        deadline = deadline_of(config, job, speed, workers, started)
+        deadline = deadline_of(config, job, speed, workers, since)
         study, storage = _open(folder, prepared, job, args.database, console)
         study.set_user_attr("run_flags", run_flags(args))
         job = replace(job, untrained=study.user_attrs["yardstick"]["untrained"])

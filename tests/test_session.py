@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -22,11 +23,15 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from optuna.storages import RDBStorage
+from rich.console import Console
 
+from search.cli import parser
 from search.leaderboard import rank
+from search.session import run_session
 from search.study import open_study, read_records
 from search.tracking import Tracker
 from search.winners import hand_over
+from spaces.errors import InputError
 from tests.conftest import make_data, write_pictures
 from trainable.evaluation import Assessment
 from trainable.export import export_generator
@@ -106,6 +111,17 @@ def test_ctrl_c_says_how_to_go_on_and_so_does_who_publishes_it(said):
     assert f"\n  {again} --report-timeout 20m\n" in said[0]
     assert f"\n  {again} --tracking-uri sqlite:///stopped.db --report-timeout 20m\n" in said[2]
     assert "Traceback" not in said[0] + said[1]
+
+
+def test_a_time_budget_counts_from_the_command(place, monkeypatch):
+    """Imports and reading images are the user's time too."""
+    monkeypatch.chdir(place)
+    flags = ["--data", "pictures", "--image-size", "32", "--trials", "1", "--epochs", "1"]
+    flags += ["--study", "late", "--time-budget", "10m"]
+    console = Console(file=io.StringIO())
+    with pytest.raises(InputError, match="--time-budget is 10 min, but scoring the winners"):
+        run_session(parser().parse_args(flags), console, time.time() - 600)
+    assert not (place / "runs" / "late").exists()
 
 
 def opened(place: Path) -> tuple[optuna.Study, RDBStorage]:
