@@ -29,9 +29,8 @@ def free_job(folder: Path, reports: int, together: int = 1) -> Any:
     marks = folder / "marks"
     marks.mkdir(exist_ok=True)
     return SimpleNamespace(
-        data=SimpleNamespace(task=TASK), trials=folder / "trials", marks=str(marks),
-        reports=reports, together=together,
-    )  # fmt: skip
+        task=TASK, trials=folder / "trials", marks=str(marks), reports=reports, together=together
+    )
 
 
 def free_fid(params: dict[str, Any], share: float) -> float:

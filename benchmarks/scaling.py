@@ -192,7 +192,7 @@ def search(root: Path, costs: Costs | None, workers: int, trials: int, usual: fl
     config = free.study_config(folder.name, trials, REPORTS, prune=True)
     study, storage = free.new_study(folder, config)
     job = free.free_job(folder, REPORTS, 1 if costs else workers)
-    job.task, job.usual = free.TASK, usual
+    job.usual = usual
     world = World(costs or {}, workers, usual, past)
     tracker = Tracker(folder, storage, "" if costs else new_store(folder))
 

@@ -1,0 +1,50 @@
+"""Benchmarks of the engine still run: in small, as nobody runs them between two measurements."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from benchmarks import publish, scale, search
+
+
+@pytest.fixture
+def told(monkeypatch, capsys):
+    """Run a benchmark's command; returns the rows of its tables."""
+
+    def run(module, *flags: str) -> list[list[str]]:
+        monkeypatch.setattr(sys, "argv", [module.__name__, *flags])
+        module.main()
+        lines = capsys.readouterr().out.splitlines()
+        return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+
+    return run
+
+
+def test_both_engines_run_free_trials_and_are_compared(told):
+    rows = told(search, "--trials", "2", "--reports", "2", "--pairs", "1", "--workers", "1")
+    assert rows[0] == ["", "stock", "ours", "stock / ours"]
+    figures = {name.replace("*", ""): cells for name, *cells in rows[2:]}
+    for name in ("s a trial, after the first", "ms a report, 2 reports"):
+        theirs, ours, ratio = map(float, figures[name])
+        assert theirs > 0
+        assert ours > 0
+        assert ratio == pytest.approx(theirs / ours, rel=0.02)  # of three digits each
+
+
+@pytest.mark.parametrize("flags", [(), ("--tracker", "--prune"), ("--ray", "--at-a-time", "2")])
+def test_the_growth_of_a_search_is_measured(flags, told, monkeypatch):
+    monkeypatch.setattr(scale, "WINDOW", 3)
+    rows = told(scale, "--trials", "9", "--reports", "2", "--at-a-time", "4", *flags)
+    assert [row[0] for row in rows if row[0].isdigit()] == ["3", "9"]  # the first and the last
+
+
+def test_writing_a_study_to_mlflow_is_measured(monkeypatch, capsys):
+    monkeypatch.setattr(
+        sys, "argv", ["publish", "--trials", "2", "--evaluations", "3", "--blocks", "0"]
+    )
+    publish.main()
+    said = capsys.readouterr().out
+    assert "2 trials of 3 evaluations with grids: " in said
+    assert " 12 files of " in said  # a grid and its thumbnail for each
