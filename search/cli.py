@@ -11,7 +11,7 @@ from typing import Any
 
 from spaces.errors import InputError
 from spaces.presets import BACKBONE
-from trainable.resources import add_resources, resource_flags
+from trainable.resources import add_resources
 
 STUDY_DEFAULTS: dict[str, Any] = {
     "space": "full",
@@ -202,12 +202,16 @@ def run_flags(args: argparse.Namespace) -> list[str]:
 
     These are the flags that `--resume` takes and that the study's settings do not keep.
     """
-    usual = parser().parse_args([])
-    flags = resource_flags(args)
-    for name in ("report_timeout", "features_weights", "backbone_weights"):
-        value = getattr(args, name)
-        if value != getattr(usual, name):
-            flags.append(f"--{name.replace('_', '-')} {quote(str(value))}")
+    resources = argparse.ArgumentParser()
+    add_resources(resources)
+    names = [*vars(resources.parse_args([])), "report_timeout"]
+    names += ["features_weights", "backbone_weights"]
+    usual = vars(parser().parse_args([]))
+    flags = [
+        f"--{name.replace('_', '-')} {quote(str(value))}"
+        for name in names
+        if (value := getattr(args, name)) != usual[name]
+    ]
     return flags + ["--unverified-weights"] * args.unverified_weights
 
 

@@ -72,7 +72,7 @@ def description(
     rows |= _first(folder / LEADERBOARD)
     if "floor" in yardstick:
         rows["floor"] = f"{yardstick['floor']:.1f}, real images against real ones"
-    figures = _command("analysis.report --study", config.name, Path("runs"), tracking)
+    figures = study_command("analysis.report --study", config.name, _where(Path("runs"), tracking))
     lines = [
         f"**{config.name}**, space {config.space}",
         "",
@@ -84,24 +84,16 @@ def description(
     ]
     if len(ended) < config.trials:
         own = None if database == database_url(folder) else "URL"  # it may hold a password
-        again = _command(
-            "search.run --resume", config.name, folder.parent, tracking, own, run_flags
-        )
+        where = _where(folder.parent, tracking, own)
+        again = study_command("search.run --resume", config.name, where, run_flags)
         lines += ["", f"To go on: `{again}`"]
     return "\n".join(lines) + "\n"
 
 
-def _command(
-    command: str,
-    name: str,
-    output: Path,
-    tracking: str,
-    database: str | None = None,
-    more: Sequence[str] = (),
-) -> str:
+def _where(output: Path, tracking: str, database: str | None = None) -> Namespace:
+    """Where a study is, as `study_command` takes it."""
     own = None if tracking == default_tracking(output) else tracking
-    where = Namespace(output=output, tracking_uri=own, database=database)
-    return study_command(command, name, where, more)
+    return Namespace(output=output, tracking_uri=own, database=database)
 
 
 def _first(leaderboard: Path) -> dict[str, str]:

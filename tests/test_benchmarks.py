@@ -11,19 +11,24 @@ from benchmarks import publish, scale, search
 
 @pytest.fixture
 def told(monkeypatch, capsys):
-    """Run a benchmark's command; returns the rows of its tables."""
+    """Run a benchmark's command; returns what it printed."""
 
-    def run(module, *flags: str) -> list[list[str]]:
+    def run(module, *flags: str) -> str:
         monkeypatch.setattr(sys, "argv", [module.__name__, *flags])
         module.main()
-        lines = capsys.readouterr().out.splitlines()
-        return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+        return capsys.readouterr().out
 
     return run
 
 
+def rows_of(text: str) -> list[list[str]]:
+    lines = text.splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+
+
 def test_both_engines_run_free_trials_and_are_compared(told):
-    rows = told(search, "--trials", "2", "--reports", "2", "--pairs", "1", "--workers", "1")
+    flags = ["--trials", "2", "--reports", "2", "--pairs", "1", "--workers", "1"]
+    rows = rows_of(told(search, *flags))
     assert rows[0] == ["", "stock", "ours", "stock / ours"]
     figures = {name.replace("*", ""): cells for name, *cells in rows[2:]}
     for name in ("s a trial, after the first", "ms a report, 2 reports"):
@@ -36,15 +41,11 @@ def test_both_engines_run_free_trials_and_are_compared(told):
 @pytest.mark.parametrize("flags", [(), ("--tracker", "--prune"), ("--ray", "--at-a-time", "2")])
 def test_the_growth_of_a_search_is_measured(flags, told, monkeypatch):
     monkeypatch.setattr(scale, "WINDOW", 3)
-    rows = told(scale, "--trials", "9", "--reports", "2", "--at-a-time", "4", *flags)
+    rows = rows_of(told(scale, "--trials", "9", "--reports", "2", "--at-a-time", "4", *flags))
     assert [row[0] for row in rows if row[0].isdigit()] == ["3", "9"]  # the first and the last
 
 
-def test_writing_a_study_to_mlflow_is_measured(monkeypatch, capsys):
-    monkeypatch.setattr(
-        sys, "argv", ["publish", "--trials", "2", "--evaluations", "3", "--blocks", "0"]
-    )
-    publish.main()
-    said = capsys.readouterr().out
+def test_writing_a_study_to_mlflow_is_measured(told):
+    said = told(publish, "--trials", "2", "--evaluations", "3", "--blocks", "0")
     assert "2 trials of 3 evaluations with grids: " in said
     assert " 12 files of " in said  # a grid and its thumbnail for each

@@ -11,19 +11,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from tests.chaos import Place, kill_and_resume, search_without_mlflow, wait_for_reports
-from tests.conftest import make_data
+from tests.conftest import make_data, write_pictures
 
 
 @pytest.fixture
 def pictures(tmp_path) -> Path:
-    data = make_data(n=24)
-    for i, (image, label) in enumerate(zip(data.images, data.labels, strict=True)):
-        path = tmp_path / "pictures" / data.classes[label] / f"{i:02d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image[0]).save(path)
+    write_pictures(tmp_path / "pictures", make_data(n=24))
     return tmp_path / "pictures"
 
 

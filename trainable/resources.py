@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass, replace
-from shlex import quote
 
 from spaces.errors import InputError
 from trainable.durations import parse_duration
@@ -75,17 +74,6 @@ def add_resources(group: argparse._ActionsContainer, trial: str = "trial") -> No
         "--wait-for-nodes", default="10m", metavar="TIME",
         help=f"how long to wait for a cluster that has no node yet for a {trial} (default: 10m)",
     )  # fmt: skip
-
-
-def resource_flags(args: argparse.Namespace) -> list[str]:
-    """What a user gave of `add_resources`, to be given again, such as ``["--devices cpu"]``."""
-    usual = argparse.ArgumentParser()
-    add_resources(usual)
-    return [
-        f"--{name.replace('_', '-')} {quote(str(value))}"
-        for name, default in vars(usual.parse_args([])).items()
-        if (value := getattr(args, name, default)) != default
-    ]
 
 
 def _float_or_auto(text: str) -> float | None:
