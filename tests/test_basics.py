@@ -1,0 +1,60 @@
+"""The terminal and files that every room uses."""
+
+import io
+import subprocess
+
+import pytest
+
+from trainable.basics.files import whole_file, write_whole
+from trainable.basics.terminal import command, make_console, printable, say, say_command
+
+# Names that people have, and names that break shells, markup and terminals.
+NAMES = [
+    "plain", "chest_xray (1)", "Röntgen", "a+b", "o'brien", "runs[old]", "[/x]", "[bold]x[/bold]",
+    "$HOME $a$b `id`", ":skull: :x:", "50% off #1?", "-n", "~", "a\\b", 'say "hi"', "new\nline",
+    "tab\there", "\x1b[31mred", "bell\x07'", "caf\udce9", "x" * 300, "肺炎", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_printed_command_gives_a_shell_back_its_words(name):
+    line = command("printf", "%s\\0", name, f"--out={name}")
+    pasted = subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout
+    assert pasted == b"\0".join(
+        text.encode(errors="surrogateescape") for text in (name, f"--out={name}", "")
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_terminal_shows_users_text_as_it_is(name):
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    console = make_console(file=screen, force_terminal=True, width=40)
+    say(console, name)
+    say_command(console, "ls", name, note=f"to {name}")
+    assert isinstance(screen.buffer, io.BytesIO)
+    shown = screen.buffer.getvalue().decode()
+    assert shown == f"{printable(name)}\n  {command('ls', name)}   # to {printable(name)}\n"
+    assert "\x1b" not in shown
+
+
+def test_control_characters_and_bytes_that_are_no_text_are_escaped():
+    assert printable("a\x1b[2Jb\x9b caf\udce9\r") == r"a\x1b[2Jb\x9b caf\xe9\x0d"
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.json"
+    write_whole(path, "é1")
+
+    def fail():
+        with whole_file(path) as part:
+            part.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert path.read_text(encoding="utf-8") == "é1"
+    assert list(tmp_path.iterdir()) == [path]
+    with whole_file(path) as part:
+        part.write_bytes(b"2")
+        assert path.read_text(encoding="utf-8") == "é1"
+    assert path.read_bytes() == b"2"

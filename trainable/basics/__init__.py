@@ -1,0 +1,1 @@
+"""What every other room may use: the terminal and files."""

@@ -1,0 +1,59 @@
+"""The terminal: text of users as it is, and commands that work when they are pasted."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+
+def make_console(**options: Any) -> Console:
+    """A console that reads no markup and no emoji in what it prints; `options` are rich's own.
+
+    Names of classes, files and studies are users' text: rich would read ``[ap]`` in them as a style
+    and ``:x:`` as a picture.
+    """
+    return Console(highlight=False, markup=False, emoji=False, **options)
+
+
+def printable(text: str) -> str:
+    """`text` with what a terminal would obey or cannot encode as backslash escapes.
+
+    These are control characters, and the bytes of file names that are not UTF-8, which Python
+    keeps as lone surrogates.
+    """
+    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", _escape, text)
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line, however long, in one piece and as it is."""
+    console.print(Text(printable(text)), soft_wrap=True)
+
+
+def command(*words: str | Path) -> str:
+    """A command line to be pasted into a POSIX shell: each word quoted where it must be."""
+    return " ".join(_quoted(str(word)) for word in words)
+
+
+def say_command(console: Console, *words: str | Path, note: str = "") -> None:
+    """Print a command on a line of its own, indented, with a comment behind it."""
+    say(console, f"  {command(*words)}" + (f"   # {note}" if note else ""))
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if 0xDC80 <= code <= 0xDCFF:  # surrogateescape: the byte itself
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _quoted(word: str) -> str:
+    shown = printable(word)
+    if shown == word and "\n" not in word:
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return f"$'{printable(escaped)}'"  # bash and zsh read escapes so
