@@ -12,10 +12,10 @@ from spaces.errors import InputError
 from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.data.dataset import check_image_size
 from trainable.data.decode import FITS
-from trainable.data.scan import SPLITS
 from trainable.data.show import check_picture, data_table, grid, small_table
 from trainable.data.small import build_small
 from trainable.data.sources import EMBEDDED, load
+from trainable.data.splits import SPLITS
 from trainable.stages import Stage
 
 if TYPE_CHECKING:

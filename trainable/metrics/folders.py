@@ -12,7 +12,8 @@ from spaces.errors import InputError
 from trainable.data import Dataset, LoadReport
 from trainable.data.decode import SUFFIXES
 from trainable.data.folder import check_unreadable, drop_duplicates, read_all, stack
-from trainable.data.scan import SPLITS, Entry, Scan, check_counts, scan
+from trainable.data.scan import Entry, Scan, check_counts, scan
+from trainable.data.splits import split_of
 from trainable.stages import Progress
 
 FEWEST = 20
@@ -31,7 +32,7 @@ def list_images(root: Path) -> Scan:
     try:
         images = _images(root)
         visible = sorted(p for p in root.iterdir() if not p.name.startswith("."))
-        folders = [p for p in visible if p.is_dir() and (p.name in SPLITS or _images(p))]
+        folders = [p for p in visible if p.is_dir() and (split_of(p.name) or _images(p))]
     except OSError as error:
         raise InputError(f"{root} is no folder of images: {error.strerror}") from error
     if images and folders:
@@ -39,7 +40,7 @@ def list_images(root: Path) -> Scan:
             f"{root} holds images ({images[0].name}) beside folders of images "
             f"({', '.join(p.name for p in folders)}); move either away"
         )
-    if len(folders) > 1 or (folders and folders[0].name in SPLITS):
+    if len(folders) > 1 or (folders and split_of(folders[0].name)):
         found = scan(root)
     else:
         label = folders[0].name if folders else ""
