@@ -70,8 +70,11 @@ def _show(result: Result) -> None:
     if result["train_digest"] != result["real_digest"]:
         copied = f", copies sought among {result['n_train']} training images"
     sizes = f"{result['n_fake']} generated images against {result['n_real']} real ones{copied}"
-    protocol = f"{result['image_size']} pixels, {result['protocol']}, {result['features']}"
-    for line in (sizes, protocol):
+    side = result["pixel_size"]
+    squares = f"centre squares of {side} pixels"
+    if result["image_size"] is None:
+        squares = f"files as they are, scores in pixels of {squares}"
+    for line in (sizes, f"{squares}, {result['protocol']}, {result['features']}"):
         say(console, line)
     before = result.get("baseline")
     table = Table("score", "value", *([] if before is None else ["baseline"]), "ideal")
@@ -102,7 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("real", type=Path, help="real images, in class folders or not")
     p.add_argument("fake", type=Path, help="generated images, in class folders or not")
-    p.add_argument("--image-size", type=int, default=64, help="side in pixels (default: 64)")
+    p.add_argument(
+        "--image-size", type=int, metavar="PIXELS",
+        help="bring all images to squares of this side first, as a search does (default: score "
+        "files as they are, whatever their size)",
+    )  # fmt: skip
     p.add_argument(
         "--features", default="auto", help="auto, efficientnet-lite0 or inception (default: auto)"
     )
