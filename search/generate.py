@@ -23,7 +23,7 @@ from rich.console import Console
 from spaces.errors import InputError
 from trainable.bars import bar
 from trainable.basics.files import name_fault, whole_folder
-from trainable.basics.terminal import make_console, printable, say, say_command
+from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.export import ImageGenerator
 from trainable.registry import load_start
 from trainable.start import Start
@@ -39,13 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         folder = _generate(args, console)
     except InputError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        say_error(error)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; nothing was written; the same command starts again", file=sys.stderr)
         return 130
     say(console, f"{folder}: synthetic images, not for diagnosis; next:")
-    picture = folder.with_name(f"{folder.name}.png")
+    picture = folder.absolute().with_name(f"{folder.absolute().name}.png")
     say_command(console, "python", "-m", "trainable.data", "show", folder, "--out", picture)
     say_command(console, "python", "-m", "trainable.metrics", "REAL", folder)
     return 0
