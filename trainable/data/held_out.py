@@ -11,6 +11,7 @@ from spaces.errors import InputError
 from trainable.data.dataset import Dataset
 from trainable.data.images import pixel_digests
 from trainable.data.sources import EMBEDDED, load
+from trainable.data.splits import split_folders
 from trainable.stages import Progress
 
 _OTHER_SEED = 1_000_003
@@ -83,7 +84,9 @@ def load_apart(
 
 
 def _has_test(spec: str) -> bool:
-    return spec == "pneumoniamnist" or (spec not in EMBEDDED and (Path(spec) / "test").is_dir())
+    if spec in EMBEDDED:
+        return spec == "pneumoniamnist"
+    return Path(spec).is_dir() and "test" in split_folders(Path(spec))
 
 
 def _of_colours(found: Dataset, channels: int) -> Dataset:

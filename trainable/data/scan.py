@@ -15,9 +15,10 @@ from spaces.errors import InputError
 from trainable.data.decode import SUFFIXES
 from trainable.data.kaggle import KaggleXray
 from trainable.data.layout import ClassFolders, Layout
+from trainable.data.listing import folders, is_image, visible
 from trainable.data.manifest import read_patients
+from trainable.data.splits import class_base
 
-SPLITS = ("train", "test", "val")
 MIN_PER_CLASS = 10
 
 
@@ -63,10 +64,10 @@ def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
         InputError: the folder cannot serve: missing, a file, without classes, without the split,
             or with a class of fewer than `MIN_PER_CLASS` image files.
     """
-    base = _split_folder(root, split)
+    base = class_base(root, split)
     files = {
-        folder.name: sorted(p.name for p in _listing(folder) if _is_image(p))
-        for folder in _folders(base)
+        folder.name: sorted(p.name for p in visible(folder) if is_image(p))
+        for folder in folders(base)
     }
     if not files:
         raise InputError(
@@ -114,26 +115,6 @@ def _check_classes(base: Path, files: dict[str, list[str]], found: Scan) -> None
     check_counts(base, counts, lambda _: f"image files ({', '.join(SUFFIXES)})")
 
 
-def _split_folder(root: Path, split: str) -> Path:
-    if not root.exists():
-        raise InputError(f"{root} does not exist; give a folder of class folders")
-    if not root.is_dir():
-        raise InputError(f"{root} is a file, not a folder of class folders")
-    if split not in SPLITS:
-        raise InputError(f"split is {split!r}, but must be one of {', '.join(SPLITS)}")
-    present = [p.name for p in _folders(root) if p.name in SPLITS]
-    if split in present:
-        return root / split
-    if present:
-        raise InputError(f"{root} has no split {split!r}; it has {', '.join(present)}")
-    if split != "train":
-        raise InputError(
-            f"{root} has no split {split!r}: its class folders are not divided into "
-            f"{', '.join(SPLITS)}; leave the split out, or divide them"
-        )
-    return root
-
-
 def _recognise(root: Path, prefix: Path, files: dict[str, list[str]], viral: bool) -> Layout:
     if KaggleXray.recognises(files):
         return KaggleXray(viral)
@@ -151,20 +132,3 @@ def _recognise(root: Path, prefix: Path, files: dict[str, list[str]], viral: boo
                  if name.startswith(inner)},
             )  # fmt: skip
     return ClassFolders()
-
-
-def _listing(folder: Path) -> list[Path]:
-    try:
-        return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    except OSError as error:
-        raise InputError(f"{folder} cannot be listed: {error.strerror}") from error
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Visible folders in `folder`, without what macOS leaves in zip files."""
-    return [p for p in _listing(folder) if p.is_dir() and p.name != "__MACOSX"]
-
-
-def _is_image(path: Path) -> bool:
-    # A dangling link counts as a file, so that it is reported instead of vanishing.
-    return path.suffix.lower() in SUFFIXES and (path.is_file() or path.is_symlink())

@@ -12,7 +12,7 @@ from spaces.errors import InputError
 from trainable.data.dataset import Dataset, LoadReport, check_image_size
 from trainable.data.decode import check_fit, fit_square
 from trainable.data.folder import load_folder
-from trainable.data.scan import SPLITS
+from trainable.data.splits import SPLITS
 from trainable.stages import Progress
 
 EMBEDDED = ("phantom", "pneumoniamnist")
