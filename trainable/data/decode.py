@@ -1,4 +1,4 @@
-"""One image file's bytes to a square uint8 array: colour, depth, orientation, fit, resize."""
+"""One image file's bytes to a uint8 array: colour, depth, orientation, fit, resize."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ def check_fit(fit: str) -> None:
         raise InputError(f"fit is {fit!r}, but must be one of {', '.join(FITS)}")
 
 
-def decode(data: bytes, size: int, fit: str = "crop", channels: int | None = None) -> np.ndarray:
-    """Decode a JPEG or PNG to uint8 [C, size, size].
+def decode(
+    data: bytes, size: int | None, fit: str = "crop", channels: int | None = None
+) -> np.ndarray:
+    """Decode a JPEG or PNG to uint8 [C, size, size], or [C, H, W] as it is with `size` None.
 
     The aspect ratio is kept: 'crop' takes the centre square, 'pad' fits the whole image between
     black bars. 16-bit grey is scaled from its full range, transparency is laid on black, EXIF
@@ -45,7 +47,8 @@ def decode(data: bytes, size: int, fit: str = "crop", channels: int | None = Non
         raise UnreadableError("empty file")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _draft(image, size, fit)
+            if size is not None:
+                _draft(image, size, fit)
             image.load()
             flat = _to_8_bit(_upright(image))
     except UnidentifiedImageError:
@@ -60,7 +63,7 @@ def decode(data: bytes, size: int, fit: str = "crop", channels: int | None = Non
         flat = flat.convert("L")
     elif flat.mode != "RGB":
         flat = flat.convert("RGB")
-    pixels = np.asarray(fit_square(flat, size, fit))
+    pixels = np.asarray(flat if size is None else fit_square(flat, size, fit))
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 

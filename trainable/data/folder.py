@@ -107,13 +107,17 @@ def load_folder(
 
 def read_all(
     entries: Sequence[Entry],
-    size: int,
+    size: int | None,
     fit: str = "crop",
     channels: int | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> Generator[Decoded, None, None]:
-    """Decode in parallel (Pillow and hashlib release the interpreter's lock), in given order."""
+    """Decode in parallel (Pillow and hashlib release the interpreter's lock), in given order.
+
+    With `size` None, images stay as large as they are: hand over few `entries` at a time, as all
+    are decoded at once.
+    """
     Image.preinit()  # once, before the threads race to register the formats
     pool = ThreadPoolExecutor(workers or min(16, _cores()))
     try:
@@ -149,7 +153,7 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _read(entry: Entry, size: int, fit: str, channels: int | None) -> Decoded:
+def _read(entry: Entry, size: int | None, fit: str, channels: int | None) -> Decoded:
     try:
         data = entry.path.read_bytes()
     except OSError as error:
