@@ -17,7 +17,7 @@ from trainable.data.kaggle import KaggleXray
 from trainable.data.layout import ClassFolders, Layout
 from trainable.data.listing import folders, is_image, visible
 from trainable.data.patients import Patients, find_patients
-from trainable.data.splits import class_base
+from trainable.data.splits import class_base, elsewhere
 
 MIN_PER_CLASS = 10
 
@@ -58,8 +58,9 @@ class Scan:
 def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
     """List the image files under ``root/<class>/`` or ``root/<split>/<class>/``.
 
-    Folders named train, test or val at the top are splits, of which only `split` is entered; such
-    names cannot be classes. Hidden files and files without an image suffix are ignored.
+    Folders named train, test or val at the top, or Training, Testing, Validation, are splits, of
+    which only `split` is entered; such names cannot be classes. Hidden files and files without an
+    image suffix are ignored.
 
     Raises:
         InputError: the folder cannot serve: missing, a file, without classes, without the split,
@@ -71,9 +72,10 @@ def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
         for folder in folders(base)
     }
     if not files:
+        sorted_so = f"put the images in one folder per class, {base.name}/<class>/*.png"
+        meant = elsewhere(base)
         raise InputError(
-            f"{base} holds no class folders; put the images in one folder per class, "
-            f"{base.name}/<class>/*.png"
+            f"{base} holds no class folders; " + (f"{meant}; else " if meant else "") + sorted_so
         )
     prefix = base.relative_to(root)
     layout = _recognise(root, files, viral)
@@ -113,7 +115,7 @@ def _check_classes(base: Path, files: dict[str, list[str]], found: Scan) -> None
         omitted = "".join(f"; {n} files left out as {why}" for why, n in found.left_out.items())
         raise InputError(
             f"{base} holds fewer than two classes ({names}{omitted}), but a conditional GAN needs "
-            "at least two; put each class in a folder of its own"
+            f"at least two; {elsewhere(base) or 'put each class in a folder of its own'}"
         )
     check_counts(base, counts, lambda _: f"image files ({', '.join(SUFFIXES)})")
 
