@@ -47,8 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--channels", type=int, default=1, choices=(1, 3))
     parser.add_argument("--classes", type=int, default=2, metavar="K")
     parser.add_argument(
-        "--backbone", default="none", metavar="NAME", help="as of a search (default: none)"
-    )
+        "--backbone", default=presets.BACKBONE, metavar="NAME",
+        help=f"none, or a network's name, as of a search (default, as there: {presets.BACKBONE})",
+    )  # fmt: skip
     return parser
 
 
@@ -85,7 +86,9 @@ def _show(console: Console, name: str, space: Space, task: Task) -> None:
     console.print(table)
     within = starting_point(space, task, preset) is not None
     first = "The default is a draw" if within else "The default is no draw"
-    console.print(f"{len(parameters)} parameters. {first} of this space.")
+    console.print(
+        f"{len(parameters)} parameters with --backbone {task.backbone}. {first} of this space."
+    )
 
 
 def _table(*columns: str) -> Table:
