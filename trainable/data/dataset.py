@@ -26,6 +26,9 @@ class LoadReport:
         colour: images whose channels differ.
         fit: how images became square, 'crop' or 'pad'.
         layout: the folder layout that was recognised, or the embedded source.
+        known: images whose patient is known.
+        patients: where from, such as 'manifest.csv'.
+        patients_note: what else there is to say of it.
     """
 
     files: int
@@ -35,6 +38,9 @@ class LoadReport:
     colour: int = 0
     fit: str = "crop"
     layout: str = "folders"
+    known: int = 0
+    patients: str = ""
+    patients_note: str = ""
 
     def __str__(self) -> str:
         """One line for a log: only what deserves a word."""
@@ -48,6 +54,11 @@ class LoadReport:
         parts += [f"{count} {reason} left out" for reason, count in self.left_out.items()]
         if 0 < self.colour < self.files:
             parts.append(f"{self.colour} in colour")
+        if self.known:
+            kept = self.files - self.duplicates - len(self.skipped)
+            parts.append(f"patients of {self.known} of {kept} images from {self.patients}")
+        if self.patients_note:
+            parts.append(self.patients_note)
         return ", ".join(parts)
 
 

@@ -91,7 +91,16 @@ def load_folder(
         patients=tuple(d.entry.patient for d in kept),
         name=root.resolve().name or "root",
         report=LoadReport(
-            len(decoded), duplicates, skipped, found.left_out, colour, fit, found.layout
+            len(decoded),
+            duplicates,
+            skipped,
+            found.left_out,
+            colour,
+            fit,
+            found.layout,
+            known=sum(d.entry.patient is not None for d in kept),
+            patients=found.patients.source,
+            patients_note=found.patients.note,
         ),
     )
 
