@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from spaces.errors import InputError
+from trainable.basics.machine import local_cores
 from trainable.data.dataset import Dataset, LoadReport, check_image_size
 from trainable.data.decode import UnreadableError, check_fit, decode
 from trainable.data.scan import Entry, check_counts, scan
@@ -119,7 +119,7 @@ def read_all(
     are decoded at once.
     """
     Image.preinit()  # once, before the threads race to register the formats
-    pool = ThreadPoolExecutor(workers or min(16, _cores()))
+    pool = ThreadPoolExecutor(workers or min(16, local_cores()))
     try:
         job = partial(_read, size=size, fit=fit, channels=channels)
         for done, decoded in enumerate(pool.map(job, entries), start=1):
@@ -145,12 +145,6 @@ def drop_duplicates(decoded: Sequence[Decoded]) -> tuple[list[Decoded], int]:
                 f"{earlier.entry.label!r} and {item.entry.label!r}; remove the wrong one"
             )
     return list(first.values()), len(decoded) - len(first)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _read(entry: Entry, size: int | None, fit: str, channels: int | None) -> Decoded:
