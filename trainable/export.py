@@ -111,6 +111,8 @@ def export_generator(
         "study": study,
         "trial": number,
         "classes": list(data.classes),
+        "of_patients": data.of_patients
+        or (start is not None and start.about.get("of_patients", True)),
         "latent_size": config.latent_size,
         "task": {"image_size": task.image_size, "channels": task.channels, "images": task.images},
         "scores": dict(scores),

@@ -74,7 +74,7 @@ def _stated(manifest: Manifest, at: str, images: Sequence[str]) -> tuple[dict[st
     names = (name.removeprefix(at) for name in images if name.startswith(at))
     files = _Files({*names, *_files_below(folder)}, split_of(folder.name))
     if manifest.rows is None:
-        if any(files.find(cell) for cell in manifest.columns):
+        if any(posixpath.splitext(cell)[1] and files.find(cell) for cell in manifest.columns):
             raise InputError(
                 f"{manifest.path} has no header; put 'file,patient' above its first line"
             )
