@@ -23,6 +23,7 @@ from rich.console import Console
 from spaces.errors import InputError
 from trainable.bars import bar
 from trainable.basics.files import name_fault, whole_folder
+from trainable.basics.stopping import say_stopped, stopped_by_signals
 from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.export import ImageGenerator
 from trainable.registry import load_start
@@ -37,13 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     console = make_console()
     try:
-        folder = _generate(args, console)
+        with stopped_by_signals():
+            folder = _generate(args, console)
     except InputError as error:
         say_error(error)
         return 2
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was written; the same command starts again", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        return say_stopped(stop, "nothing was written; the same command starts again")
     nature = json.loads((folder / ABOUT).read_text())["synthetic"]
     say(console, f"{folder}: synthetic images, {nature}; next:")
     picture = folder.absolute().with_name(f"{folder.absolute().name}.png")

@@ -23,11 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         say_error(error)
         return 2
-    except KeyboardInterrupt:
-        print(
-            "\nstopped; finished cells are kept, and the same command goes on from here",
-            file=sys.stderr,
-        )
+    except KeyboardInterrupt as stop:
+        return say_stopped(stop, "finished cells are kept; the same command goes on from here")
         return 130
 
 
