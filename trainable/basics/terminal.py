@@ -1,14 +1,17 @@
-"""The terminal: text of users as it is, and commands that work when they are pasted."""
+"""The terminal: text of users as it is, and commands that work when they are pasted.
+
+rich is imported only where it is used: text is escaped where nothing is shown, too.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def make_console(**options: Any) -> Console:
@@ -17,6 +20,8 @@ def make_console(**options: Any) -> Console:
     Names of classes, files and studies are users' text: rich would read ``[ap]`` in them as a style
     and ``:x:`` as a picture.
     """
+    from rich.console import Console
+
     return Console(highlight=False, markup=False, emoji=False, **options)
 
 
@@ -31,6 +36,8 @@ def printable(text: str) -> str:
 
 def say(console: Console, text: str) -> None:
     """Print a line, however long, in one piece and as it is."""
+    from rich.text import Text
+
     console.print(Text(printable(text)), soft_wrap=True)
 
 

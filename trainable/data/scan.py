@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spaces.errors import InputError
-from trainable.data.decode import SUFFIXES
+from trainable.basics.terminal import printable
 from trainable.data.kaggle import KaggleXray
 from trainable.data.layout import ClassFolders, Layout
 from trainable.data.manifest import read_patients
+from trainable.data.walk import image_files, is_image, is_loop, is_noise
 
 SPLITS = ("train", "test", "val")
 MIN_PER_CLASS = 10
@@ -27,15 +28,17 @@ class Entry:
 
     Attributes:
         path: where it lies.
-        source: the same, relative to the root, posix.
-        label: its class.
+        source: the same, relative to the root, posix; bytes that are not UTF-8 are escaped.
+        label: its class; escaped likewise.
         patient: whom it shows, if known.
+        nested: whether it lies in a subfolder of its class's folder.
     """
 
     path: Path
     source: str
     label: str
     patient: str | None
+    nested: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,20 +57,22 @@ class Scan:
 
 
 def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
-    """List the image files under ``root/<class>/`` or ``root/<split>/<class>/``.
+    """List the image files under ``root/<class>/`` or ``root/<split>/<class>/``, however deep.
 
     Folders named train, test or val at the top are splits, of which only `split` is entered; such
-    names cannot be classes. Hidden files and files without an image suffix are ignored.
+    names cannot be classes. Hidden files, and what systems leave beside images, are ignored; other
+    files without an image's suffix are counted as left out.
 
     Raises:
         InputError: the folder cannot serve: missing, a file, without classes, without the split,
             or with a class of fewer than `MIN_PER_CLASS` image files.
     """
     base = _split_folder(root, split)
-    files = {
-        folder.name: sorted(p.name for p in _listing(folder) if _is_image(p))
-        for folder in _folders(base)
-    }
+    files: dict[str, list[str]] = {}
+    left_out: Counter[str] = Counter()
+    for folder in _folders(base):
+        files[folder.name], others = image_files(folder)
+        left_out += others
     if not files:
         raise InputError(
             f"{base} holds no class folders; put the images in one folder per class, "
@@ -76,16 +81,19 @@ def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
     prefix = base.relative_to(root)
     layout = _recognise(root, prefix, files, viral)
     entries: list[Entry] = []
-    left_out: Counter[str] = Counter()
     for folder, names in files.items():
         for name in names:
             place = layout.place(folder, name)
             if place.label is None:
                 left_out[place.reason] += 1
                 continue
-            source = (prefix / folder / name).as_posix()
-            entries.append(Entry(base / folder / name, source, place.label, place.patient))
+            source = printable((prefix / folder / name).as_posix())
+            label = printable(place.label)
+            path = base / folder / name
+            entries.append(Entry(path, source, label, place.patient, nested="/" in name))
     entries.sort(key=lambda entry: (entry.label, entry.source))
+    if beside := sum(is_image(p.name) and not p.is_dir() for p in _listing(base)):
+        left_out["images outside the class folders"] = beside
     found = Scan(root, layout.name, tuple(entries), dict(sorted(left_out.items())))
     _check_classes(base, files, found)
     return found
@@ -103,15 +111,16 @@ def check_counts(where: Path, counts: dict[str, int], note: Callable[[str], str]
 
 def _check_classes(base: Path, files: dict[str, list[str]], found: Scan) -> None:
     counts = dict(Counter(entry.label for entry in found.entries))
-    counts |= {folder: 0 for folder, names in files.items() if not names}
+    counts |= {printable(folder): 0 for folder, names in files.items() if not names}
     if len(counts) < 2:
         names = ", ".join(f"{label!r}" for label in counts) or "none"
-        omitted = "".join(f"; {n} files left out as {why}" for why, n in found.left_out.items())
+        omitted = "".join(f"; {n} {why} left out" for why, n in found.left_out.items())
         raise InputError(
             f"{base} holds fewer than two classes ({names}{omitted}), but a conditional GAN needs "
             "at least two; put each class in a folder of its own"
         )
-    check_counts(base, counts, lambda _: f"image files ({', '.join(SUFFIXES)})")
+    omitted = ", ".join(f"{n} {why}" for why, n in found.left_out.items())
+    check_counts(base, counts, lambda _: "image files" + (omitted and f" (left out: {omitted})"))
 
 
 def _split_folder(root: Path, split: str) -> Path:
@@ -155,16 +164,11 @@ def _recognise(root: Path, prefix: Path, files: dict[str, list[str]], viral: boo
 
 def _listing(folder: Path) -> list[Path]:
     try:
-        return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+        return sorted(p for p in folder.iterdir() if not is_noise(p.name))
     except OSError as error:
         raise InputError(f"{folder} cannot be listed: {error.strerror}") from error
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Visible folders in `folder`, without what macOS leaves in zip files."""
-    return [p for p in _listing(folder) if p.is_dir() and p.name != "__MACOSX"]
-
-
-def _is_image(path: Path) -> bool:
-    # A dangling link counts as a file, so that it is reported instead of vanishing.
-    return path.suffix.lower() in SUFFIXES and (path.is_file() or path.is_symlink())
+    """Visible folders in `folder`, without links back to it or above."""
+    return [p for p in _listing(folder) if p.is_dir() and not is_loop(p)]

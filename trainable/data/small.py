@@ -202,7 +202,9 @@ def _copy(items: Sequence[Item], out: Path, progress: Progress) -> None:
 def _copy_one(item: Item, folder: Path) -> Row:
     entry = item.entry
     data = entry.path.read_bytes()
-    file = Path(entry.label, entry.path.name)
+    file = Path(entry.label, Path(entry.source).name)
+    if (folder / file).exists():  # a file of that name in another subfolder of the class
+        file = Path(entry.label, entry.source.replace("/", "_"))
     (folder / file).parent.mkdir(exist_ok=True)
     (folder / file).write_bytes(data)
     return Row(
