@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
+from trainable.basics.terminal import make_console, say, say_command
 from trainable.data.dataset import check_image_size
-from trainable.data.reading import BACKGROUNDS, FITS, Reading
+from trainable.data.reading import BACKGROUNDS, FITS, USUAL, Reading
 from trainable.data.scan import SPLITS
 from trainable.data.show import check_picture, data_table, grid, small_table
 from trainable.data.small import build_small
@@ -74,19 +74,21 @@ def _small(args: argparse.Namespace) -> int:
     console.print(small_table(report))
     for c in report.classes:
         if c.pool == c.available:
-            print(
+            say(
+                console,
                 f"{c.name}: too few images to choose from by file size, all {c.pool} were the "
-                "pool; lower --per-class for more similar ones"
+                "pool; lower --per-class for more similar ones",
             )
     for reason, count in report.left_out.items():
-        print(f"{count} {reason} left out")
+        say(console, f"{count} {reason} left out")
     if report.duplicates:
-        print(f"{report.duplicates} duplicates dropped")
+        say(console, f"{report.duplicates} duplicates dropped")
     for source, reason in report.skipped:
-        print(f"skipped {source}: {reason}")
-    out = shlex.quote(args.out)
-    print(f"{len(report.classes) * report.per_class} images and manifest.csv in {args.out}; next:")
-    print(f"  python -m trainable.data show {out} --out {shlex.quote(args.out.rstrip('/'))}.png")
+        say(console, f"skipped {source}: {reason}")
+    drawn = len(report.classes) * report.per_class
+    say(console, f"{drawn} images and manifest.csv in {args.out}; next:")
+    picture = f"{args.out.rstrip('/')}.png"
+    say_command(console, "python", "-m", "trainable.data", "show", args.out, "--out", picture)
     return 0
 
 
@@ -110,21 +112,26 @@ def _show(args: argparse.Namespace) -> int:
     with stage("reading headers") as progress:
         table = data_table(data, root, args.split, progress)
     console.print(table)
-    print(f"{data.report} ({data.report.layout})")
+    say(console, f"{data.report} ({data.report.layout})")
     for source, reason in data.report.skipped:
-        print(f"skipped {source}: {reason}")
-    print(f"grid in {args.out}; next:")
-    print(f"  python -m search.run --data {shlex.quote(args.data)} --dry-run")
+        say(console, f"skipped {source}: {reason}")
+    say(console, f"grid in {args.out}; next:")
+    usual = {"fit": USUAL.fit, "background": USUAL.background}
+    flags = [
+        part
+        for name, value in usual.items()
+        if (given := getattr(args, name)) != value
+        for part in (f"--{name}", given)
+    ]
+    say_command(console, "python", "-m", "search.run", "--data", args.data, *flags, "--dry-run")
     return 0
 
 
 def _screen() -> tuple[Console, Stage]:
     """Where a command speaks, and what shows how far it is."""
-    from rich.console import Console
-
     from trainable.bars import bar
 
-    console = Console()
+    console = make_console()
     return console, partial(bar, console)
 
 
