@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rich.console import Console
 
 from analysis.fid_vs_time import candidates, pareto_front
 from analysis.figures import BLUE, GREEN, ORANGE, RED, canvas, clean, plain_log, save
 from analysis.store import FRESH, StudyTable, load_study
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.terminal import make_console, say, say_error
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")
@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="folder of the figures (default: runs/figures)",
     )  # fmt: skip
     args = p.parse_args(argv)
-    console = Console()
+    console = make_console()
     try:
         if len(set(args.studies)) < 2:
             raise InputError(f"it takes two studies to compare, but {args.studies[0]} is one")
@@ -148,10 +148,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with console.status("drawing"):
             paths = save(draw(tables), args.out, "compare")
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 2
     for line in [*notes, *paths, *map(summary, tables)]:
-        print(line)
+        say(console, str(line))
     return 0
 
 

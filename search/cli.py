@@ -6,12 +6,13 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from spaces.errors import InputError
 from spaces.presets import BACKBONE
+from trainable.basics.terminal import command
 from trainable.resources import add_resources
+from trainable.stores import absolute_address, without_password
 
 STUDY_DEFAULTS: dict[str, Any] = {
     "space": "full",
@@ -210,7 +211,7 @@ def run_flags(args: argparse.Namespace) -> list[str]:
     names += ["features_weights", "backbone_weights"]
     usual = vars(parser().parse_args([]))
     flags = [
-        f"--{name.replace('_', '-')} {quote(str(value))}"
+        command(f"--{name.replace('_', '-')}", value if isinstance(value, Path) else str(value))
         for name in names
         if (value := getattr(args, name)) != usual[name]
     ]
@@ -218,29 +219,37 @@ def run_flags(args: argparse.Namespace) -> list[str]:
 
 
 def study_command(
-    command: str, name: str, args: argparse.Namespace, more: Sequence[str] = ()
+    module: str, name: str, args: argparse.Namespace, more: Sequence[str] = ()
 ) -> str:
-    """Such as ``python -m search.run --resume NAME``, with the flags that find the study again.
+    """Such as ``python -m search.run --resume NAME``, with the flags that find the study again from
+    any folder.
 
     A command that trains takes `more`: the search's `run_flags`.
     """
-    parts = [f"python -m {command} {name}"]
-    if args.output != Path("runs"):
-        parts.append(f"--output {quote(str(args.output))}")
+    words: list[str | Path] = ["python", "-m", *module.split(), name, "--output", args.output]
     if args.tracking_uri:
-        parts.append(
-            "--tracking-uri URI"
-            if "@" in args.tracking_uri
-            else f"--tracking-uri {quote(args.tracking_uri)}"
-        )
+        words += ["--tracking-uri", pasted(args.tracking_uri, "URI")]
     if args.database:
-        hidden = "@" in args.database
-        parts.append("--database URL" if hidden else f"--database {quote(args.database)}")
-    return " ".join([*parts, *more])
+        words += ["--database", pasted(args.database, "URL")]
+    return " ".join([command(*words), *more])
+
+
+def pasted(address: str, instead: str) -> str:
+    """A store's address as a printed command has it: `instead` of one that holds a password."""
+    hidden = without_password(address) != address
+    return instead if hidden else absolute_address(address)
+
+
+def report_command(name: str, output: Path, uri: str) -> str:
+    """The command that makes a page of a study in the folder `output`, in the store `uri`."""
+    return command(
+        "python", "-m", "analysis.report", "--study", name,
+        "--tracking-uri", pasted(uri, "URI"), "--out", output / name / "figures",
+    )  # fmt: skip
 
 
 def ui_command(uri: str) -> str:
     """The command that opens MLflow's pages on a tracking store."""
     if uri.startswith("http"):
-        return f"open {uri}"
-    return f"mlflow ui --backend-store-uri {uri.replace(f'{Path.cwd()}/', '')}"
+        return command("python", "-m", "webbrowser", without_password(uri))
+    return command("mlflow", "ui", "--backend-store-uri", pasted(uri, "URI"))

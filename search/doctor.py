@@ -30,6 +30,7 @@ from search.tracking import check
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.bars import bar
+from trainable.basics.terminal import make_console, say
 from trainable.cluster import connected
 from trainable.config import TrialConfig
 from trainable.durations import format_duration
@@ -59,7 +60,7 @@ class Page:
         """A verdict on a subject, and the fact behind it."""
         self.broken += verdict == BREAKS
         text = f"{verdict:<7}{subject:<10}{fact}"
-        self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+        say(self.console, text)
 
     @contextmanager
     def about(self, subject: str) -> Iterator[None]:
@@ -78,7 +79,7 @@ def examine(args: argparse.Namespace, console: Console) -> int:
     with _nothing_left(places):
         _examine(page, args, began)
     broken = f"{counted(page.broken, 'thing')} would break this search"
-    console.print(broken if page.broken else "nothing would break this search", highlight=False)
+    say(console, broken if page.broken else "nothing would break this search")
     return 1 if page.broken else 0
 
 
@@ -109,7 +110,7 @@ def _examine(page: Page, args: argparse.Namespace, began: float) -> None:
     with page.about("resources"):
         where = resolve_resources(args)
     with page.about("search"):
-        prepared = prepare(args, Console(stderr=True, force_terminal=False, quiet=True))
+        prepared = prepare(args, make_console(stderr=True, force_terminal=False, quiet=True))
         _search(page, prepared)
     _stores(page, args)
     if where is not None:
@@ -248,7 +249,7 @@ def main(argv: list[str] | None = None) -> int:
     flags = parser()
     flags.prog = "python -m search.doctor"
     flags.description = "Say what a search with the same flags would find, and what would break it."
-    return examine(flags.parse_args(argv), Console(highlight=False))
+    return examine(flags.parse_args(argv), make_console())
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.export import ImageGenerator
 from trainable.registry import load_start
 from trainable.start import Start
@@ -34,21 +35,19 @@ ABOUT, MANIFEST = "generated.json", "manifest.csv"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, 2 for bad input, or 130 after Ctrl-C."""
     args = _parser().parse_args(argv)
-    console = Console(highlight=False)
+    console = make_console()
     try:
         folder = _generate(args, console)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; nothing is left in the output folder", file=sys.stderr)
         return 130
-    console.print(
-        f"{folder}: synthetic images, not for diagnosis; next:\n"
-        f"  python -m trainable.data show {folder}\n"
-        f"  python -m trainable.metrics REAL {folder}",
-        soft_wrap=True,
-    )
+    say(console, f"{folder}: synthetic images, not for diagnosis; next:")
+    picture = folder.absolute().with_name(f"{folder.absolute().name}.png")
+    say_command(console, "python", "-m", "trainable.data", "show", folder, "--out", picture)
+    say_command(console, "python", "-m", "trainable.metrics", "REAL", folder)
     return 0
 
 

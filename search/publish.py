@@ -14,6 +14,7 @@ from rich.console import Console
 
 from search.cli import add_stores, default_tracking, study_command, ui_command
 from spaces.errors import InputError
+from trainable.basics.terminal import make_console, say, say_error
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,9 +29,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     add_stores(parser)
     try:
-        return _publish(parser.parse_args(argv), Console(highlight=False))
+        return _publish(parser.parse_args(argv), make_console())
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 2
 
 
@@ -43,7 +44,7 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
     from trainable.bars import bar
     from trainable.lock import locked  # what follows costs seconds to import, bad flags need not
     from trainable.objective import Objective
-    from trainable.stores import without_password
+    from trainable.stores import reason, without_password
 
     study, storage = open_study(args.output, args.study, args.database)
     uri = args.tracking_uri or default_tracking(args.output)
@@ -68,16 +69,16 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
                 trials = folder / "trials"
                 version = hand_over(rows, study, trials, folder, uri, projection.run_id)
         except Exception as error:  # whatever ails MLflow; all is still here
-            console.print(f"MLflow lacks part of the study ({error}); try again", soft_wrap=True)
+            say(console, f"MLflow lacks part of the study ({reason(error)}); try again")
             return 1
-    console.print(f"MLflow has all {len(rows)} trials of study {args.study}")
+    say(console, f"MLflow has all {len(rows)} trials of study {args.study}")
     if version is not None:
-        console.print(f"champion: models:/{args.study}@champion (version {version})")
+        say(console, f"champion: models:/{args.study}@champion (version {version})")
     if not done:
         more = study.user_attrs.get("run_flags", ())
         again = study_command("search.run --resume", args.study, args, more)
-        console.print(f"the study is not finished; to go on:\n  {again}", soft_wrap=True)
-    console.print(f"next:\n  {ui_command(uri)}", soft_wrap=True)
+        say(console, f"the study is not finished; to go on:\n  {again}")
+    say(console, f"next:\n  {ui_command(uri)}")
     return 0
 
 

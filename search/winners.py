@@ -20,6 +20,7 @@ from search.settings import StudyConfig
 from search.storage import fetch
 from search.study import read_records
 from trainable.bars import bar
+from trainable.basics.terminal import say
 from trainable.evaluation import Assessment
 from trainable.export import export_generator
 from trainable.job import Job
@@ -52,7 +53,7 @@ def conclude(
         assessed = assess_on_ray(job, best, config.winner_images, where, progress, avoided)
     for record in best:
         if record.number not in assessed:
-            console.print(f"trial {record.number} has no valid checkpoint and is not scored again")
+            say(console, f"trial {record.number} has no valid checkpoint and is not scored again")
     kept = {str(number): asdict(assessment) for number, assessment in assessed.items()}
     study.set_user_attr("assessed", kept)
     rows = leaderboard(study, job.objective)
@@ -100,12 +101,12 @@ def print_winners(rows: list[Row], base: Mapping[str, Any], console: Console) ->
     for row in _assessed(rows):
         text = f"{row.rank}. trial {row.record.number} differs from the default in: "
         changed = ", ".join(changes(row.record.params, base)) or "nothing"
-        console.print(text + changed, soft_wrap=True, markup=False)
+        say(console, text + changed)
         if row.failed:
             faults = "; ".join(row.failed)
-            console.print(f"   is no winner: {faults}", soft_wrap=True, markup=False)
+            say(console, f"   is no winner: {faults}")
     if not any(row.wins for row in rows):
-        console.print("no trial passes the gates: none is registered as champion", markup=False)
+        say(console, "no trial passes the gates: none is registered as champion")
 
 
 def hand_over(

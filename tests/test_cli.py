@@ -222,6 +222,7 @@ def test_durations_to_read():
 
 
 def test_the_command_that_goes_on_says_where_trials_run_once_more():
+    here = Path.cwd()
     flags = [
         "--output",
         "my runs",
@@ -236,12 +237,12 @@ def test_the_command_that_goes_on_says_where_trials_run_once_more():
     args = parser().parse_args([*flags, "--cpus-per-trial", "1", "--unverified-weights"])
     again = study_command("search.run --resume", "s", args, run_flags(args))
     assert again == (
-        "python -m search.run --resume s --output 'my runs' --devices gpu --gpus-per-trial 0.25 "
-        "--address head:6379 --report-timeout 1h --features-weights 'my weights.pth' "
+        f"python -m search.run --resume s --output '{here}/my runs' --devices gpu --gpus-per-trial "
+        f"0.25 --address head:6379 --report-timeout 1h --features-weights '{here}/my weights.pth' "
         "--unverified-weights"
     )
     usual = parser().parse_args(["--space", "full", "--trials", "7", "--progress", "none"])
     assert run_flags(usual) == []
     assert study_command("search.publish", "s", args) == (
-        "python -m search.publish s --output 'my runs'"
+        f"python -m search.publish s --output '{here}/my runs'"
     )

@@ -322,6 +322,22 @@ def test_splits_are_kept_apart(tmp_path: Path):
         load_folder(tmp_path, 32, split="val")
 
 
+@pytest.mark.parametrize(
+    ("train", "test"), [("Training", "Testing"), ("Train", "Test"), ("TRAIN", "test")]
+)
+def test_splits_may_go_by_other_names(tmp_path: Path, train: str, test: str):
+    for split, seed in ((train, 1), (test, 3), ("Validation", 5)):
+        class_folder(tmp_path / split / "a", 10, seed)
+        class_folder(tmp_path / split / "b", 10, seed + 1)
+    for split, folder in (("train", train), ("test", test), ("val", "Validation")):
+        sources = load_folder(tmp_path, 32, split=split).sources
+        assert {source.split("/")[0] for source in sources} == {folder}
+    class_folder(tmp_path / "training" / "a", 0, 0)
+    (tmp_path / train).rename(tmp_path / "TRAINING")
+    with pytest.raises(InputError, match="split 'train', TRAINING and training; leave one"):
+        load_folder(tmp_path, 32)
+
+
 def test_patients_of_splits_are_named_at_the_top_or_in_each(tmp_path: Path):
     for split in ("train", "test"):
         for seed, name in enumerate(("a", "b")):

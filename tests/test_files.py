@@ -20,7 +20,7 @@ from PIL import Image
 from spaces.errors import InputError
 from tests.test_data import class_folder, image, jpeg, png, raw_png
 from trainable.data import decode as decoding
-from trainable.data import load_folder, walk
+from trainable.data import load_folder, opening
 from trainable.data.__main__ import main
 from trainable.data.decode import FORMATS, SUFFIXES, UnreadableError, decode
 from trainable.data.folder import stack
@@ -124,9 +124,9 @@ def test_what_is_no_file_is_named_and_never_opened(
         ("cat/zero.png", "a device, not a file"),
     ):
         with pytest.raises(UnreadableError, match=reason):
-            walk.opened(entries[name].path)
+            opening.opened(entries[name].path)
     with pytest.raises(UnreadableError, match="a socket"):
-        walk.opened(tmp_path / "s.png")
+        opening.opened(tmp_path / "s.png")
     server.close()
     data = load_folder(root, 32)
     assert dict(data.report.skipped) == {
@@ -179,7 +179,7 @@ def repaired(data: bytes) -> bytes:
 def test_bytes_are_bounded(root: Path, monkeypatch: pytest.MonkeyPatch):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
     write(root / "cat" / "big.png", noise)
-    monkeypatch.setattr(walk, "MAX_BYTES", 3000)
+    monkeypatch.setattr(opening, "MAX_BYTES", 3000)
     [(source, reason)] = load_folder(root, 32).report.skipped
     assert source == "cat/big.png"
     assert "at most" in reason

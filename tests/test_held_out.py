@@ -78,9 +78,10 @@ def test_a_name_goes_before_the_datas_own_test_split(tmp_path):
     assert pixels(apart) == pixels(load(str(other), 32))
 
 
-def test_the_datas_own_test_split_serves(tmp_path):
-    paint(tmp_path / "train", 1)
-    paint(tmp_path / "test", 2)
+@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Training", "Testing")])
+def test_the_datas_own_test_split_serves(tmp_path, train, test):
+    paint(tmp_path / train, 1)
+    paint(tmp_path / test, 2)
     data, apart = find(tmp_path)
     assert apart is not None
     assert apart.n == 20

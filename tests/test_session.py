@@ -106,10 +106,11 @@ def said(place) -> tuple[str, str, str]:
     return first, second, published
 
 
-def test_ctrl_c_says_how_to_go_on_and_so_does_who_publishes_it(said):
-    again = "python -m search.run --resume tiny"
+def test_ctrl_c_says_how_to_go_on_and_so_does_who_publishes_it(said, place):
+    again = f"python -m search.run --resume tiny --output {place}/runs"
+    stopped = f"--tracking-uri sqlite:///{place}/stopped.db"
     assert f"\n  {again} --report-timeout 20m\n" in said[0]
-    assert f"\n  {again} --tracking-uri sqlite:///stopped.db --report-timeout 20m\n" in said[2]
+    assert f"\n  {again} {stopped} --report-timeout 20m\n" in said[2]
     assert "Traceback" not in said[0] + said[1]
 
 

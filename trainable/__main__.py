@@ -7,10 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from spaces.errors import InputError
 from spaces.presets import PRESETS
+from trainable.basics.terminal import make_console, say_error
 from trainable.single import STOPPED, run_single
 
 INPUT_ERROR = 2
@@ -19,11 +18,11 @@ INPUT_ERROR = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 2 for a user's mistake, 1 for a broken run, 130
     after Ctrl-C."""
-    console = Console(highlight=False)
+    console = make_console()
     try:
         return run_single(_parser().parse_args(argv), console)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return INPUT_ERROR
     except KeyboardInterrupt:  # while it was made ready; a run under way ends in order
         print("\nstopped", file=sys.stderr)

@@ -12,6 +12,7 @@ from spaces.errors import InputError
 from spaces.presets import BACKBONE, PRESETS
 from trainable.backbones import backed_task
 from trainable.bars import bar
+from trainable.basics.terminal import say
 from trainable.config import TrialConfig
 from trainable.data import load
 from trainable.data.held_out import held_out
@@ -89,7 +90,7 @@ def build_job(
     share = float(asked("hold_back", "0"))
     data, validation, said = divided(whole, share)
     for line in said:
-        console.print(line, soft_wrap=True, markup=False)
+        say(console, line)
     named = asked("held_out", "")
     with bar(console, "reading held-out images") as progress:
         apart = held_out(data, spec, named or None, progress, instead=validation)

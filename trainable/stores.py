@@ -43,6 +43,15 @@ def _sqlite_file(uri: str) -> Path | None:
     return Path(found[1]) if found and found[1] != ":memory:" else None
 
 
+def absolute_address(uri: str) -> str:
+    """An address that names the same store from any folder: a SQLite file by its whole path."""
+    path = _sqlite_file(uri)
+    if path is None:
+        return uri
+    query = uri.partition("?")[1:]
+    return f"sqlite:///{path.absolute()}" + "".join(query)
+
+
 def create_tracking(uri: str) -> None:
     """Create the SQLite store at `uri`, if it is SQLite's and not there: whole, or not at all.
 

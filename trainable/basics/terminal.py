@@ -10,7 +10,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what needs no terminal need not wait for rich
     from rich.console import Console
 
 
@@ -41,9 +41,17 @@ def say(console: Console, text: str) -> None:
     console.print(Text(printable(text)), soft_wrap=True)
 
 
+def say_error(error: Exception) -> None:
+    """Say on standard error what the user must mend."""
+    say(make_console(stderr=True), f"error: {error}")
+
+
 def command(*words: str | Path) -> str:
-    """A command line to be pasted into a POSIX shell: each word quoted where it must be."""
-    return " ".join(_quoted(str(word)) for word in words)
+    """A command line to be pasted into a POSIX shell, in any folder: each word is quoted where it
+    must be, and paths are made absolute."""
+    return " ".join(
+        _quoted(str(word.absolute() if isinstance(word, Path) else word)) for word in words
+    )
 
 
 def say_command(console: Console, *words: str | Path, note: str = "") -> None:

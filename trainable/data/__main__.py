@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
-from trainable.basics.terminal import make_console, say, say_command
+from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.data.dataset import check_image_size
 from trainable.data.reading import BACKGROUNDS, FITS, USUAL, Reading
-from trainable.data.scan import SPLITS
 from trainable.data.show import check_picture, data_table, grid, small_table
 from trainable.data.small import build_small
 from trainable.data.sources import EMBEDDED, load
+from trainable.data.splits import SPLITS
 from trainable.stages import Stage
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.run(args)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 2
     except OSError as error:  # a full disk, a folder without write permission
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 1
 
 
@@ -85,10 +85,10 @@ def _small(args: argparse.Namespace) -> int:
         say(console, f"{report.duplicates} duplicates dropped")
     for source, reason in report.skipped:
         say(console, f"skipped {source}: {reason}")
-    drawn = len(report.classes) * report.per_class
-    say(console, f"{drawn} images and manifest.csv in {args.out}; next:")
-    picture = f"{args.out.rstrip('/')}.png"
-    say_command(console, "python", "-m", "trainable.data", "show", args.out, "--out", picture)
+    total, out = len(report.classes) * report.per_class, Path(args.out)
+    say(console, f"{total} images and manifest.csv in {out}; next:")
+    picture = out.absolute().with_name(f"{out.absolute().name}.png")
+    say_command(console, "python", "-m", "trainable.data", "show", out, "--out", picture)
     return 0
 
 
@@ -123,7 +123,8 @@ def _show(args: argparse.Namespace) -> int:
         if (given := getattr(args, name)) != value
         for part in (f"--{name}", given)
     ]
-    say_command(console, "python", "-m", "search.run", "--data", args.data, *flags, "--dry-run")
+    data = args.data if root is None else root
+    say_command(console, "python", "-m", "search.run", "--data", data, *flags, "--dry-run")
     return 0
 
 

@@ -53,7 +53,12 @@ class LoadReport:
         """One line for a log: only what deserves a word."""
         if not self.files:
             return f"{self.layout}, made here"
-        parts = [f"{self.files} files read"]
+        return ", ".join((f"{self.files} files read", *self.remarks))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What deserves a word: all that was left out, and all that was done to pixels."""
+        parts = []
         if self.duplicates:
             parts.append(f"{self.duplicates} duplicates dropped")
         if self.skipped:
@@ -75,7 +80,7 @@ class LoadReport:
             parts.append(f"values of {stretched} scaled to 0 to 255")
         if self.narrow:
             parts.append(f"all pixels between {self.narrow[0]} and {self.narrow[1]} of 0 to 255")
-        return ", ".join(parts)
+        return parts
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""One image file to a square uint8 array: colour, depth, orientation, fit, resize."""
+"""One image file to a uint8 array: colour, depth, orientation, fit, resize."""
 
 from __future__ import annotations
 
@@ -64,8 +64,12 @@ class Picture:
     span: tuple[float, float] = (0.0, 0.0)
 
 
-def decode(file: bytes | BinaryIO, size: int, how: Reading, channels: int | None = None) -> Picture:
+def decode(
+    file: bytes | BinaryIO, size: int | None, how: Reading, channels: int | None = None
+) -> Picture:
     """Decode an image file, the first image of several, to uint8 [C, size, size].
+
+    With `size` None it stays as it is, [C, H, W].
 
     The aspect ratio is kept: 'crop' takes the centre square, 'pad' fits the whole image between
     black bars. Deep grey is scaled by `how.levels`, transparency is laid on `how.background`, EXIF
@@ -77,7 +81,8 @@ def decode(file: bytes | BinaryIO, size: int, how: Reading, channels: int | None
     with header(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
         whole = image.size
         several = image.format != "MPO" and getattr(image, "is_animated", False)
-        _draft(image, size, how.fit)
+        if size is not None:
+            _draft(image, size, how.fit)
         # A progressive JPEG is kept whole, at whatever scale it is wanted.
         with _share(whole if "progressive" in image.info else image.size):
             image.load()
@@ -94,13 +99,13 @@ def decode(file: bytes | BinaryIO, size: int, how: Reading, channels: int | None
                 flat = _laid(flat, alpha, how)
             if channels == 1:
                 flat = flat.convert("L")
-            pixels = np.asarray(fit_square(flat, size, how.fit))
+            pixels = np.asarray(flat if size is None else fit_square(flat, size, how.fit))
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if channels is None and (pixels == pixels[..., :1]).all():
         pixels = pixels[..., :1]
     if channels == 3:
-        pixels = np.broadcast_to(pixels, (size, size, 3))
+        pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
     return Picture(pixels, alpha is not None, several, depth, span)
 

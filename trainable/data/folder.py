@@ -17,9 +17,9 @@ from spaces.errors import InputError
 from trainable.basics.terminal import printable
 from trainable.data.dataset import TINT, Dataset, LoadReport, check_image_size, grey
 from trainable.data.decode import Picture, UnreadableError, decode
+from trainable.data.opening import opened
 from trainable.data.reading import USUAL, Levels, Reading
-from trainable.data.scan import Entry, check_counts, scan
-from trainable.data.walk import opened
+from trainable.data.scan import Entry, Scan, check_counts, scan
 from trainable.stages import Progress
 
 MAX_UNREADABLE = 0.05
@@ -94,8 +94,6 @@ def load_folder(
         ),
     )
     images, colour = stack([d.pixels for d in kept if d.pixels is not None], channels)
-    pictures = [d.picture for d in kept if d.picture is not None]
-    least, greatest = int(images.min()), int(images.max())
     return Dataset(
         images=images,
         labels=labels,
@@ -103,20 +101,35 @@ def load_folder(
         sources=tuple(d.entry.source for d in kept),
         patients=tuple(d.entry.patient for d in kept),
         name=printable(root.resolve().name) or "root",
-        report=LoadReport(
-            len(decoded),
-            duplicates,
-            skipped,
-            found.left_out,
-            colour,
-            tinted=0 if images.shape[1] == 3 else sum(p.pixels.shape[0] == 3 for p in pictures),
-            nested=sum(d.entry.nested for d in kept),
-            transparent=sum(p.transparent for p in pictures),
-            several=sum(p.several for p in pictures),
-            narrow=(least, greatest) if greatest - least < _NARROW else None,
-            reading=how,
-            layout=found.layout,
-        ),
+        report=report(found, decoded, kept, images, colour, how),
+    )
+
+
+def report(
+    found: Scan,
+    decoded: Sequence[Decoded],
+    kept: Sequence[Decoded],
+    images: np.ndarray,
+    colour: int,
+    how: Reading,
+) -> LoadReport:
+    """What happened to the files of `found` on their way to `images`, those of `kept`."""
+    pictures = [d.picture for d in kept if d.picture is not None]
+    skipped = tuple((d.entry.source, d.reason) for d in decoded if d.pixels is None)
+    least, greatest = int(images.min()), int(images.max())
+    return LoadReport(
+        len(decoded),
+        len(decoded) - len(skipped) - len(kept),
+        skipped,
+        found.left_out,
+        colour,
+        tinted=0 if images.shape[1] == 3 else sum(p.pixels.shape[0] == 3 for p in pictures),
+        nested=sum(d.entry.nested for d in kept),
+        transparent=sum(p.transparent for p in pictures),
+        several=sum(p.several for p in pictures),
+        narrow=(least, greatest) if greatest - least < _NARROW else None,
+        reading=how,
+        layout=found.layout,
     )
 
 
@@ -152,13 +165,17 @@ def _levels(picture: Picture, how: Reading) -> tuple[float, float]:
 
 def read_all(
     entries: Sequence[Entry],
-    size: int,
+    size: int | None,
     how: Reading = USUAL,
     channels: int | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> Generator[Decoded, None, None]:
-    """Decode in parallel (Pillow and hashlib release the interpreter's lock), in given order."""
+    """Decode in parallel (Pillow and hashlib release the interpreter's lock), in given order.
+
+    With `size` None, images stay as large as they are: hand over few `entries` at a time, as all
+    are decoded at once.
+    """
     Image.init()  # once, before the threads race to register the formats
     pool = ThreadPoolExecutor(workers or min(16, _cores()))
     try:
@@ -194,7 +211,7 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _read(entry: Entry, size: int, how: Reading, channels: int | None) -> Decoded:
+def _read(entry: Entry, size: int | None, how: Reading, channels: int | None) -> Decoded:
     sha256 = ""
     try:
         with opened(entry.path) as file:

@@ -12,6 +12,7 @@ from trainable.data.dataset import Dataset, grey
 from trainable.data.images import pixel_digests
 from trainable.data.reading import Reading
 from trainable.data.sources import EMBEDDED, load
+from trainable.data.splits import split_folders
 from trainable.stages import Progress
 
 _OTHER_SEED = 1_000_003
@@ -85,7 +86,9 @@ def load_apart(
 
 
 def _has_test(spec: str) -> bool:
-    return spec == "pneumoniamnist" or (spec not in EMBEDDED and (Path(spec) / "test").is_dir())
+    if spec in EMBEDDED:
+        return spec == "pneumoniamnist"
+    return Path(spec).is_dir() and "test" in split_folders(Path(spec))
 
 
 def _of_colours(found: Dataset, channels: int) -> Dataset:

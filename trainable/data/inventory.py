@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from trainable.data.decode import UnreadableError, header
+from trainable.data.opening import opened
 from trainable.data.scan import Entry
-from trainable.data.walk import opened
 from trainable.stages import Progress
 
 BUCKET = 100

@@ -15,10 +15,10 @@ from spaces.errors import InputError
 from trainable.basics.terminal import printable
 from trainable.data.kaggle import KaggleXray
 from trainable.data.layout import ClassFolders, Layout
+from trainable.data.listing import folders, image_files, is_image, visible
 from trainable.data.manifest import read_patients
-from trainable.data.walk import image_files, is_image, is_loop, is_noise
+from trainable.data.splits import class_base
 
-SPLITS = ("train", "test", "val")
 MIN_PER_CLASS = 10
 
 
@@ -67,10 +67,10 @@ def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
         InputError: the folder cannot serve: missing, a file, without classes, without the split,
             or with a class of fewer than `MIN_PER_CLASS` image files.
     """
-    base = _split_folder(root, split)
+    base = class_base(root, split)
     files: dict[str, list[str]] = {}
     left_out: Counter[str] = Counter()
-    for folder in _folders(base):
+    for folder in folders(base):
         files[folder.name], others = image_files(folder)
         left_out += others
     if not files:
@@ -92,7 +92,7 @@ def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
             path = base / folder / name
             entries.append(Entry(path, source, label, place.patient, nested="/" in name))
     entries.sort(key=lambda entry: (entry.label, entry.source))
-    if beside := sum(is_image(p.name) and not p.is_dir() for p in _listing(base)):
+    if beside := sum(is_image(p) for p in visible(base)):
         left_out["images outside the class folders"] = beside
     found = Scan(root, layout.name, tuple(entries), dict(sorted(left_out.items())))
     _check_classes(base, files, found)
@@ -123,26 +123,6 @@ def _check_classes(base: Path, files: dict[str, list[str]], found: Scan) -> None
     check_counts(base, counts, lambda _: "image files" + (omitted and f" (left out: {omitted})"))
 
 
-def _split_folder(root: Path, split: str) -> Path:
-    if not root.exists():
-        raise InputError(f"{root} does not exist; give a folder of class folders")
-    if not root.is_dir():
-        raise InputError(f"{root} is a file, not a folder of class folders")
-    if split not in SPLITS:
-        raise InputError(f"split is {split!r}, but must be one of {', '.join(SPLITS)}")
-    present = [p.name for p in _folders(root) if p.name in SPLITS]
-    if split in present:
-        return root / split
-    if present:
-        raise InputError(f"{root} has no split {split!r}; it has {', '.join(present)}")
-    if split != "train":
-        raise InputError(
-            f"{root} has no split {split!r}: its class folders are not divided into "
-            f"{', '.join(SPLITS)}; leave the split out, or divide them"
-        )
-    return root
-
-
 def _recognise(root: Path, prefix: Path, files: dict[str, list[str]], viral: bool) -> Layout:
     if KaggleXray.recognises(files):
         return KaggleXray(viral)
@@ -160,15 +140,3 @@ def _recognise(root: Path, prefix: Path, files: dict[str, list[str]], viral: boo
                  if name.startswith(inner)},
             )  # fmt: skip
     return ClassFolders()
-
-
-def _listing(folder: Path) -> list[Path]:
-    try:
-        return sorted(p for p in folder.iterdir() if not is_noise(p.name))
-    except OSError as error:
-        raise InputError(f"{folder} cannot be listed: {error.strerror}") from error
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Visible folders in `folder`, without links back to it or above."""
-    return [p for p in _listing(folder) if p.is_dir() and not is_loop(p)]

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from spaces.errors import InputError
+from trainable.basics.terminal import printable
 from trainable.data.dataset import Dataset
 from trainable.data.inventory import common_dimensions, inventory
 from trainable.data.scan import scan
@@ -69,7 +70,7 @@ def data_table(
 
     `progress` is told how many of its files have been looked at.
     """
-    table = _table(data.name, "class", "images", "patients", "KB", "dimensions")
+    table = _table(printable(data.name), "class", "images", "patients", "KB", "dimensions")
     owners = {name: set[str]() for name in data.classes}
     for label, patient in zip(data.labels, data.patients, strict=True):
         if patient is not None:
@@ -84,7 +85,8 @@ def data_table(
         sizes = sorted(item.size / 1024 for item in own)
         spread = f"{sizes[0]:.0f} to {sizes[-1]:.0f}\nmedian {median(sizes):.0f}" if sizes else "-"
         patients = str(len(owners[name])) if owners[name] else "-"
-        table.add_row(name, str(count), patients, spread, _dimensions(common_dimensions(own)))
+        dimensions = _dimensions(common_dimensions(own))
+        table.add_row(printable(name), str(count), patients, spread, dimensions)
     return table
 
 
@@ -96,7 +98,8 @@ def small_table(report: SmallReport) -> Table:
     )  # fmt: skip
     for c in report.classes:
         kb = f"{c.smallest / 1024:.0f} to {c.largest / 1024:.0f}"
-        table.add_row(c.name, str(c.available), str(c.pool), kb, _dimensions(c.dimensions))
+        dimensions = _dimensions(c.dimensions)
+        table.add_row(printable(c.name), str(c.available), str(c.pool), kb, dimensions)
     return table
 
 

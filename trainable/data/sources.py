@@ -13,7 +13,7 @@ from trainable.data.dataset import Dataset, LoadReport, check_image_size
 from trainable.data.decode import fit_square
 from trainable.data.folder import load_folder
 from trainable.data.reading import USUAL, Reading
-from trainable.data.scan import SPLITS
+from trainable.data.splits import SPLITS
 from trainable.stages import Progress
 
 EMBEDDED = ("phantom", "pneumoniamnist")
