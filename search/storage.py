@@ -12,7 +12,7 @@ from pathlib import Path
 
 from search.cli import check_folder
 from spaces.errors import InputError
-from trainable.mirror import Mirror
+from trainable.mirror import Mirror, scratch
 
 TRIALS = "trials"
 _MARK = "storage"
@@ -61,7 +61,7 @@ def settle(folder: Path, asked: str | None) -> Mirror | None:
         if began:
             kept(folder)
         trials.mkdir(exist_ok=True)
-        return _known(folder)
+        return _tried(_known(folder))
     inside = f"{folder.name}/{TRIALS}"
     if "://" in asked:
         _hold(folder, began, mark.exists() and mark.read_text() == _within(asked, inside))
@@ -71,10 +71,17 @@ def settle(folder: Path, asked: str | None) -> Mirror | None:
     if isinstance(place, Mirror):
         mark.write_text(place.url)
         trials.mkdir(exist_ok=True)
-        return place
+        return _tried(place)
     if not began and trials.resolve() != place:
         trials.symlink_to(place)
     return None
+
+
+def _tried(mirror: Mirror | None) -> Mirror | None:
+    """It, if trials on this machine have a folder to work in; InputError where others took it."""
+    if mirror is not None:
+        scratch(mirror.url)
+    return mirror
 
 
 def _hold(folder: Path, began: bool, same: bool) -> None:

@@ -38,6 +38,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.settings import StudyConfig
+from search.transaction import one_transaction
 from spaces.errors import InputError
 from trainable.objective import Objective
 from trainable.stores import without_password
@@ -264,5 +265,11 @@ def interrupt_running(study: optuna.Study, storage: RDBStorage) -> None:
     Only for who holds the study's lock: another search's trials would be taken from it.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        storage.set_trial_user_attr(trial._trial_id, "status", Status.INTERRUPTED.value)
-        storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        set_interrupted(storage, trial._trial_id)
+
+
+def set_interrupted(storage: RDBStorage, trial_id: int) -> None:
+    """Say that a trial stopped with the search."""
+    with one_transaction(storage):
+        storage.set_trial_user_attr(trial_id, "status", Status.INTERRUPTED.value)
+        storage.set_trial_state_values(trial_id, TrialState.WAITING)

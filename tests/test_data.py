@@ -334,7 +334,7 @@ def test_splits_may_go_by_other_names(tmp_path: Path, train: str, test: str):
         assert {source.split("/")[0] for source in sources} == {folder}
     class_folder(tmp_path / "training" / "a", 0, 0)
     (tmp_path / train).rename(tmp_path / "TRAINING")
-    with pytest.raises(InputError, match="split 'train', TRAINING and training; leave one"):
+    with pytest.raises(InputError, match="split 'train', TRAINING, training; leave one"):
         load_folder(tmp_path, 32)
 
 

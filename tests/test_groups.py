@@ -23,7 +23,6 @@ def dataset(
     images: np.ndarray,
     patients: Sequence[str | None] | None = None,
     labels: Sequence[int] | None = None,
-    layout: str = "small set",
 ) -> Dataset:
     n = len(images)
     return Dataset(
@@ -33,7 +32,7 @@ def dataset(
         tuple(f"{i}.png" for i in range(n)),
         (None,) * n if patients is None else tuple(patients),
         "made",
-        LoadReport(n, layout=layout),
+        LoadReport(n, patients="manifest.csv"),
     )
 
 

@@ -184,6 +184,19 @@ def test_training_images_are_dropped_whatever_they_are_called(own, tmp_path):
     assert not any("copy" in source for source in apart.sources)
 
 
+def test_patients_in_training_are_dropped_and_those_without_a_name_kept(tmp_path):
+    paint(tmp_path / "Training", 1)
+    paint(tmp_path / "Testing", 2)
+    rows = [f"Training/ill/{i:02d}.png,P{i}" for i in range(10)]
+    rows += [f"Testing/{name}/{i:02d}.png,p{8 + i} " for name in ("ill", "well") for i in range(6)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["File;Patient", *rows]).replace(",", ";"))
+    data, apart = find(tmp_path)
+    assert apart is not None
+    assert apart.counts == {"ill": 8, "well": 8}
+    assert {*apart.patients} == {None, "p10", "p11", "p12", "p13"}
+    assert sum(patient is None for patient in data.patients) == 10
+
+
 def test_copies_are_found_after_the_conversion_of_colours(tmp_path):
     own, other = paint(tmp_path / "own", 0, colour=True), paint(tmp_path / "other", 1)
     with Image.open(other / "ill" / "00.png") as image:

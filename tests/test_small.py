@@ -80,7 +80,7 @@ def test_the_loader_knows_its_patients(source: Path, tmp_path: Path):
     build_small(source, tmp_path / "small", per_class=10, target_kb=2.0)
     data = load_folder(tmp_path / "small", 32)
     assert data.counts == {"bacterial_pneumonia": 10, "normal": 10}
-    assert data.report.layout == "small set"
+    assert str(data.report) == "20 files read, patients of 20 of 20 images from manifest.csv"
     rows = {row["file"]: row["patient"] for row in manifest(tmp_path / "small")}
     assert dict(zip(data.sources, data.patients, strict=True)) == rows
 

@@ -1,12 +1,15 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all, and names that may become theirs."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_LONGEST_NAME = 255  # bytes, on Linux and macOS
 
 
 @contextmanager
@@ -37,3 +40,41 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with whole_file(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path` to fill, which takes its name once the block has ended well.
+
+    `path` is absent or an empty folder: of two who fill it at once, the second fails and leaves
+    what the first made. If the block raises, the part is removed.
+
+    Raises:
+        OSError: the folder cannot be written or renamed, or `path` is no longer empty.
+    """
+    path = path.resolve()
+    part = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        part.mkdir()
+        yield part
+        part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def name_fault(name: str) -> str | None:
+    """Why a file or folder must not be called `name`, which others chose; None if it may.
+
+    It would lead elsewhere, here or on another system, or cannot be written or would not be seen.
+    """
+    if not name:
+        return "is empty"
+    if set(name) & set("/\\\0") or name == "..":
+        return "leads to another folder"
+    if name.startswith("."):
+        return "is hidden"
+    try:
+        return "is too long" if len(name.encode()) > _LONGEST_NAME else None
+    except UnicodeEncodeError:
+        return "is not text"

@@ -34,6 +34,9 @@ class LoadReport:
         narrow: the least and greatest value of all pixels, where they are too few to be useful.
         reading: how files became pixels; its levels are those of this set.
         layout: the folder layout that was recognised, or the embedded source.
+        known: images whose patient is known.
+        patients: where from, such as 'manifest.csv'.
+        patients_note: what else there is to say of it.
     """
 
     files: int
@@ -48,6 +51,9 @@ class LoadReport:
     narrow: tuple[int, int] | None = None
     reading: Reading = USUAL
     layout: str = "folders"
+    known: int = 0
+    patients: str = ""
+    patients_note: str = ""
 
     def __str__(self) -> str:
         """One line for a log: only what deserves a word."""
@@ -80,6 +86,11 @@ class LoadReport:
             parts.append(f"values of {stretched} scaled to 0 to 255")
         if self.narrow:
             parts.append(f"all pixels between {self.narrow[0]} and {self.narrow[1]} of 0 to 255")
+        if self.known:
+            kept = self.files - self.duplicates - len(self.skipped)
+            parts.append(f"patients of {self.known} of {kept} images from {self.patients}")
+        if self.patients_note:
+            parts.append(self.patients_note)
         return parts
 
 

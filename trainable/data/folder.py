@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from spaces.errors import InputError
+from trainable.basics.machine import local_cores
 from trainable.basics.terminal import printable
 from trainable.data.dataset import TINT, Dataset, LoadReport, check_image_size, grey
 from trainable.data.decode import Picture, UnreadableError, decode
@@ -130,6 +130,9 @@ def report(
         narrow=(least, greatest) if greatest - least < _NARROW else None,
         reading=how,
         layout=found.layout,
+        known=sum(d.entry.patient is not None for d in kept),
+        patients=found.patients.source,
+        patients_note=found.patients.note,
     )
 
 
@@ -177,7 +180,7 @@ def read_all(
     are decoded at once.
     """
     Image.init()  # once, before the threads race to register the formats
-    pool = ThreadPoolExecutor(workers or min(16, _cores()))
+    pool = ThreadPoolExecutor(workers or min(16, local_cores()))
     try:
         job = partial(_read, size=size, how=how, channels=channels)
         for done, decoded in enumerate(pool.map(job, entries), start=1):
@@ -203,12 +206,6 @@ def drop_duplicates(decoded: Sequence[Decoded]) -> tuple[list[Decoded], int]:
                 f"{earlier.entry.label!r} and {item.entry.label!r}; remove the wrong one"
             )
     return list(first.values()), len(decoded) - len(first)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _read(entry: Entry, size: int | None, how: Reading, channels: int | None) -> Decoded:

@@ -30,8 +30,8 @@ def held_out(
 
     They are the data set `named` (its test split, if it has splits), or else `instead`, where that
     is given, and the test split stays unread; or else the test split of `spec`, which `data` was
-    loaded from. They are read as `data` was. Whatever has the pixels of a training image is left
-    out.
+    loaded from. They are read as `data` was. Whatever has the pixels of a training image, or
+    shows a patient who is shown in one, is left out.
     `progress` is told how many files are read.
 
     Raises:
@@ -58,8 +58,8 @@ def held_out(
     apart = _disjoint(_of_colours(found, data.images.shape[1]), data)
     if apart is None and named is not None:
         raise InputError(
-            f"--held-out {named} has no image of one class that is not a training image too; name "
-            "other images"
+            f"--held-out {named} has no image of one class that is not a training image too, or of "
+            "a patient in one; name other images"
         )
     return apart
 
@@ -101,7 +101,10 @@ def _of_colours(found: Dataset, channels: int) -> Dataset:
 
 
 def _disjoint(found: Dataset, data: Dataset) -> Dataset | None:
-    known = set(pixel_digests(data.images))
-    keep = np.array([digest not in known for digest in pixel_digests(found.images)])
-    apart = found.at(keep)
+    images, patients = set(pixel_digests(data.images)), set(data.patients) - {None}
+    keep = [
+        digest not in images and patient not in patients
+        for digest, patient in zip(pixel_digests(found.images), found.patients, strict=True)
+    ]
+    apart = found.at(np.array(keep))
     return apart if len(np.unique(apart.labels)) == len(data.classes) else None

@@ -1,14 +1,14 @@
 """Which files a folder of labelled images holds, with class and patient, before any is opened.
 
-`scan` reads names only. What a name means is a `Layout`'s affair: plain class folders, a set made
-by the small builder (its manifest knows the patients), or Kaggle's chest X-rays.
+`scan` reads names, and the manifest that says whose images they are. Which class a name means is a
+`Layout`'s affair: plain class folders, or Kaggle's chest X-rays.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from spaces.errors import InputError
@@ -16,8 +16,8 @@ from trainable.basics.terminal import printable
 from trainable.data.kaggle import KaggleXray
 from trainable.data.layout import ClassFolders, Layout
 from trainable.data.listing import folders, image_files, is_image, visible
-from trainable.data.manifest import read_patients
-from trainable.data.splits import class_base
+from trainable.data.patients import Patients, find_patients
+from trainable.data.splits import class_base, elsewhere
 
 MIN_PER_CLASS = 10
 
@@ -43,12 +43,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Scan:
-    """The entries of a folder, sorted by class then source, and what was left out, by reason."""
+    """The entries of a folder, sorted by class then source; what was left out, by reason."""
 
     root: Path
     layout: str
     entries: tuple[Entry, ...]
     left_out: dict[str, int]
+    patients: Patients = field(default_factory=Patients)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -59,9 +60,9 @@ class Scan:
 def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
     """List the image files under ``root/<class>/`` or ``root/<split>/<class>/``, however deep.
 
-    Folders named train, test or val at the top are splits, of which only `split` is entered; such
-    names cannot be classes. Hidden files, and what systems leave beside images, are ignored; other
-    files without an image's suffix are counted as left out.
+    Folders named train, test or val at the top, or Training, Testing, Validation, are splits, of
+    which only `split` is entered; such names cannot be classes. Hidden files, and what systems
+    leave beside images, are ignored; other files without an image's suffix are counted as left out.
 
     Raises:
         InputError: the folder cannot serve: missing, a file, without classes, without the split,
@@ -74,12 +75,14 @@ def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
         files[folder.name], others = image_files(folder)
         left_out += others
     if not files:
+        sorted_so = f"put the images in one folder per class, {base.name}/<class>/*.png"
+        meant = elsewhere(base)
         raise InputError(
-            f"{base} holds no class folders; put the images in one folder per class, "
-            f"{base.name}/<class>/*.png"
+            f"{base} holds no class folders; " + (f"{meant}; else " if meant else "") + sorted_so
         )
     prefix = base.relative_to(root)
-    layout = _recognise(root, prefix, files, viral)
+    layout = _recognise(root, files, viral)
+    patients = find_patients(root, base, files)
     entries: list[Entry] = []
     for folder, names in files.items():
         for name in names:
@@ -87,14 +90,14 @@ def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
             if place.label is None:
                 left_out[place.reason] += 1
                 continue
-            source = printable((prefix / folder / name).as_posix())
-            label = printable(place.label)
-            path = base / folder / name
-            entries.append(Entry(path, source, label, place.patient, nested="/" in name))
+            inner = prefix / folder / name
+            who = patients.of.get(inner.as_posix())
+            source, label = printable(inner.as_posix()), printable(place.label)
+            entries.append(Entry(root / inner, source, label, who, nested="/" in name))
     entries.sort(key=lambda entry: (entry.label, entry.source))
     if beside := sum(is_image(p) for p in visible(base)):
         left_out["images outside the class folders"] = beside
-    found = Scan(root, layout.name, tuple(entries), dict(sorted(left_out.items())))
+    found = Scan(root, layout.name, tuple(entries), dict(sorted(left_out.items())), patients)
     _check_classes(base, files, found)
     return found
 
@@ -117,13 +120,13 @@ def _check_classes(base: Path, files: dict[str, list[str]], found: Scan) -> None
         omitted = "".join(f"; {n} {why} left out" for why, n in found.left_out.items())
         raise InputError(
             f"{base} holds fewer than two classes ({names}{omitted}), but a conditional GAN needs "
-            "at least two; put each class in a folder of its own"
+            f"at least two; {elsewhere(base) or 'put each class in a folder of its own'}"
         )
     omitted = ", ".join(f"{n} {why}" for why, n in found.left_out.items())
     check_counts(base, counts, lambda _: "image files" + (omitted and f" (left out: {omitted})"))
 
 
-def _recognise(root: Path, prefix: Path, files: dict[str, list[str]], viral: bool) -> Layout:
+def _recognise(root: Path, files: dict[str, list[str]], viral: bool) -> Layout:
     if KaggleXray.recognises(files):
         return KaggleXray(viral)
     if viral:
@@ -131,12 +134,4 @@ def _recognise(root: Path, prefix: Path, files: dict[str, list[str]], viral: boo
             f"viral pneumonia was asked for, but {root} is not in Kaggle's chest X-ray layout "
             "(folders NORMAL and PNEUMONIA, names like person1000_virus_1681.jpeg)"
         )
-    for folder in dict.fromkeys((root / prefix, root)):
-        if (patients := read_patients(folder)) is not None:
-            inner = "" if folder != root or prefix == Path() else f"{prefix.as_posix()}/"
-            return ClassFolders(
-                "small set",
-                {name.removeprefix(inner): who for name, who in patients.items()
-                 if name.startswith(inner)},
-            )  # fmt: skip
     return ClassFolders()

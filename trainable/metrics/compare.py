@@ -27,6 +27,7 @@ from trainable.metrics.folders import (
     read_images,
     size_warnings,
 )
+from trainable.metrics.frechet import FeatureStats, frechet_distance
 from trainable.metrics.inception_score import inception_score
 from trainable.metrics.intervals import extrapolated_floor
 from trainable.metrics.neighbours import Distances, copy_rate
@@ -135,7 +136,7 @@ def compare(
     known = kept(reals, "real")
     theirs = None if train is None else kept(trained, "training")
     with stage("scoring"):
-        scores = _scores(extractor, reals.data, known, fakes.data, found, len(classes))
+        scores = _scores(extractor, reals, known, fakes.data, found, len(classes))
         if theirs is not None:
             scores["copy_rate"] = copy_rate(Distances.between(theirs, found)).rate
         if theirs is not None or neighbours is not None:
@@ -158,15 +159,21 @@ def compare(
 
 
 def _scores(
-    extractor: Extractor, reals: Dataset, known: Tensor, fakes: Dataset, found: Tensor, classes: int
+    extractor: Extractor, reals: Folder, known: Tensor, fakes: Dataset, found: Tensor, classes: int
 ) -> Scores:
     """Every score by features `known` and `found`, but without classes none of a class."""
-    labels, asked = torch.tensor(reals.labels), torch.tensor(fakes.labels)
+    labels, asked = torch.tensor(reals.data.labels), torch.tensor(fakes.labels)
     if not classes:
         labels, asked = torch.zeros_like(labels), torch.zeros_like(asked)
     real = RealSet.of(known, labels, max(1, classes))
-    own, images = torch.tensor(reals.images), torch.tensor(fakes.images)
+    own, images = torch.tensor(reals.data.images), torch.tensor(fakes.images)
     scores = all_scores(real, own, found, images, asked, extractor.logits(found))
+    if len(reals.counted) > reals.data.n:
+        every, of_every = known[reals.counted], labels[reals.counted]
+        scores["fid"] = frechet_distance(FeatureStats.of(every), found)
+        for index in range(classes):
+            mine = FeatureStats.of(every[of_every == index])
+            scores[f"fid/{index}"] = frechet_distance(mine, found[asked == index])
     scores["inception_score_real"] = inception_score(extractor.logits(known))
     scores["floor"] = extrapolated_floor(known, seed=0).floor
     for index in range(classes):

@@ -54,12 +54,15 @@ class Folder:
         entries: their files, in the same order.
         hashes: SHA-256 of each file, in hex.
         as_files: whether features are of the files as they are, not of the squares.
+        counted: rows of the images that FID counts, int64: all, and of files as they are those that
+            repeat once more for each time, as pytorch-fid counts them.
     """
 
     data: Dataset
     entries: tuple[Entry, ...]
     hashes: tuple[str, ...]
     as_files: bool
+    counted: np.ndarray
 
     @property
     def image_size(self) -> int | None:
@@ -71,7 +74,8 @@ class Folder:
         """SHA-256, in hex, of all that scores depend on; of squares, that of their data set."""
         if not self.as_files:
             return self.data.digest
-        return hashlib.sha256("\n".join((self.data.digest, *self.hashes)).encode()).hexdigest()
+        files = (self.hashes[row] for row in self.counted)
+        return hashlib.sha256("\n".join((self.data.digest, *files)).encode()).hexdigest()
 
     def features(self, extractor: Extractor, progress: Progress) -> Tensor:
         """Features [n, D], float32 on the CPU; `progress` is told how many images are done.
@@ -140,11 +144,11 @@ def read_images(
     With a `size`, scores are of squares of so many pixels; with None of the files as they are, and
     only scores in pixels of squares of `PIXELS`.
 
-    With `unique`, for real images, files with the bytes of an earlier one are dropped. Among
-    generated images repeats count: they are a fault to be seen. `how` is how files
-    become pixels: generated ones are read as the real ones were, see their `data.report.reading`.
-    `note` is told, in a line, of what was left out or done to pixels; `progress` of how many are
-    done.
+    With `unique`, for real images, files with the bytes of an earlier one are dropped; of files as
+    they are FID counts them still. Among generated images repeats count: they are a fault to be
+    seen. `how` is how files become pixels: generated ones are read as the real ones were, see their
+    `data.report.reading`. `note` is told, in a line, of what was left out or done to pixels;
+    `progress` of how many are done.
 
     Raises:
         InputError: too many are unreadable, too few are left, or all are plain.
@@ -153,11 +157,12 @@ def read_images(
     decoded, how = read_set(found.entries, size or PIXELS, how, progress=progress)
     skipped = tuple((d.entry.source, d.reason) for d in decoded if d.pixels is None)
     check_unreadable(root, skipped, len(decoded))
-    kept = [d for d in decoded if d.pixels is not None]
+    kept = readable = [d for d in decoded if d.pixels is not None]
     if all((d.pixels == d.pixels[:, :1, :1]).all() for d in kept if d.pixels is not None):
         raise InputError(f"every image in {root} is one plain colour; nothing can be compared")
+    duplicates = 0
     if unique:
-        kept, _ = drop_duplicates(kept)
+        kept, duplicates = drop_duplicates(kept)
     _check_number(len(kept), root, "different readable images")
     images, colour = stack([d.pixels for d in kept if d.pixels is not None])
     told = report(found, decoded, kept, images, colour, how)
@@ -171,7 +176,12 @@ def read_images(
     if classes:
         check_counts(root, data.counts, lambda _: "different readable images")
     entries, hashes = tuple(d.entry for d in kept), tuple(d.sha256 for d in kept)
-    return Folder(data, entries, hashes, as_files=size is None)
+    counted = np.arange(data.n)
+    if size is None and duplicates:
+        rows = {sha256: row for row, sha256 in enumerate(hashes)}
+        counted = np.array([rows[d.sha256] for d in readable])
+        note(f"{root}: FID counts the {duplicates} duplicates, as pytorch-fid does; no other score")
+    return Folder(data, entries, hashes, size is None, counted)
 
 
 def class_names(found: Scan) -> tuple[str, ...]:
