@@ -35,7 +35,7 @@ def pixels(data: Dataset) -> set[bytes]:
 
 def find(spec: Path | str, named: Path | str | None = None) -> tuple[Dataset, Dataset | None]:
     data = load(str(spec), 32)
-    return data, held_out(data, str(spec), None if named is None else str(named), "crop")
+    return data, held_out(data, str(spec), None if named is None else str(named))
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_pneumoniamnist_has_a_test_split_named_or_not(own, monkeypatch):
 
     monkeypatch.setattr("trainable.data.held_out.load", fake)
     for named in (None, "pneumoniamnist"):
-        held_out(real, "pneumoniamnist", named, "crop")
+        held_out(real, "pneumoniamnist", named)
     assert asked == [("pneumoniamnist", 32, "test")] * 2
 
 
