@@ -15,6 +15,7 @@ from torch import Tensor
 from spaces.errors import InputError
 from trainable.basics.files import whole_file
 from trainable.data import Dataset, check_image_size
+from trainable.data.reading import USUAL, Reading
 from trainable.extractors import Extractor, load_extractor
 from trainable.feature_cache import kept_features
 from trainable.metrics.folders import (
@@ -51,6 +52,7 @@ def compare(
     weights: Path | None = None,
     resize: str = "bilinear",
     unverified: bool = False,
+    background: str = USUAL.background,
     train: Path | None = None,
     baseline: Path | None = None,
     neighbours: Path | None = None,
@@ -88,12 +90,16 @@ def compare(
         check_place(neighbours, roots)
     warnings: list[str] = []
     read = []
+    how = Reading(background=background)
     for found, which in zip(listed, ("real", "generated", "training"), strict=False):
         unique = which != "generated"
         with stage(f"reading {which} images") as progress:
             read.append(
-                read_images(found, size, unique=unique, note=warnings.append, progress=progress)
+                read_images(
+                    found, size, unique=unique, note=warnings.append, how=how, progress=progress
+                )
             )
+        how = read[0].data.report.reading  # all as the real ones
     reals, fakes, *others = read
     trained = others[0] if others else reals
     warnings += size_warnings(reals, fakes)
@@ -144,7 +150,11 @@ def compare(
         **made,
         "pixel_size": size or PIXELS,
         "features": line,
-        "warnings": warnings + _number_warnings(reals.data.n, fakes.data.n),
+        "warnings": [
+            *warnings,
+            *_number_warnings(reals.data.n, fakes.data.n),
+            *_floor_warnings(scores),
+        ],
     }
     if before is not None:
         earlier = {_named(key, classes): before.get(_named(key, classes)) for key in scores}
@@ -207,6 +217,15 @@ def _number_warnings(n_real: int, n_fake: int) -> list[str]:
             f"{'more' if n_fake < n_real else 'less'}"
         )
     return lines
+
+
+def _floor_warnings(scores: Scores) -> list[str]:
+    if not scores["fid"] < scores["floor"]:
+        return []
+    return [
+        f"a FID below the floor, {scores['floor']:.4g}, is not better than real images: it means "
+        "copies, less variety than they have, many more images than they are, or luck"
+    ]
 
 
 def _read_baseline(path: Path) -> Result:
