@@ -31,6 +31,7 @@ from analysis.rungs import BROKEN, at, at_rung, rungs
 from analysis.store import StudyTable, load_study
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 from trainable.grid import spread
 from trainable.stages import Progress, Stage, silent
@@ -276,4 +277,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -21,6 +21,7 @@ from analysis.figures import canvas, parser, run
 from analysis.learning_curves import best_trial
 from analysis.store import StudyTable
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command
 from trainable.grid import draw_grid, spread
 from trainable.start import Start
 
@@ -189,4 +190,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

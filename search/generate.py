@@ -23,7 +23,7 @@ from rich.console import Console
 from spaces.errors import InputError
 from trainable.bars import bar
 from trainable.basics.files import name_fault, whole_folder
-from trainable.basics.stopping import say_stopped, stopped_by_signals
+from trainable.basics.stopping import run_command, say_stopped
 from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.export import ImageGenerator
 from trainable.registry import load_start
@@ -38,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     console = make_console()
     try:
-        with stopped_by_signals():
-            folder = _generate(args, console)
+        folder = _generate(args, console)
     except InputError as error:
         say_error(error)
         return 2
@@ -168,4 +167,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

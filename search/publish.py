@@ -14,6 +14,7 @@ from rich.console import Console
 
 from search.cli import add_stores, default_tracking, study_command, ui_command
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 
 
@@ -83,4 +84,4 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spaces.errors import InputError
 from spaces.presets import PRESETS
-from trainable.basics.stopping import say_stopped, stopped_by_signals
+from trainable.basics.stopping import run_command, say_stopped
 from trainable.basics.terminal import make_console, say_error
 from trainable.single import run_single
 
@@ -21,8 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     after Ctrl-C, 143 after SIGTERM."""
     console = make_console()
     try:
-        with stopped_by_signals():
-            return run_single(_parser().parse_args(argv), console)
+        return run_single(_parser().parse_args(argv), console)
     except InputError as error:
         say_error(error)
         return INPUT_ERROR
@@ -104,4 +103,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+
+from trainable.basics.terminal import make_console, say
 
 
 class Stopped(KeyboardInterrupt):  # it is no error
@@ -21,8 +24,11 @@ def say_stopped(error: KeyboardInterrupt, kept: str) -> int:
     That is 130 for Ctrl-C, 143 for SIGTERM and 129 for SIGHUP, as shells have it.
     """
     with suppress(OSError):  # the terminal is gone
-        print(f"\nstopped; {kept}", file=sys.stderr)
-    return 128 + (error.args[0] if isinstance(error, Stopped) else signal.SIGINT)
+        say(make_console(stderr=True), f"\nstopped; {kept}")  # below the ^C
+    number, _last.number = _last.number, None
+    if isinstance(error, Stopped):
+        number = error.args[0]
+    return 128 + (number or signal.SIGINT)
 
 
 @dataclass
@@ -45,11 +51,30 @@ class Stop:
         return 128 + (self.number or 0)
 
 
+def run_command(main: Callable[[], int]) -> int:
+    """A command's exit code, with no traceback where it is stopped or its reader has enough."""
+    try:
+        with stopped_by_signals():
+            code = main()
+            sys.stdout.flush()
+            return code
+    except KeyboardInterrupt as error:
+        return say_stopped(error, "the same command starts again")
+    except BrokenPipeError:  # as by `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return 1
+
+
+_last = Stop()
+"""The signal that ends the work: Ray raises a KeyboardInterrupt of its own in `Stopped`'s place."""
+
+
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
     """In the block SIGTERM and SIGHUP raise `Stopped`, as Ctrl-C does, so that it cleans up."""
 
     def stop(number: int, frame: object) -> None:
+        _last.number = number
         raise Stopped(number)
 
     with _handled(stop, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -67,6 +92,7 @@ def stopped_gently(ask: Callable[[], None], tell: Callable[[], None]) -> Iterato
     stop = Stop()
 
     def handle(number: int, frame: object) -> None:
+        _last.number = number
         if stop:
             raise Stopped(number)
         stop.number = number
@@ -76,6 +102,7 @@ def stopped_gently(ask: Callable[[], None], tell: Callable[[], None]) -> Iterato
     telling = threading.Thread(target=_quietly, args=(tell,), daemon=True, name="stopping")
     with _handled(handle, signal.SIGINT, signal.SIGTERM):
         yield stop
+    _last.number = None  # whoever asked is the caller's to tell of
     if stop:
         telling.join(1.0)  # lest it speaks after what comes next
 
