@@ -44,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; nothing was written; the same command starts again", file=sys.stderr)
         return 130
-    say(console, f"{folder}: synthetic images, not for diagnosis; next:")
+    nature = json.loads((folder / ABOUT).read_text())["synthetic"]
+    say(console, f"{folder}: synthetic images, {nature}; next:")
     picture = folder.absolute().with_name(f"{folder.absolute().name}.png")
     say_command(console, "python", "-m", "trainable.data", "show", folder, "--out", picture)
     say_command(console, "python", "-m", "trainable.metrics", "REAL", folder)
@@ -132,8 +133,10 @@ def _describe(
         out = csv.writer(file, lineterminator="\n")
         out.writerow(("file", "class", "seed"))
         out.writerows(rows)
+    of_patients = start.about.get("of_patients", True)  # older records do not say
+    limits = "; not images of patients, not for diagnosis" if of_patients else ""
     about: dict[str, Any] = {
-        "synthetic": "drawn by a generator; not images of patients, not for diagnosis",
+        "synthetic": f"drawn by a generator{limits}",
         "model": args.model,
         "weights_sha256": start.sha256,
         "seed": args.seed,

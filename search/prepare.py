@@ -16,6 +16,8 @@ from search.cli import STUDY_DEFAULTS, default_tracking
 from search.sampling import learn_from, read_queue, space_differences
 from search.settings import StudyConfig, resolve_epochs, resolve_seconds
 from search.study import open_study
+from search.study_folder import DATABASE, KEY, began
+from search.versions import settings_of
 from spaces.catalog import Space, get_space
 from spaces.describe import portrait, starting_point, validate
 from spaces.errors import InputError
@@ -128,7 +130,7 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
     queue = read_queue(args.enqueue, space, task) if args.enqueue else []
     learnt = []
     if args.warm_start:
-        beside = (args.output / args.warm_start / "study.db").exists()
+        beside = (args.output / args.warm_start / DATABASE).exists()
         old, _ = open_study(args.output, args.warm_start, None if beside else args.database)
         learnt = learn_from(old, config, seen)
     return Prepared(
@@ -190,7 +192,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             "--trials, --time-budget and --enqueue can"
         )
     study, storage = open_study(args.output, args.resume, args.database)
-    old = StudyConfig.from_json(study.user_attrs["config"])
+    old = settings_of(study)
     budget = parse_duration(args.time_budget) if args.time_budget else None
     trials = old.trials if args.trials is None else args.trials
     config = replace(old, trials=trials, time_budget=budget)
@@ -250,10 +252,13 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
 
 
 def _taken(folder: Path) -> bool:
-    """Whether `folder` holds anything but what a study leaves that was killed while it began."""
-    left = {"lock", IMAGES, "study.db", "study.db-journal", "trials", "storage"}
+    """Whether `folder` holds a study, or anything but what one leaves that was killed before."""
+    left = {"lock", IMAGES, KEY, DATABASE, f"{DATABASE}-journal", "trials", "storage"}
     return folder.exists() and (
-        not folder.is_dir() or bool({path.name for path in folder.iterdir()} - left)
+        not folder.is_dir()
+        or began(folder)
+        or bool({path.name for path in folder.iterdir()} - left)
+        or any((folder / "trials").glob("*"))
     )
 
 

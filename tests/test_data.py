@@ -481,7 +481,21 @@ def test_show_draws_a_row_a_class(root: Path, tmp_path: Path, capsys: pytest.Cap
     printed = capsys.readouterr().out
     assert "cat" in printed
     assert "40 x 40: 12" in printed
+    assert "patient" not in printed
     assert printed.rstrip().splitlines()[-1].startswith("  python -m search.run --data")
+
+
+def test_show_counts_patients_where_they_are_known(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (root / "cat").rename(root / "viral_pneumonia")  # a class of that name, not Kaggle's layout
+    (root / "manifest.csv").write_text("file,patient\nant/000.png,ann\nant/001.png,ann\n")
+    assert main(["show", str(root), "--out", str(tmp_path / "grid.png")]) == 0
+    printed = capsys.readouterr().out
+    ant, other = (next(line for line in printed.splitlines() if n in line) for n in ("ant", "vir"))
+    assert [cell.strip() for cell in ant.split("│")[2:4]] == ["11", "1"]
+    assert [cell.strip() for cell in other.split("│")[2:4]] == ["12", "-"]
+    assert "patients of 2 of 23 images from manifest.csv" in printed
 
 
 @pytest.mark.parametrize(

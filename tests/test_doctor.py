@@ -100,6 +100,7 @@ def test_a_system_other_than_linux_has_facts_left_out_and_no_crash(place, monkey
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.delattr(os, "sysconf")
     monkeypatch.setattr(machine, "_MOUNTS", tmp_path / "absent")
+    monkeypatch.setattr(doctor, "connected", lambda where, say: nullcontext((where, 1)))
     code, said = examine("--data", "nowhere", "--cpus-per-trial", str(os.cpu_count()))
     assert (code, broken(said)) == (1, ["search"])  # the data alone
     assert f"{os.cpu_count()} cores, memory unknown" in said

@@ -51,7 +51,7 @@ def manifest(folder: Path) -> list[dict[str, str]]:
 def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
     out = tmp_path / "set"
     assert call(out, "--model", str(grey / export.WEIGHTS)) == 0
-    assert "synthetic images, not for diagnosis" in capsys.readouterr().out
+    assert "synthetic images, drawn by a generator; next:" in capsys.readouterr().out
     data = load(str(out), 32)
     assert data.counts == {"class0": 10, "class1": 10}
     assert data.images.shape == (20, 1, 32, 32)
@@ -61,6 +61,20 @@ def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
     about = json.loads((out / "generated.json").read_text())
     assert (about["seed"], about["per_class"], about["settings"]["data_digest"]) == (0, 10, "d")
     assert not out.with_name("set.part").exists()
+
+
+@pytest.mark.parametrize(
+    ("record", "limits"),
+    [({"of_patients": True}, True), ({}, True), ({"of_patients": False}, False)],
+)
+def test_patients_are_mentioned_where_there_are_some(grey, tmp_path, capsys, record, limits):
+    tensors, about = read_generator(grey / export.WEIGHTS)
+    assert about.pop("of_patients") is False
+    write_generator(tmp_path / "g.safetensors", tensors, {**about, **record})
+    assert call(tmp_path / "set", "--model", str(tmp_path / "g.safetensors")) == 0
+    said = "; not images of patients, not for diagnosis"
+    assert (said in capsys.readouterr().out) is limits
+    assert (said in (tmp_path / "set" / generate.ABOUT).read_text()) is limits
 
 
 def test_the_same_seed_draws_the_same_set_and_another_shares_nothing(grey, tmp_path):

@@ -157,6 +157,8 @@ def test_the_real_images_score_best_and_count_as_copies(tiny, folders, capsys):
     assert same["fid"] < other["floor"] < 2 * other["fid"]
     assert same["copy_rate"] == same["pixel_copy_rate"] == same["coverage"] == 1
     assert other["copy_rate"] < 0.2
+    told = [any("below the floor" in line for line in each["warnings"]) for each in (same, other)]
+    assert told == [True, other["fid"] < other["floor"]]
     assert other["pixel_copy_rate"] == 0
 
 

@@ -148,6 +148,7 @@ def test_the_line_of_a_data_set_says_whose_images_are_known(root: Path):
         ("file;class;seed\r\na/000.png;a;7\r\n", ""),
         ("file,label\na/000.png,a\n", "manifest.csv names no patients"),
         ("name,url\nx,y\n", "manifest.csv names no patients"),
+        ("a,000\nx,y\n", "manifest.csv names no patients"),
         ("file,patient\na/000.png,\n", "manifest.csv names no patients"),
         ("file,class,source,sha256,width,height,bytes,patient\na/000.png,a,,,,,,\n", ""),
     ],
@@ -235,6 +236,14 @@ def test_images_left_without_a_patient_are_known_by_their_names(tmp_path: Path):
     assert {file[2:9]: who for file, who in found.items()} == {
         f"person{i}": "Ann" if i == 1 else f"person{i}_bacteria" for i in range(5)
     }
+
+
+def test_a_copy_says_whom_the_first_of_them_shows(root: Path):
+    (root / "a" / "copy.png").write_bytes((root / "a" / "000.png").read_bytes())
+    write(root, table(["a/copy.png,Ann", "a/001.png,Ann"]))
+    data = load_folder(root, 32)
+    assert dict(zip(data.sources, data.patients, strict=True))["a/000.png"] == "Ann"
+    assert data.report.known == 2
 
 
 # --- names that look like Kermany's -------------------------------------------------------------

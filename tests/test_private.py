@@ -301,6 +301,13 @@ def test_a_misspelt_path_is_no_reason_to_make_folders(home, monkeypatch):
     assert list(home.iterdir()) == []
 
 
+@pytest.mark.parametrize("place", ["file", "absent/home"])
+def test_a_home_in_which_no_token_can_be_made_is_one_line(home, monkeypatch, place):
+    (home / "file").touch()
+    monkeypatch.setenv("HOME", str(home / place))
+    assert "auth_token cannot be read or written (" in refused()
+
+
 def test_the_token_is_looked_at_before_ray_starts(token, monkeypatch):
     monkeypatch.setattr("ray.init", lambda **given: pytest.fail("Ray was started"))
     token.mkdir()

@@ -97,7 +97,7 @@ def _guard(path: Path, say: Callable[[str], None], *, make: bool) -> None:
             )
         say(
             f"Ray's token {path} could be read by others, and is now yours alone; if others use "
-            "this machine, replace it, on all machines of a cluster"
+            "this machine, remove it for a new one, which a cluster then needs on all its machines"
         )
 
 

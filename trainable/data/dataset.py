@@ -144,6 +144,11 @@ class Dataset:
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
+    @property
+    def of_patients(self) -> bool:
+        """Whether it is known to show patients; PneumoniaMNIST does, and does not say whom."""
+        return any(self.patients) or self.report.layout == "pneumoniamnist"
+
     def at(self, rows: np.ndarray) -> Dataset:
         """The images of `rows`: indices, or a mask [n]."""
         chosen = np.arange(self.n)[rows]

@@ -194,6 +194,8 @@ def read_all(
 def drop_duplicates(decoded: Sequence[Decoded]) -> tuple[list[Decoded], int]:
     """The files without those whose bytes came before, and how many those were.
 
+    Where the first of several does not know its patient, one that does says so.
+
     Raises:
         InputError: the same bytes lie in two classes, so that one label is wrong.
     """
@@ -205,6 +207,9 @@ def drop_duplicates(decoded: Sequence[Decoded]) -> tuple[list[Decoded], int]:
                 f"{earlier.entry.source} and {item.entry.source} are the same file, labelled "
                 f"{earlier.entry.label!r} and {item.entry.label!r}; remove the wrong one"
             )
+        if earlier.entry.patient is None:
+            known = replace(earlier.entry, patient=item.entry.patient)
+            first[item.sha256] = replace(earlier, entry=known)
     return list(first.values()), len(decoded) - len(first)
 
 

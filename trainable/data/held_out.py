@@ -10,6 +10,7 @@ import numpy as np
 from spaces.errors import InputError
 from trainable.data.dataset import Dataset, grey
 from trainable.data.images import pixel_digests
+from trainable.data.patients import same_patient
 from trainable.data.reading import Reading
 from trainable.data.sources import EMBEDDED, load
 from trainable.data.splits import split_folders
@@ -101,9 +102,9 @@ def _of_colours(found: Dataset, channels: int) -> Dataset:
 
 
 def _disjoint(found: Dataset, data: Dataset) -> Dataset | None:
-    images, patients = set(pixel_digests(data.images)), set(data.patients) - {None}
+    images, patients = set(pixel_digests(data.images)), {*map(same_patient, data.patients)} - {None}
     keep = [
-        digest not in images and patient not in patients
+        digest not in images and same_patient(patient) not in patients
         for digest, patient in zip(pixel_digests(found.images), found.patients, strict=True)
     ]
     apart = found.at(np.array(keep))

@@ -34,6 +34,11 @@ class Patients:
     note: str = ""
 
 
+def same_patient(name: str | None) -> str | None:
+    """What is equal for two spellings of a patient, from two manifests; None for an unknown one."""
+    return None if name is None else name.casefold()
+
+
 def find_patients(root: Path, base: Path, files: Mapping[str, Sequence[str]]) -> Patients:
     """The patients of `files` (class folders in `base` to file names), `base` being in `root`.
 
@@ -74,7 +79,7 @@ def _stated(manifest: Manifest, at: str, images: Sequence[str]) -> tuple[dict[st
     names = (name.removeprefix(at) for name in images if name.startswith(at))
     files = _Files({*names, *_files_below(folder)}, split_of(folder.name))
     if manifest.rows is None:
-        if any(files.find(cell) for cell in manifest.columns):
+        if any(posixpath.splitext(cell)[1] and files.find(cell) for cell in manifest.columns):
             raise InputError(
                 f"{manifest.path} has no header; put 'file,patient' above its first line"
             )

@@ -150,7 +150,11 @@ def compare(
         **made,
         "pixel_size": size or PIXELS,
         "features": line,
-        "warnings": warnings + _number_warnings(reals.data.n, fakes.data.n),
+        "warnings": [
+            *warnings,
+            *_number_warnings(reals.data.n, fakes.data.n),
+            *_floor_warnings(scores),
+        ],
     }
     if before is not None:
         earlier = {_named(key, classes): before.get(_named(key, classes)) for key in scores}
@@ -213,6 +217,15 @@ def _number_warnings(n_real: int, n_fake: int) -> list[str]:
             f"{'more' if n_fake < n_real else 'less'}"
         )
     return lines
+
+
+def _floor_warnings(scores: Scores) -> list[str]:
+    if not scores["fid"] < scores["floor"]:
+        return []
+    return [
+        f"a FID below the floor, {scores['floor']:.4g}, is not better than real images: it means "
+        "copies, less variety than they have, many more images than they are, or luck"
+    ]
 
 
 def _read_baseline(path: Path) -> Result:
