@@ -10,7 +10,7 @@ from typing import Any
 
 from spaces.errors import InputError
 from spaces.presets import BACKBONE
-from trainable.basics.terminal import command
+from trainable.basics.terminal import command, is_utf8
 from trainable.resources import add_resources
 from trainable.stores import absolute_address, without_password
 
@@ -190,6 +190,8 @@ def check_output(output: Path) -> None:
 
 def check_folder(folder: Path, given: str) -> None:
     """Make `folder` and write to it; InputError if that cannot be, naming the flag as `given`."""
+    if not is_utf8(str(folder.resolve())):
+        raise InputError(f"{given} is not UTF-8, as databases need it; choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -34,6 +34,11 @@ def printable(text: str) -> str:
     return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", _escape, text)
 
 
+def is_utf8(text: str) -> bool:
+    """Whether `text`, such as a path, can be written down: Ray and databases take nothing else."""
+    return not re.search(r"[\ud800-\udfff]", text)
+
+
 def say(console: Console, text: str) -> None:
     """Print a line, however long, in one piece and as it is."""
     from rich.text import Text

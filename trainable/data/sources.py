@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from spaces.errors import InputError
+from trainable.basics.terminal import command, is_utf8, printable
 from trainable.data.dataset import Dataset, LoadReport, check_image_size
 from trainable.data.decode import fit_square
 from trainable.data.folder import load_folder
@@ -54,6 +55,12 @@ def load(
     if spec not in EMBEDDED:
         if not Path(spec).exists() and spec == Path(spec).name:
             raise InputError(_unknown(spec))
+        if not is_utf8(spec):
+            link = command("ln", "-s", Path(spec), "images")
+            raise InputError(
+                f"data '{printable(spec)}' is not UTF-8, so a study cannot record it; rename it, "
+                f"or give a link to it: {link}"
+            )
         return load_folder(spec, size, how=how, split=split, viral=viral, progress=progress)
     if viral:
         raise InputError(f"viral pneumonia was asked for, but {spec} does not tell it apart")
