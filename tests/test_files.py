@@ -244,6 +244,7 @@ def test_a_set_that_uses_an_eighth_keeps_its_full_range(tmp_path: Path):
     ("values", "ends"),
     [
         (np.uint16, (31744, 35839)),  # Hounsfield units with an offset, as in DeepLesion
+        (np.dtype(">u2"), (0, 1023)),  # Pillow's I;16B
         (np.int16, (-1024, 3071)),
         (np.int32, (100, 4000)),
         (np.int32, (2**30, 2**30 + 4000)),
