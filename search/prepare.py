@@ -30,6 +30,7 @@ from trainable.data import Dataset, load
 from trainable.data.held_out import held_out
 from trainable.data.hold_back import SHARE, divided
 from trainable.data.images import IMAGES, image_differences
+from trainable.data.reading import Reading
 from trainable.durations import parse_duration
 from trainable.extractors import Extractor
 from trainable.judges import load_judges
@@ -98,20 +99,19 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
             f"--resume {name}, or choose another name"
         )
     with bar(console, "reading images") as progress:
-        whole = load(asked["data"], asked["image_size"], fit=asked["fit"], progress=progress)
+        whole = load(asked["data"], asked["image_size"], how=Reading.of(asked), progress=progress)
+    asked |= whole.report.reading.settings
     if asked["hold_back"] is None:
         asked["hold_back"] = SHARE if Objective.parse(asked["objective"]).needs_validation else 0.0
     data, validation, parted = divided(whole, asked["hold_back"])
     with bar(console, "reading held-out images") as progress:
-        apart = held_out(
-            data, asked["data"], asked["held_out"], asked["fit"], progress, instead=validation
-        )
+        apart = held_out(data, asked["data"], asked["held_out"], progress, instead=validation)
     judges = load_judges(
         asked["features"], asked["protocol"], asked["backbone"], args,
         shared=args.allow_shared_features,
     )  # fmt: skip
     extractor, backbone = judges.extractor, judges.backbone
-    start = _start(asked["init_from"], args, validation, asked["fit"])
+    start = _start(asked["init_from"], args, validation)
     found = {"name": name, "data_digest": data.digest, **_schedule(asked, data)}
     found["held_out_digest"] = apart.digest if apart else None
     found["validation_digest"] = validation.digest if validation else None
@@ -140,14 +140,14 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
 
 
 def _start(
-    init_from: str | None, args: argparse.Namespace, validation: Dataset | None, fit: str
+    init_from: str | None, args: argparse.Namespace, validation: Dataset | None
 ) -> Start | None:
     """The generator that all trials begin with, if one is named; it saw nothing of `validation`."""
     if init_from is None:
         return None
     start = load_start(init_from, args.tracking_uri or default_tracking(args.output))
     if validation is not None:
-        start.check_unseen(validation, fit)
+        start.check_unseen(validation)
     return start
 
 
@@ -197,7 +197,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
     trials = old.trials if args.trials is None else args.trials
     config = replace(old, trials=trials, time_budget=budget)
     with bar(console, "reading images") as progress:
-        whole = load(config.data, config.image_size, fit=config.fit, progress=progress)
+        whole = load(config.data, config.image_size, how=config.reading, progress=progress)
     data, validation, parted = divided(whole, config.hold_back)
     if data.digest != config.data_digest:
         how = image_differences(args.output / config.name / IMAGES, whole)
@@ -206,9 +206,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             f"began with ({how}); bring them back, or start a new study"
         )
     with bar(console, "reading held-out images") as progress:
-        apart = held_out(
-            data, config.data, config.held_out, config.fit, progress, instead=validation
-        )
+        apart = held_out(data, config.data, config.held_out, progress, instead=validation)
     for part, digest, what in (
         (validation, config.validation_digest, "images that are held back"),
         (apart, config.held_out_digest, f"held-out images ({config.held_out or config.data})"),
@@ -236,7 +234,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             f"{config.weights_sha256[:12]}…, here are {protocol} and "
             f"{extractor.sha256[:12]}…; scores of both would not compare"
         )
-    start = _start(config.init_from, args, validation, config.fit)
+    start = _start(config.init_from, args, validation)
     for what, here, there in (
         ("--backbone", backbone.sha256 if backbone else None, config.backbone_sha256),
         ("--init-from", start.sha256 if start else None, config.init_sha256),

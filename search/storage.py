@@ -12,6 +12,7 @@ from pathlib import Path
 
 from search.cli import check_folder
 from spaces.errors import InputError
+from trainable.basics.files import write_whole
 from trainable.mirror import Mirror, scratch
 
 TRIALS = "trials"
@@ -53,7 +54,7 @@ def settle(folder: Path, asked: str | None) -> Mirror | None:
     `asked` is what a user names with --storage; a study keeps what it began with.
 
     Raises:
-        InputError: it cannot be used, or is not where the study's trials are.
+        InputError: it cannot be used, is not where the study's trials are, or holds another's.
     """
     trials, mark = folder / TRIALS, folder / _MARK
     began = trials.exists() or trials.is_symlink()
@@ -68,8 +69,13 @@ def settle(folder: Path, asked: str | None) -> Mirror | None:
     else:
         _hold(folder, began, trials.resolve() == Path(asked).resolve() / inside)
     place = opened(asked, inside)
+    if not began and (place.names("") if isinstance(place, Mirror) else any(place.iterdir())):
+        raise InputError(
+            f"--storage {asked} holds trials of another study {folder.name}; choose another name "
+            "with --study, or another place"
+        )
     if isinstance(place, Mirror):
-        mark.write_text(place.url)
+        write_whole(mark, place.url)
         trials.mkdir(exist_ok=True)
         return _tried(place)
     if not began and trials.resolve() != place:

@@ -19,9 +19,11 @@ from PIL import Image
 from spaces.errors import InputError
 from spaces.task import Task
 from trainable.data import check_image_size, load, load_folder
+from trainable.data import decode as decoding
 from trainable.data.__main__ import main
-from trainable.data.decode import UnreadableError, decode
+from trainable.data.decode import Picture, UnreadableError
 from trainable.data.folder import Decoded, read_all
+from trainable.data.reading import Reading
 from trainable.data.scan import scan
 
 
@@ -54,6 +56,14 @@ def jpeg(picture: Image.Image, **options: object) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", **options)
     return buffer.getvalue()
+
+
+def read(data: bytes, size: int = 32, fit: str = "crop", background: str = "black") -> Picture:
+    return decoding.decode(data, size, Reading(fit, background))
+
+
+def decode(data: bytes, size: int = 32, fit: str = "crop", background: str = "black") -> np.ndarray:
+    return read(data, size, fit, background).pixels
 
 
 # --- one file ---------------------------------------------------------------------------------
@@ -151,7 +161,7 @@ def test_shrinking_is_antialiased_and_a_drafted_jpeg_agrees():
     ("data", "reason"),
     [
         (b"", "empty file"),
-        (b"hello", "not a JPEG or PNG"),
+        (b"hello", "not an image"),
         (png(image(0))[:300], "truncated"),
         (jpeg(image(0, 300, 300))[:2000], "truncated"),
     ],
@@ -244,7 +254,7 @@ def test_five_percent_may_be_unreadable_and_no_more(tmp_path: Path):
     assert data.n == 38
     assert data.report.files == 40
     assert data.report.skipped == (
-        ("a/bad1.png", "not a JPEG or PNG image"),
+        ("a/bad1.png", "not an image"),
         ("b/bad2.png", "No such file or directory"),
     )
     (tmp_path / "b" / "bad3.png").write_bytes(b"")
@@ -287,7 +297,7 @@ def test_image_sizes_are_powers_of_two(size: int, root: Path):
 
 def test_wrong_options_are_named(root: Path):
     with pytest.raises(InputError, match="fit is 'stretch'"):
-        load_folder(root, 32, fit="stretch")
+        load_folder(root, 32, how=Reading("stretch"))
     with pytest.raises(InputError, match="channels is 2"):
         load_folder(root, 32, channels=2)
     with pytest.raises(InputError, match="split is 'training'"):

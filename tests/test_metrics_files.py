@@ -181,11 +181,12 @@ def test_few_files_are_held_at_their_full_size(tiny, tmp_path, monkeypatch):
     paths = [films(tmp_path / side, seed, SIZES["mixed"]) for seed, side in enumerate("ab")]
     whole, held = folders_module.read_all, []
 
-    def counted(entries, size, **options):
+    def counted(entries, size, *args, **options):
         held.append((len(entries), size))
-        return whole(entries, size, **options)
+        return whole(entries, size, *args, **options)
 
     monkeypatch.setattr(folders_module, "read_all", counted)
+    monkeypatch.setattr("trainable.data.folder.read_all", counted)
     compare(*paths)
     full = [n for n, size in held if size is None]
     assert sum(full) == 48

@@ -118,7 +118,7 @@ def test_files_of_one_name_in_several_folders_are_all_copied(source: Path, tmp_p
     ]
     noise(entries[0].path.with_name("x.png"), 5, 30)
     rows = [small._copy_one(Item(twin, 1, 30, 30), tmp_path) for twin in twins]
-    assert [row.file for row in rows] == ["normal/x.png", "normal/1_x.png"]
+    assert [row.file for row in rows] == ["normal/x.png", "normal/train_NORMAL_1_x.png"]
     assert all((tmp_path / row.file).is_file() for row in rows)
 
 

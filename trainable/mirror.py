@@ -99,8 +99,8 @@ class Mirror:
         """Fill the folder of a trial with the store's files that it lacks and `pattern` matches."""
         for name in sorted(self.names(trial.name)):
             path = trial.parent / name
-            if path.exists() or not fnmatch(name, pattern):
-                continue
+            if path.exists() or not fnmatch(name, pattern) or ".." in path.parts:
+                continue  # a key of a store may lead out of the trial's folder
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f"{path.name}.part")
             part.write_bytes(self.read(name))

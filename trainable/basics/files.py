@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _LONGEST_NAME = 255  # bytes, on Linux and macOS
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+_SQLITE_REFUSED = (
+    "database or disk is full", "disk I/O error", "attempt to write a readonly database",
+)  # fmt: skip
 
 
 @contextmanager
@@ -52,7 +58,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be written or renamed, or `path` is no longer empty.
     """
-    path = path.resolve()
+    path = path.resolve()  # a link to an empty folder may be filled
     part = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -61,6 +67,28 @@ def whole_folder(path: Path) -> Iterator[Path]:
         part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """As `whole_folder`, in place of what was at `path`, which stays until the new one is whole.
+
+    Only for folders that are the caller's own. What a killed process left beside `path` is removed
+    once the new one stands.
+    """
+    path = path.resolve()
+    old = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
+    try:
+        with whole_folder(path) as part:
+            yield part
+            if path.exists():
+                path.rename(old)
+    except BaseException:
+        if old.exists():
+            old.rename(path)
+        raise
+    for left in path.parent.glob(f".{path.name[:100]}.*.part"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def name_fault(name: str) -> str | None:
@@ -78,3 +106,16 @@ def name_fault(name: str) -> str | None:
         return "is too long" if len(name.encode()) > _LONGEST_NAME else None
     except UnicodeEncodeError:
         return "is not text"
+
+
+def disk_fault(error: BaseException | None) -> str | None:
+    """Why a disk refused a write, if that is what an error comes from: it is full, or read-only."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _REFUSED:
+            return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        if isinstance(error, sqlite3.OperationalError) and str(error) in _SQLITE_REFUSED:
+            return str(error)
+        if os.strerror(errno.ENOSPC) in str(error):  # said by a library or another process
+            return os.strerror(errno.ENOSPC)
+        error = error.__cause__ or error.__context__
+    return None

@@ -34,6 +34,11 @@ class Patients:
     note: str = ""
 
 
+def same_patient(name: str | None) -> str | None:
+    """What is equal for two spellings of a patient, from two manifests; None for an unknown one."""
+    return None if name is None else name.casefold()
+
+
 def find_patients(root: Path, base: Path, files: Mapping[str, Sequence[str]]) -> Patients:
     """The patients of `files` (class folders in `base` to file names), `base` being in `root`.
 

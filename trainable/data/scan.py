@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spaces.errors import InputError
-from trainable.data.decode import SUFFIXES
+from trainable.basics.terminal import printable
 from trainable.data.kaggle import KaggleXray
 from trainable.data.layout import ClassFolders, Layout
-from trainable.data.listing import folders, is_image, visible
+from trainable.data.listing import folders, image_files, is_image, visible
 from trainable.data.patients import Patients, find_patients
 from trainable.data.splits import class_base, elsewhere
 
@@ -28,15 +28,17 @@ class Entry:
 
     Attributes:
         path: where it lies.
-        source: the same, relative to the root, posix.
-        label: its class.
+        source: the same, relative to the root, posix; bytes that are not UTF-8 are escaped.
+        label: its class; escaped likewise.
         patient: whom it shows, if known.
+        nested: whether it lies in a subfolder of its class's folder.
     """
 
     path: Path
     source: str
     label: str
     patient: str | None
+    nested: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,21 +58,22 @@ class Scan:
 
 
 def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
-    """List the image files under ``root/<class>/`` or ``root/<split>/<class>/``.
+    """List the image files under ``root/<class>/`` or ``root/<split>/<class>/``, however deep.
 
     Folders named train, test or val at the top, or Training, Testing, Validation, are splits, of
-    which only `split` is entered; such names cannot be classes. Hidden files and files without an
-    image suffix are ignored.
+    which only `split` is entered; such names cannot be classes. Hidden files, and what systems
+    leave beside images, are ignored; other files without an image's suffix are counted as left out.
 
     Raises:
         InputError: the folder cannot serve: missing, a file, without classes, without the split,
             or with a class of fewer than `MIN_PER_CLASS` image files.
     """
     base = class_base(root, split)
-    files = {
-        folder.name: sorted(p.name for p in visible(folder) if is_image(p))
-        for folder in folders(base)
-    }
+    files: dict[str, list[str]] = {}
+    left_out: Counter[str] = Counter()
+    for folder in folders(base):
+        files[folder.name], others = image_files(folder)
+        left_out += others
     if not files:
         sorted_so = f"put the images in one folder per class, {base.name}/<class>/*.png"
         meant = elsewhere(base)
@@ -81,17 +84,19 @@ def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
     layout = _recognise(root, files, viral)
     patients = find_patients(root, base, files)
     entries: list[Entry] = []
-    left_out: Counter[str] = Counter()
     for folder, names in files.items():
         for name in names:
             place = layout.place(folder, name)
             if place.label is None:
                 left_out[place.reason] += 1
                 continue
-            source = (prefix / folder / name).as_posix()
-            who = patients.of.get(source)
-            entries.append(Entry(base / folder / name, source, place.label, who))
+            inner = prefix / folder / name
+            who = patients.of.get(inner.as_posix())
+            source, label = printable(inner.as_posix()), printable(place.label)
+            entries.append(Entry(root / inner, source, label, who, nested="/" in name))
     entries.sort(key=lambda entry: (entry.label, entry.source))
+    if beside := sum(is_image(p) for p in visible(base)):
+        left_out["images outside the class folders"] = beside
     found = Scan(root, layout.name, tuple(entries), dict(sorted(left_out.items())), patients)
     _check_classes(base, files, found)
     return found
@@ -109,15 +114,16 @@ def check_counts(where: Path, counts: dict[str, int], note: Callable[[str], str]
 
 def _check_classes(base: Path, files: dict[str, list[str]], found: Scan) -> None:
     counts = dict(Counter(entry.label for entry in found.entries))
-    counts |= {folder: 0 for folder, names in files.items() if not names}
+    counts |= {printable(folder): 0 for folder, names in files.items() if not names}
     if len(counts) < 2:
         names = ", ".join(f"{label!r}" for label in counts) or "none"
-        omitted = "".join(f"; {n} files left out as {why}" for why, n in found.left_out.items())
+        omitted = "".join(f"; {n} {why} left out" for why, n in found.left_out.items())
         raise InputError(
             f"{base} holds fewer than two classes ({names}{omitted}), but a conditional GAN needs "
             f"at least two; {elsewhere(base) or 'put each class in a folder of its own'}"
         )
-    check_counts(base, counts, lambda _: f"image files ({', '.join(SUFFIXES)})")
+    omitted = ", ".join(f"{n} {why}" for why, n in found.left_out.items())
+    check_counts(base, counts, lambda _: "image files" + (omitted and f" (left out: {omitted})"))
 
 
 def _recognise(root: Path, files: dict[str, list[str]], viral: bool) -> Layout:

@@ -194,10 +194,9 @@ def _copy(items: Sequence[Item], out: Path, progress: Progress) -> None:
 def _copy_one(item: Item, folder: Path) -> Row:
     entry = item.entry
     data = entry.path.read_bytes()
-    # Files of one name in several folders of a class take those folders' names in front.
-    parts = Path(entry.source).parts
-    names = ("_".join(parts[-count:]) for count in range(1, len(parts) + 1))
-    file = next(f for name in names if not (folder / (f := Path(entry.label, name))).exists())
+    file = Path(entry.label, Path(entry.source).name)
+    if (folder / file).exists():  # a file of that name in another subfolder of the class
+        file = Path(entry.label, entry.source.replace("/", "_"))
     (folder / file).parent.mkdir(exist_ok=True)
     (folder / file).write_bytes(data)
     return Row(

@@ -28,9 +28,9 @@ def split_of(name: str) -> str | None:
 def split_folders(root: Path) -> dict[str, list[Path]]:
     """The folders in `root` that are named after a split, by split."""
     found: dict[str, list[Path]] = {}
-    for folder in folders(root):
-        if (split := split_of(folder.name)) is not None:
-            found.setdefault(split, []).append(folder)
+    for path in visible(root):
+        if (split := split_of(path.name)) is not None and path.is_dir():
+            found.setdefault(split, []).append(path)
     return found
 
 

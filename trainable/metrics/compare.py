@@ -15,6 +15,7 @@ from torch import Tensor
 from spaces.errors import InputError
 from trainable.basics.files import whole_file
 from trainable.data import Dataset, check_image_size
+from trainable.data.reading import USUAL, Reading
 from trainable.extractors import Extractor, load_extractor
 from trainable.feature_cache import kept_features
 from trainable.metrics.folders import (
@@ -51,6 +52,7 @@ def compare(
     weights: Path | None = None,
     resize: str = "bilinear",
     unverified: bool = False,
+    background: str = USUAL.background,
     train: Path | None = None,
     baseline: Path | None = None,
     neighbours: Path | None = None,
@@ -88,12 +90,16 @@ def compare(
         check_place(neighbours, roots)
     warnings: list[str] = []
     read = []
+    how = Reading(background=background)
     for found, which in zip(listed, ("real", "generated", "training"), strict=False):
         unique = which != "generated"
         with stage(f"reading {which} images") as progress:
             read.append(
-                read_images(found, size, unique=unique, note=warnings.append, progress=progress)
+                read_images(
+                    found, size, unique=unique, note=warnings.append, how=how, progress=progress
+                )
             )
+        how = read[0].data.report.reading  # all as the real ones
     reals, fakes, *others = read
     trained = others[0] if others else reals
     warnings += size_warnings(reals, fakes)
