@@ -39,8 +39,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.settings import StudyConfig
 from spaces.errors import InputError
+from trainable.basics.addresses import sqlite_address, without_password
 from trainable.objective import Objective
-from trainable.stores import without_password
 from trainable.trial import GOALS, Report, Status
 
 REPORT = "report/"
@@ -108,7 +108,7 @@ def directions(objective: str) -> list[StudyDirection]:
 
 def database_url(folder: Path) -> str:
     """Where the study in `folder` is kept unless a user says otherwise."""
-    return f"sqlite:///{folder.resolve() / 'study.db'}"
+    return sqlite_address(folder.resolve() / "study.db")
 
 
 def open_storage(url: str) -> RDBStorage:

@@ -25,8 +25,8 @@ from search.study import (
 )
 from spaces.errors import InputError
 from tests.by_hand import YARDSTICK, config
+from trainable.basics.addresses import without_password
 from trainable.lock import locked
-from trainable.stores import without_password
 
 PROJECT = Path(__file__).parents[1]
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and names that can be kept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from spaces.errors import InputError
+from trainable.basics.terminal import printable
 
 
 @contextmanager
@@ -27,6 +30,17 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_text(flag: str, path: str | Path) -> None:
+    """Raise InputError unless the bytes of a path are UTF-8, which is all that databases keep."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{flag} is {printable(str(path))}, whose name is not UTF-8, so no database can keep "
+            "it; rename it"
+        ) from error
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
