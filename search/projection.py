@@ -127,11 +127,11 @@ class Projection:
     def _open(self) -> tuple[optuna.Study, MlflowClient]:
         """The thread's own study, not the driver's, and the experiment, created if absent."""
         if self._study is None:
-            self._study = load_study(self.folder.resolve().name, self._storage)
+            self._study = load_study(self.folder.name, self._storage)
             self._config = settings_of(self._study)
         if self._client is None:
             client = connect(self.uri)
-            output = self.folder.resolve().parent
+            output = self.folder.parent
             self._experiment = experiment_id(client, EXPERIMENT, self.uri, output)
             self._client = client
         return self._study, self._client
