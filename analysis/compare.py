@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rich.console import Console
 
 from analysis.fid_vs_time import candidates, pareto_front
 from analysis.figures import BLUE, GREEN, ORANGE, RED, canvas, clean, plain_log, save
 from analysis.store import FRESH, StudyTable, load_study
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.terminal import make_console, say, say_error
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import ratio
 
@@ -166,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="folder of the figures (default: runs/figures)",
     )  # fmt: skip
     args = p.parse_args(argv)
-    console = Console()
+    console = make_console()
     try:
         if len(set(args.studies)) < 2:
             raise InputError(f"it takes two studies to compare, but {args.studies[0]} is one")
@@ -178,10 +178,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with console.status("drawing"):
             paths = save(draw(tables), args.out, "compare")
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 2
     for line in [*notes, *paths, *map(summary, tables), *told(tables)]:
-        print(line)
+        say(console, str(line))
     return 0
 
 

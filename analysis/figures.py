@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-from rich.console import Console
 
 from analysis.store import StudyTable, load_study
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.terminal import make_console, say, say_error
 
 # Colours of Okabe and Ito, told apart by the colour-blind too; marks, so that grey print will do.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -122,7 +121,7 @@ def run(
 ) -> int:
     """Read the study, draw, write, and say; returns 0, or 2 for bad input."""
     args = p.parse_args(argv)
-    console = Console()
+    console = make_console()
     try:
         with bar(console, "reading trials") as progress:
             table = load_study(args.study, args.tracking_uri, progress)
@@ -130,8 +129,8 @@ def run(
             figure, said = draw(table, args)
             paths = save(figure, args.out or Path("runs", table.name, "figures"), name)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 2
     for line in filter(None, [table.note, *paths, *said]):
-        print(line)
+        say(console, str(line))
     return 0

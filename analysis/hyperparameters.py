@@ -23,6 +23,7 @@ from analysis.figures import BLUE, GREEN, ORANGE, canvas, clean, parser, plain_l
 from analysis.importance import (
     FEWEST,
     Importances,
+    check_differ,
     common_rungs,
     importances,
     is_log,
@@ -42,8 +43,9 @@ def found(table: StudyTable, seed: int = 0) -> list[Importances]:
     """The importances at the first rung and, if it is another, at the last.
 
     Raises:
-        InputError: there are too few trials to say anything.
+        InputError: there are too few trials to say anything, or none that differ.
     """
+    check_differ(table)
     both = [importances(table, rung, seed=seed) for rung in sorted(set(common_rungs(table)))]
     if both[0] is None:
         raise InputError(

@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial
 
 from analysis.rungs import at_rung, rungs
 from analysis.store import StudyTable
+from spaces.errors import InputError
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -33,6 +34,9 @@ FEWEST = 10
 _FEWEST_GOOD = 3
 _GROUPS = 5
 _RESAMPLES = 60
+_SHUFFLES = 99
+_ERROR = 0.05
+"""How often any of several hyperparameters that decide nothing may be named, all together."""
 _PARAMS = "params."
 _SPAN = 20.0
 """Positive values that span more than this factor were searched on a logarithmic scale."""
@@ -45,8 +49,8 @@ class Importance:
     Attributes:
         share: its share of all importance; 0 if there is none at all.
         low, high: ends of the share's 95 % interval over resampled trials.
-        chance: whether as much would come about in more than 5 % of cases if the trials' ranks were
-            dealt out at random.
+        chance: whether, if the trials' ranks were dealt out at random, the hyperparameter that then
+            looks most important would look as important as this one in more than 5 % of cases.
     """
 
     share: float
@@ -85,6 +89,21 @@ def searched(table: StudyTable) -> dict[str, BaseDistribution]:
     return found
 
 
+def check_differ(table: StudyTable) -> list[str]:
+    """The names of `searched`.
+
+    Raises:
+        InputError: there are none.
+    """
+    names = list(searched(table))
+    if not names:
+        raise InputError(
+            f"--study {table.name}: all its trials have the same configuration, or there is but "
+            "one; there is nothing to compare"
+        )
+    return names
+
+
 @lru_cache(maxsize=16)  # it takes seconds, and a report asks for it often
 def importances(table: StudyTable, rung: float, *, seed: int = 0) -> Importances | None:
     """PED-ANOVA (Watanabe, Bansal and Hutter 2023) of the trials at one rung; None if too few.
@@ -112,19 +131,16 @@ def importances(table: StudyTable, rung: float, *, seed: int = 0) -> Importances
     rng = np.random.default_rng(seed)
     whole = _study(drawn)
     point = _values(whole, ranks, good, names)
-    shuffled = [_values(whole, rng.permutation(ranks), good, names) for _ in range(_RESAMPLES)]
+    shuffled = [_values(whole, rng.permutation(ranks), good, names) for _ in range(_SHUFFLES)]
     resampled = []
     for _ in range(_RESAMPLES):
         chosen = rng.integers(len(drawn), size=len(drawn))
         values = _values(_study([drawn[i] for i in chosen]), ranks[chosen], good, names)
         resampled.append(_shares(values))
     low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
-    limit = np.quantile(shuffled, 0.95, axis=0)
-    share = _shares(point)
+    share, clear = _shares(point), beyond_chance(point, np.array(shuffled))
     found = {
-        names[i]: Importance(
-            float(share[i]), float(low[i]), float(high[i]), bool(point[i] <= limit[i])
-        )
+        names[i]: Importance(float(share[i]), float(low[i]), float(high[i]), not clear[i])
         for i in np.argsort(-share, kind="stable")
     }
     return Importances(rung, len(fid), observed, good, found)
@@ -148,6 +164,23 @@ def is_log(distribution: BaseDistribution) -> bool:
     return isinstance(distribution, FloatDistribution | IntDistribution) and distribution.log
 
 
+def beyond_chance(values: np.ndarray, shuffled: np.ndarray) -> np.ndarray:
+    """Which of several statistics, values [k], are larger than chance gives: bool [k].
+
+    `shuffled` [n, k] has them under the null hypothesis. Each is held against the largest of all in
+    each shuffle (Westfall and Young 1993), so that one in twenty studies names any where none
+    decides, however many there are. For that they need one scale: a divergence is distributed about
+    as chi-squared of its own degrees of freedom, and the cube root of that is about normal (Wilson
+    and Hilferty 1931). The values count as one more shuffle, which makes the level exact.
+    """
+    roots = np.cbrt(np.vstack([values, shuffled]))
+    spread = roots.std(axis=0)
+    scores = (roots - roots.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    largest = scores.max(axis=1, initial=-math.inf)
+    as_large = (largest[:, None] >= scores[0]).sum(axis=0)
+    return (as_large <= _ERROR * len(scores)) & (spread > 0)
+
+
 def _shares(values: np.ndarray) -> np.ndarray:
     return values / total if (total := values.sum()) > 0 else values
 
@@ -159,11 +192,17 @@ def _study(drawn: list[FrozenTrial]) -> optuna.Study:
 
 
 def _values(study: optuna.Study, ranks: np.ndarray, good: int, names: list[str]) -> np.ndarray:
-    """PED-ANOVA's value for each hyperparameter, the study's trials having these ranks."""
+    """PED-ANOVA's value for each hyperparameter, the study's trials having these ranks; 0 for one
+    that none of them has, as a rare one may be in a resample."""
+    there = {name for trial in study.get_trials(deepcopy=False) for name in trial.params}
     evaluator = PedAnovaImportanceEvaluator(target_quantile=good / len(ranks))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a hyperparameter of too few trials has no importance
-        found = evaluator.evaluate(study, params=names, target=lambda t: float(ranks[t.number]))
+        found = evaluator.evaluate(
+            study,
+            params=[name for name in names if name in there],
+            target=lambda t: float(ranks[t.number]),
+        )
     return np.array([found.get(name, 0.0) for name in names])
 
 
@@ -179,8 +218,8 @@ def _drawn(
         if not isinstance(kind, CategoricalDistribution):
             column = groups(column.astype(float), _GROUPS)
         columns[name] = column.tolist()
-        choices = {value for value in columns[name] if not _absent(value)}
-        ranges[name] = CategoricalDistribution(sorted(choices, key=str))
+        if choices := {value for value in columns[name] if not _absent(value)}:
+            ranges[name] = CategoricalDistribution(sorted(choices, key=str))
     found = []
     for i in range(len(trials)):
         own = {name: column[i] for name, column in columns.items() if not _absent(column[i])}

@@ -30,7 +30,8 @@ from spaces.errors import InputError
 AMONG, SHOWN = 8, 6
 """Pairs are looked for among so many most important hyperparameters, and so many are drawn."""
 _LEVELS = 3
-_SHUFFLES = 200
+_SHUFFLES = 1999
+"""So many that the least p there is passes among all pairs of `AMONG`, each at 0.05 / 28."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,11 @@ def strongest(table: StudyTable, *, seed: int = 0) -> list[Pair]:
         if len(both) < FEWEST or both.a.nunique() < 2 or both.b.nunique() < 2:
             continue
         pairs.append(Pair((one, other), *_strength(both, rng)))
+    if not pairs:
+        raise InputError(
+            f"--study {table.name}: no two hyperparameters differ together in {FEWEST} trials that "
+            f"got to {at(table, rung)}; there are no pairs to compare"
+        )
     return sorted(pairs, key=lambda pair: (pair.p, -pair.strength))
 
 
@@ -81,17 +87,19 @@ def _strength(both: pd.DataFrame, rng: np.random.Generator) -> tuple[float, floa
     cells = pd.get_dummies(both.a.astype(str) + "\0" + both.b.astype(str)).to_numpy(float)
     y = both.y.to_numpy()
     fitted = additive @ np.linalg.lstsq(additive, y, rcond=None)[0]
-    # Projections, once: each shuffle is then two products.
+    # Projections, once: all shuffles are then two products.
     of_effects, of_cells = (m @ np.linalg.pinv(m) for m in (additive, cells))
 
-    def explained(values: np.ndarray) -> float:
-        total = ((values - values.mean()) ** 2).sum()
-        left, leaves = (((values - p @ values) ** 2).sum() for p in (of_cells, of_effects))
-        return float((leaves - left) / total) if total > 0 else 0.0
+    def explained(values: np.ndarray) -> np.ndarray:
+        """Of each column."""
+        total = ((values - values.mean(axis=0)) ** 2).sum(axis=0)
+        left, leaves = (((values - p @ values) ** 2).sum(axis=0) for p in (of_cells, of_effects))
+        return np.where(total > 0, (leaves - left) / np.where(total > 0, total, 1), 0.0)
 
-    strength = explained(y)
-    shuffled = [explained(fitted + rng.permutation(y - fitted)) for _ in range(_SHUFFLES)]
-    return strength, (1 + sum(s >= strength for s in shuffled)) / (1 + _SHUFFLES)
+    (strength,) = explained(y[:, None]).tolist()
+    residuals = rng.permuted(np.tile(y - fitted, (_SHUFFLES, 1)), axis=1)
+    as_strong = (explained(fitted[:, None] + residuals.T) >= strength).sum()
+    return strength, float(1 + as_strong) / (1 + _SHUFFLES)
 
 
 def _levels(table: StudyTable, name: str) -> pd.Series:

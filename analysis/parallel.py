@@ -25,7 +25,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from analysis.figures import canvas, parser, run
-from analysis.importance import importances, is_log, searched, values_of
+from analysis.importance import check_differ, importances, is_log, searched, values_of
 from analysis.rungs import at, at_rung, rungs
 from analysis.store import StudyTable
 from spaces.errors import InputError
@@ -45,12 +45,7 @@ def chosen(table: StudyTable) -> list[str]:
     Raises:
         InputError: none differs between trials.
     """
-    names = list(searched(table))
-    if not names:
-        raise InputError(
-            f"--study {table.name}: all its trials have the same configuration, or there is but "
-            "one; there is nothing to compare"
-        )
+    names = check_differ(table)
     found = importances(table, rungs(table)[0])
     return (list(found.by_name) if found else names)[:AXES]
 

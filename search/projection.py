@@ -24,6 +24,7 @@ from search.grids import KEPT, log_grids, logged_epochs
 from search.labels import LEADERBOARD, code_tags, description, trial_name, trial_tags
 from search.settings import StudyConfig
 from search.study import TrialRecord, load_study, read_record
+from search.versions import settings_of
 from trainable.bars import Progress
 from trainable.stores import create_tracking, experiment_id, quiet_mlflow, search_runs
 from trainable.trial import Status, trial_folder
@@ -126,11 +127,11 @@ class Projection:
     def _open(self) -> tuple[optuna.Study, MlflowClient]:
         """The thread's own study, not the driver's, and the experiment, created if absent."""
         if self._study is None:
-            self._study = load_study(self.folder.resolve().name, self._storage)
-            self._config = StudyConfig.from_json(self._study.user_attrs["config"])
+            self._study = load_study(self.folder.name, self._storage)
+            self._config = settings_of(self._study)
         if self._client is None:
             client = connect(self.uri)
-            output = self.folder.resolve().parent
+            output = self.folder.parent
             self._experiment = experiment_id(client, EXPERIMENT, self.uri, output)
             self._client = client
         return self._study, self._client

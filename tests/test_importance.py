@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import hyperparameters, interactions, learning_curves, parallel
-from analysis.importance import common_rungs, importances, searched, values_of
+from analysis import hyperparameters, importance, interactions, learning_curves, parallel
+from analysis.importance import beyond_chance, common_rungs, importances, searched, values_of
 from analysis.rungs import at_rung, rungs
 from analysis.store import StudyTable
 from spaces.errors import InputError
@@ -139,15 +139,88 @@ def test_last_scores_would_have_told_another_story():
     assert abs(common) < 0.1
 
 
-def test_nothing_but_noise_is_called_chance():
-    rng = np.random.default_rng(1)
-    trials = {
-        n: ("complete", {f"p{i}": rng.uniform() for i in range(6)}, [(90, rng.uniform(50, 90))])
-        for n in range(60)
-    }
-    found = importances(study(trials), 90)
+def test_of_many_that_decide_nothing_few_studies_name_any(monkeypatch):
+    """Ten null hyperparameters of all kinds: one study in twenty may name one, not one in two."""
+    monkeypatch.setattr(importance, "_RESAMPLES", 2)  # of the intervals, which nothing here is of
+    named = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        trials = {}
+        for n in range(30):
+            params = {f"p{i}": rng.uniform() for i in range(5)}
+            params |= {f"q{i}": str(rng.choice(list("abcd")[: i + 2])) for i in range(3)}
+            params |= {"rare": int(rng.integers(1, 4))} if params["q0"] == "a" else {}
+            trials[n] = ("complete", params | {"flag": bool(n % 2)}, [(90, rng.uniform(50, 90))])
+        found = importances(study(trials), 90)
+        assert found is not None
+        assert len(found.by_name) == 10
+        named += any(not of.chance for of in found.by_name.values())
+    assert named <= 1
+
+
+def test_the_largest_of_each_shuffle_decides_whatever_the_scales():
+    """The rate of studies that name any is the nominal one, and what stands out is still named."""
+    rng = np.random.default_rng(3)
+    degrees = np.array([1, 1, 2, 2, 4, 4, 4, 4, 4, 4])
+    null = rng.chisquare(degrees, (600, 100, 10)) * 10.0 ** np.arange(10)
+    clear = [beyond_chance(draws[0], draws[1:]) for draws in null]
+    rate = np.mean([any(one) for one in clear])
+    assert 0.03 < rate < 0.07
+    assert np.sum(clear, axis=0).max() < 15  # none of them is favoured: 600 x 0.05 / 10 is 3
+    null[:, 0, 7] = 40e7
+    found = np.mean([beyond_chance(draws[0], draws[1:]) for draws in null], axis=0)
+    assert found[7] > 0.99
+    assert found.sum() - found[7] < 0.07
+    assert not beyond_chance(np.zeros(2), np.zeros((99, 2))).any()
+
+
+def test_a_hyperparameter_of_a_single_trial_is_no_reason_to_fail():
+    """A resample may not hold it; nor may the trials that got far enough."""
+    rng = np.random.default_rng(5)
+    trials = {}
+    for n in range(14):
+        params = {"x": rng.uniform(), **({"rare": n} if n in (2, 3) else {})}
+        trials[n] = ("complete", params, [(10, 50 + 10 * params["x"])])
+    for n in (14, 15):
+        trials[n] = ("interrupted", {"x": 0.5, "gone": n}, [(5, 99.0)])
+    found = importances(study(trials), 10)
     assert found is not None
-    assert sum(not of.chance for of in found.by_name.values()) <= 1
+    assert set(found.by_name) == {"x", "rare", "gone"}
+    assert (found.by_name["gone"].share, found.by_name["gone"].chance) == (0, True)
+    for draw in (hyperparameters.draw, parallel.draw):
+        draw(study(trials)).draw_without_rendering()
+
+
+def test_equal_configurations_have_no_hyperparameters_to_draw():
+    table = study({n: ("complete", {"x": 1}, [(10, 50.0 + n)]) for n in range(12)})
+    for draw in (hyperparameters.draw, parallel.draw):
+        with pytest.raises(InputError, match="all its trials have the same configuration"):
+            draw(table)
+
+
+def test_pairs_that_never_differ_together_are_said():
+    """Each of two hyperparameters occurs where the other does not."""
+    trials = {
+        n: ("complete", {"one" if n % 2 else "other": n}, [(10, 50.0 + n)]) for n in range(24)
+    }
+    with pytest.raises(InputError, match="no two hyperparameters"):
+        interactions.strongest(study(trials))
+
+
+def test_a_pair_of_many_can_be_told_from_chance():
+    """Among 28 pairs as among six: shuffles are enough for the least p of them all together."""
+    rng = np.random.default_rng(4)
+    trials = {}
+    for number in range(90):
+        params = {f"x{i}": rng.uniform(-1, 1) for i in range(8)}
+        level = 60 * params["x0"] * params["x1"] + 2 * rng.standard_normal()
+        trials[number] = ("complete", params, [(10, 150 + level)])
+    pairs = interactions.strongest(study(trials, grace="10", length="10"))
+    assert len(pairs) == 28
+    (line,) = interactions.summary(pairs)
+    assert line.startswith("28 pairs looked at; beyond chance, all of them together: ")
+    assert set(pairs[0].names) == {"x0", "x1"}
+    assert line.count(" with ") == 1
 
 
 def test_scale_and_outliers_do_not_matter():

@@ -168,6 +168,53 @@ def test_kept_rules_are_left_alone(path, source):
     assert broken_rules(path, source) == []
 
 
+def speaks_past_the_terminal(path: str, source: str) -> list[str]:
+    """Where a source prints by itself what may be users' text, or has rich read markup in it."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "rich.markup":
+            found.append(f"{path}:{node.lineno}: rich.markup")
+        if not isinstance(node, ast.Call):
+            continue
+        called, first = ast.unparse(node.func), node.args[0] if node.args else None
+        plain = {k.arg for k in node.keywords if ast.unparse(k.value) == "False"}
+        constant = isinstance(first, ast.Constant)
+        table = isinstance(first, ast.Call | ast.Name) and not ast.unparse(first).startswith("str(")
+        wrong = (
+            (called == "Console" and not {"markup", "emoji", "highlight"} <= plain)
+            or (called == "print" and not (constant or "json" in ast.unparse(node)))
+            or (called.endswith("console.print") and not table)
+            or (called.endswith((".status", "status.update")) and not constant)
+            or (called.endswith("TextColumn") and "markup" not in plain)
+            or called.endswith(("from_markup", "print_json", "shlex.quote", "console.log"))
+        )  # fmt: skip
+        if wrong:
+            found.append(f"{path}:{node.lineno}: {called}")
+    return found
+
+
+# The one place that may; and `spaces`, which knows no other package, and prints no user's text.
+SPEAKERS = ("trainable/basics/terminal.py", "spaces/__main__.py")
+
+
+def test_users_text_and_commands_are_printed_in_one_place():
+    sources = {path: source for path, source in files().items() if path not in SPEAKERS}
+    assert [
+        x for path, source in sources.items() for x in speaks_past_the_terminal(path, source)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["c = Console()", "c = Console(markup=False)", "print(f'{name}')", "print(line)",
+     "console.print(f'{name}')", "console.print(a + b)", "console.print(str(path))",
+     "console.status(f'reading {name}')", "status.update(text)", "TextColumn('{task.x}')",
+     "Text.from_markup(name)", "from rich.markup import escape", "shlex.quote(name)"],
+)  # fmt: skip
+def test_printing_past_that_place_is_seen(source):
+    assert len(speaks_past_the_terminal("a.py", source)) == 1
+
+
 def test_no_file_is_too_long_to_read():
     lengths = {path: source.count("\n") for path, source in files().items()}
     assert {path: n for path, n in lengths.items() if n > LONGEST} == {}

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spaces.errors import InputError
+from trainable.basics.addresses import without_password
 from trainable.config import TrialConfig
 from trainable.export import WEIGHTS
 from trainable.fields import parsed
 from trainable.start import Start
-from trainable.stores import check_tracking, quiet_mlflow, reason, without_password
+from trainable.stores import check_tracking, quiet_mlflow, reason
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -15,6 +15,7 @@ from analysis.augmentation.results import Findings
 from analysis.augmentation.store import Store
 from analysis.augmentation.tables import as_markdown, as_table, comparison_rows, score_rows
 from analysis.figures import save
+from trainable.basics.terminal import say
 
 FOUND = "findings.md"
 DIFFERENCES = (
@@ -42,7 +43,7 @@ def conclude(
     """
     files = [store.write_table(results, reach)]
     if not findings.complete:
-        console.print("no classifier could be trained: see the reasons above")
+        say(console, "no classifier could be trained: see the reasons above")
         return files
     files += store.write_comparisons(findings)
     scores, compared = score_rows(findings, reach), comparison_rows(findings.comparisons)
@@ -65,8 +66,8 @@ def conclude(
     console.print(as_table("percent, mean of repeats ± half of the 95 % interval", scores))
     console.print(as_table(DIFFERENCES, compared))
     for line in said:
-        console.print(line, soft_wrap=True, markup=False)
+        say(console, line)
     files.append(page)
     for path in files:
-        console.print(str(path), soft_wrap=True, markup=False)
+        say(console, str(path))
     return files
