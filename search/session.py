@@ -160,7 +160,7 @@ def _locked_search(
             run_id = tracker.projection.run_id
             version = hand_over(rows, study, job.trials, folder, uri, run_id)
     except Exception as error:  # whatever ails MLflow, the search has its results
-        console.print(f"the winners are not in MLflow ({error}); they are in {folder / 'winners'}")
+        console.print(f"the winners are not in MLflow ({error}); they are in {folder}")
     if not tracker.close():
         again = study_command("search.publish", config.name, args)
         console.print(
@@ -229,6 +229,7 @@ def _open(
         study = create_study(
             storage, config, asdict(measured), prepared.portrait, queue, ours=database is None
         )
+        study.set_user_attr("patients", len(set(data.patients) - {None}))
         if prepared.learnt:
             keep_learnt(study, storage, prepared.learnt)
             console.print(f"the sampler starts from {len(prepared.learnt)} trials of another study")

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from optuna.storages import RDBStorage
 
-from search.projection import EXPERIMENT, Projection, connect, prepare_mlflow
-from trainable.stores import reason, without_password
+from search.projection import Projection, connect, prepare_mlflow
+from trainable.stores import EXPERIMENT, reason, without_password
 
 _LONGEST_WAIT = 60.0
 _log = logging.getLogger(__name__)

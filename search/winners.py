@@ -29,6 +29,9 @@ from trainable.recipe import SETTINGS
 from trainable.resources import Resources
 from trainable.trial import trial_folder
 
+WINNERS, NO_WINNERS = "winners", "failed_gates"
+"""Folders of the generators that pass the gates, and of those that were assessed and fail one."""
+
 
 def conclude(
     study: optuna.Study,
@@ -42,7 +45,8 @@ def conclude(
     """Assess the best trials on Ray, print and save the leaderboard, export the assessed.
 
     Returns the leaderboard's rows. Files go under `folder`: ``leaderboard.csv``, ``best.json`` (for
-    --enqueue), and ``winners/<rank>/`` with generator, weights and config of each assessed trial.
+    --enqueue), and generator, weights and config of each assessed trial, under
+    ``winners/<rank>/`` if it passes the gates, else under ``failed_gates/<rank>/``.
     Nothing runs on the nodes at the addresses `avoided`.
     """
     best = candidates(read_records(study), config.top_k)
@@ -60,7 +64,8 @@ def conclude(
     winners = _assessed(rows)
     searched = [row.record.searched for row in winners]
     (folder / "best.json").write_text(json.dumps(searched, indent=2) + "\n")
-    shutil.rmtree(folder / "winners", ignore_errors=True)
+    for name in (WINNERS, NO_WINNERS):
+        shutil.rmtree(folder / name, ignore_errors=True)
     with bar(console, "exporting the winners", len(winners)) as progress:
         for done, row in enumerate(winners, start=1):
             fetch(trial_folder(job.trials, row.record.number), "*.pt")
@@ -105,7 +110,10 @@ def print_winners(rows: list[Row], base: Mapping[str, Any], console: Console) ->
             faults = "; ".join(row.failed)
             console.print(f"   is no winner: {faults}", soft_wrap=True, markup=False)
     if not any(row.wins for row in rows):
-        console.print("no trial passes the gates: none is registered as champion", markup=False)
+        kept = f"; {NO_WINNERS} has the generators that were assessed" if _assessed(rows) else ""
+        console.print(
+            f"no trial passes the gates: none is registered as champion{kept}", markup=False
+        )
 
 
 def hand_over(
@@ -134,10 +142,10 @@ def hand_over(
         if run is None:
             raise ConnectionError(f"trial {row.record.number} is not there yet")
         trial = trial_folder(trials, row.record.number)
-        place = row.rank if row.wins else None
-        log_winner(uri, run, trial, _export(folder, row), place, _scores(row))
+        kept = _kept(folder, row)
+        log_winner(uri, run, trial, kept, row.rank, _scores(row), row.failed)
         if champion is None and row.wins:
-            champion = register_champion(uri, run, _export(folder, row), study.study_name)
+            champion = register_champion(uri, run, kept, study.study_name)
     return champion
 
 
@@ -146,7 +154,13 @@ def _assessed(rows: list[Row]) -> list[Row]:
 
 
 def _export(folder: Path, row: Row) -> Path:
-    return folder / "winners" / str(row.rank)
+    return folder / (WINNERS if row.wins else NO_WINNERS) / str(row.rank)
+
+
+def _kept(folder: Path, row: Row) -> Path:
+    """Where the export of a row is: earlier versions had all of them under ``winners``."""
+    old = folder / WINNERS / str(row.rank)
+    return old if old.exists() else _export(folder, row)
 
 
 def _scores(row: Row) -> dict[str, float]:

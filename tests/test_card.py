@@ -37,6 +37,14 @@ def test_the_card_says_what_is_known():
     assert len([line for line in lines if line.startswith("- ")]) == 2 < len(GATES)
 
 
+def test_names_of_classes_are_no_markup():
+    classes = ["`a`|*b*", "<b>\n[x](y)"]
+    said = card({**ABOUT, "classes": classes})
+    first, second = r"\`a\`\|\*b\*", r"&lt;b&gt; \[x\](y)"
+    assert f"of the classes {first}, {second}, each" in said
+    assert f"| fid of {second}, of 2000 images | 66.5 | |" in said.splitlines()
+
+
 def test_of_a_run_that_says_little_a_card_comes_too():
     bare = {**ABOUT, "settings": {}, "scores": {}}
     assert "trained on 200 images (unknown, digest unknown)" in card(bare)
