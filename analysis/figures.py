@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,12 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-from rich.console import Console
 
 from analysis.store import StudyTable, load_study
 from spaces.errors import InputError
 from trainable.bars import bar
-from trainable.basics.terminal import printable
+from trainable.basics.terminal import make_console, printable, say, say_error
 
 # Names of classes and studies are users' text: two dollar signs in one are no formula. Set here, as
 # a text takes it when it is made, and ticks are made while a figure is drawn.
@@ -165,7 +163,7 @@ def run(
 ) -> int:
     """Read the study, draw, write, and say; returns 0, or 2 for bad input."""
     args = p.parse_args(argv)
-    console = Console()
+    console = make_console()
     try:
         with bar(console, "reading trials") as progress:
             table = load_study(args.study, args.tracking_uri, progress)
@@ -174,8 +172,8 @@ def run(
             said = [*said, legible(figure)]
             paths = save(figure, args.out or Path("runs", table.name, "figures"), name)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 2
     for line in filter(None, [table.note, *paths, *said]):
-        print(line)
+        say(console, str(line))
     return 0

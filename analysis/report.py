@@ -23,7 +23,6 @@ from typing import Any, TypeVar
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
-from rich.console import Console
 
 from analysis import fid_vs_time, hyperparameters, interactions, learning_curves, parallel, samples
 from analysis.artifacts import fetch_grids
@@ -34,6 +33,7 @@ from analysis.verdict import best, verdict, winners
 from spaces.errors import InputError
 from trainable.bars import bar
 from trainable.basics.files import write_whole
+from trainable.basics.terminal import make_console, say, say_error
 from trainable.grid import spread
 from trainable.stages import Progress, Stage, silent
 from trainable.stores import reason
@@ -293,7 +293,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--megabytes", type=float, default=10.0, help="of images in the gallery (default: 10)"
     )
     args = p.parse_args(argv)
-    console = Console(highlight=False)
+    console = make_console()
     try:
         with bar(console, "reading trials") as progress:
             table = load_study(args.study, args.tracking_uri, progress)
@@ -308,11 +308,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"--out {out} cannot be written to ({error.strerror}); choose another folder"
             ) from error
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 2
     for line in filter(None, [table.note, *answer(table)]):
-        console.print(line, soft_wrap=True, markup=False)
-    console.print(f"{path}, {path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
+        say(console, line)
+    say(console, f"{path}, {path.stat().st_size / 1e6:.1f} MB")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A study as MLflow holds it, read into tables. The only file of `analysis` that knows MLflow.
+"""A study as MLflow holds it, read into tables.
 
 Nothing here writes: a database that is not there is not created, and a study may be read while its
 search runs.
@@ -142,7 +142,7 @@ def load_study(name: str, uri: str, progress: Progress | None = None) -> StudyTa
         trials=trials,
         curves=curves,
         counts=_counts(parent),
-        of_patients=parent.data.tags.get(OF_PATIENTS) == "True",
+        of_patients=parent.data.tags.get(OF_PATIENTS) != "False",  # older ones do not say
         settings=parent.data.params,
         note=note,
         uri=uri,

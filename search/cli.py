@@ -6,18 +6,29 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from spaces.errors import InputError
 from spaces.presets import BACKBONE
+from trainable.basics.addresses import (
+    absolute_address,
+    check_address,
+    check_mlflow,
+    sqlite_address,
+    without_password,
+)
+from trainable.basics.files import check_text
+from trainable.basics.terminal import command
 from trainable.resources import add_resources
 
+OUTPUT = Path("runs")
+"""The folder of all studies, unless another is named."""
 STUDY_DEFAULTS: dict[str, Any] = {
     "space": "full",
     "data": "phantom",
     "image_size": 64,
     "fit": "crop",
+    "background": "black",
     "held_out": None,
     "hold_back": None,
     "trials": 64,
@@ -46,6 +57,7 @@ _HELP = {
     "data": "phantom, pneumoniamnist, or a folder: ROOT/<class>/* or ROOT/train/<class>/*",
     "image_size": "side of the images in pixels: 32, 64, 128 or 256",
     "fit": "how images become square: crop the centre, or pad",
+    "background": "what transparent pixels are laid on: black, white or #rrggbb",
     "held_out": "real images of the same classes that no generator sees, for the independent "
     "score: a folder, of which the test split counts (default: what is held back, else the test "
     "split of --data)",
@@ -126,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument("--dry-run", action="store_true", help="print the resolved study and end")
     group = p.add_argument_group("where it runs, and where results go")
     group.add_argument(
-        "--output", type=Path, default=Path("runs"), help="folder of all studies (default: runs)"
+        "--output", type=Path, default=OUTPUT, help="folder of all studies (default: runs)"
     )
     group.add_argument(
         "--storage",
@@ -164,7 +176,7 @@ def add_stores(group: argparse._ActionsContainer) -> None:
 
 def default_tracking(output: Path) -> str:
     """The tracking store beside the studies."""
-    return f"sqlite:///{(output / 'mlflow.db').resolve()}"
+    return sqlite_address((output / "mlflow.db").resolve())
 
 
 def _int_or_auto(text: str) -> int | None:
@@ -180,8 +192,18 @@ _KINDS: dict[str, Any] = {
 }
 
 
+def check_stores(args: argparse.Namespace) -> None:
+    """Raise InputError for a store's address that would be misread."""
+    for flag, address in (("--tracking-uri", args.tracking_uri), ("--database", args.database)):
+        if address:
+            check_address(flag, address)
+    if not args.tracking_uri:
+        check_mlflow(f"--output {args.output}", args.output.resolve())
+
+
 def check_output(output: Path) -> None:
     """Raise InputError unless `output` is, or can become, a folder that can be written to."""
+    check_text("--output", str(output))
     check_folder(output, f"--output {output}")
 
 
@@ -208,7 +230,7 @@ def run_flags(args: argparse.Namespace) -> list[str]:
     names += ["features_weights", "backbone_weights"]
     usual = vars(parser().parse_args([]))
     flags = [
-        f"--{name.replace('_', '-')} {quote(str(value))}"
+        command(f"--{name.replace('_', '-')}", value if isinstance(value, Path) else str(value))
         for name in names
         if (value := getattr(args, name)) != usual[name]
     ]
@@ -216,29 +238,37 @@ def run_flags(args: argparse.Namespace) -> list[str]:
 
 
 def study_command(
-    command: str, name: str, args: argparse.Namespace, more: Sequence[str] = ()
+    module: str, name: str, args: argparse.Namespace, more: Sequence[str] = ()
 ) -> str:
-    """Such as ``python -m search.run --resume NAME``, with the flags that find the study again.
+    """Such as ``python -m search.run --resume NAME``, with the flags that find the study again from
+    any folder.
 
     A command that trains takes `more`: the search's `run_flags`.
     """
-    parts = [f"python -m {command} {name}"]
-    if args.output != Path("runs"):
-        parts.append(f"--output {quote(str(args.output))}")
+    words: list[str | Path] = ["python", "-m", *module.split(), name, "--output", args.output]
     if args.tracking_uri:
-        parts.append(
-            "--tracking-uri URI"
-            if "@" in args.tracking_uri
-            else f"--tracking-uri {quote(args.tracking_uri)}"
-        )
+        words += ["--tracking-uri", pasted(args.tracking_uri, "URI")]
     if args.database:
-        hidden = "@" in args.database
-        parts.append("--database URL" if hidden else f"--database {quote(args.database)}")
-    return " ".join([*parts, *more])
+        words += ["--database", pasted(args.database, "URL")]
+    return " ".join([command(*words), *more])
+
+
+def pasted(address: str, instead: str) -> str:
+    """A store's address as a printed command has it: `instead` of one that holds a password."""
+    hidden = without_password(address) != address
+    return instead if hidden else absolute_address(address)
+
+
+def report_command(name: str, output: Path, uri: str) -> str:
+    """The command that makes a page of a study in the folder `output`, in the store `uri`."""
+    return command(
+        "python", "-m", "analysis.report", "--study", name,
+        "--tracking-uri", pasted(uri, "URI"), "--out", output / name / "figures",
+    )  # fmt: skip
 
 
 def ui_command(uri: str) -> str:
     """The command that opens MLflow's pages on a tracking store."""
     if uri.startswith("http"):
-        return f"open {uri}"
-    return f"mlflow ui --backend-store-uri {uri.replace(f'{Path.cwd()}/', '')}"
+        return command("python", "-m", "webbrowser", without_password(uri))
+    return command("mlflow", "ui", "--backend-store-uri", pasted(uri, "URI"))

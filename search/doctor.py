@@ -7,7 +7,6 @@ second to tell how long it would take, and leaves nothing behind.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
@@ -20,24 +19,27 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from search.cli import check_output, default_tracking, parser
+from search.cli import check_output, check_stores, default_tracking, parser
 from search.nodes import Node, faults, local_gpus, local_versions, shown, survey
 from search.plan import counted, deadline_of, make_job, speed_of, total_seconds
 from search.prepare import Prepared, prepare
+from search.resume import resume_placed
 from search.storage import kept, opened
 from search.study import open_storage
 from search.tracking import check
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.bars import bar
+from trainable.basics.addresses import sqlite_file, without_password
+from trainable.basics.machine import file_system, local_cores, memory_bytes
+from trainable.basics.terminal import make_console, say, say_error
 from trainable.cluster import connected
 from trainable.config import TrialConfig
 from trainable.durations import format_duration
 from trainable.evaluation import real_set
 from trainable.job import Job
 from trainable.mirror import Mirror
-from trainable.resources import Resources, local_cores, resolve_resources
-from trainable.stores import without_password
+from trainable.resources import Resources, resolve_resources
 
 GOOD, NOTE, BREAKS = "ok", "note", "BREAKS"
 _GRID_BYTES = 60_000
@@ -59,7 +61,7 @@ class Page:
         """A verdict on a subject, and the fact behind it."""
         self.broken += verdict == BREAKS
         text = f"{verdict:<7}{subject:<10}{fact}"
-        self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+        say(self.console, text)
 
     @contextmanager
     def about(self, subject: str) -> Iterator[None]:
@@ -74,11 +76,13 @@ def examine(args: argparse.Namespace, console: Console) -> int:
     """Look at everything, and print the page; returns the exit code, 1 if something would break."""
     page = Page(console)
     began = time.time()
+    resume_placed(args)
+    check_stores(args)
     places = [args.output, *([Path(args.storage)] if args.storage else [])]
     with _nothing_left(places):
         _examine(page, args, began)
     broken = f"{counted(page.broken, 'thing')} would break this search"
-    console.print(broken if page.broken else "nothing would break this search", highlight=False)
+    say(console, broken if page.broken else "nothing would break this search")
     return 1 if page.broken else 0
 
 
@@ -109,7 +113,7 @@ def _examine(page: Page, args: argparse.Namespace, began: float) -> None:
     with page.about("resources"):
         where = resolve_resources(args)
     with page.about("search"):
-        prepared = prepare(args, Console(stderr=True, force_terminal=False, quiet=True))
+        prepared = prepare(args, make_console(stderr=True, force_terminal=False, quiet=True))
         _search(page, prepared)
     _stores(page, args)
     if where is not None:
@@ -128,8 +132,9 @@ def _this_machine(page: Page) -> None:
     here = local_versions()
     said = f"cgan-search {here['project']} (code {here['code']}), Python {here['Python']}, "
     page.line(GOOD, "versions", f"{said}torch {here['torch']}, Ray {here['Ray']}")
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    page.line(GOOD, "machine", f"{local_cores()} cores, {memory / 1e9:.0f} GB of memory")
+    memory = memory_bytes()
+    known = "memory unknown" if memory is None else f"{memory / 1e9:.0f} GB of memory"
+    page.line(GOOD, "machine", f"{local_cores()} cores, {known}")
     gpus = local_gpus()
     usable = torch.cuda.device_count()
     said = ", ".join(f"{name} {memory / 1000:.0f} GB" for name, memory in gpus) or "no GPU"
@@ -165,7 +170,8 @@ def _search(page: Page, prepared: Prepared) -> None:
 def _stores(page: Page, args: argparse.Namespace) -> None:
     """MLflow, without which a search goes on, and the database, without which it does not."""
     uri = args.tracking_uri or default_tracking(args.output)
-    there = not uri.startswith("sqlite:") or Path(uri.removeprefix("sqlite:///")).exists()
+    file = sqlite_file(uri)
+    there = file is None or file.exists()
     problem = check(uri) if there else None
     if problem:
         page.line(NOTE, "MLflow", f"{without_password(uri)} does not answer ({problem}); it can "
@@ -177,20 +183,13 @@ def _stores(page: Page, args: argparse.Namespace) -> None:
             open_storage(args.database)
             page.line(GOOD, "database", without_password(args.database))
             return
-        kind = _file_system(args.output.resolve())
-        fact = f"SQLite in {args.output}, on {kind}"
+        kind = file_system(args.output.resolve())
+        fact = f"SQLite in {args.output}, on {kind or 'an unknown file system'}"
         if kind in _NETWORK:
             page.line(NOTE, "database", f"{fact}: of this machine alone, as locks over a network "
                       "fail; from several, take --database postgresql://…")  # fmt: skip
         else:
             page.line(GOOD, "database", fact)
-
-
-def _file_system(path: Path) -> str:
-    """The kind of file system that holds `path`, such as ``ext4`` or ``nfs4``."""
-    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
-    own = [(where, kind) for where, kind in mounts if path.is_relative_to(where)]
-    return max(own, key=lambda mount: len(mount[0]), default=("/", "an unknown file system"))[1]
 
 
 def _cluster(page: Page, nodes: list[Node]) -> None:
@@ -244,11 +243,15 @@ def _trial_bytes(job: Job) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns 0, or 1 if something would break the search."""
+    """Run the command line; returns 0, 1 if something would break the search, 2 for bad input."""
     flags = parser()
     flags.prog = "python -m search.doctor"
     flags.description = "Say what a search with the same flags would find, and what would break it."
-    return examine(flags.parse_args(argv), Console(highlight=False))
+    try:
+        return examine(flags.parse_args(argv), make_console())
+    except InputError as error:  # of the flags themselves
+        say_error(error)
+        return 2
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from search.cli import default_tracking, study_command
+from search.cli import default_tracking, report_command, study_command
 from search.settings import StudyConfig
 from search.study import TrialRecord, database_url
 from trainable.basics.markdown import code, escaped
@@ -74,7 +74,7 @@ def description(
     rows |= _first(folder / LEADERBOARD)
     if "floor" in yardstick:
         rows["floor"] = f"{yardstick['floor']:.1f}, real images against real ones"
-    figures = study_command("analysis.report --study", config.name, _where(Path("runs"), tracking))
+    figures = report_command(config.name, folder.parent, tracking)
     lines = [
         f"**{escaped(config.name)}**, space {escaped(config.space)}",
         "",

@@ -24,7 +24,7 @@ from search.board import Board
 from search.controller import patient_controller
 from search.ledger import Ledger
 from search.placement import Placement, away_from
-from search.progress import RETRIES, Progress, say
+from search.progress import RETRIES, Progress
 from search.scheduler import StudyASHA, rebuild
 from search.screen import Screen
 from search.searcher import StudySearcher
@@ -33,6 +33,7 @@ from search.study import TrialRecord, interrupt_running, read_learnt, read_recor
 from search.watchdog import Watchdog
 from spaces.catalog import Space
 from spaces.presets import default
+from trainable.basics.terminal import say
 from trainable.config import TrialConfig
 from trainable.evaluation import Assessment
 from trainable.job import Job

@@ -18,7 +18,8 @@ from search.study import TrialRecord
 from trainable.evaluation import Assessment
 from trainable.metrics.classifier_score import KEY
 from trainable.metrics.independent import agreement
-from trainable.metrics.intervals import Interval, separable
+from trainable.metrics.intervals import Interval
+from trainable.metrics.seed_noise import FID_NOISE, told_apart
 from trainable.objective import Objective
 from trainable.pareto import order
 
@@ -33,12 +34,14 @@ class Row:
     Attributes:
         rank: from 1: assessed trials that pass the gates, by their fresh objective, then assessed
             ones that do not, then the rest by the search's objective; of two goals by
-            `trainable.pareto.order`.
+            `trainable.pareto.order`. Ties by FID stand by KID, which unlike FID does not improve
+            where images vary less.
         record: the trial.
         assessment: its scores on fresh latents, for the best trials.
         failed: gates that it does not pass.
-        tie: whether its interval overlaps the first row's in each goal of the objective, so that
-            its rank says little.
+        tie: whether its configuration cannot be told from the first row's. FID tells it where
+            they differ by more than two trainings of one configuration may; how far those lie
+            apart in another objective is not known, so that nothing is told by one.
         over_floor: FID, fresh where there is one, over the floor.
     """
 
@@ -80,23 +83,18 @@ def rank(
     yardstick: Mapping[str, Any],
 ) -> list[Row]:
     """All trials, best first; those without a score come last, by number."""
-    untrained = yardstick["untrained"]
-    fresh = {n: _fresh(found, objective, untrained) for n, found in assessed.items()}
-    means = {n: [goal.mean for goal in goals] for n, goals in fresh.items()}
     known = [record for record in records if record.number in assessed]
     failing = [record for record in known if failed_gates(assessed[record.number].scores)]
     passing = [record for record in known if record not in failing]
     rest = [record for record in records if record not in known]
-    ranked = [
-        part[place]
-        for part in (passing, failing)
-        for place in (order(np.array([means[r.number] for r in part])) if part else [])
-    ]
+    untrained = yardstick["untrained"]
+    parts = [_by_fresh(part, assessed, objective, untrained) for part in (passing, failing) if part]
+    ranked = [record for part, _ in parts for record in part]
     ranked += _best_first([r for r in rest if r.goals]) + [r for r in rest if not r.goals]
+    ties = {record.number for _, tied in parts[:1] for record in tied} - {ranked[0].number}
     rows: list[Row] = []
     for record in ranked:
         found = assessed.get(record.number)
-        best = fresh.get(rows[0].record.number) if rows else None
         fid = found.fid.mean if found else record.fid
         rows.append(
             Row(
@@ -104,34 +102,29 @@ def rank(
                 record=record,
                 assessment=found,
                 failed=failed_gates(found.scores) if found else (),
-                tie=bool(found and best and _overlap(fresh[record.number], best)),
+                tie=record.number in ties,
                 over_floor=fid / yardstick["floor"],
             )
         )
     return rows
 
 
-def _fresh(
-    found: Assessment, objective: Objective, untrained: Mapping[str, float]
-) -> list[Interval]:
-    """Each goal by an assessment, its ends where all its scores are at theirs.
-
-    The Inception Score has no interval but itself.
-    """
-
-    def at(end: str, of_cas: str) -> tuple[float, ...]:
-        ends = {
-            name: getattr(known, of_cas if name == KEY else end)
-            for name, known in found.intervals.items()
-        }
-        return objective.values({**found.scores, **ends}, untrained)
-
-    values = zip(at("low", "high"), at("high", "low"), at("mean", "mean"), strict=True)
-    return [Interval(*goal) for goal in values]
-
-
-def _overlap(ones: list[Interval], others: list[Interval]) -> bool:
-    return not any(map(separable, ones, others))
+def _by_fresh(
+    part: list[TrialRecord],
+    assessed: Mapping[int, Assessment],
+    objective: Objective,
+    untrained: Mapping[str, float],
+) -> tuple[list[TrialRecord], list[TrialRecord]]:
+    """Assessed trials, best first, and those of them that cannot be told from the best."""
+    found = [assessed[record.number] for record in part]
+    means = [{**f.scores, **{name: i.mean for name, i in f.intervals.items()}} for f in found]
+    places = order(np.array([objective.values(of, untrained) for of in means])).tolist()
+    goals, best = [goal.text for goal in objective.goals], found[places[0]].fid
+    tied = [i for i in places if "fid" not in goals or not told_apart([best], [found[i].fid])]
+    if goals == ["fid"]:
+        tied.sort(key=lambda i: found[i].kid.mean)
+        places = tied + [i for i in places if i not in tied]
+    return [part[i] for i in places], [part[i] for i in tied]
 
 
 def differing(rows: list[Row]) -> list[str]:
@@ -144,7 +137,7 @@ def write_csv(path: Path, rows: list[Row]) -> None:
     """Write every trial, a column for each score and for each parameter that differs.
 
     Columns ``fresh_…`` are of the assessment, with ``fresh_fid_low`` and ``_high`` the ends of its
-    95 % interval, and likewise of ``cas`` where images are held back.
+    95 % interval, and likewise of ``kid``, and of ``cas`` where images are held back.
     """
     records = [_flat(row, differing(rows)) for row in rows]
     names = list(dict.fromkeys(name for record in records for name in record))
@@ -170,9 +163,8 @@ def _flat(row: Row, params: list[str]) -> dict[str, Any]:
         "reason": record.reason,
     }
     if found:
-        for name in ("fid", KEY):
-            ends = asdict(found.intervals[name]) if name in found.intervals else {}
-            out |= {f"fresh_{name}_{end}": value for end, value in ends.items()}
+        for name, known in found.intervals.items():
+            out |= {f"fresh_{name}_{end}": value for end, value in asdict(known).items()}
         out |= {f"fresh_{k}_{found.generated}": v for k, v in found.scores.items()}
     return {k: _number(v) for k, v in out.items()}
 
@@ -186,7 +178,8 @@ def _number(value: Any) -> Any:
 
 def table(rows: list[Row], config: StudyConfig, yardstick: Mapping[str, Any]) -> Table:
     """The best rows, within the 80 columns of a plain terminal; the file has every score."""
-    goals = " and ".join(goal.name for goal in Objective.parse(config.objective).goals)
+    objective = Objective.parse(config.objective)
+    goals = " and ".join(goal.name for goal in objective.goals)
     title = (
         f"{config.name}, ranked by {goals}. FID: {yardstick['protocol']}, "
         f"{yardstick['n_generated']} generated"
@@ -194,8 +187,9 @@ def table(rows: list[Row], config: StudyConfig, yardstick: Mapping[str, Any]) ->
     held = yardstick.get("cas")
     caption = (
         f"floor {yardstick['floor']:.1f} (real against real), untrained generator "
-        f"{yardstick['untrained']['fid']:.1f}. fresh: new latents, 95 % interval; = ties with the "
-        "first. KID x 1000. "
+        f"{yardstick['untrained']['fid']:.1f}. fresh: new latents, 95 % interval of this "
+        f"generator. {_ties(objective)} KID x 1000, fresh where "
+        "there is one. "
     )
     if held is None:
         caption += (
@@ -228,12 +222,25 @@ def table(rows: list[Row], config: StudyConfig, yardstick: Mapping[str, Any]) ->
     return out
 
 
+def _ties(objective: Objective) -> str:
+    """What ``=`` means in the table."""
+    known = [goal.text for goal in objective.goals if goal.text == "fid"]
+    unknown = [goal.name for goal in objective.goals if goal.text not in known]
+    said = "= not told from the first"
+    if known:
+        said += f" by FID, which another training moves by some {FID_NOISE.sd:.1%}"
+    if unknown:
+        said += f"; by how much one moves {' and '.join(unknown)} is not known"
+    return f"{said}{'' if unknown else '; these rank by KID'}."
+
+
 def _cells(row: Row, held_back: bool) -> list[str]:
     record, last = row.record, row.record.last
     place = f"{row.rank}{'=' if row.tie else ' '}"
     if not last:
         return [place, str(record.number), *[""] * (8 + held_back), record.status.value]
     found = row.assessment.intervals if row.assessment else {}
+    kid = found["kid"].mean if found else last["kid"]
     by_class = [f"{agreement(last):.0%}"]
     if held_back:
         by_class = [f"{100 * last[KEY]:.0f}", _ends(found.get(KEY), 100)]
@@ -243,7 +250,7 @@ def _cells(row: Row, held_back: bool) -> list[str]:
         f"{record.fid:.1f}",
         _ends(found.get("fid"), 1),
         f"{row.over_floor:.2f}",
-        f"{1000 * last['kid']:.1f}",
+        f"{1000 * kid:.1f}",
         f"{last['copy_rate']:.0%}",
         *by_class,
         str(last["epoch"]),

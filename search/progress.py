@@ -13,6 +13,7 @@ from rich.live import Live
 from search.board import Board
 from search.screen import Screen
 from search.searcher import StudySearcher
+from trainable.basics.terminal import say
 from trainable.trial import Report, Status
 
 RETRIES = 3
@@ -30,11 +31,6 @@ def failure(trial: Any) -> str:
     if not lines:
         return "no reason given"
     return lines[-1] if "ray::" in lines[0] else lines[0]  # after a traceback, or before details
-
-
-def say(console: Console, line: str) -> None:
-    """A line that stays, as it is."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class Progress(tune.Callback):

@@ -24,6 +24,7 @@ from search.grids import KEPT, log_grids, logged_epochs
 from search.labels import LEADERBOARD, code_tags, description, trial_name, trial_tags
 from search.settings import StudyConfig
 from search.study import TrialRecord, load_study, read_record
+from search.versions import settings_of
 from trainable.bars import Progress
 from trainable.stores import (
     EXPERIMENT,
@@ -133,11 +134,11 @@ class Projection:
     def _open(self) -> tuple[optuna.Study, MlflowClient]:
         """The thread's own study, not the driver's, and the experiment, created if absent."""
         if self._study is None:
-            self._study = load_study(self.folder.resolve().name, self._storage)
-            self._config = StudyConfig.from_json(self._study.user_attrs["config"])
+            self._study = load_study(self.folder.name, self._storage)
+            self._config = settings_of(self._study)
         if self._client is None:
             client = connect(self.uri)
-            output = self.folder.resolve().parent
+            output = self.folder.parent
             self._experiment = experiment_id(client, EXPERIMENT, self.uri, output)
             self._client = client
         return self._study, self._client
@@ -179,9 +180,8 @@ class Projection:
             assert self._config is not None
             counts = study.user_attrs.get("yardstick", {}).get("counts", {})
             tags["cgan.data"] = log_data(client, run.run_id, self._config, counts)
-            # Those of pneumoniamnist have no names.
-            named = study.user_attrs.get("patients", 0)
-            tags["cgan.of_patients"] = str(named > 0 or self._config.data == "pneumoniamnist")
+        if "of_patients" in study.user_attrs:
+            tags["cgan.of_patients"] = str(study.user_attrs["of_patients"])
         complete = [r.fid for r in fresh if r.status is Status.COMPLETE]
         best = min([*complete, *self._settled.values()], default=math.inf)
         if math.isfinite(best):

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.cli import add_stores, default_tracking, study_command, ui_command
+from search.cli import OUTPUT, add_stores, check_stores, default_tracking, study_command, ui_command
 from spaces.errors import InputError
+from trainable.basics.addresses import without_password
+from trainable.basics.terminal import make_console, say, say_error
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,31 +26,34 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("study", help="the study's name")
     parser.add_argument(
-        "--output", type=Path, default=Path("runs"), help="folder of all studies (default: runs)"
+        "--output", type=Path, default=OUTPUT, help="folder of all studies (default: runs)"
     )
     add_stores(parser)
     try:
-        return _publish(parser.parse_args(argv), Console(highlight=False))
+        return _publish(parser.parse_args(argv), make_console())
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 2
 
 
 def _publish(args: argparse.Namespace, console: Console) -> int:
     from search.projection import Projection
-    from search.settings import StudyConfig
+    from search.resume import placed
     from search.study import interrupt_running, open_study
     from search.tracking import check
+    from search.versions import settings_of
     from search.winners import hand_over, leaderboard
     from trainable.bars import bar
     from trainable.lock import locked  # what follows costs seconds to import, bad flags need not
     from trainable.objective import Objective
-    from trainable.stores import without_password
+    from trainable.stores import reason
 
+    args.output, args.study = placed(args.output, args.study, "the study")
+    check_stores(args)
     study, storage = open_study(args.output, args.study, args.database)
     uri = args.tracking_uri or default_tracking(args.output)
     folder = args.output / args.study
-    config = StudyConfig.from_json(study.user_attrs["config"])
+    config = settings_of(study)
     with locked(folder):
         interrupt_running(study, storage)  # a killed search left them so
         with console.status("opening MLflow"):
@@ -70,16 +75,16 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
         except InputError:
             raise
         except Exception as error:  # whatever ails MLflow; all is still here
-            console.print(f"MLflow lacks part of the study ({error}); try again", soft_wrap=True)
+            say(console, f"MLflow lacks part of the study ({reason(error)}); try again")
             return 1
-    console.print(f"MLflow has all {len(rows)} trials of study {args.study}")
+    say(console, f"MLflow has all {len(rows)} trials of study {args.study}")
     if version is not None:
-        console.print(f"champion: models:/{args.study}@champion (version {version})")
+        say(console, f"champion: models:/{args.study}@champion (version {version})")
     if not done:
         more = study.user_attrs.get("run_flags", ())
         again = study_command("search.run --resume", args.study, args, more)
-        console.print(f"the study is not finished; to go on:\n  {again}", soft_wrap=True)
-    console.print(f"next:\n  {ui_command(uri)}", soft_wrap=True)
+        say(console, f"the study is not finished; to go on:\n  {again}")
+    say(console, f"next:\n  {ui_command(uri)}")
     return 0
 
 

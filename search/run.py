@@ -11,6 +11,7 @@ from rich.console import Console
 
 from search.cli import parser
 from spaces.errors import InputError
+from trainable.basics.terminal import make_console, say_error
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
 
         return run_session(args, console, began)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 2
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
@@ -38,11 +39,11 @@ def _console(args: argparse.Namespace) -> Console:
     Raises:
         InputError: it is to be live, and there is no terminal.
     """
-    console = Console(highlight=False)
+    console = make_console()
     if args.progress is None:
         args.progress = "live" if console.is_terminal else "plain"
     if args.progress != "live":
-        return Console(highlight=False, force_terminal=False)
+        return make_console(force_terminal=False)
     if not console.is_terminal:
         raise InputError("--progress is live, but this is no terminal; take plain or none")
     return console

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from search.board import Best, Board
 from search.leaderboard import changes
+from trainable.basics.terminal import printable
 from trainable.durations import format_duration
 from trainable.grid import grid_file
 from trainable.objective import Objective
@@ -98,12 +99,12 @@ class Screen:
 
     def _best(self, best: Best) -> RenderableType:
         changed = changes(best.params, self.base)
-        shown = ", ".join(changed[:PARAMETERS])
+        shown = printable(", ".join(changed[:PARAMETERS]))
         more = f" and {len(changed) - PARAMETERS} more" if len(changed) > PARAMETERS else ""
         grid = grid_file(trial_folder(self.trials, best.number), best.report["epoch"])
         text = Text(self.score(best), style="bold green")
         text.append(f"\n{shown}{more}" if changed else "\nthe default configuration", "default")
-        text.append(f"\n{os.path.relpath(grid)}", "default")
+        text.append(f"\n{printable(os.path.relpath(grid))}", "default")
         return text
 
     def _workers(self, now: float) -> RenderableType:

@@ -8,36 +8,50 @@ import shutil
 import time
 from collections import Counter
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from shlex import quote
 
 import optuna
 from optuna.storages import RDBStorage
 from rich.console import Console
 
-from search.cli import check_output, default_tracking, run_flags, study_command, ui_command
+from search.cli import (
+    check_output,
+    check_stores,
+    default_tracking,
+    report_command,
+    run_flags,
+    study_command,
+    ui_command,
+)
 from search.estimate import Speed
 from search.launch import run_trials
 from search.nodes import Node, faults, local_gpus, shown, survey
 from search.plan import counted, deadline_of, make_job, speed_of, total_seconds
 from search.prepare import Prepared, prepare
+from search.resume import resume_placed
 from search.settings import StudyConfig
 from search.sharing import share
 from search.storage import TRIALS, settle
 from search.study import (
     TrialRecord,
-    began,
+    check_free,
     create_study,
     database_url,
-    keep_learnt,
+    new_key,
     open_storage,
     read_records,
 )
+from search.study_folder import KEY, SETTINGS, began, read_key
 from search.tracking import Tracker, check
-from search.winners import conclude, hand_over, print_winners
+from search.transaction import one_transaction
+from search.winners import WINNERS, conclude, hand_over, print_winners
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.bars import bar
+from trainable.basics.addresses import without_password
+from trainable.basics.files import write_whole
+from trainable.basics.terminal import command, say
 from trainable.cluster import connected
 from trainable.config import TrialConfig
 from trainable.data.images import IMAGES, write_images
@@ -47,6 +61,7 @@ from trainable.job import Job
 from trainable.lock import locked
 from trainable.mirror import Mirror
 from trainable.resources import Resources, resolve_resources
+from trainable.stores import reason
 
 LONG = 1800
 """Seconds of estimated search above which a smaller one is named."""
@@ -64,20 +79,18 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
     Raises:
         InputError: something that the flags ask for cannot be done.
     """
+    resume_placed(args)
+    check_stores(args)
     check_output(args.output)
     where = resolve_resources(args)
     prepared = prepare(args, console)
     counts = ", ".join(f"{n} {name}" for name, n in prepared.data.counts.items())
-    console.print(
-        f"data: {prepared.data.name}: {counts} ({prepared.data.report})",
-        soft_wrap=True,
-        markup=False,
-    )
+    say(console, f"data: {prepared.data.name}: {counts} ({prepared.data.report})")
     for line in prepared.said:
-        console.print(line, soft_wrap=True, markup=False)
-    console.print(str(prepared.config), soft_wrap=True, markup=False)
+        say(console, line)
+    say(console, str(prepared.config))
     if args.dry_run:
-        console.print_json(data=prepared.config.to_json())
+        say(console, json.dumps(prepared.config.to_json(), indent=2))
         return 0
     return _search(args, prepared, where, console, since)
 
@@ -87,12 +100,14 @@ def _search(
 ) -> int:
     """Hold the study's lock while it is worked on; a study that does not come to be leaves none."""
     folder = args.output / prepared.config.name
+    ours = not folder.exists()
     folder.mkdir(exist_ok=True)
     with locked(folder):
         try:
             return _locked_search(args, prepared, where, console, folder, since)
-        except InputError:
-            if not began(folder):
+        except BaseException:
+            # What others made stays, and so does what a database may know of by now.
+            if ours and not began(folder) and read_key(folder) is None:
                 shutil.rmtree(folder)
             raise
 
@@ -103,14 +118,17 @@ def _locked_search(
 ) -> int:  # fmt: skip
     """Run the trials that the study owes, then score, rank and keep the winners."""
     config = prepared.config
+    if args.database and prepared.study is None:
+        check_free(open_storage(args.database), config.name, read_key(folder))
     uri = args.tracking_uri or default_tracking(args.output)
     with console.status("opening MLflow"):
         problem = check(uri)
     if problem:
-        console.print(f"MLflow at {uri} does not answer ({problem}); results stay in {folder}")
+        shown_uri = without_password(uri)
+        say(console, f"MLflow at {shown_uri} does not answer ({problem}); results stay in {folder}")
     with (
         console.status("starting Ray") as status,
-        connected(where, console.print) as (where, workers),
+        connected(where, partial(say, console)) as (where, workers),
     ):
         mirror = settle(folder, args.storage)
         nodes, gpus = [], local_gpus()
@@ -120,7 +138,7 @@ def _locked_search(
             gpus = tuple(gpu for node in nodes for gpu in node.gpus)
         status.stop()  # of a bar and a status, only one can be live
         with bar(console, "measuring the real images") as progress:
-            real = real_set(prepared.data, prepared.extractor, console.print, progress)
+            real = real_set(prepared.data, prepared.extractor, partial(say, console), progress)
         status.update("measuring the default configuration")
         status.start()
         job = make_job(prepared, real, where, folder, mirror)
@@ -128,7 +146,7 @@ def _locked_search(
         auto = args.gpus_per_trial is None
         shares = share(
             job, prepared.space, where, workers, [mb for _, mb in gpus],
-            auto=auto, budget=config.time_budget, say=console.print,
+            auto=auto, budget=config.time_budget, say=partial(say, console),
         )  # fmt: skip
         job, where, workers = shares.job, shares.where, shares.workers
         speed = replace(speed, trained=speed.trained * shares.slower)
@@ -140,7 +158,7 @@ def _locked_search(
             _say_standing(config, read_records(study), console)
         _say_duration(config, job, speed, workers, console)
         status.stop()
-        tracker = Tracker(folder, storage, uri, console.print)
+        tracker = Tracker(folder, storage, uri, partial(say, console))
         tracker.start()
         outcome = run_trials(
             study, storage, config, prepared.space, job, where,
@@ -160,20 +178,21 @@ def _locked_search(
             run_id = tracker.projection.run_id
             version = hand_over(rows, study, job.trials, folder, uri, run_id)
     except Exception as error:  # whatever ails MLflow, the search has its results
-        console.print(f"the winners are not in MLflow ({error}); they are in {folder}")
+        say(
+            console,
+            f"the winners are not in MLflow ({reason(error)}); they are in {folder / WINNERS}",
+        )
     if not tracker.close():
         again = study_command("search.publish", config.name, args)
-        console.print(
+        say(
+            console,
             f"MLflow lacks part of the study ({tracker.problem}); all is in {folder}. Once it is "
             f"back:\n  {again}",
-            soft_wrap=True,
         )
     _say_next(args.output, config.name, uri, version, console)
     if not outcome.done:
         more = study_command("search.run --resume", config.name, args, run_flags(args))
-        console.print(
-            f"  {more} --time-budget 1h   # the time budget is spent; goes on", soft_wrap=True
-        )
+        say(console, f"  {more} --time-budget 1h   # the time budget is spent; goes on")
     return 0
 
 
@@ -189,7 +208,7 @@ def _check_nodes(place: Path | Mirror, console: Console) -> list[Node]:
     models = Counter(name for node in nodes for name, _ in node.gpus)
     said = ", ".join(f"{n} {name}" for name, n in models.items()) or "no GPU"
     there = counted(len(nodes), "node")
-    console.print(f"cluster: {there}, {said}; all share {shown(place)}", soft_wrap=True)
+    say(console, f"cluster: {there}, {said}; all share {shown(place)}")
     return nodes
 
 
@@ -202,9 +221,9 @@ def _stopped(
 ) -> int:
     """Say how to go on after a stop that the study did not ask for; returns the exit code."""
     if halted:
-        console.print(f"the search had to stop: {halted}", soft_wrap=True, markup=False)
+        say(console, f"the search had to stop: {halted}")
     again = study_command("search.run --resume", config.name, args, run_flags(args))
-    console.print(f"stopped; what is trained is kept. To go on:\n  {again}", soft_wrap=True)
+    say(console, f"stopped; what is trained is kept. To go on:\n  {again}")
     tracker.close(interrupted=True)
     return HALTED if halted else INTERRUPTED
 
@@ -216,8 +235,10 @@ def _open(
     config, data = prepared.config, prepared.data
     if prepared.study is not None and prepared.storage is not None:
         study, storage = prepared.study, prepared.storage
-        study.set_user_attr("config", config.to_json())
-        study.set_user_attr("queue", study.user_attrs["queue"] + prepared.queue)
+        with one_transaction(storage):
+            study.set_user_attr("config", config.to_json())
+            study.set_user_attr("queue", study.user_attrs["queue"] + prepared.queue)
+        write_whole(folder / KEY, study.user_attrs["id"])
     else:
         first = TrialConfig.from_params(default(prepared.task))
         here = replace(job, device="cpu", start=None)  # a cluster's head may have no GPU
@@ -226,22 +247,24 @@ def _open(
         write_images(folder / IMAGES, data, prepared.validation)
         storage = open_storage(database or database_url(folder))
         queue = ([] if prepared.first is None else [prepared.first]) + prepared.queue
+        key = read_key(folder) or new_key()
+        write_whole(folder / KEY, key)
         study = create_study(
-            storage, config, asdict(measured), prepared.portrait, queue, ours=database is None
-        )
-        study.set_user_attr("patients", len(set(data.patients) - {None}))
+            storage, config, asdict(measured), prepared.portrait, queue,
+            key=key, learnt=prepared.learnt,
+        )  # fmt: skip
+        study.set_user_attr("of_patients", data.of_patients)
         if prepared.learnt:
-            keep_learnt(study, storage, prepared.learnt)
-            console.print(f"the sampler starts from {len(prepared.learnt)} trials of another study")
+            say(console, f"the sampler starts from {len(prepared.learnt)} trials of another study")
         if prepared.first is None:
-            console.print("the default configuration lies outside this space and is not tried")
-    (folder / "study.json").write_text(json.dumps(config.to_json(), indent=2) + "\n")
+            say(console, "the default configuration lies outside this space and is not tried")
+    write_whole(folder / SETTINGS, json.dumps(config.to_json(), indent=2) + "\n")
     yardstick = study.user_attrs["yardstick"]
-    console.print(
+    say(
+        console,
         f"FID floor {yardstick['floor']:.1f} (extrapolated; two real halves of "
         f"{yardstick['half_n']}: {yardstick['half_floor']:.1f}), untrained generator "
         f"{yardstick['untrained']['fid']:.1f}",
-        soft_wrap=True,
     )
     return study, storage
 
@@ -252,7 +275,7 @@ def _say_standing(config: StudyConfig, records: list[TrialRecord], console: Cons
     under_way = len(records) - ended
     ahead = max(0, config.trials - len(records))
     said = f"{counted(ended, 'trial')} ended, {under_way} under way, {ahead} to come"
-    console.print(f"resumed: {said}")
+    say(console, f"resumed: {said}")
 
 
 def _say_duration(
@@ -261,27 +284,24 @@ def _say_duration(
     """Say how many workers there are and for how long; name a smaller search if long."""
     seconds = total_seconds(config, job, speed, workers)
     limit = config.time_budget
-    console.print(
+    say(
+        console,
         f"{counted(workers, 'trial')} at a time on {job.device}, about "
-        f"{format_duration(min(seconds, limit or seconds))} for this search"
+        f"{format_duration(min(seconds, limit or seconds))} for this search",
     )
     if seconds > LONG and (limit is None or limit > LONG):
-        kept = "" if config.objective == "fid" else f"--objective {quote(config.objective)} "
-        kept += f"--hold-back {config.hold_back:g} " if config.hold_back else ""
-        console.print(
-            f"a smaller one: python -m search.run --space {config.space} --data {config.data} "
-            f"{kept}--image-size 32 --trials 16 --time-budget 15m",
-            soft_wrap=True, markup=False,
+        kept = [] if config.objective == "fid" else ["--objective", config.objective]
+        kept += ["--hold-back", f"{config.hold_back:g}"] if config.hold_back else []
+        smaller = command(
+            "python", "-m", "search.run", "--space", config.space, "--data", config.data, *kept,
+            "--image-size", "32", "--trials", "16", "--time-budget", "15m",
         )  # fmt: skip
+        say(console, f"a smaller one: {smaller}")
 
 
 def _say_next(output: Path, name: str, uri: str, version: str | None, console: Console) -> None:
     """The commands that a user would type next."""
-    console.print(f"kept: {output / name / 'leaderboard.csv'}, {output / name / 'study.json'}")
+    say(console, f"kept: {output / name / 'leaderboard.csv'}, {output / name / SETTINGS}")
     if version is not None:
-        console.print(f"champion: models:/{name}@champion (version {version})")
-    console.print("next:")
-    console.print(f"  {ui_command(uri)}", soft_wrap=True)
-    where = "" if uri == default_tracking(Path("runs")) else f" --tracking-uri {uri}"
-    figures = "" if output == Path("runs") else f" --out {output / name / 'figures'}"
-    console.print(f"  python -m analysis.report --study {name}{where}{figures}", soft_wrap=True)
+        say(console, f"champion: models:/{name}@champion (version {version})")
+    say(console, f"next:\n  {ui_command(uri)}\n  {report_command(name, output, uri)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,8 @@ from search.settings import StudyConfig
 from search.storage import fetch
 from search.study import read_records
 from trainable.bars import bar
+from trainable.basics.files import replaced_folder, whole_file, write_whole
+from trainable.basics.terminal import say
 from trainable.evaluation import Assessment
 from trainable.export import export_generator
 from trainable.job import Job
@@ -30,7 +31,8 @@ from trainable.resources import Resources
 from trainable.trial import trial_folder
 
 WINNERS, NO_WINNERS = "winners", "failed_gates"
-"""Folders of the generators that pass the gates, and of those that were assessed and fail one."""
+"""The study's folder of what is exported, with a folder for each rank; those that fail a gate are
+in a folder of their own within it."""
 
 
 def conclude(
@@ -46,8 +48,12 @@ def conclude(
 
     Returns the leaderboard's rows. Files go under `folder`: ``leaderboard.csv``, ``best.json`` (for
     --enqueue), and generator, weights and config of each assessed trial, under
-    ``winners/<rank>/`` if it passes the gates, else under ``failed_gates/<rank>/``.
-    Nothing runs on the nodes at the addresses `avoided`.
+    ``winners/<rank>/`` if it passes the gates, else under ``winners/failed_gates/<rank>/``.
+    Nothing runs on the nodes at the addresses `avoided`. What a former life of the search left of
+    these stays until all is there anew.
+
+    Raises:
+        OSError: something cannot be written.
     """
     best = candidates(read_records(study), config.top_k)
     images = config.winner_images * len(job.data.classes)
@@ -56,24 +62,23 @@ def conclude(
         assessed = assess_on_ray(job, best, config.winner_images, where, progress, avoided)
     for record in best:
         if record.number not in assessed:
-            console.print(f"trial {record.number} has no valid checkpoint and is not scored again")
+            say(console, f"trial {record.number} has no valid checkpoint and is not scored again")
     kept = {str(number): asdict(assessment) for number, assessment in assessed.items()}
     study.set_user_attr("assessed", kept)
     rows = leaderboard(study, job.objective)
-    write_csv(folder / "leaderboard.csv", rows)
+    console.print(table(rows, config, study.user_attrs["yardstick"]))
     winners = _assessed(rows)
-    searched = [row.record.searched for row in winners]
-    (folder / "best.json").write_text(json.dumps(searched, indent=2) + "\n")
-    for name in (WINNERS, NO_WINNERS):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    with bar(console, "exporting the winners", len(winners)) as progress:
+    with (
+        replaced_folder(folder / WINNERS) as exported,
+        bar(console, "exporting the winners", len(winners)) as progress,
+    ):
         for done, row in enumerate(winners, start=1):
             fetch(trial_folder(job.trials, row.record.number), "*.pt")
             export_generator(
                 trial_folder(job.trials, row.record.number),
                 row.record.params,
                 job.data,
-                _export(folder, row),
+                _export(exported, row),
                 study=config.name,
                 settings={key: getattr(config, key) for key in SETTINGS},
                 number=row.record.number,
@@ -81,7 +86,10 @@ def conclude(
                 start=job.start,
             )
             progress(done, len(winners))
-    console.print(table(rows, config, study.user_attrs["yardstick"]))
+    searched = [row.record.searched for row in winners]
+    write_whole(folder / "best.json", json.dumps(searched, indent=2) + "\n")
+    with whole_file(folder / "leaderboard.csv") as part:
+        write_csv(part, rows)
     return rows
 
 
@@ -105,15 +113,13 @@ def print_winners(rows: list[Row], base: Mapping[str, Any], console: Console) ->
     for row in _assessed(rows):
         text = f"{row.rank}. trial {row.record.number} differs from the default in: "
         changed = ", ".join(changes(row.record.params, base)) or "nothing"
-        console.print(text + changed, soft_wrap=True, markup=False)
+        say(console, text + changed)
         if row.failed:
             faults = "; ".join(row.failed)
-            console.print(f"   is no winner: {faults}", soft_wrap=True, markup=False)
+            say(console, f"   is no winner: {faults}")
     if not any(row.wins for row in rows):
-        kept = f"; {NO_WINNERS} has the generators that were assessed" if _assessed(rows) else ""
-        console.print(
-            f"no trial passes the gates: none is registered as champion{kept}", markup=False
-        )
+        kept = f"; {WINNERS}/{NO_WINNERS} has the assessed" if _assessed(rows) else ""
+        say(console, f"no trial passes the gates: none is registered as champion{kept}")
 
 
 def hand_over(
@@ -154,13 +160,14 @@ def _assessed(rows: list[Row]) -> list[Row]:
 
 
 def _export(folder: Path, row: Row) -> Path:
-    return folder / (WINNERS if row.wins else NO_WINNERS) / str(row.rank)
+    """Where the export of a row is within the folder of winners."""
+    return folder / ("" if row.wins else NO_WINNERS) / str(row.rank)
 
 
 def _kept(folder: Path, row: Row) -> Path:
-    """Where the export of a row is: earlier versions had all of them under ``winners``."""
+    """Where it is in a study's folder: earlier versions had all of them in one place."""
     old = folder / WINNERS / str(row.rank)
-    return old if old.exists() else _export(folder, row)
+    return old if old.exists() else _export(folder / WINNERS, row)
 
 
 def _scores(row: Row) -> dict[str, float]:

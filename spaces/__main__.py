@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from spaces import presets
@@ -23,7 +22,8 @@ PIPED_WIDTH = 200  # a file or a pipe has no width of its own, and should not wr
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 2 for a user's mistake, else 0."""
-    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    console = Console(width=width, highlight=False, markup=False, emoji=False)
     try:
         options = _parser().parse_args(argv)
         task = _task(options)
@@ -47,8 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--channels", type=int, default=1, choices=(1, 3))
     parser.add_argument("--classes", type=int, default=2, metavar="K")
     parser.add_argument(
-        "--backbone", default="none", metavar="NAME", help="as of a search (default: none)"
-    )
+        "--backbone", default=presets.BACKBONE, metavar="NAME",
+        help=f"none, or a network's name, as of a search (default, as there: {presets.BACKBONE})",
+    )  # fmt: skip
     return parser
 
 
@@ -65,7 +66,7 @@ def _task(options: argparse.Namespace) -> Task:
 def _list(console: Console, task: Task) -> None:
     table = _table("space", "parameters", "searches")
     for name, space in SPACES.items():
-        table.add_row(name, str(len(describe(space, task))), escape(_doc(space).partition("\n")[0]))
+        table.add_row(name, str(len(describe(space, task))), _doc(space).partition("\n")[0])
     console.print(table)
 
 
@@ -76,16 +77,18 @@ def _show(console: Console, name: str, space: Space, task: Task) -> None:
     for parameter in parameters:
         default = preset.get(parameter.name)
         table.add_row(
-            escape(parameter.name),
-            escape(str(parameter.distribution)),
-            escape(parameter.condition or "always"),
-            "" if default is None else escape(show(default)),
+            parameter.name,
+            str(parameter.distribution),
+            parameter.condition or "always",
+            "" if default is None else show(default),
         )
-    console.print(f"{name}: {_doc(space)}", markup=False, highlight=False)
+    console.print(f"{name}: {_doc(space)}")
     console.print(table)
     within = starting_point(space, task, preset) is not None
     first = "The default is a draw" if within else "The default is no draw"
-    console.print(f"{len(parameters)} parameters. {first} of this space.", highlight=False)
+    console.print(
+        f"{len(parameters)} parameters with --backbone {task.backbone}. {first} of this space."
+    )
 
 
 def _table(*columns: str) -> Table:

@@ -6,7 +6,7 @@ import errno
 import functools
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,11 @@ class TinyExtractor(nn.Module):
         rng = torch.Generator().manual_seed(0)
         self.mix = torch.randn(64, 16, generator=rng) / 8
 
-    def forward(self, images: Tensor, progress: Progress | None = None) -> Tensor:
+    def forward(
+        self, images: Tensor | Sequence[Tensor], progress: Progress | None = None
+    ) -> Tensor:
+        if not isinstance(images, Tensor):
+            return torch.cat([self(image[None]) for image in images])
         x = images.float().mean(1, keepdim=True) / 255
         if progress is not None:
             progress(len(images), len(images))

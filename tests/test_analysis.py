@@ -408,6 +408,9 @@ def test_studies_side_by_side(table):
     assert compare.check([table, other]) == []
     figure = compare.draw([table, other])
     left, right = figure.axes
+    figure.draw_without_rendering()
+    ticks = [t.get_text() for ax in figure.axes for t in ax.get_xticklabels(which="both")]
+    assert not any("$" in text for text in ticks)  # nothing is read as a formula
     said = [line.get_label() for line in left.lines[:2]]
     assert said == ["planted: 6 trials", "other: 6 trials"]
     # Of every evaluation of trials that train: 80 after 5 s, 60 after 20, 50 after 30, 48 after 60.
@@ -443,6 +446,19 @@ def test_letters_that_the_font_lacks_are_drawn_by_another_or_said(monkeypatch, t
     assert legible(figure) == "no installed font has \u708e\u80ba; they are drawn as boxes"
     save(figure, tmp_path, "letters")
     assert not recwarn.list
+
+
+def test_winners_of_two_studies_are_told_apart_by_more_than_their_own_intervals(table):
+    near, far = sibling(table), replace(sibling(table), name="far")
+    far.trials["fresh"], far.trials["fresh_low"], far.trials["fresh_high"] = 50.0, 48.0, 53.0
+    between = replace(far, name="between", trials=far.trials.assign(fresh=44.0, fresh_low=43.5))
+    assert compare.told([table, near]) == []  # one has no winner
+    assert compare.told([far, sibling(table, settings={"data_digest": "x"})]) == []
+    said = compare.told([near, far, between])
+    assert [line.partition(", from")[0] for line in said] == [
+        "between: first winner has a FID not told from that of other: 1.10 times it",
+        "far: first winner has a higher FID than that of other: 1.25 times it",
+    ]
 
 
 def test_unequal_studies_do_not_compare_or_with_a_note(table):

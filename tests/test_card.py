@@ -45,6 +45,14 @@ def test_names_of_classes_are_no_markup():
     assert f"| fid of {second}, of 2000 images | 66.5 | |" in said.splitlines()
 
 
+def test_patients_are_mentioned_where_there_are_some():
+    assert card({**ABOUT, "of_patients": True}) == card(ABOUT)
+    flowers = card({**ABOUT, "of_patients": False})
+    assert "diagnosis" not in flowers
+    assert "patient" not in flowers
+    assert "training with synthetic data. It knows the images it was" in flowers
+
+
 def test_of_a_run_that_says_little_a_card_comes_too():
     bare = {**ABOUT, "settings": {}, "scores": {}}
     assert "trained on 200 images (unknown, digest unknown)" in card(bare)

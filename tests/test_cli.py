@@ -15,7 +15,9 @@ from rich.console import Console
 from search.cli import parser, run_flags, study_command
 from search.prepare import prepare
 from search.run import main
+from search.study import create_study, database_url, open_storage
 from spaces.errors import InputError
+from tests.by_hand import YARDSTICK, config
 from trainable.durations import format_duration, parse_duration
 
 
@@ -140,6 +142,27 @@ def test_a_study_killed_while_it_began_may_be_begun_anew(folder, tmp_path):
     assert run(folder, tmp_path, "--study", "old", "--dry-run") == 0
 
 
+def test_a_study_whose_settings_file_is_gone_is_not_begun_anew(folder, tmp_path, capsys):
+    """Its database holds all that was trained."""
+    place = tmp_path / "old"
+    place.mkdir()
+    create_study(open_storage(database_url(place)), config(name="old"), YARDSTICK, {}, [])
+    before = (place / "study.db").read_bytes()
+    assert run(folder, tmp_path, "--study", "old") == 2
+    assert "go on with --resume old" in capsys.readouterr().err
+    assert [p.name for p in place.iterdir()] == ["study.db"]
+    assert (place / "study.db").read_bytes() == before
+
+
+def test_trials_that_are_left_without_their_study_are_not_mixed_with_new_ones(
+    folder, tmp_path, capsys
+):
+    (tmp_path / "old" / "trials" / "00000").mkdir(parents=True)
+    assert run(folder, tmp_path, "--study", "old") == 2
+    assert "choose another name" in capsys.readouterr().err
+    assert (tmp_path / "old" / "trials" / "00000").is_dir()
+
+
 def test_resume_of_nothing_lists_what_there_is(tmp_path, capsys):
     (tmp_path / "first").mkdir()
     (tmp_path / "first" / "study.json").touch()
@@ -222,6 +245,7 @@ def test_durations_to_read():
 
 
 def test_the_command_that_goes_on_says_where_trials_run_once_more():
+    here = Path.cwd()
     flags = [
         "--output",
         "my runs",
@@ -236,12 +260,12 @@ def test_the_command_that_goes_on_says_where_trials_run_once_more():
     args = parser().parse_args([*flags, "--cpus-per-trial", "1", "--unverified-weights"])
     again = study_command("search.run --resume", "s", args, run_flags(args))
     assert again == (
-        "python -m search.run --resume s --output 'my runs' --devices gpu --gpus-per-trial 0.25 "
-        "--address head:6379 --report-timeout 1h --features-weights 'my weights.pth' "
+        f"python -m search.run --resume s --output '{here}/my runs' --devices gpu --gpus-per-trial "
+        f"0.25 --address head:6379 --report-timeout 1h --features-weights '{here}/my weights.pth' "
         "--unverified-weights"
     )
     usual = parser().parse_args(["--space", "full", "--trials", "7", "--progress", "none"])
     assert run_flags(usual) == []
     assert study_command("search.publish", "s", args) == (
-        "python -m search.publish s --output 'my runs'"
+        f"python -m search.publish s --output '{here}/my runs'"
     )

@@ -1,6 +1,7 @@
 """The direction of imports between the packages, and which files know Ray, MLflow and Optuna."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -111,6 +112,13 @@ def test_imports_follow_the_rules():
     assert [line for path, source in found.items() for line in broken_rules(path, source)] == []
 
 
+def test_no_header_claims_what_the_lists_above_say():
+    """Three once called a file the only one that knows Ray or MLflow; there were others."""
+    claim = re.compile(r"\bonly (file|module|place)\b[^.]*\b(Ray|MLflow|Optuna)\b", re.I)
+    headers = {path: ast.get_docstring(ast.parse(source)) or "" for path, source in files().items()}
+    assert [path for path, header in headers.items() if claim.search(header)] == []
+
+
 @pytest.mark.parametrize("library", CONFINED)
 def test_confinement_lists_no_file_that_does_not_need_it(library):
     users = [
@@ -158,6 +166,53 @@ def test_broken_rules_are_seen(path, source):
 )
 def test_kept_rules_are_left_alone(path, source):
     assert broken_rules(path, source) == []
+
+
+def speaks_past_the_terminal(path: str, source: str) -> list[str]:
+    """Where a source prints by itself what may be users' text, or has rich read markup in it."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "rich.markup":
+            found.append(f"{path}:{node.lineno}: rich.markup")
+        if not isinstance(node, ast.Call):
+            continue
+        called, first = ast.unparse(node.func), node.args[0] if node.args else None
+        plain = {k.arg for k in node.keywords if ast.unparse(k.value) == "False"}
+        constant = isinstance(first, ast.Constant)
+        table = isinstance(first, ast.Call | ast.Name) and not ast.unparse(first).startswith("str(")
+        wrong = (
+            (called == "Console" and not {"markup", "emoji", "highlight"} <= plain)
+            or (called == "print" and not (constant or "json" in ast.unparse(node)))
+            or (called.endswith("console.print") and not table)
+            or (called.endswith((".status", "status.update")) and not constant)
+            or (called.endswith("TextColumn") and "markup" not in plain)
+            or called.endswith(("from_markup", "print_json", "shlex.quote", "console.log"))
+        )  # fmt: skip
+        if wrong:
+            found.append(f"{path}:{node.lineno}: {called}")
+    return found
+
+
+# The one place that may; and `spaces`, which knows no other package, and prints no user's text.
+SPEAKERS = ("trainable/basics/terminal.py", "spaces/__main__.py")
+
+
+def test_users_text_and_commands_are_printed_in_one_place():
+    sources = {path: source for path, source in files().items() if path not in SPEAKERS}
+    assert [
+        x for path, source in sources.items() for x in speaks_past_the_terminal(path, source)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["c = Console()", "c = Console(markup=False)", "print(f'{name}')", "print(line)",
+     "console.print(f'{name}')", "console.print(a + b)", "console.print(str(path))",
+     "console.status(f'reading {name}')", "status.update(text)", "TextColumn('{task.x}')",
+     "Text.from_markup(name)", "from rich.markup import escape", "shlex.quote(name)"],
+)  # fmt: skip
+def test_printing_past_that_place_is_seen(source):
+    assert len(speaks_past_the_terminal("a.py", source)) == 1
 
 
 def test_no_file_is_too_long_to_read():

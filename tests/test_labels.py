@@ -88,7 +88,8 @@ def test_a_finished_study_says_how_it_ended_and_where_its_figures_are(tmp_path, 
     assert "| trials | 3 of 3 ended: 2 complete, 1 pruned |" in said
     assert "| best FID | 55.5, trial 1 |" in said  # of complete ones
     assert "| floor | 30.0, real images against real ones |" in said
-    assert "All figures: `python -m analysis.report --study films`" in said
+    store = f"--tracking-uri sqlite:///{tmp_path}/runs/mlflow.db --out {tmp_path}/{folder}/figures"
+    assert f"All figures: `python -m analysis.report --study films {store}`" in said
     assert not any("fresh" in line or "To go on" in line for line in said)
 
     intervals = Interval(58, 62, 60), Interval(0.01, 0.01, 0.01)
@@ -146,7 +147,7 @@ def test_a_stopped_study_says_how_to_go_on_and_no_password(tmp_path):
     assert "best FID" not in said
     again = f"python -m search.run --resume films --output {tmp_path}"
     assert f"To go on: `{again} --devices cpu`\n" in said
-    store = f"--tracking-uri sqlite:///{tmp_path}/mlflow.db"
+    store = f"--tracking-uri sqlite:///{tmp_path}/mlflow.db --out {folder}/figures"
     assert f"All figures: `python -m analysis.report --study films {store}`" in said
     said = describe(
         folder,

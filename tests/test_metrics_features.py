@@ -9,7 +9,7 @@ from torch_fidelity.metric_kid import kernel_mmd
 
 from trainable.metrics.frechet import FeatureStats, frechet_distance
 from trainable.metrics.inception_score import inception_score
-from trainable.metrics.intervals import Interval, extrapolated_floor, interval, separable
+from trainable.metrics.intervals import extrapolated_floor, interval
 from trainable.metrics.kernel import check_finite, kernel_distance, kernel_mean
 from trainable.metrics.neighbours import Distances, copy_rate, nearest, one_nn, prdc
 
@@ -285,15 +285,9 @@ def test_intervals_take_a_metric_of_two_sets():
         interval(kernel_distance, real, gaussian(400, 8, seed, shift), size=40, draws=50)
         for seed, shift in ((1, 0.0), (2, 0.0), (3, 1.0))
     )
-    assert not separable(near, same)
-    assert separable(near, far)
-    assert separable(far, near)
-
-
-def test_touching_intervals_are_not_separable():
-    assert not separable(Interval(0, 1, 0.5), Interval(1, 2, 1.5))
-    assert separable(Interval(0, 1, 0.5), Interval(1.1, 2, 1.5))
-    assert not separable(Interval(0, 3, 1.5), Interval(1, 2, 1.5))
+    assert near.low < same.high
+    assert near.high > same.low
+    assert far.low > near.high
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import textwrap
 import optuna
 import pytest
 
+import search.cli as search_cli
 import spaces.__main__ as cli
 from spaces import presets
 from spaces.catalog import SPACES, get_space
@@ -247,7 +248,7 @@ def test_command_lists_the_spaces(capsys):
     assert cli.main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(SPACES)
-    assert lines[1].split()[1] == "32"
+    assert lines[1].split()[1] == "36"
 
 
 def test_command_shows_one_space(capsys):
@@ -258,7 +259,27 @@ def test_command_shows_one_space(capsys):
     assert "2 to 3" in rows["g_depth"]
     assert "8, 16 " in rows["batch_size"]
     assert rows["g_lr"].split()[-1] == "0.002"
-    assert "32 parameters. The default is a draw of this space." in out
+    assert "36 parameters with --backbone efficientnet-lite1. The default is a draw" in out
+
+
+@pytest.mark.parametrize("more", [[], ["--backbone", "none"], ["--image-size", "128"]])
+@pytest.mark.parametrize("name", SPACES)
+def test_what_the_command_prints_is_what_a_search_may_draw(name, more, capsys):
+    """A search stands on the same backbone unless told otherwise."""
+    assert cli.main([name, *more]) == 0
+    out = capsys.readouterr().out
+    table = out[out.index("parameter ") :].splitlines()[1:-1]
+    printed = [line.split()[0] for line in table if not line.startswith(" ")]
+    options = cli._parser().parse_args([name, *more])
+    assert options.backbone == ("none" if "none" in more else search_cli.STUDY_DEFAULTS["backbone"])
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn: set[str] = set()
+    for _ in range(100):
+        trial = study.ask()
+        SPACES[name](trial, cli._task(options))
+        drawn |= trial.params.keys()
+    assert sorted(printed) == sorted(drawn)
+    assert f"{len(drawn)} parameters with --backbone {options.backbone}." in out
 
 
 @pytest.mark.parametrize(

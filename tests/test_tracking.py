@@ -190,7 +190,7 @@ def test_every_class_has_its_own_key_and_its_true_name(uri, tmp_path, names):
         protocol="tiny/1",
     )  # fmt: skip
     study = create_study(storage_in(folder), settings, {**YARDSTICK, "counts": counts}, {}, [])
-    study.set_user_attr("patients", 7)
+    study.set_user_attr("of_patients", False)
     trial = study.ask()
     trial.set_user_attr("started", time.time())
     trial.set_user_attr("params", {"g_lr": 0.1})
@@ -202,11 +202,11 @@ def test_every_class_has_its_own_key_and_its_true_name(uri, tmp_path, names):
     assert all(shown.get(f"counts/{n}", counts[n]) == counts[n] for n in names)
     table = load_table(folder.name, uri)
     assert list(table.counts.items()) == list(counts.items())
-    assert table.of_patients
+    assert not table.of_patients
     # The version before wrote no word of patients.
     connect(uri).delete_tag(parent.info.run_id, "cgan.of_patients")
     table = load_table(folder.name, uri)
-    assert (list(table.counts), table.of_patients) == (names, False)
+    assert (list(table.counts), table.of_patients) == (names, True)
 
 
 def test_a_deleted_experiment_is_named_with_the_remedy(uri, folder, capsys):

@@ -7,10 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from spaces.errors import InputError
 from spaces.presets import PRESETS
+from trainable.basics.terminal import make_console, say_error
 from trainable.single import STOPPED, run_single
 
 INPUT_ERROR = 2
@@ -19,11 +18,11 @@ INPUT_ERROR = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 2 for a user's mistake, 1 for a broken run, 130
     after Ctrl-C."""
-    console = Console(highlight=False)
+    console = make_console()
     try:
         return run_single(_parser().parse_args(argv), console)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return INPUT_ERROR
     except KeyboardInterrupt:  # while it was made ready; a run under way ends in order
         print("\nstopped", file=sys.stderr)
@@ -53,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--image-size", type=int, help="pixels (default: the trial's, else 64)")
     what.add_argument("--fit", choices=("crop", "pad"), help="(default: the trial's, else crop)")
+    what.add_argument(
+        "--background",
+        help="under transparency: black, white or #rrggbb (default: the trial's, else black)",
+    )
     what.add_argument("--held-out", metavar="DATA", help="real images for the independent score")
     what.add_argument(
         "--hold-back", type=float, metavar="SHARE",

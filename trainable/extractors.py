@@ -6,7 +6,7 @@ on a CPU and changes features by some 1e-5 relative, no more than another order 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,24 +107,32 @@ class Extractor(nn.Module):
         return f"{self.name}/{self.resize}-{self._spec.size}{mark}"
 
     @torch.inference_mode()
-    def forward(self, images: Tensor, progress: Progress | None = None) -> Tensor:
-        """Features [n, D], float32 on the network's device, of uint8 images [n, C, S, S].
+    def forward(
+        self, images: Tensor | Sequence[Tensor], progress: Progress | None = None
+    ) -> Tensor:
+        """Features [n, D], float32 on the network's device, of uint8 images [n, C, H, W].
 
-        Grey images are repeated to three channels. Images go to the device as bytes. `progress` is
-        told how many images are done.
+        Images [C, H, W] of several sizes come as a list. Grey images are repeated to three
+        channels. Images go to the device as bytes. `progress` is told how many images are done.
         """
         device = next(self.network.parameters()).device
         shift, scale = self._spec.scaling[self.resize]
-        out, done = [], 0
+        batch = CPU_BATCH if device.type == "cpu" else GPU_BATCH
+        out = []
         with _full_float32():
-            for part in images.split(CPU_BATCH if device.type == "cpu" else GPU_BATCH):
-                x = (resized(part.to(device), self._spec.size, self.resize) - shift) / scale
-                x = x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+            for start in range(0, len(images), batch):
+                part = images[start : start + batch]
+                alike = [part] if isinstance(part, Tensor) else [image[None] for image in part]
+                x = torch.cat([self._fitted(each.to(device)) for each in alike])
+                x = ((x - shift) / scale).contiguous(memory_format=torch.channels_last)
                 out.append(self.network(x))
-                done += len(part)
                 if progress is not None:
-                    progress(done, len(images))
+                    progress(min(start + batch, len(images)), len(images))
         return torch.cat(out)
+
+    def _fitted(self, images: Tensor) -> Tensor:
+        """Images [n, 3, size, size] at the network's input size, 0 to 255."""
+        return resized(images, self._spec.size, self.resize).expand(-1, 3, -1, -1)
 
     @torch.inference_mode()
     def logits(self, features: Tensor) -> Tensor:

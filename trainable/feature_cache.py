@@ -56,17 +56,33 @@ def cached_features(
         say: called with one line if a file had to be made again, and with one if none can be kept.
         progress: told how many images are done, where features are computed.
     """
+    n, channels, size, _ = images.shape
+    key = {"data": digest, "n": n, "channels": channels, "image_size": size}
+    return kept_features(
+        extractor, lambda: extractor(torch.tensor(images), progress), key, cache_dir, say
+    )
+
+
+def kept_features(
+    extractor: Extractor,
+    compute: Callable[[], Tensor],
+    images: dict[str, Any],
+    cache_dir: Path | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Tensor:
+    """Features [n, D], float32 on the CPU, from disk, or from `compute` if they are not there.
+
+    `images` says which images they are of, as a part of the key: ``data``, a digest; ``n``;
+    ``channels`` and ``image_size``, None for images that are no squares of one size.
+    """
     say = say or (lambda line: None)
     key = {
         "format": 1,
-        "data": digest,
-        "n": len(images),
-        "channels": images.shape[1],
-        "image_size": images.shape[2],
+        **images,
         "weights": extractor.sha256,
         "protocol": extractor.protocol,
     }
-    shape = (len(images), extractor.features)
+    shape = (images["n"], extractor.features)
     path = None
     try:
         path = (cache_dir or default_folder()) / _file_name(key)
@@ -76,7 +92,7 @@ def cached_features(
         say(
             f"cached features {path or 'have no folder'}: {first_line(error)}; computing them again"
         )
-    features = extractor(torch.tensor(images), progress).float().cpu()
+    features = compute().float().cpu()
     features = features.clone()  # no inference tensor
     # A cached NaN would be refused by every reader.
     if path is not None and bool(torch.isfinite(features).all()):
@@ -89,9 +105,10 @@ def cached_features(
 
 def _file_name(key: dict[str, Any]) -> str:
     """Such as ``inception-bilinear-299-2900x64px-0a1b2c3d4e5f6071.npz``."""
+    size = "files" if key["image_size"] is None else f"{key['image_size']}px"
     protocol = key["protocol"].replace("/", "-").replace("+", "-")
     whole = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    return f"{protocol}-{key['n']}x{key['image_size']}px-{whole[:16]}.npz"
+    return f"{protocol}-{key['n']}x{size}-{whole[:16]}.npz"
 
 
 def _read(path: Path, key: dict[str, Any], shape: tuple[int, int]) -> Tensor:

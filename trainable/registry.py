@@ -1,6 +1,6 @@
 """What a single run fetches from MLflow: a trial to replay, a generator to begin with.
 
-The only file here that knows MLflow, and only when it is asked: a machine without it trains too.
+MLflow is imported only when it is asked: a machine without it trains too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spaces.errors import InputError
+from trainable.basics.addresses import without_password
 from trainable.config import TrialConfig
 from trainable.export import WEIGHTS
 from trainable.fields import parsed
@@ -23,7 +24,6 @@ from trainable.stores import (
     reason,
     search_runs,
     study_name,
-    without_password,
 )
 
 if TYPE_CHECKING:

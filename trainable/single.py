@@ -16,6 +16,7 @@ from rich.console import Console
 
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.terminal import say
 from trainable.config import TrialConfig
 from trainable.durations import format_duration
 from trainable.evaluation import measure
@@ -58,18 +59,15 @@ def run_single(args: argparse.Namespace, console: Console) -> int:
     counts = ", ".join(f"{n} {name}" for name, n in job.data.counts.items())
     size = job.task.image_size
     if changed := recipe.changed(settings):
-        console.print(
-            f"no replay, as these differ from the trial's: {', '.join(changed)}",
-            soft_wrap=True, markup=False,
-        )  # fmt: skip
-    console.print(f"data: {job.data.name}: {counts}, {size} pixels", markup=False)
-    console.print(
+        say(console, f"no replay, as these differ from the trial's: {', '.join(changed)}")
+    say(console, f"data: {job.data.name}: {counts}, {size} pixels")
+    say(
+        console,
         f"FID by {yardstick['protocol']}: floor {yardstick['floor']:.1f}, untrained "
         f"{yardstick['untrained']['fid']:.1f}; a classifier that knows "
         f"{'held-out' if settings['held_out_digest'] else 'the training'} images finds "
         f"{yardstick['witness']:.0%} of others' classes{taught}",
-        markup=False, soft_wrap=True,
-    )  # fmt: skip
+    )
     trial = Trial(job, recipe.number, params, heard=sys.maxsize)
     last = _train(trial, console)
     return _conclude(args, trial, params, settings, last, console)
@@ -122,11 +120,11 @@ def _train(trial: Trial, console: Console) -> Report:
     """Advance to the end, with a bar and a line for each evaluation; returns the last report."""
     job = trial.job
     heads = (job.resource, *_HEADS) if job.validation is None else (job.resource, *_HEADS, "CAS")
-    console.print(_row(heads))
+    say(console, _row(heads))
     for report in trial.reports:  # of former lives
-        console.print(_line(report))
+        say(console, _line(report))
     if trial.reports and trial.reports[-1]["resource"] >= job.evaluations[-1]:
-        console.print("it has had all of that already; nothing is trained")
+        say(console, "it has had all of that already; nothing is trained")
         last = dict(trial.reports[-1])
         if last["status"] == Status.RUNNING:  # it was to be longer when it was trained
             last["status"] = Status.COMPLETE.value
@@ -143,7 +141,7 @@ def _train(trial: Trial, console: Console) -> Report:
         while not report or report["status"] == Status.RUNNING:
             report = trial.advance(lambda: progress(int(trial.progress), total))
             if "fid" in report:
-                console.print(_line(report))
+                say(console, _line(report))
     return report
 
 
@@ -171,9 +169,9 @@ def _conclude(
     status = Status(last["status"])
     reason = last.get("reason", SPENT)
     if reason != SPENT:
-        console.print(f"{status}: {reason}", soft_wrap=True, markup=False)
+        say(console, f"{status}: {reason}")
     if status is Status.INTERRUPTED:
-        console.print("stopped; the same command goes on from here")
+        say(console, "stopped; the same command goes on from here")
         return STOPPED if reason == SPENT else BROKEN
     scored = {k: v for k, v in last.items() if isinstance(v, int | float)}
     if status is Status.COMPLETE:
@@ -183,12 +181,12 @@ def _conclude(
             start=trial.job.start,
         )  # fmt: skip
         grid = max(trial.folder.glob("samples_*.png"))
-        console.print(f"images: {grid}\ngenerator: {args.out / 'generator.pt2'}", soft_wrap=True)
-        console.print(
+        say(console, f"images: {grid}\ngenerator: {args.out / 'generator.pt2'}")
+        say(
+            console,
             f"it took {format_duration(last['train_seconds'])} to train and "
             f"{format_duration(last['eval_seconds'])} to score; to train on, the same command "
             "with a larger --epochs or --train-time",
-            soft_wrap=True,
         )
     return 0 if status is Status.COMPLETE else BROKEN
 

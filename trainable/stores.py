@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
+from trainable.basics.addresses import check_address, sqlite_address, sqlite_file, without_password
 from trainable.basics.terminal import command
 
 if TYPE_CHECKING:  # importing mlflow costs seconds
@@ -40,12 +41,6 @@ def quiet_mlflow(timeout: int = 10) -> None:
         os.environ.setdefault(key, value)
 
 
-def _sqlite_file(uri: str) -> Path | None:
-    """The file of a SQLite address; None where it has none, or is another database's."""
-    found = re.fullmatch(r"sqlite:///([^?]+)(\?.*)?", uri)
-    return Path(found[1]) if found and found[1] != ":memory:" else None
-
-
 def create_tracking(uri: str) -> None:
     """Create the SQLite store at `uri`, if it is SQLite's and not there: whole, or not at all.
 
@@ -55,7 +50,7 @@ def create_tracking(uri: str) -> None:
     Raises:
         OSError, sqlite3.Error: the file cannot be written.
     """
-    path = _sqlite_file(uri)
+    path = sqlite_file(uri)
     if path is None or path.exists():
         return
     from mlflow.tracking import MlflowClient
@@ -63,7 +58,8 @@ def create_tracking(uri: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="cgan-search-") as folder:
         made = Path(folder) / "mlflow.db"
-        MlflowClient(f"sqlite:///{made}", f"sqlite:///{made}").search_experiments(max_results=1)
+        address = sqlite_address(made)
+        MlflowClient(address, address).search_experiments(max_results=1)
         part = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(part)) as copy:
@@ -139,34 +135,30 @@ def check_tracking(uri: str) -> None:
 
     For readers: MLflow would create a missing file, and its tables in any database without them.
     """
+    check_address("--tracking-uri", uri)
+    given = f"--tracking-uri {without_password(uri)}"
     if "://" not in uri:
         raise InputError(
             f"--tracking-uri is {uri!r}, but must be like sqlite:///runs/mlflow.db or "
             "http://host:5000"
         )
-    path = _sqlite_file(uri)
+    path = sqlite_file(uri)
     if path is None:
         return
     if not path.is_file():
         raise InputError(
-            f"--tracking-uri {uri}: there is no file {path}; run a search first, or name the "
-            "database of one"
+            f"{given}: there is no file {path}; run a search first, or name the database of one"
         )
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
     except sqlite3.Error as error:
-        raise InputError(f"--tracking-uri {uri} cannot be read ({error})") from error
+        raise InputError(f"{given} cannot be read ({error})") from error
     if not {"experiments", "runs", "tags"} <= tables:
         raise InputError(
-            f"--tracking-uri {uri}: {path} is not a database of MLflow's; a search keeps its own "
+            f"{given}: {path} is not a database of MLflow's; a search keeps its own "
             "at OUTPUT/mlflow.db"
         )
-
-
-def without_password(text: str) -> str:
-    """An address, or a line with addresses in it, as it may be shown and logged."""
-    return re.sub(r"://[^:/@\s]*(:[^?\s]*)?@", "://", text)
 
 
 def reason(error: BaseException) -> str:

@@ -7,22 +7,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from analysis.augmentation.flags import parser
 from spaces.errors import InputError
+from trainable.basics.terminal import make_console, say_error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, 1 if MLflow lacks it, 2 for bad input, 130 after Ctrl-C."""
     args = parser().parse_args(argv)
-    console = Console(highlight=False)
+    console = make_console()
     try:
         from analysis.augmentation.command import run_study  # seconds, which --help need not cost
 
         return run_study(args, console)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 2
     except KeyboardInterrupt:
         print(

@@ -6,7 +6,6 @@ import argparse
 import hashlib
 import json
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -30,6 +29,7 @@ from analysis.store import load_study
 from analysis.verdict import assessed, winners
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.terminal import say, say_command
 from trainable.classifiers.fit import Recipe
 from trainable.classifiers.networks import load_weights
 from trainable.classifiers.scores import positive_class
@@ -94,7 +94,7 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
     }  # fmt: skip
     about = _about(name, materials, cells, retraining, [weights_line, positive_line])
     for line in (*about, *([] if args.retrain else optimism(real.optimistic, len(source.seen)))):
-        console.print(line, soft_wrap=True, markup=False)
+        say(console, line)
     if args.dry_run:
         return 0
     store = Store(folder)
@@ -216,15 +216,14 @@ def _log(
         with bar(console, "writing to MLflow", len(results)) as progress:
             write(progress)
     except Exception as error:  # whatever ails MLflow; all is in the folder
-        console.print(
+        say(
+            console,
             f"MLflow at {without_password(uri)} lacks part of the study ({reason(error)}); "
             f"everything is in {files[0].parent}. The same command writes the rest",
-            soft_wrap=True, markup=False,
-        )  # fmt: skip
+        )
         return 1
-    console.print(
-        f"next:\n  mlflow ui --backend-store-uri {shlex.quote(uri)}   # experiment "
-        f"cgan-augmentation\n  less {files[0].parent / FOUND}",
-        soft_wrap=True, markup=False,
-    )  # fmt: skip
+    say(console, "next:")
+    pages = ("mlflow", "ui", "--backend-store-uri", uri)
+    say_command(console, *pages, note="experiment cgan-augmentation")
+    say_command(console, "less", files[0].parent / FOUND)
     return 0

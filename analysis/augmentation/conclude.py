@@ -15,8 +15,13 @@ from analysis.augmentation.results import Findings
 from analysis.augmentation.store import Store
 from analysis.augmentation.tables import as_markdown, as_table, comparison_rows, score_rows
 from analysis.figures import save
+from trainable.basics.terminal import say
 
 FOUND = "findings.md"
+DIFFERENCES = (
+    "differences in accuracy: 95 % and p by one test over repeats and test images; p adjusted for "
+    "all comparisons here (Holm)"
+)
 
 
 def conclude(
@@ -38,10 +43,9 @@ def conclude(
     """
     files = [store.write_table(results, reach)]
     if not findings.complete:
-        console.print("no classifier could be trained: see the reasons above")
+        say(console, "no classifier could be trained: see the reasons above")
         return files
-    with console.status("comparing"):
-        files += store.write_comparisons(findings)  # seconds, once
+    files += store.write_comparisons(findings)
     scores, compared = score_rows(findings, reach), comparison_rows(findings.comparisons)
     said = findings.sentences()
     if findings.diverged:
@@ -50,7 +54,7 @@ def conclude(
     page.write_text(
         "\n".join(f"- {line}" for line in (*said, *about))
         + f"\n\nPercent, mean of repeats ± half of the 95 % interval:\n\n{as_markdown(scores)}\n"
-        f"{as_markdown(compared)}"
+        f"{DIFFERENCES.capitalize()}:\n\n{as_markdown(compared)}"
     )
     figures: dict[str, Figure] = {
         "accuracy": draw.accuracy(findings, test),
@@ -60,10 +64,10 @@ def conclude(
     for name, figure in figures.items():
         files += save(figure, store.folder, name)
     console.print(as_table("percent, mean of repeats ± half of the 95 % interval", scores))
-    console.print(as_table("differences", compared))
+    console.print(as_table(DIFFERENCES, compared))
     for line in said:
-        console.print(line, soft_wrap=True, markup=False)
+        say(console, line)
     files.append(page)
     for path in files:
-        console.print(str(path), soft_wrap=True, markup=False)
+        say(console, str(path))
     return files

@@ -14,6 +14,7 @@ from analysis.augmentation.plan import Cell
 from analysis.augmentation.retrain import Drawn, Retraining, Which
 from analysis.augmentation.store import Store
 from trainable.bars import bar
+from trainable.basics.terminal import say
 from trainable.cluster import connected
 from trainable.durations import format_duration
 from trainable.resources import Resources
@@ -56,7 +57,10 @@ class Work:
             self._print(f"{before} cells are done already, {len(missing)} are to come")
         if not missing:
             return results
-        with self._console.status("starting Ray") as status, connected(where) as (settled, workers):
+        with (
+            self._console.status("starting Ray") as status,
+            connected(where, self._print) as (settled, workers),
+        ):
             status.stop()
             self._print(f"{workers} at a time on {settled.device}")
             materials = self._materials
@@ -111,4 +115,4 @@ class Work:
         self._print(f"{done} of {total} done, about {format_duration(left)} left")
 
     def _print(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True, markup=False)
+        say(self._console, text)

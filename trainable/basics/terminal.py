@@ -1,14 +1,19 @@
-"""The terminal: text of users as it is, and commands that work when they are pasted."""
+"""The terminal: text of users as it is, and commands that work when they are pasted.
+
+rich is imported only where it is used: text is escaped where nothing is shown, too.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.text import Text
+from trainable.basics.addresses import without_password
+
+if TYPE_CHECKING:  # what needs no terminal need not wait for rich
+    from rich.console import Console
 
 
 def make_console(**options: Any) -> Console:
@@ -17,6 +22,8 @@ def make_console(**options: Any) -> Console:
     Names of classes, files and studies are users' text: rich would read ``[ap]`` in them as a style
     and ``:x:`` as a picture.
     """
+    from rich.console import Console
+
     return Console(highlight=False, markup=False, emoji=False, **options)
 
 
@@ -30,13 +37,23 @@ def printable(text: str) -> str:
 
 
 def say(console: Console, text: str) -> None:
-    """Print a line, however long, in one piece and as it is."""
-    console.print(Text(printable(text)), soft_wrap=True)
+    """Print a line, however long, in one piece and as it is, but for passwords in addresses."""
+    from rich.text import Text
+
+    console.print(Text(printable(without_password(text))), soft_wrap=True)
+
+
+def say_error(error: Exception) -> None:
+    """Say on standard error what the user must mend."""
+    say(make_console(stderr=True), f"error: {error}")
 
 
 def command(*words: str | Path) -> str:
-    """A command line to be pasted into a POSIX shell: each word quoted where it must be."""
-    return " ".join(_quoted(str(word)) for word in words)
+    """A command line to be pasted into a POSIX shell, in any folder: each word is quoted where it
+    must be, and paths are made absolute."""
+    return " ".join(
+        _quoted(str(word.absolute() if isinstance(word, Path) else word)) for word in words
+    )
 
 
 def say_command(console: Console, *words: str | Path, note: str = "") -> None:

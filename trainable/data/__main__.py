@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
+from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.data.dataset import check_image_size
-from trainable.data.decode import FITS
-from trainable.data.scan import SPLITS
+from trainable.data.reading import BACKGROUNDS, FITS, USUAL, Reading
 from trainable.data.show import check_picture, data_table, grid, small_table
 from trainable.data.small import build_small
 from trainable.data.sources import EMBEDDED, load
+from trainable.data.splits import SPLITS
 from trainable.stages import Stage
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.run(args)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 2
     except OSError as error:  # a full disk, a folder without write permission
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 1
 
 
@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--image-size", type=int, default=64, help="in pixels (%(default)s)")
     show.add_argument("--per-class", type=int, default=10, help="images a class (%(default)s)")
     show.add_argument("--fit", choices=FITS, default="crop", help="(%(default)s)")
+    show.add_argument(
+        "--background", default="black", help=f"under transparency: {BACKGROUNDS} (%(default)s)"
+    )
     show.add_argument("--split", choices=SPLITS, default="train", help="(%(default)s)")
     show.add_argument("--seed", type=int, default=0, help="of the phantoms (%(default)s)")
     show.add_argument("--viral", action="store_true", help="keep viral pneumonia (Kaggle's X-rays)")
@@ -71,19 +74,21 @@ def _small(args: argparse.Namespace) -> int:
     console.print(small_table(report))
     for c in report.classes:
         if c.pool == c.available:
-            print(
+            say(
+                console,
                 f"{c.name}: too few images to choose from by file size, all {c.pool} were the "
-                "pool; lower --per-class for more similar ones"
+                "pool; lower --per-class for more similar ones",
             )
     for reason, count in report.left_out.items():
-        print(f"{count} {reason} left out")
+        say(console, f"{count} {reason} left out")
     if report.duplicates:
-        print(f"{report.duplicates} duplicates dropped")
+        say(console, f"{report.duplicates} duplicates dropped")
     for source, reason in report.skipped:
-        print(f"skipped {source}: {reason}")
-    out = shlex.quote(args.out)
-    print(f"{len(report.classes) * report.per_class} images and manifest.csv in {args.out}; next:")
-    print(f"  python -m trainable.data show {out} --out {shlex.quote(args.out.rstrip('/'))}.png")
+        say(console, f"skipped {source}: {reason}")
+    total, out = len(report.classes) * report.per_class, Path(args.out)
+    say(console, f"{total} images and manifest.csv in {out}; next:")
+    picture = out.absolute().with_name(f"{out.absolute().name}.png")
+    say_command(console, "python", "-m", "trainable.data", "show", out, "--out", picture)
     return 0
 
 
@@ -94,10 +99,11 @@ def _show(args: argparse.Namespace) -> int:
         raise InputError(f"--per-class is {args.per_class}, but must be at least 1")
     if args.seed < 0:
         raise InputError(f"--seed is {args.seed}, but must be 0 or more")
+    how = Reading(args.fit, args.background)
     console, stage = _screen()
     with stage("reading images") as progress:
         data = load(
-            args.data, args.image_size, fit=args.fit, split=args.split, seed=args.seed,
+            args.data, args.image_size, how=how, split=args.split, seed=args.seed,
             viral=args.viral, progress=progress,
         )  # fmt: skip
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -106,21 +112,27 @@ def _show(args: argparse.Namespace) -> int:
     with stage("reading headers") as progress:
         table = data_table(data, root, args.split, progress)
     console.print(table)
-    print(f"{data.report} ({data.report.layout})")
+    say(console, f"{data.report} ({data.report.layout})")
     for source, reason in data.report.skipped:
-        print(f"skipped {source}: {reason}")
-    print(f"grid in {args.out}; next:")
-    print(f"  python -m search.run --data {shlex.quote(args.data)} --dry-run")
+        say(console, f"skipped {source}: {reason}")
+    say(console, f"grid in {args.out}; next:")
+    usual = {"fit": USUAL.fit, "background": USUAL.background}
+    flags = [
+        part
+        for name, value in usual.items()
+        if (given := getattr(args, name)) != value
+        for part in (f"--{name}", given)
+    ]
+    data = args.data if root is None else root
+    say_command(console, "python", "-m", "search.run", "--data", data, *flags, "--dry-run")
     return 0
 
 
 def _screen() -> tuple[Console, Stage]:
     """Where a command speaks, and what shows how far it is."""
-    from rich.console import Console
-
     from trainable.bars import bar
 
-    console = Console()
+    console = make_console()
     return console, partial(bar, console)
 
 

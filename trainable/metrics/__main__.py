@@ -9,10 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.terminal import make_console, printable, say, say_error
 
 if TYPE_CHECKING:
     from trainable.metrics.compare import Result
@@ -34,6 +33,7 @@ _MEASURED = {
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
     args = _parser().parse_args(argv)
+    errors = make_console(stderr=True)  # standard output is the result's
     try:
         from trainable.metrics.compare import compare  # torch: seconds, not for --help
 
@@ -45,14 +45,15 @@ def main(argv: list[str] | None = None) -> int:
             weights=args.features_weights,
             resize=args.protocol,
             unverified=args.unverified_weights,
+            background=args.background,
             train=args.train,
             baseline=args.baseline,
             neighbours=args.neighbours,
-            say=lambda line: print(line, file=sys.stderr),
-            stage=partial(bar, Console(stderr=True)),  # standard output is the result's
+            say=partial(say, errors),
+            stage=partial(bar, errors),
         )
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(error)
         return 2
     if args.json:
         print(json.dumps(result, allow_nan=False))
@@ -63,17 +64,19 @@ def main(argv: list[str] | None = None) -> int:
 
 def _show(result: Result) -> None:
     """Print a result as a table, with its sizes, protocol and floor."""
-    from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = make_console()
     copied = ""
     if result["train_digest"] != result["real_digest"]:
         copied = f", copies sought among {result['n_train']} training images"
     sizes = f"{result['n_fake']} generated images against {result['n_real']} real ones{copied}"
-    protocol = f"{result['image_size']} pixels, {result['protocol']}, {result['features']}"
-    for line in (sizes, protocol):
-        console.print(line, soft_wrap=True, markup=False)
+    side = result["pixel_size"]
+    squares = f"centre squares of {side} pixels"
+    if result["image_size"] is None:
+        squares = f"files as they are, scores in pixels of {squares}"
+    for line in (sizes, f"{squares}, {result['protocol']}, {result['features']}"):
+        say(console, line)
     before = result.get("baseline")
     table = Table("score", "value", *([] if before is None else ["baseline"]), "ideal")
     references = {reference for reference, _ in _MEASURED.values()}
@@ -86,10 +89,10 @@ def _show(result: Result) -> None:
             reference, words = _MEASURED[name]
             ideal = f"{_shown(result[reference + slash + label])}, {words}"
         earlier = [] if before is None else [_shown(before.get(key))]
-        table.add_row(escape(key), _shown(value), *earlier, ideal)
+        table.add_row(printable(key), _shown(value), *earlier, ideal)
     console.print(table)
     for warning in result["warnings"]:
-        console.print(f"warning: {warning}", soft_wrap=True, markup=False)
+        say(console, f"warning: {warning}")
 
 
 def _shown(value: float | None) -> str:
@@ -103,7 +106,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("real", type=Path, help="real images, in class folders or not")
     p.add_argument("fake", type=Path, help="generated images, in class folders or not")
-    p.add_argument("--image-size", type=int, default=64, help="side in pixels (default: 64)")
+    p.add_argument(
+        "--image-size", type=int, metavar="PIXELS",
+        help="bring all images to squares of this side first, as a search does (default: score "
+        "files as they are, whatever their size)",
+    )  # fmt: skip
     p.add_argument(
         "--features", default="auto", help="auto, efficientnet-lite0 or inception (default: auto)"
     )
@@ -111,6 +118,11 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--unverified-weights", action="store_true", help="take any checksum")
     p.add_argument(
         "--protocol", default="bilinear", help="resizing: bilinear or clean (default: bilinear)"
+    )
+    p.add_argument(
+        "--background",
+        default="black",
+        help="under transparency: black, white or #rrggbb (default: black)",
     )
     p.add_argument(
         "--train", type=Path, metavar="DIR",

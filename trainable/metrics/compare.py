@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,21 @@ import torch
 from torch import Tensor
 
 from spaces.errors import InputError
+from trainable.basics.files import whole_file
 from trainable.data import Dataset, check_image_size
+from trainable.data.reading import USUAL, Reading
 from trainable.extractors import Extractor, load_extractor
-from trainable.feature_cache import cached_features
-from trainable.metrics.folders import FEW, common_classes, list_images, read_images
+from trainable.feature_cache import kept_features
+from trainable.metrics.folders import (
+    FEW,
+    PIXELS,
+    Folder,
+    check_classes,
+    list_images,
+    read_images,
+    size_warnings,
+)
+from trainable.metrics.frechet import FeatureStats, frechet_distance
 from trainable.metrics.inception_score import inception_score
 from trainable.metrics.intervals import extrapolated_floor
 from trainable.metrics.neighbours import Distances, copy_rate
@@ -35,11 +47,12 @@ def compare(
     real: Path,
     fake: Path,
     *,
-    size: int = 64,
+    size: int | None = None,
     features: str = "auto",
     weights: Path | None = None,
     resize: str = "bilinear",
     unverified: bool = False,
+    background: str = USUAL.background,
     train: Path | None = None,
     baseline: Path | None = None,
     neighbours: Path | None = None,
@@ -48,6 +61,10 @@ def compare(
 ) -> Result:
     """Every score of the images in `fake` against those in `real`, JSON-ready.
 
+    With `size` None each file goes to the extractor's input as it is, as in pytorch-fid, and only
+    scores in pixels are of squares of `PIXELS`. With a `size`, all scores are of squares of that
+    side, as a search reads its images.
+
     Copies are looked for among the images in `train`, `real` if None. `baseline` is the JSON of an
     earlier call to hold the result against; `neighbours` a PNG to draw the nearest pairs on; `say`
     is told what the feature cache has to tell; `stage` begins what takes long. The keys:
@@ -55,39 +72,46 @@ def compare(
     * those of `all_scores` with class names for numbers, ``inception_score_real``, ``floor`` and
       each class's ``floor/<class>``: numbers, or None where there is none;
     * ``protocol`` to ``classes``: what must be equal for two results to compare;
+    * ``pixel_size``, side of the squares that scores in pixels compare;
     * ``features``, ``warnings`` and, if asked for, ``baseline``: the earlier scores.
 
     Raises:
         InputError: a folder, file or combination cannot be used.
     """
-    check_image_size(size)
+    if size is not None:
+        check_image_size(size)
     if resize not in RULES:
         raise InputError(f"--protocol is {resize!r}, but must be one of {', '.join(RULES)}")
     before = None if baseline is None else _read_baseline(baseline)
     roots = [real, fake, *([] if train is None else [train])]
     listed = [list_images(root) for root in roots]  # all, before any is read
+    check_classes(*listed[:2])
     if neighbours is not None:
         check_place(neighbours, roots)
     warnings: list[str] = []
     read = []
+    how = Reading(background=background)
     for found, which in zip(listed, ("real", "generated", "training"), strict=False):
         unique = which != "generated"
         with stage(f"reading {which} images") as progress:
             read.append(
-                read_images(found, size, unique=unique, note=warnings.append, progress=progress)
+                read_images(
+                    found, size, unique=unique, note=warnings.append, how=how, progress=progress
+                )
             )
+        how = read[0].data.report.reading  # all as the real ones
     reals, fakes, *others = read
-    reals, fakes = common_classes(reals, fakes, note=warnings.append)
     trained = others[0] if others else reals
+    warnings += size_warnings(reals, fakes)
     extractor, line = load_extractor(features, weights, resize=resize, unverified=unverified)
-    classes = reals.classes if fakes.classes else ()
+    classes = reals.data.classes if fakes.data.classes else ()
     made: Result = {
-        "protocol": extractor.protocol,
+        "protocol": extractor.protocol + ("" if size else f"/files-as-they-are/pixels-{PIXELS}"),
         "weights": extractor.sha256,
         "image_size": size,
-        "n_real": reals.n,
-        "n_fake": fakes.n,
-        "n_train": trained.n,
+        "n_real": reals.data.n,
+        "n_fake": fakes.data.n,
+        "n_train": trained.data.n,
         "real_digest": reals.digest,
         "train_digest": trained.digest,
         "classes": list(classes),
@@ -95,32 +119,42 @@ def compare(
     if before is not None:
         _check_alike(before, made, f"--baseline {baseline}")
 
-    def kept(data: Dataset, which: str) -> Tensor:
+    def kept(folder: Folder, which: str) -> Tensor:
+        key = {
+            "data": folder.digest,
+            "n": folder.data.n,
+            "channels": folder.data.task.channels,
+            "image_size": size,
+        }
         with stage(f"features of {which} images") as progress:
-            of_all = cached_features(
-                extractor, data.images, data.digest, say=say, progress=progress
-            )
-        return _finite(of_all, data)
+            compute = partial(folder.features, extractor, progress)
+            of_all = kept_features(extractor, compute, key, say=say)
+        return _finite(of_all, folder.data)
 
-    images = torch.tensor(fakes.images)
     with stage("features of generated images") as progress:
-        found = _finite(extractor(images, progress).cpu(), fakes)
+        found = _finite(fakes.features(extractor, progress), fakes.data)
     known = kept(reals, "real")
     theirs = None if train is None else kept(trained, "training")
     with stage("scoring"):
-        scores = _scores(extractor, reals, known, fakes, found, len(classes))
+        scores = _scores(extractor, reals, known, fakes.data, found, len(classes))
         if theirs is not None:
             scores["copy_rate"] = copy_rate(Distances.between(theirs, found)).rate
         if theirs is not None or neighbours is not None:
-            copies = pixel_copies(torch.tensor(trained.images), images)
+            images = torch.tensor(fakes.data.images)
+            copies = pixel_copies(torch.tensor(trained.data.images), images)
             scores["pixel_copy_rate"] = copies.rate
             if neighbours is not None:
-                warnings += _draw(neighbours, fakes, trained, copies)
+                warnings += _draw(neighbours, fakes.data, trained.data, copies)
     result: Result = {
         **{_named(key, classes): _number(score) for key, score in scores.items()},
         **made,
+        "pixel_size": size or PIXELS,
         "features": line,
-        "warnings": warnings + _size_warnings(reals.n, fakes.n),
+        "warnings": [
+            *warnings,
+            *_number_warnings(reals.data.n, fakes.data.n),
+            *_floor_warnings(scores),
+        ],
     }
     if before is not None:
         earlier = {_named(key, classes): before.get(_named(key, classes)) for key in scores}
@@ -129,15 +163,21 @@ def compare(
 
 
 def _scores(
-    extractor: Extractor, reals: Dataset, known: Tensor, fakes: Dataset, found: Tensor, classes: int
+    extractor: Extractor, reals: Folder, known: Tensor, fakes: Dataset, found: Tensor, classes: int
 ) -> Scores:
     """Every score by features `known` and `found`, but without classes none of a class."""
-    labels, asked = torch.tensor(reals.labels), torch.tensor(fakes.labels)
+    labels, asked = torch.tensor(reals.data.labels), torch.tensor(fakes.labels)
     if not classes:
         labels, asked = torch.zeros_like(labels), torch.zeros_like(asked)
     real = RealSet.of(known, labels, max(1, classes))
-    own, images = torch.tensor(reals.images), torch.tensor(fakes.images)
+    own, images = torch.tensor(reals.data.images), torch.tensor(fakes.images)
     scores = all_scores(real, own, found, images, asked, extractor.logits(found))
+    if len(reals.counted) > reals.data.n:
+        every, of_every = known[reals.counted], labels[reals.counted]
+        scores["fid"] = frechet_distance(FeatureStats.of(every), found)
+        for index in range(classes):
+            mine = FeatureStats.of(every[of_every == index])
+            scores[f"fid/{index}"] = frechet_distance(mine, found[asked == index])
     scores["inception_score_real"] = inception_score(extractor.logits(known))
     scores["floor"] = extrapolated_floor(known, seed=0).floor
     for index in range(classes):
@@ -160,13 +200,14 @@ def _draw(path: Path, fakes: Dataset, trained: Dataset, copies: Copies) -> list[
     similarity, nearest = copies.similarity.numpy()[best], copies.nearest.numpy()[best]
     sheet = draw_pairs(fakes.images[best], trained.images[nearest], similarity, copies.threshold)
     try:
-        sheet.save(path)
+        with whole_file(path) as part:
+            sheet.save(part, format="PNG")
     except OSError as error:  # the disk filled up meanwhile
         return [f"{path} could not be written: {error.strerror}"]
     return []
 
 
-def _size_warnings(n_real: int, n_fake: int) -> list[str]:
+def _number_warnings(n_real: int, n_fake: int) -> list[str]:
     few = [(n, what) for n, what in ((n_real, "real"), (n_fake, "generated")) if n < FEW]
     lines = [f"{n} {what} images are few: FID and its like lean on chance" for n, what in few]
     if not 0.8 <= n_fake / n_real <= 1.25:
@@ -176,6 +217,15 @@ def _size_warnings(n_real: int, n_fake: int) -> list[str]:
             f"{'more' if n_fake < n_real else 'less'}"
         )
     return lines
+
+
+def _floor_warnings(scores: Scores) -> list[str]:
+    if not scores["fid"] < scores["floor"]:
+        return []
+    return [
+        f"a FID below the floor, {scores['floor']:.4g}, is not better than real images: it means "
+        "copies, less variety than they have, many more images than they are, or luck"
+    ]
 
 
 def _read_baseline(path: Path) -> Result:

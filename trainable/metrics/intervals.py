@@ -84,16 +84,6 @@ def interval(
     return Interval(ends[0].item(), ends[1].item(), mean.item())
 
 
-def separable(a: Interval, b: Interval) -> bool:
-    """Whether two generators' intervals lie apart.
-
-    Conservative, by far: two 95 % intervals that just touch are 2.8 standard errors apart, which a
-    test of the difference would find at 99.4 %; and the means rest on more images than one score.
-    So true is an answer, false is none.
-    """
-    return a.high < b.low or b.high < a.low
-
-
 class Floor(NamedTuple):
     """FID of real images against other real images: what a perfect generator would score.
 
