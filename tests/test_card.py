@@ -40,7 +40,7 @@ def test_the_card_says_what_is_known():
 def test_names_of_classes_are_no_markup():
     classes = ["`a`|*b*", "<b>\n[x](y)"]
     said = card({**ABOUT, "classes": classes})
-    first, second = r"\`a\`\|\*b\*", r"&lt;b&gt; \[x\](y)"
+    first, second = r"\`a\`\|\*b\*", r"&lt;b> \[x\](y)"
     assert f"of the classes {first}, {second}, each" in said
     assert f"| fid of {second}, of 2000 images | 66.5 | |" in said.splitlines()
 

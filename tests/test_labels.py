@@ -112,8 +112,8 @@ def test_names_are_no_markup(tmp_path):
     ).splitlines()
     (data,) = [line for line in said if line.startswith("| data |")]
     assert data == (
-        r"| data | chest\_xray \| old \*1\*, 32 pixels: 3 a\|\`b\`, 2 two lines, "
-        r"1 &lt;script&gt;, 1 \$x\$ |"
+        r"| data | chest_xray \| old \*1\*, 32 pixels: 3 a\|\`b\`, 2 two lines, "
+        r"1 &lt;script>, 1 \$x\$ |"
     )
     (again,) = [line for line in said if line.startswith("To go on: ")]
     assert again.startswith("To go on: ```python -m search.run --resume films ")

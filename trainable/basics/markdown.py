@@ -6,12 +6,15 @@ import re
 
 from trainable.basics.terminal import printable
 
+_MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<!\w)_|_(?!\w)")
+_HTML = re.compile(r"<(?=[A-Za-z/!?])|&(?=#?\w+;)")
+
 
 def escaped(text: object) -> str:
-    """`text` on one line, in a table's cell too."""
-    line = re.sub(r"\s+", " ", printable(str(text))).strip()
-    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", line)
+    """`text` on one line, in a table's cell too; what would be no markup stays as it is."""
+    line = printable(re.sub(r"\s+", " ", str(text)).strip())
+    line = _MARKUP.sub(r"\\\g<0>", line)
+    return _HTML.sub(lambda found: "&lt;" if found[0] == "<" else "&amp;", line)
 
 
 def code(text: str) -> str:
