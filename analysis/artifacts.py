@@ -45,8 +45,8 @@ def fetch_generator(table: StudyTable, number: int) -> Start | None:
         return Start.read(f"trial {number}", weights, f"--study {table.name}")
 
 
-def kept_instead(table: StudyTable, number: int) -> str:
-    """Of a study without a winner, why that is, and where the generator of this trial is kept.
+def kept_instead(table: StudyTable, number: int, flag: str) -> str:
+    """Of a study without a winner, why that is, and how `flag` names this trial's generator.
 
     Raises:
         InputError: the store cannot be read.
@@ -55,7 +55,8 @@ def kept_instead(table: StudyTable, number: int) -> str:
     from mlflow.tracking import MlflowClient
 
     try:
-        return no_winner(table.name, MlflowClient(table.uri, table.uri).get_run(table.runs[number]))
+        run = MlflowClient(table.uri, table.uri).get_run(table.runs[number])
+        return no_winner(table.name, run, flag)
     except MlflowException as error:
         raise InputError(
             f"--study {table.name}: trial {number} cannot be read ({reason(error)})"

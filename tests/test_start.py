@@ -156,7 +156,7 @@ def test_a_study_without_a_winner_names_the_generator_that_there_is(uri, old):
     said = (
         "--init-from models:/beaten@champion: no trial of study beaten passed the gates, so there "
         "is no winner; the best on fresh images, trial 3, fails: coverage 0.00, at least 0.005. "
-        "Its generator is "
+        "Its generator is --init-from "
     )
     with pytest.raises(InputError) as caught:
         load_start("models:/beaten@champion", uri)

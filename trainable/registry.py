@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
+from trainable.basics.terminal import command
 from trainable.config import TrialConfig
 from trainable.export import WEIGHTS
 from trainable.fields import parsed
@@ -78,7 +79,7 @@ def load_start(source: str, uri: str, flag: str = "--init-from") -> Start:
     except InputError:
         raise
     except Exception as error:  # MLflow's stores fail in many ways
-        if instead := _instead(client, name):
+        if instead := _instead(client, name, flag):
             raise InputError(f"{flag} {source}: {instead}") from error
         raise InputError(
             f"{flag} {source} cannot be had from {_said(uri, error)}; look at the "
@@ -93,23 +94,24 @@ def load_start(source: str, uri: str, flag: str = "--init-from") -> Start:
     return start
 
 
-def no_winner(study: str, run: Run) -> str:
-    """Why a study has no winner, and what there is instead: the generator of `run`, its best."""
+def no_winner(study: str, run: Run, flag: str) -> str:
+    """Why a study has no winner, and what `flag` may be given instead: the generator of `run`, the
+    best that was assessed."""
     place = str(run.info.artifact_uri)
     if place.startswith("file:") or "://" not in place:
         from mlflow.utils.file_utils import local_file_uri_to_path
 
-        kept = str(Path(local_file_uri_to_path(place), WEIGHTS))
+        kept = f"is {command(flag, Path(local_file_uri_to_path(place), WEIGHTS))}"
     else:
-        kept = f"{WEIGHTS} among the artifacts of its run {run.info.run_id}"
+        kept = f"is {WEIGHTS} among the artifacts of its run {run.info.run_id}"
     trial, failed = run.data.tags["cgan.trial"], run.data.tags.get("cgan.failed_gates", "a gate")
     return (
         f"no trial of study {study} passed the gates, so there is no winner; the best on fresh "
-        f"images, trial {trial}, fails: {failed}. Its generator is {kept}"
+        f"images, trial {trial}, fails: {failed}. Its generator {kept}"
     )
 
 
-def _instead(client: MlflowClient, study: str) -> str | None:
+def _instead(client: MlflowClient, study: str, flag: str) -> str | None:
     """What `no_winner` says of the newest study of that name; None if it has a winner, or none was
     assessed."""
     try:
@@ -123,7 +125,8 @@ def _instead(client: MlflowClient, study: str) -> str | None:
     own = [run for run in own if run.data.tags[_STUDY] == own[-1].data.tags[_STUDY]]
     if not own or any("cgan.winner" in run.data.tags for run in own):
         return None
-    return no_winner(study, min(own, key=lambda run: int(run.data.tags["cgan.rank"])))
+    best = min(own, key=lambda run: int(run.data.tags["cgan.rank"]))
+    return no_winner(study, best, flag)
 
 
 def read_trial(run_id: str, uri: str) -> Recorded:

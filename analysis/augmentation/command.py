@@ -133,7 +133,7 @@ def _source(args: argparse.Namespace, console: Console) -> Source:
         table = load_study(args.study, args.tracking_uri, progress)
     won, tried = winners(table), assessed(table)
     if not won and tried:
-        raise InputError(f"--study {args.study}: {kept_instead(table, tried[0])}, for --model")
+        raise InputError(f"--study {args.study}: {kept_instead(table, tried[0], '--model')}")
     start = fetch_generator(table, won[0]) if won else None
     if start is None:
         raise InputError(
