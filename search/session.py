@@ -45,7 +45,7 @@ from search.study import (
 from search.study_folder import KEY, SETTINGS, began, read_key
 from search.tracking import Tracker, check
 from search.transaction import one_transaction
-from search.winners import conclude, hand_over, print_winners
+from search.winners import WINNERS, conclude, hand_over, print_winners
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.bars import bar
@@ -180,7 +180,7 @@ def _locked_search(
     except Exception as error:  # whatever ails MLflow, the search has its results
         say(
             console,
-            f"the winners are not in MLflow ({reason(error)}); they are in {folder / 'winners'}",
+            f"the winners are not in MLflow ({reason(error)}); they are in {folder / WINNERS}",
         )
     if not tracker.close():
         again = study_command("search.publish", config.name, args)
@@ -253,6 +253,7 @@ def _open(
             storage, config, asdict(measured), prepared.portrait, queue,
             key=key, learnt=prepared.learnt,
         )  # fmt: skip
+        study.set_user_attr("of_patients", data.of_patients)
         if prepared.learnt:
             say(console, f"the sampler starts from {len(prepared.learnt)} trials of another study")
         if prepared.first is None:
