@@ -10,10 +10,19 @@ from typing import Any
 
 from spaces.errors import InputError
 from spaces.presets import BACKBONE
-from trainable.basics.terminal import command, is_utf8
+from trainable.basics.addresses import (
+    absolute_address,
+    check_address,
+    check_mlflow,
+    sqlite_address,
+    without_password,
+)
+from trainable.basics.files import check_text
+from trainable.basics.terminal import command
 from trainable.resources import add_resources
-from trainable.stores import absolute_address, without_password
 
+OUTPUT = Path("runs")
+"""The folder of all studies, unless another is named."""
 STUDY_DEFAULTS: dict[str, Any] = {
     "space": "full",
     "data": "phantom",
@@ -129,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument("--dry-run", action="store_true", help="print the resolved study and end")
     group = p.add_argument_group("where it runs, and where results go")
     group.add_argument(
-        "--output", type=Path, default=Path("runs"), help="folder of all studies (default: runs)"
+        "--output", type=Path, default=OUTPUT, help="folder of all studies (default: runs)"
     )
     group.add_argument(
         "--storage",
@@ -167,7 +176,7 @@ def add_stores(group: argparse._ActionsContainer) -> None:
 
 def default_tracking(output: Path) -> str:
     """The tracking store beside the studies."""
-    return f"sqlite:///{(output / 'mlflow.db').resolve()}"
+    return sqlite_address((output / "mlflow.db").resolve())
 
 
 def _int_or_auto(text: str) -> int | None:
@@ -183,22 +192,30 @@ _KINDS: dict[str, Any] = {
 }
 
 
+def check_stores(args: argparse.Namespace) -> None:
+    """Raise InputError for a store's address that would be misread."""
+    for flag, address in (("--tracking-uri", args.tracking_uri), ("--database", args.database)):
+        if address:
+            check_address(flag, address)
+    if not args.tracking_uri:
+        check_mlflow(f"--output {args.output}", args.output.resolve())
+
+
 def check_output(output: Path) -> None:
     """Raise InputError unless `output` is, or can become, a folder that can be written to."""
-    check_folder(output, f"--output {output}")
+    check_folder(output, "--output")
 
 
-def check_folder(folder: Path, given: str) -> None:
-    """Make `folder` and write to it; InputError if that cannot be, naming the flag as `given`."""
-    if not is_utf8(str(folder.resolve())):
-        raise InputError(f"{given} is not UTF-8, as databases need it; choose another folder")
+def check_folder(folder: Path, flag: str) -> None:
+    """Make the `folder` that `flag` names, and write to it; InputError if that cannot be."""
+    check_text(flag, folder.resolve())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise InputError(
-            f"{given} cannot be written to ({error.strerror}); choose another folder"
+            f"{flag} {folder} cannot be written to ({error.strerror}); choose another folder"
         ) from error
 
 

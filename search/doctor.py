@@ -19,18 +19,20 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from search.cli import check_output, default_tracking, parser
+from search.cli import check_output, check_stores, default_tracking, parser
 from search.nodes import Node, faults, local_gpus, local_versions, shown, survey
 from search.plan import counted, deadline_of, make_job, speed_of, total_seconds
 from search.prepare import Prepared, prepare
+from search.resume import resume_placed
 from search.storage import kept, opened
 from search.study import open_storage
 from search.tracking import check
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.bars import bar
+from trainable.basics.addresses import sqlite_file, without_password
 from trainable.basics.machine import file_system, local_cores, memory_bytes
-from trainable.basics.terminal import make_console, say
+from trainable.basics.terminal import make_console, say, say_error
 from trainable.cluster import connected
 from trainable.config import TrialConfig
 from trainable.durations import format_duration
@@ -38,7 +40,6 @@ from trainable.evaluation import real_set
 from trainable.job import Job
 from trainable.mirror import Mirror
 from trainable.resources import Resources, resolve_resources
-from trainable.stores import without_password
 
 GOOD, NOTE, BREAKS = "ok", "note", "BREAKS"
 _GRID_BYTES = 60_000
@@ -75,6 +76,8 @@ def examine(args: argparse.Namespace, console: Console) -> int:
     """Look at everything, and print the page; returns the exit code, 1 if something would break."""
     page = Page(console)
     began = time.time()
+    resume_placed(args)
+    check_stores(args)
     places = [args.output, *([Path(args.storage)] if args.storage else [])]
     with _nothing_left(places):
         _examine(page, args, began)
@@ -167,7 +170,8 @@ def _search(page: Page, prepared: Prepared) -> None:
 def _stores(page: Page, args: argparse.Namespace) -> None:
     """MLflow, without which a search goes on, and the database, without which it does not."""
     uri = args.tracking_uri or default_tracking(args.output)
-    there = not uri.startswith("sqlite:") or Path(uri.removeprefix("sqlite:///")).exists()
+    file = sqlite_file(uri)
+    there = file is None or file.exists()
     problem = check(uri) if there else None
     if problem:
         page.line(NOTE, "MLflow", f"{without_password(uri)} does not answer ({problem}); it can "
@@ -239,11 +243,15 @@ def _trial_bytes(job: Job) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns 0, or 1 if something would break the search."""
+    """Run the command line; returns 0, 1 if something would break the search, 2 for bad input."""
     flags = parser()
     flags.prog = "python -m search.doctor"
     flags.description = "Say what a search with the same flags would find, and what would break it."
-    return examine(flags.parse_args(argv), make_console())
+    try:
+        return examine(flags.parse_args(argv), make_console())
+    except InputError as error:  # of the flags themselves
+        say_error(error)
+        return 2
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from search.cli import (
     check_output,
+    check_stores,
     default_tracking,
     report_command,
     run_flags,
@@ -28,6 +29,7 @@ from search.launch import run_trials
 from search.nodes import Node, faults, local_gpus, shown, survey
 from search.plan import counted, deadline_of, make_job, speed_of, total_seconds
 from search.prepare import Prepared, prepare
+from search.resume import resume_placed
 from search.settings import StudyConfig
 from search.sharing import share
 from search.storage import TRIALS, settle
@@ -43,10 +45,11 @@ from search.study import (
 from search.study_folder import KEY, SETTINGS, began, read_key
 from search.tracking import Tracker, check
 from search.transaction import one_transaction
-from search.winners import conclude, hand_over, print_winners
+from search.winners import WINNERS, conclude, hand_over, print_winners
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.bars import bar
+from trainable.basics.addresses import without_password
 from trainable.basics.files import write_whole
 from trainable.basics.terminal import command, say
 from trainable.cluster import connected
@@ -58,7 +61,7 @@ from trainable.job import Job
 from trainable.lock import locked
 from trainable.mirror import Mirror
 from trainable.resources import Resources, resolve_resources
-from trainable.stores import reason, without_password
+from trainable.stores import reason
 
 LONG = 1800
 """Seconds of estimated search above which a smaller one is named."""
@@ -76,6 +79,8 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
     Raises:
         InputError: something that the flags ask for cannot be done.
     """
+    resume_placed(args)
+    check_stores(args)
     check_output(args.output)
     where = resolve_resources(args)
     prepared = prepare(args, console)
@@ -175,7 +180,7 @@ def _locked_search(
     except Exception as error:  # whatever ails MLflow, the search has its results
         say(
             console,
-            f"the winners are not in MLflow ({reason(error)}); they are in {folder / 'winners'}",
+            f"the winners are not in MLflow ({reason(error)}); they are in {folder / WINNERS}",
         )
     if not tracker.close():
         again = study_command("search.publish", config.name, args)
@@ -248,6 +253,7 @@ def _open(
             storage, config, asdict(measured), prepared.portrait, queue,
             key=key, learnt=prepared.learnt,
         )  # fmt: skip
+        study.set_user_attr("of_patients", data.of_patients)
         if prepared.learnt:
             say(console, f"the sampler starts from {len(prepared.learnt)} trials of another study")
         if prepared.first is None:
