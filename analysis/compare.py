@@ -1,7 +1,8 @@
 """`python -m analysis.compare A B …`: studies of the same images side by side.
 
 Left, the best FID that each study had within a training time; right, where its trials ended, and
-what its winners score on fresh images, with 95 % intervals.
+what its winners score on fresh images, with 95 % intervals: those of one generator each. What is
+said of two studies' winners allows for the noise between trainings of one configuration as well.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from analysis.store import FRESH, StudyTable, load_study
 from spaces.errors import InputError
 from trainable.bars import bar
 from trainable.basics.terminal import make_console, say, say_error
+from trainable.metrics.intervals import Interval
+from trainable.metrics.seed_noise import ratio
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")
@@ -126,6 +129,33 @@ def summary(table: StudyTable) -> str:
     )  # fmt: skip
 
 
+def told(tables: Sequence[StudyTable]) -> list[str]:
+    """Whether the first winner of each study can be told from the best of them, a line each.
+
+    None if their real images differ, and with them what a FID means.
+    """
+    if len({_images(table) for table in tables}) > 1:
+        return []
+    first = {
+        table.name: Interval(low, high, mean)
+        for table in tables for mean, low, high in winners(table)[:1]
+    }  # fmt: skip
+    best = min(first, key=lambda name: first[name].mean, default="")
+    lines = []
+    for name in first.keys() - {best}:
+        apart = ratio([first[best]], [first[name]])
+        said = "higher FID than" if apart.low > 1 else "FID not told from"
+        lines.append(
+            f"{name}: first winner has a {said} that of {best}: {apart.mean:.2f} times it, from "
+            f"{apart.low:.2f} to {apart.high:.2f} for other trainings of the same configurations"
+        )
+    return sorted(lines)
+
+
+def _images(table: StudyTable) -> tuple[object, ...]:
+    return tuple(table.settings.get(key) for key in ("data_digest", "image_size"))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
     p = argparse.ArgumentParser(prog="python -m analysis.compare", description=__doc__)
@@ -150,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         say_error(error)
         return 2
-    for line in [*notes, *paths, *map(summary, tables)]:
+    for line in [*notes, *paths, *map(summary, tables), *told(tables)]:
         say(console, str(line))
     return 0
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.statistics import holm, mean_and_error, p_of_zero
+from analysis.statistics import mean_and_error
 
 
 class Crossover(NamedTuple):
@@ -87,26 +87,32 @@ def crossover(
 
 
 def crossover_sentence(
-    sizes: Sequence[int], gains: Mapping[int, Sequence[float]], seed: int = 0, draws: int = 2000
+    sizes: Sequence[int],
+    gains: Mapping[int, Sequence[float]],
+    p: Mapping[int, float],
+    seed: int = 0,
+    draws: int = 2000,
 ) -> str:
-    """What `crossover` found, in words that claim no more than the repeats show.
+    """What `crossover` found, in words that claim no more than the study shows.
 
     Means of pure noise change sign too, among four sizes in seven of eight studies. So a crossover
-    is told only if somewhere the gain differs from zero: by the t-test over the repeats at each
-    size, adjusted by `holm` for the number of sizes, at 5 %.
+    is told only if somewhere the gain differs from zero.
 
-    Args and Raises as of `crossover`.
+    Args:
+        p: of the test that the gain at a size is zero, adjusted for the number of comparisons; it
+            differs from zero below 0.05.
+
+    Other Args and Raises as of `crossover`.
     """
     found = crossover(sizes, gains, seed, draws)
     ordered = sorted(set(sizes))
-    p = holm([p_of_zero(gains[n]) for n in ordered])
-    told = [n for n, adjusted in zip(ordered, p, strict=True) if adjusted < 0.05]
+    told = [n for n in ordered if p[n] < 0.05]
     means = {n: mean_and_error(gains[n])[0] for n in ordered}
     helped, harmed = [n for n in told if means[n] > 0], [n for n in told if means[n] < 0]
     if not told:
         return (
             "no crossover can be told: the gain may be zero at every size "
-            f"({_listed(ordered)}; least adjusted p {min(p):.2g})"
+            f"({_listed(ordered)}; least adjusted p {min(p[n] for n in ordered):.2g})"
         )
     if found is None:
         side = "above" if helped else "below"

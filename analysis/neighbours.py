@@ -21,6 +21,7 @@ from analysis.store import StudyTable
 from spaces.errors import InputError
 from trainable.data import Dataset, load
 from trainable.data.hold_back import divided
+from trainable.data.reading import Reading
 from trainable.metrics.pixels import Copies, pixel_copies
 from trainable.metrics.sheet import draw_pairs
 
@@ -37,9 +38,9 @@ def training_images(table: StudyTable, named: str | None) -> Dataset:
     """
     spec = named or table.settings.get("data", "")
     try:
-        size, fit = int(table.settings["image_size"]), table.settings["fit"]
+        size, how = int(table.settings["image_size"]), Reading.of(table.settings)
         share = float(table.settings.get("hold_back", 0.0))
-        data, _, _ = divided(load(spec, size, fit=fit), share)
+        data, _, _ = divided(load(spec, size, how=how), share)
     except KeyError as error:
         raise InputError(f"--study {table.name} does not say what images it had") from error
     except InputError as error:

@@ -1,4 +1,4 @@
-"""A study as MLflow holds it, read into tables. The only file of `analysis` that knows MLflow.
+"""A study as MLflow holds it, read into tables.
 
 Nothing here writes: a database that is not there is not created, and a study may be read while its
 search runs.

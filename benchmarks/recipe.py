@@ -99,7 +99,7 @@ def train(variant: Variant, seed: int, options: argparse.Namespace) -> None:
     backbone = load_backbone(variant.backbone)
     params = {**PRESETS[variant.preset](backed_task(data.task, backbone)), **variant.changes}
     params = {key: value for key, value in params.items() if value is not None}
-    apart = held_out(data, options.data, options.held_out, "crop")
+    apart = held_out(data, options.data, options.held_out)
     witness = witness_of(data, apart, seed=0)
     real = real_set(data, extractor)
     evaluator = Evaluator(data, extractor.to(options.device), real, witness)

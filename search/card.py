@@ -9,6 +9,11 @@ from search.gates import GATES
 
 _INTERVALS = {"fresh_fid": "FID", "fresh_kid": "KID", "fresh_cas": "CAS"}
 
+_OF_PATIENTS = (
+    "Its images are synthetic: they show no patient, and what they show need not be anatomically "
+    "or medically right. **Not for diagnosis**, nor for teaching it. "
+)
+
 
 def card(about: Mapping[str, Any]) -> str:
     """Markdown, from what `trainable.export` keeps beside a generator (``config.json``)."""
@@ -50,11 +55,11 @@ def card(about: Mapping[str, Any]) -> str:
         ),
         "",
         "## Intended use and limits",
-        "For research on generative models and on training with synthetic data. Its images are "
-        "synthetic: they show no patient, and what they show need not be anatomically or "
-        "medically right. **Not for diagnosis**, nor for teaching it. It knows the images it was "
-        "trained on and no others: their faults, their selection and their bias are its own. Low "
-        "copy rates make copies of training images unlikely, not impossible.",
+        "For research on generative models and on training with synthetic data. "
+        + (_OF_PATIENTS if about.get("of_patients", True) else "")  # older records do not say
+        + "It knows the images it was trained on and no others: their faults, their selection and "
+        "their bias are its own. Low copy rates make copies of training images unlikely, not "
+        "impossible.",
         "",
         "## Configuration",
         "| hyperparameter | value |",

@@ -28,6 +28,7 @@ STUDY_DEFAULTS: dict[str, Any] = {
     "data": "phantom",
     "image_size": 64,
     "fit": "crop",
+    "background": "black",
     "held_out": None,
     "hold_back": None,
     "trials": 64,
@@ -56,6 +57,7 @@ _HELP = {
     "data": "phantom, pneumoniamnist, or a folder: ROOT/<class>/* or ROOT/train/<class>/*",
     "image_size": "side of the images in pixels: 32, 64, 128 or 256",
     "fit": "how images become square: crop the centre, or pad",
+    "background": "what transparent pixels are laid on: black, white or #rrggbb",
     "held_out": "real images of the same classes that no generator sees, for the independent "
     "score: a folder, of which the test split counts (default: what is held back, else the test "
     "split of --data)",

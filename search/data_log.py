@@ -25,7 +25,7 @@ def log_data(
     profile = {
         "counts": dict(counts),
         "image_size": config.image_size,
-        "fit": config.fit,
+        **config.reading.settings,
         "digest": config.data_digest,
     }
     digest = config.data_digest[:_DIGITS]

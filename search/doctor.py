@@ -7,7 +7,6 @@ second to tell how long it would take, and leaves nothing behind.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from spaces.errors import InputError
 from spaces.presets import default
 from trainable.bars import bar
 from trainable.basics.addresses import sqlite_file, without_password
+from trainable.basics.machine import file_system, local_cores, memory_bytes
 from trainable.basics.terminal import make_console, say, say_error
 from trainable.cluster import connected
 from trainable.config import TrialConfig
@@ -39,7 +39,7 @@ from trainable.durations import format_duration
 from trainable.evaluation import real_set
 from trainable.job import Job
 from trainable.mirror import Mirror
-from trainable.resources import Resources, local_cores, resolve_resources
+from trainable.resources import Resources, resolve_resources
 
 GOOD, NOTE, BREAKS = "ok", "note", "BREAKS"
 _GRID_BYTES = 60_000
@@ -132,8 +132,9 @@ def _this_machine(page: Page) -> None:
     here = local_versions()
     said = f"cgan-search {here['project']} (code {here['code']}), Python {here['Python']}, "
     page.line(GOOD, "versions", f"{said}torch {here['torch']}, Ray {here['Ray']}")
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    page.line(GOOD, "machine", f"{local_cores()} cores, {memory / 1e9:.0f} GB of memory")
+    memory = memory_bytes()
+    known = "memory unknown" if memory is None else f"{memory / 1e9:.0f} GB of memory"
+    page.line(GOOD, "machine", f"{local_cores()} cores, {known}")
     gpus = local_gpus()
     usable = torch.cuda.device_count()
     said = ", ".join(f"{name} {memory / 1000:.0f} GB" for name, memory in gpus) or "no GPU"
@@ -182,20 +183,13 @@ def _stores(page: Page, args: argparse.Namespace) -> None:
             open_storage(args.database)
             page.line(GOOD, "database", without_password(args.database))
             return
-        kind = _file_system(args.output.resolve())
-        fact = f"SQLite in {args.output}, on {kind}"
+        kind = file_system(args.output.resolve())
+        fact = f"SQLite in {args.output}, on {kind or 'an unknown file system'}"
         if kind in _NETWORK:
             page.line(NOTE, "database", f"{fact}: of this machine alone, as locks over a network "
                       "fail; from several, take --database postgresql://…")  # fmt: skip
         else:
             page.line(GOOD, "database", fact)
-
-
-def _file_system(path: Path) -> str:
-    """The kind of file system that holds `path`, such as ``ext4`` or ``nfs4``."""
-    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
-    own = [(where, kind) for where, kind in mounts if path.is_relative_to(where)]
-    return max(own, key=lambda mount: len(mount[0]), default=("/", "an unknown file system"))[1]
 
 
 def _cluster(page: Page, nodes: list[Node]) -> None:

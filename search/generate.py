@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from rich.console import Console
 
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.files import name_fault, whole_folder
 from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.export import ImageGenerator
 from trainable.registry import load_start
@@ -42,9 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         say_error(error)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; nothing is left in the output folder", file=sys.stderr)
+        print("\nstopped; nothing was written; the same command starts again", file=sys.stderr)
         return 130
-    say(console, f"{folder}: synthetic images, not for diagnosis; next:")
+    nature = json.loads((folder / ABOUT).read_text())["synthetic"]
+    say(console, f"{folder}: synthetic images, {nature}; next:")
     picture = folder.absolute().with_name(f"{folder.absolute().name}.png")
     say_command(console, "python", "-m", "trainable.data", "show", folder, "--out", picture)
     say_command(console, "python", "-m", "trainable.metrics", "REAL", folder)
@@ -56,18 +57,18 @@ def _generate(args: argparse.Namespace, console: Console) -> Path:
         raise InputError(
             f"--per-class is {args.per_class} and --seed {args.seed}, but must be at least 1 and 0"
         )
+    taken = f"--out {args.out} exists already; choose another folder, or remove it"
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        raise InputError(f"--out {args.out} exists already; choose another folder, or remove it")
+        raise InputError(taken)
     start = load_start(args.model, args.tracking_uri, flag="--model")
     images, classes, latent = start.generator()
-    part = args.out.with_name(f"{args.out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    _check_classes(classes, f"--model {args.model}")
     torch.set_num_threads(1)  # at one image, threads waiting for each other cost up to 50x
     try:
         total, rows = len(classes) * args.per_class, []
-        with bar(console, "drawing", total) as progress:
+        with whole_folder(args.out) as part, bar(console, "drawing", total) as progress:
             for index, name in enumerate(classes):
-                (part / name).mkdir(parents=True)
+                _make_folder(part / name, f"--model {args.model}")
                 for k in range(args.per_class):
                     seed = image_seed(args.seed, index, k)
                     file = f"{name}/{k:05d}.{args.format}"
@@ -75,15 +76,39 @@ def _generate(args: argparse.Namespace, console: Console) -> Path:
                     Image.fromarray(image).save(part / file, **FORMATS[args.format])
                     rows.append((file, name, seed))
                     progress(len(rows), total)
-        _describe(part, args, start, rows)
-        if args.out.exists():
-            args.out.rmdir()  # it is empty
-        part.replace(args.out)
+            _describe(part, args, start, rows)
     except OSError as error:
+        if args.out.is_dir() and any(args.out.iterdir()):  # another was faster
+            raise InputError(taken) from error
         raise InputError(f"--out {args.out} cannot be written to: {error.strerror}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return args.out
+
+
+def _check_classes(classes: list[str], model: str) -> None:
+    """Raise InputError unless each class, as somebody's file calls it, can have its own folder."""
+    own = {name.casefold() for name in (ABOUT, MANIFEST)}
+    for place, name in enumerate(classes):
+        fault = name_fault(name)
+        if name in classes[:place]:
+            fault = "names two classes"
+        elif name.casefold() in own:
+            fault = "is a file of the set"
+        if fault:
+            raise _no_folder(model, name, fault)
+
+
+def _make_folder(folder: Path, model: str) -> None:
+    try:
+        folder.mkdir()
+    except FileExistsError as error:
+        raise _no_folder(model, folder.name, "is that of another class on this disk") from error
+
+
+def _no_folder(model: str, name: str, fault: str) -> InputError:
+    return InputError(
+        f"{model}: its class {name!r} cannot have a folder of that name, which {fault}; take a "
+        "generator whose classes are named as folders can be"
+    )
 
 
 def image_seed(seed: int, index: int, k: int) -> int:
@@ -108,8 +133,10 @@ def _describe(
         out = csv.writer(file, lineterminator="\n")
         out.writerow(("file", "class", "seed"))
         out.writerows(rows)
+    of_patients = start.about.get("of_patients", True)  # older records do not say
+    limits = "; not images of patients, not for diagnosis" if of_patients else ""
     about: dict[str, Any] = {
-        "synthetic": "drawn by a generator; not images of patients, not for diagnosis",
+        "synthetic": f"drawn by a generator{limits}",
         "model": args.model,
         "weights_sha256": start.sha256,
         "seed": args.seed,

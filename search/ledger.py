@@ -22,9 +22,9 @@ from optuna.trial import FrozenTrial, TrialState
 from search.horizon import LongMemory
 from search.sampling import build_sampler
 from search.settings import StudyConfig
-from search.study import REPORT, directions, read_record
+from search.study import REPORT, directions, goals, read_record
 from search.version import code_version
-from search.writer import StudyWriter, tell_end, tell_report
+from search.writer import GOALS, StudyWriter, tell_end, tell_report, untold_reports
 from spaces.catalog import Space
 from spaces.errors import InputError
 from spaces.presets import default
@@ -72,10 +72,10 @@ class Ledger:
         """
         self.problem: str | None = None
         self._config, self._refuse = config, refuse
-        goals = directions(config.objective)
-        tpe_alone = config.sampler == "tpe" and len(goals) == 1
+        aims = directions(config.objective)
+        tpe_alone = config.sampler == "tpe" and len(aims) == 1
         self._memory = LongMemory() if tpe_alone else InMemoryStorage()
-        self._sampled = optuna.create_study(storage=self._memory, directions=goals)
+        self._sampled = optuna.create_study(storage=self._memory, directions=aims)
         self._sampled.add_trials(learnt or [])
         self._learnt = len(learnt or [])
         known = study.get_trials(deepcopy=False) if study else []
@@ -88,18 +88,32 @@ class Ledger:
         reports = (report for trial in known for report in read_record(trial).reports)
         self._order = max((r["order"] for r in reports), default=-1) + 1
         self._writer = StudyWriter(study, storage, self._failed) if study and storage else None
+        for trial in known:
+            if not trial.state.is_finished() and (untold := untold_reports(trial)):
+                self._tell_again(trial.number, untold)
+
+    def _tell_again(self, number: int, reports: list[Report]) -> None:
+        self._write(lambda writer: writer.tell_again(number, reports))
 
     def _remember(self, trial: FrozenTrial) -> None:
-        """Hold a trial in memory, without its reports' text."""
+        """Hold a trial in memory, without its reports' text but with all that they say."""
+        record = read_record(trial)
         attrs = {k: v for k, v in trial.user_attrs.items() if not k.startswith(REPORT)}
+        steps, values = trial.intermediate_values, trial.values
+        if len(record.goals) == 1:
+            steps = {r["resource"]: goals(r)[0] for r in record.reports}
+        elif record.goals:
+            attrs[GOALS] = list(record.goals)
+        if trial.state is TrialState.COMPLETE and record.goals:
+            values = list(record.goals)
         remembered = optuna.trial.create_trial(
             state=trial.state if trial.state.is_finished() else TrialState.RUNNING,
-            values=trial.values,
+            values=values,
             params=trial.params,
             distributions=trial.distributions,
             user_attrs=attrs,
             system_attrs=trial.system_attrs,
-            intermediate_values=trial.intermediate_values,
+            intermediate_values=steps,
         )
         self._sampled.add_trial(remembered)
 

@@ -18,6 +18,7 @@ import ray
 import torch
 
 from search.version import code_version
+from spaces.errors import InputError
 from trainable.mirror import Mirror, scratch
 from trainable.shipping import code_digest
 
@@ -110,8 +111,13 @@ def _try_store(mirror: Mirror, folder: str, node: str) -> str | None:
 
 def _facts(place: Path | Mirror, folder: str, node: str) -> dict[str, Any]:
     """On a node: what it is, and its part of the probe in `folder` at `place`."""
+    kept: Path | None = None
     if isinstance(place, Mirror):
-        storage, kept = _try_store(place, folder, node), scratch(place.url)
+        storage = _try_store(place, folder, node)
+        try:
+            kept = scratch(place.url)
+        except InputError as error:
+            storage = str(error)
     else:
         storage, kept = _try_folder(place / folder, node), place
     return {
@@ -119,7 +125,7 @@ def _facts(place: Path | Mirror, folder: str, node: str) -> dict[str, Any]:
         "versions": local_versions(),
         "gpus": local_gpus(),
         "clock": time.time(),
-        "free_bytes": shutil.disk_usage(kept).free if kept.exists() else None,
+        "free_bytes": shutil.disk_usage(kept).free if kept and kept.exists() else None,
         "storage": storage,
     }
 

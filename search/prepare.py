@@ -26,6 +26,8 @@ from search.settings import (
     resolve_seconds,
 )
 from search.study import open_study
+from search.study_folder import DATABASE, KEY, began
+from search.versions import settings_of
 from spaces.catalog import Space, get_space
 from spaces.describe import portrait, starting_point, validate
 from spaces.errors import InputError
@@ -38,6 +40,7 @@ from trainable.data import Dataset, load
 from trainable.data.held_out import held_out
 from trainable.data.hold_back import SHARE, divided
 from trainable.data.images import IMAGES, image_differences
+from trainable.data.reading import Reading
 from trainable.data.sources import located
 from trainable.durations import parse_duration
 from trainable.extractors import Extractor
@@ -113,20 +116,19 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
             f"--resume {name}, or choose another name"
         )
     with bar(console, "reading images") as progress:
-        whole = load(asked["data"], asked["image_size"], fit=asked["fit"], progress=progress)
+        whole = load(asked["data"], asked["image_size"], how=Reading.of(asked), progress=progress)
+    asked |= whole.report.reading.settings
     if asked["hold_back"] is None:
         asked["hold_back"] = SHARE if Objective.parse(asked["objective"]).needs_validation else 0.0
     data, validation, parted = divided(whole, asked["hold_back"])
     with bar(console, "reading held-out images") as progress:
-        apart = held_out(
-            data, asked["data"], asked["held_out"], asked["fit"], progress, instead=validation
-        )
+        apart = held_out(data, asked["data"], asked["held_out"], progress, instead=validation)
     judges = load_judges(
         asked["features"], asked["protocol"], asked["backbone"], args,
         shared=args.allow_shared_features,
     )  # fmt: skip
     extractor, backbone = judges.extractor, judges.backbone
-    start = _start(asked["init_from"], args, validation, asked["fit"])
+    start = _start(asked["init_from"], args, validation)
     found = {"name": name, "data_digest": data.digest, **_schedule(asked, data)}
     found["held_out_digest"] = apart.digest if apart else None
     found["validation_digest"] = validation.digest if validation else None
@@ -146,7 +148,7 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
     learnt = []
     if args.warm_start:
         output, earlier = placed(args.output, args.warm_start, "--warm-start")
-        beside = (output / earlier / "study.db").exists()
+        beside = (output / earlier / DATABASE).exists()
         old, _ = open_study(output, earlier, None if beside else args.database)
         learnt = learn_from(old, config, seen)
     return Prepared(
@@ -156,14 +158,14 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
 
 
 def _start(
-    init_from: str | None, args: argparse.Namespace, validation: Dataset | None, fit: str
+    init_from: str | None, args: argparse.Namespace, validation: Dataset | None
 ) -> Start | None:
     """The generator that all trials begin with, if one is named; it saw nothing of `validation`."""
     if init_from is None:
         return None
     start = load_start(init_from, args.tracking_uri or default_tracking(args.output))
     if validation is not None:
-        start.check_unseen(validation, fit)
+        start.check_unseen(validation)
     return start
 
 
@@ -204,7 +206,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             "--held-out and --init-from where files have moved"
         )
     study, storage = open_study(args.output, args.resume, args.database)
-    old = StudyConfig.from_json(study.user_attrs["config"])
+    old = settings_of(study)
     changes: dict[str, Any] = {k: v for k in _FREE if (v := getattr(args, k)) is not None}
     budget = None if args.time_budget is None else parse_duration(args.time_budget)
     for name in _MOVED:
@@ -214,7 +216,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
         changes[name] = located(flag, before if now is None else now)
     config = replace(old, **{**changes, "time_budget": budget})
     with bar(console, "reading images") as progress, _perhaps_moved(config, "data"):
-        whole = load(config.data, config.image_size, fit=config.fit, progress=progress)
+        whole = load(config.data, config.image_size, how=config.reading, progress=progress)
     data, validation, parted = divided(whole, config.hold_back)
     if data.digest != config.data_digest:
         how = image_differences(args.output / config.name / IMAGES, whole)
@@ -227,9 +229,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
         bar(console, "reading held-out images") as progress,
         _perhaps_moved(config, "held_out"),
     ):
-        apart = held_out(
-            data, config.data, config.held_out, config.fit, progress, instead=validation
-        )
+        apart = held_out(data, config.data, config.held_out, progress, instead=validation)
     for part, digest, what in (
         (validation, config.validation_digest, "images that are held back"),
         (apart, config.held_out_digest, f"held-out images ({config.held_out or config.data})"),
@@ -258,7 +258,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             f"{extractor.sha256[:12]}…; scores of both would not compare"
         )
     with _perhaps_moved(config, "init_from"):
-        start = _start(config.init_from, args, validation, config.fit)
+        start = _start(config.init_from, args, validation)
     for what, here, there in (
         ("--backbone", backbone.sha256 if backbone else None, config.backbone_sha256),
         ("--init-from", start.sha256 if start else None, config.init_sha256),
@@ -290,8 +290,11 @@ def _perhaps_moved(config: StudyConfig, name: str) -> Iterator[None]:
 
 
 def _taken(folder: Path) -> bool:
-    """Whether `folder` holds anything but what a study leaves that was killed while it began."""
-    left = {"lock", IMAGES, "study.db", "study.db-journal", "trials", "storage"}
+    """Whether `folder` holds a study, or anything but what one leaves that was killed before."""
+    left = {"lock", IMAGES, KEY, DATABASE, f"{DATABASE}-journal", "trials", "storage"}
     return folder.exists() and (
-        not folder.is_dir() or bool({path.name for path in folder.iterdir()} - left)
+        not folder.is_dir()
+        or began(folder)
+        or bool({path.name for path in folder.iterdir()} - left)
+        or any((folder / "trials").glob("*"))
     )

@@ -24,6 +24,7 @@ from search.grids import KEPT, log_grids, logged_epochs
 from search.labels import LEADERBOARD, code_tags, description, trial_name, trial_tags
 from search.settings import StudyConfig
 from search.study import TrialRecord, load_study, read_record
+from search.versions import settings_of
 from trainable.bars import Progress
 from trainable.stores import create_tracking, experiment_id, quiet_mlflow, search_runs
 from trainable.trial import Status, trial_folder
@@ -127,7 +128,7 @@ class Projection:
         """The thread's own study, not the driver's, and the experiment, created if absent."""
         if self._study is None:
             self._study = load_study(self.folder.name, self._storage)
-            self._config = StudyConfig.from_json(self._study.user_attrs["config"])
+            self._config = settings_of(self._study)
         if self._client is None:
             client = connect(self.uri)
             output = self.folder.parent

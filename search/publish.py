@@ -39,9 +39,9 @@ def main(argv: list[str] | None = None) -> int:
 def _publish(args: argparse.Namespace, console: Console) -> int:
     from search.projection import Projection
     from search.resume import placed
-    from search.settings import StudyConfig
     from search.study import interrupt_running, open_study
     from search.tracking import check
+    from search.versions import settings_of
     from search.winners import hand_over, leaderboard
     from trainable.bars import bar
     from trainable.lock import locked  # what follows costs seconds to import, bad flags need not
@@ -53,7 +53,7 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
     study, storage = open_study(args.output, args.study, args.database)
     uri = args.tracking_uri or default_tracking(args.output)
     folder = args.output / args.study
-    config = StudyConfig.from_json(study.user_attrs["config"])
+    config = settings_of(study)
     with locked(folder):
         interrupt_running(study, storage)  # a killed search left them so
         with console.status("opening MLflow"):

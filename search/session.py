@@ -35,19 +35,22 @@ from search.sharing import share
 from search.storage import TRIALS, settle
 from search.study import (
     TrialRecord,
-    began,
+    check_free,
     create_study,
     database_url,
-    keep_learnt,
+    new_key,
     open_storage,
     read_records,
 )
+from search.study_folder import KEY, SETTINGS, began, read_key
 from search.tracking import Tracker, check
+from search.transaction import one_transaction
 from search.winners import conclude, hand_over, print_winners
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.bars import bar
 from trainable.basics.addresses import without_password
+from trainable.basics.files import write_whole
 from trainable.basics.terminal import command, say
 from trainable.cluster import connected
 from trainable.config import TrialConfig
@@ -97,12 +100,14 @@ def _search(
 ) -> int:
     """Hold the study's lock while it is worked on; a study that does not come to be leaves none."""
     folder = args.output / prepared.config.name
+    ours = not folder.exists()
     folder.mkdir(exist_ok=True)
     with locked(folder):
         try:
             return _locked_search(args, prepared, where, console, folder, since)
-        except InputError:
-            if not began(folder):
+        except BaseException:
+            # What others made stays, and so does what a database may know of by now.
+            if ours and not began(folder) and read_key(folder) is None:
                 shutil.rmtree(folder)
             raise
 
@@ -113,6 +118,8 @@ def _locked_search(
 ) -> int:  # fmt: skip
     """Run the trials that the study owes, then score, rank and keep the winners."""
     config = prepared.config
+    if args.database and prepared.study is None:
+        check_free(open_storage(args.database), config.name, read_key(folder))
     uri = args.tracking_uri or default_tracking(args.output)
     with console.status("opening MLflow"):
         problem = check(uri)
@@ -228,8 +235,10 @@ def _open(
     config, data = prepared.config, prepared.data
     if prepared.study is not None and prepared.storage is not None:
         study, storage = prepared.study, prepared.storage
-        study.set_user_attr("config", config.to_json())
-        study.set_user_attr("queue", study.user_attrs["queue"] + prepared.queue)
+        with one_transaction(storage):
+            study.set_user_attr("config", config.to_json())
+            study.set_user_attr("queue", study.user_attrs["queue"] + prepared.queue)
+        write_whole(folder / KEY, study.user_attrs["id"])
     else:
         first = TrialConfig.from_params(default(prepared.task))
         here = replace(job, device="cpu", start=None)  # a cluster's head may have no GPU
@@ -238,15 +247,17 @@ def _open(
         write_images(folder / IMAGES, data, prepared.validation)
         storage = open_storage(database or database_url(folder))
         queue = ([] if prepared.first is None else [prepared.first]) + prepared.queue
+        key = read_key(folder) or new_key()
+        write_whole(folder / KEY, key)
         study = create_study(
-            storage, config, asdict(measured), prepared.portrait, queue, ours=database is None
-        )
+            storage, config, asdict(measured), prepared.portrait, queue,
+            key=key, learnt=prepared.learnt,
+        )  # fmt: skip
         if prepared.learnt:
-            keep_learnt(study, storage, prepared.learnt)
             say(console, f"the sampler starts from {len(prepared.learnt)} trials of another study")
         if prepared.first is None:
             say(console, "the default configuration lies outside this space and is not tried")
-    (folder / "study.json").write_text(json.dumps(config.to_json(), indent=2) + "\n")
+    write_whole(folder / SETTINGS, json.dumps(config.to_json(), indent=2) + "\n")
     yardstick = study.user_attrs["yardstick"]
     say(
         console,
@@ -289,7 +300,7 @@ def _say_duration(
 
 def _say_next(output: Path, name: str, uri: str, version: str | None, console: Console) -> None:
     """The commands that a user would type next."""
-    say(console, f"kept: {output / name / 'leaderboard.csv'}, {output / name / 'study.json'}")
+    say(console, f"kept: {output / name / 'leaderboard.csv'}, {output / name / SETTINGS}")
     if version is not None:
         say(console, f"champion: models:/{name}@champion (version {version})")
     say(console, f"next:\n  {ui_command(uri)}\n  {report_command(name, output, uri)}")

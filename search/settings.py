@@ -12,6 +12,7 @@ from search.names import check_legal
 from spaces.errors import InputError
 from trainable.chance import MOST_SEED
 from trainable.data.hold_back import check_share
+from trainable.data.reading import Reading
 from trainable.durations import format_duration
 from trainable.objective import Objective
 from trainable.trial import RESOURCES
@@ -43,6 +44,8 @@ class StudyConfig:
         space: a catalogue name or ``package.module:function``.
         data: the value of ``--data``; `data_digest` says what was found there.
         image_size, fit: how images were brought to size.
+        background: what transparent pixels were laid on.
+        levels: values of images of more than 8 bits that became black and white, or None.
         held_out: the value of ``--held-out``, or None; `held_out_digest` says what was found, and
             is None if there are no held-out images.
         hold_back: share of each class that generators do not see; `validation_digest` says what
@@ -73,6 +76,8 @@ class StudyConfig:
     data_digest: str
     image_size: int
     fit: str
+    background: str
+    levels: str | None
     held_out: str | None
     held_out_digest: str | None
     hold_back: float
@@ -124,9 +129,16 @@ class StudyConfig:
     def from_json(cls, values: dict[str, Any]) -> StudyConfig:
         """Build a config from `to_json`'s dict; unknown or missing keys raise TypeError.
 
-        Studies from before images could be held back say nothing of it, and held none.
+        Studies from before images could be held back say nothing of it, and held none; likewise
+        of backgrounds, which were black, and of levels, which follow from the images.
         """
-        return cls(**{"hold_back": 0.0, "validation_digest": None, **values})
+        former = {"hold_back": 0.0, "validation_digest": None, "background": "black"}
+        return cls(**{**former, "levels": None, **values})
+
+    @property
+    def reading(self) -> Reading:
+        """How image files become pixels."""
+        return Reading.of(self.to_json())
 
     def __str__(self) -> str:
         """What a user wants to check before a long search, in three lines."""

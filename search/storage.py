@@ -12,7 +12,8 @@ from pathlib import Path
 
 from search.cli import check_folder
 from spaces.errors import InputError
-from trainable.mirror import Mirror
+from trainable.basics.files import write_whole
+from trainable.mirror import Mirror, scratch
 
 TRIALS = "trials"
 _MARK = "storage"
@@ -53,7 +54,7 @@ def settle(folder: Path, asked: str | None) -> Mirror | None:
     `asked` is what a user names with --storage; a study keeps what it began with.
 
     Raises:
-        InputError: it cannot be used, or is not where the study's trials are.
+        InputError: it cannot be used, is not where the study's trials are, or holds another's.
     """
     trials, mark = folder / TRIALS, folder / _MARK
     began = trials.exists() or trials.is_symlink()
@@ -61,20 +62,32 @@ def settle(folder: Path, asked: str | None) -> Mirror | None:
         if began:
             kept(folder)
         trials.mkdir(exist_ok=True)
-        return _known(folder)
+        return _tried(_known(folder))
     inside = f"{folder.name}/{TRIALS}"
     if "://" in asked:
         _hold(folder, began, mark.exists() and mark.read_text() == _within(asked, inside))
     else:
         _hold(folder, began, trials.resolve() == Path(asked).resolve() / inside)
     place = opened(asked, inside)
+    if not began and (place.names("") if isinstance(place, Mirror) else any(place.iterdir())):
+        raise InputError(
+            f"--storage {asked} holds trials of another study {folder.name}; choose another name "
+            "with --study, or another place"
+        )
     if isinstance(place, Mirror):
-        mark.write_text(place.url)
+        write_whole(mark, place.url)
         trials.mkdir(exist_ok=True)
-        return place
+        return _tried(place)
     if not began and trials.resolve() != place:
         trials.symlink_to(place)
     return None
+
+
+def _tried(mirror: Mirror | None) -> Mirror | None:
+    """It, if trials on this machine have a folder to work in; InputError where others took it."""
+    if mirror is not None:
+        scratch(mirror.url)
+    return mirror
 
 
 def _hold(folder: Path, began: bool, same: bool) -> None:

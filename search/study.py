@@ -23,10 +23,9 @@ resumed. What a killed search left running is made so by `interrupt_running`.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,8 +37,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.settings import StudyConfig
+from search.study_folder import DATABASE, began, read_key
+from search.transaction import one_transaction
+from search.versions import foreign, settings_of
 from spaces.errors import InputError
 from trainable.basics.addresses import sqlite_address, without_password
+from trainable.basics.terminal import command
 from trainable.objective import Objective
 from trainable.trial import GOALS, Report, Status
 
@@ -108,7 +111,7 @@ def directions(objective: str) -> list[StudyDirection]:
 
 def database_url(folder: Path) -> str:
     """Where the study in `folder` is kept unless a user says otherwise."""
-    return sqlite_address(folder.resolve() / "study.db")
+    return sqlite_address(folder.resolve() / DATABASE)
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -139,33 +142,51 @@ def create_study(
     space: dict[str, str],
     queue: list[dict[str, Any]],
     *,
-    ours: bool = True,
+    key: str | None = None,
+    learnt: Sequence[FrozenTrial] = (),
 ) -> optuna.Study:
-    """Start a study in the database; one that was killed while it was started is begun anew.
+    """Start a study in the database, whole or not at all.
 
-    `ours`: the database is this study's own, so whatever it holds of that name never began.
+    `key` is its id. `learnt` are an earlier study's trials for its sampler, see `keep_learnt`.
 
     Raises:
-        InputError: there is such a study already.
+        InputError: as `check_free`.
     """
-    with contextlib.suppress(KeyError):
-        if "config" in load_study(config.name, storage).user_attrs and not ours:
-            raise InputError(
-                f"--database holds a study {config.name} already; choose another name with --study"
-            )
-        for name in (config.name, _beside(config.name)):
-            if name in optuna.get_all_study_names(storage):
-                optuna.delete_study(study_name=name, storage=storage)
-    optuna.create_study(
-        storage=storage, study_name=config.name, directions=directions(config.objective)
-    )
-    study = load_study(config.name, storage)
-    study.set_user_attr("id", uuid.uuid4().hex[:12])
-    study.set_user_attr("space", space)
-    study.set_user_attr("yardstick", yardstick)
-    study.set_user_attr("queue", queue)
-    study.set_user_attr("config", config.to_json())  # the last: now it is a study
+    check_free(storage, config.name, key)
+    with one_transaction(storage):
+        optuna.create_study(
+            storage=storage, study_name=config.name, directions=directions(config.objective)
+        )
+        study = load_study(config.name, storage)
+        study.set_user_attr("id", key or new_key())
+        study.set_user_attr("space", space)
+        study.set_user_attr("yardstick", yardstick)
+        study.set_user_attr("queue", queue)
+        if learnt:
+            keep_learnt(study, storage, learnt)
+        study.set_user_attr("config", config.to_json())
     return study
+
+
+def check_free(storage: RDBStorage, name: str, key: str | None) -> None:
+    """Raise InputError if the database has a study called `name`, or trials that one learnt from.
+
+    `key` is the id of what began in the study's folder, or None.
+    """
+    there = optuna.get_all_study_names(storage)
+    if name in there and key and load_study(name, storage).user_attrs.get("id") == key:
+        raise InputError(f"study {name} has begun already; go on with --resume {name}")
+    for taken in {name, _beside(name)} & set(there):
+        raise InputError(
+            f"--database holds a study {taken} already; choose another name with --study, or "
+            f"remove it with: {command('optuna', 'delete-study', '--study-name', taken)} "
+            "--storage URL"
+        )
+
+
+def new_key() -> str:
+    """An id for a study."""
+    return uuid.uuid4().hex[:12]
 
 
 def load_study(name: str, storage: RDBStorage) -> optuna.Study:
@@ -180,39 +201,65 @@ def load_study(name: str, storage: RDBStorage) -> optuna.Study:
     )
 
 
-def began(folder: Path) -> bool:
-    """Whether a study was started in `folder`, and not killed while it was."""
-    return (folder / "study.json").exists()
-
-
 def open_study(output: Path, name: str, database: str | None) -> tuple[optuna.Study, RDBStorage]:
     """An existing study of the folder `output`, and the database that holds it.
 
     Raises:
-        InputError: there is no such study.
+        InputError: there is no such study, or this version cannot read it.
     """
     folder = output / name
-    if not began(folder):
-        there = sorted(p.parent.name for p in output.glob("*/study.json"))
+    key = read_key(folder)
+    if not began(folder) and (database is None or key is None):
+        there = sorted(p.name for p in output.glob("*") if began(p))
         raise InputError(
             f"there is no study {name} under {output}; "
             + (f"there are {', '.join(there)}" if there else "there are none yet")
         )
-    if database is None and not (folder / "study.db").exists():
+    if database is None and not (folder / DATABASE).exists():
         raise InputError(
             f"study {name} under {output} keeps its database elsewhere; name it with --database"
         )
     storage = open_storage(database or database_url(folder))
     try:
-        return load_study(name, storage), storage
+        study = load_study(name, storage)
     except KeyError:
         there = sorted(optuna.get_all_study_names(storage))
         raise InputError(
             f"--database holds no study {name}; it holds {', '.join(there) or 'none'}"
         ) from None
+    check_readable(study)
+    if key not in (None, study.user_attrs["id"]):
+        raise InputError(
+            f"--database holds a study {name}, but not the one that began in {folder}; name the "
+            "database or the --output that it belongs to"
+        )
+    return study, storage
 
 
-def keep_learnt(study: optuna.Study, storage: RDBStorage, trials: list[FrozenTrial]) -> None:
+_PARTS = ("id", "space", "yardstick", "queue", "config")
+_YARDSTICK = ("floor", "untrained")
+_REPORT = ("resource", "epoch", "objective", "order")
+
+
+def check_readable(study: optuna.Study) -> None:
+    """Raise InputError unless all of the study is as this version writes it."""
+    attrs = study.user_attrs
+    missing = [name for name in _PARTS if name not in attrs]
+    missing += [f"yardstick/{n}" for n in _YARDSTICK if n not in attrs.get("yardstick", ())]
+    if missing:
+        raise foreign(study, f"record: {', '.join(missing)} is missing")
+    settings_of(study)
+    for trial in study.get_trials(deepcopy=False):
+        try:
+            reports = read_record(trial).reports
+        except ValueError as error:
+            raise foreign(study, f"trial {trial.number}: {error}") from error
+        lacking = [key for r in reports for key in _REPORT if key not in r]
+        if lacking:
+            raise foreign(study, f"trial {trial.number}: a report without {lacking[0]}")
+
+
+def keep_learnt(study: optuna.Study, storage: RDBStorage, trials: Sequence[FrozenTrial]) -> None:
     """Keep an earlier study's trials for the sampler of `study`, in a study of their own beside it,
     so that they count nowhere as this study's."""
     beside = optuna.create_study(
@@ -264,5 +311,11 @@ def interrupt_running(study: optuna.Study, storage: RDBStorage) -> None:
     Only for who holds the study's lock: another search's trials would be taken from it.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        storage.set_trial_user_attr(trial._trial_id, "status", Status.INTERRUPTED.value)
-        storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        set_interrupted(storage, trial._trial_id)
+
+
+def set_interrupted(storage: RDBStorage, trial_id: int) -> None:
+    """Say that a trial stopped with the search."""
+    with one_transaction(storage):
+        storage.set_trial_user_attr(trial_id, "status", Status.INTERRUPTED.value)
+        storage.set_trial_state_values(trial_id, TrialState.WAITING)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from search.settings import StudyConfig
 from search.storage import fetch
 from search.study import read_records
 from trainable.bars import bar
+from trainable.basics.files import replaced_folder, whole_file, write_whole
 from trainable.basics.terminal import say
 from trainable.evaluation import Assessment
 from trainable.export import export_generator
@@ -29,6 +29,9 @@ from trainable.objective import Objective
 from trainable.recipe import SETTINGS
 from trainable.resources import Resources
 from trainable.trial import trial_folder
+
+WINNERS = "winners"
+"""The study's folder of what is exported, with a folder for each rank."""
 
 
 def conclude(
@@ -44,7 +47,11 @@ def conclude(
 
     Returns the leaderboard's rows. Files go under `folder`: ``leaderboard.csv``, ``best.json`` (for
     --enqueue), and ``winners/<rank>/`` with generator, weights and config of each assessed trial.
-    Nothing runs on the nodes at the addresses `avoided`.
+    Nothing runs on the nodes at the addresses `avoided`. What a former life of the search left of
+    these stays until all is there anew.
+
+    Raises:
+        OSError: something cannot be written.
     """
     best = candidates(read_records(study), config.top_k)
     images = config.winner_images * len(job.data.classes)
@@ -57,19 +64,19 @@ def conclude(
     kept = {str(number): asdict(assessment) for number, assessment in assessed.items()}
     study.set_user_attr("assessed", kept)
     rows = leaderboard(study, job.objective)
-    write_csv(folder / "leaderboard.csv", rows)
+    console.print(table(rows, config, study.user_attrs["yardstick"]))
     winners = _assessed(rows)
-    searched = [row.record.searched for row in winners]
-    (folder / "best.json").write_text(json.dumps(searched, indent=2) + "\n")
-    shutil.rmtree(folder / "winners", ignore_errors=True)
-    with bar(console, "exporting the winners", len(winners)) as progress:
+    with (
+        replaced_folder(folder / WINNERS) as exported,
+        bar(console, "exporting the winners", len(winners)) as progress,
+    ):
         for done, row in enumerate(winners, start=1):
             fetch(trial_folder(job.trials, row.record.number), "*.pt")
             export_generator(
                 trial_folder(job.trials, row.record.number),
                 row.record.params,
                 job.data,
-                _export(folder, row),
+                exported / str(row.rank),
                 study=config.name,
                 settings={key: getattr(config, key) for key in SETTINGS},
                 number=row.record.number,
@@ -77,7 +84,10 @@ def conclude(
                 start=job.start,
             )
             progress(done, len(winners))
-    console.print(table(rows, config, study.user_attrs["yardstick"]))
+    searched = [row.record.searched for row in winners]
+    write_whole(folder / "best.json", json.dumps(searched, indent=2) + "\n")
+    with whole_file(folder / "leaderboard.csv") as part:
+        write_csv(part, rows)
     return rows
 
 
@@ -147,7 +157,7 @@ def _assessed(rows: list[Row]) -> list[Row]:
 
 
 def _export(folder: Path, row: Row) -> Path:
-    return folder / "winners" / str(row.rank)
+    return folder / WINNERS / str(row.rank)
 
 
 def _scores(row: Row) -> dict[str, float]:

@@ -10,13 +10,14 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from search.study import REPORT, goals
+from search.study import REPORT, goals, read_record, set_interrupted
+from search.transaction import one_transaction
 from trainable.trial import Report, Status
 
 _BACKLOG = 10_000  # writes that may wait; beyond, the search is too fast for its disk, and waits
 
-
-_GOALS = "goals"
+GOALS = "goals"
+"""The attribute of a trial that holds its two goals."""
 
 
 def tell_report(trial: optuna.Trial, report: Report) -> None:
@@ -25,7 +26,16 @@ def tell_report(trial: optuna.Trial, report: Report) -> None:
     if len(found) == 1:
         trial.report(found[0], report["resource"])
     else:  # Optuna takes no intermediate values of these
-        trial.set_user_attr(_GOALS, list(found))
+        trial.set_user_attr(GOALS, list(found))
+
+
+def untold_reports(trial: FrozenTrial) -> list[Report]:
+    """Those of a trial's reports that Optuna was not told of, as a kill between both left it."""
+    record = read_record(trial)
+    if len(record.goals) == 1:
+        return [r for r in record.reports if r["resource"] not in trial.intermediate_values]
+    last = list(record.goals)
+    return [record.last] if last != trial.user_attrs.get(GOALS, []) else []
 
 
 def tell_end(study: optuna.Study, trial: optuna.Trial, status: Status, reason: str) -> None:
@@ -44,7 +54,7 @@ def tell_end(study: optuna.Study, trial: optuna.Trial, status: Status, reason: s
     if status is Status.COMPLETE:
         found = study._storage.get_trial(trial._trial_id)
         steps = found.intermediate_values
-        study.tell(trial, steps[max(steps)] if steps else found.user_attrs[_GOALS])
+        study.tell(trial, steps[max(steps)] if steps else found.user_attrs[GOALS])
     elif status is Status.PRUNED or status.infeasible:
         study.tell(trial, state=TrialState.PRUNED)
     else:
@@ -52,7 +62,10 @@ def tell_end(study: optuna.Study, trial: optuna.Trial, status: Status, reason: s
 
 
 class StudyWriter:
-    """The thread that writes the database; the methods other than `put` and `close` run in it."""
+    """The thread that writes the database; the methods other than `put` and `close` run in it.
+
+    Each of these is one transaction: half of a report or of an end would be taken for the whole.
+    """
 
     def __init__(self, study: optuna.Study, storage: RDBStorage, failed: Callable[[str], None]):
         self._study, self._storage, self._failed = study, storage, failed
@@ -84,7 +97,8 @@ class StudyWriter:
             except Exception as error:
                 broken = True
                 cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
-                self._failed(f"its database cannot be written: {str(cause).splitlines()[0]}")
+                said = str(cause).strip() or type(cause).__name__
+                self._failed(f"its database cannot be written: {said.splitlines()[0]}")
             self._acts.task_done()
 
     def _trial(self, number: int) -> optuna.Trial:
@@ -94,7 +108,7 @@ class StudyWriter:
         return self._live[number]
 
     def create(self, number: int, trial: FrozenTrial) -> None:
-        """Write a trial as it was drawn, in one transaction.
+        """Write a trial as it was drawn.
 
         Raises:
             RuntimeError: the database gave it another number.
@@ -109,26 +123,35 @@ class StudyWriter:
     def run(self, number: int, code: dict[str, str] | None) -> None:
         """An interrupted trial goes on, under that code if it is trained."""
         trial = self._trial(number)
-        if code and trial.user_attrs.get("code") != code:
-            trial.set_user_attr("code", code)
-        trial_id = trial._trial_id
-        self._storage.set_trial_user_attr(trial_id, "status", Status.RUNNING.value)
-        self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        with one_transaction(self._storage):
+            if code and trial.user_attrs.get("code") != code:
+                trial.set_user_attr("code", code)
+            trial_id = trial._trial_id
+            self._storage.set_trial_user_attr(trial_id, "status", Status.RUNNING.value)
+            self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
 
     def report(self, number: int, report: Report) -> None:
         """Write a report: all of it, and what Optuna is told of it."""
         trial = self._trial(number)
-        trial.set_user_attr(f"{REPORT}{report['resource']:06d}", report)
-        tell_report(trial, report)
+        with one_transaction(self._storage):
+            trial.set_user_attr(f"{REPORT}{report['resource']:06d}", report)
+            tell_report(trial, report)
+
+    def tell_again(self, number: int, reports: list[Report]) -> None:
+        """Tell Optuna of reports that are written, but of which it was not told."""
+        trial = self._trial(number)
+        with one_transaction(self._storage):
+            for report in reports:
+                tell_report(trial, report)
 
     def end(self, number: int, status: Status, reason: str) -> None:
         """See `tell_end`."""
-        tell_end(self._study, self._trial(number), status, reason)
+        trial = self._trial(number)
+        with one_transaction(self._storage):
+            tell_end(self._study, trial, status, reason)
         del self._live[number]
 
     def interrupt(self, number: int) -> None:
         """A trial stopped with the search."""
-        trial_id = self._trial(number)._trial_id
-        self._storage.set_trial_user_attr(trial_id, "status", Status.INTERRUPTED.value)
-        self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
+        set_interrupted(self._storage, self._trial(number)._trial_id)
         del self._live[number]

@@ -38,7 +38,8 @@ CONTINUE, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP
 def config(**changes: Any) -> StudyConfig:
     values: dict[str, Any] = {
         "name": "s", "space": "full", "data": "phantom", "data_digest": "d", "image_size": 32,
-        "fit": "crop", "trials": 9, "time_budget": None, "resource": "epoch", "length": 12,
+        "fit": "crop", "background": "black", "levels": None,
+        "trials": 9, "time_budget": None, "resource": "epoch", "length": 12,
         "eval_every": 1, "grace": 2, "eta": 3, "max_trial_time": None, "sampler": "random",
         "seed": 0, "objective": "fid", "features": "x", "protocol": "x", "weights_sha256": "0",
         "backbone": "none", "backbone_sha256": None, "held_out": None,

@@ -27,6 +27,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
+from search import study_folder
 from search.projection import EXPERIMENT, connect, study_key
 from search.scheduler import rebuild
 from search.settings import StudyConfig
@@ -91,7 +92,7 @@ class Place:
 
     def search(self, *flags: str) -> subprocess.Popen[bytes]:
         """Begin the study, or go on with it, as a user would who reads what is there."""
-        if (self.folder / "runs" / self.study / "study.json").exists():
+        if study_folder.began(self.folder / "runs" / self.study):
             return self.start("search.run", "--resume", self.study, *flags)
         return self.start("search.run", *self.flags, *flags)
 
@@ -129,7 +130,7 @@ class Place:
     def reports(self) -> dict[tuple[int, int], float]:
         """The objective of each report in the database, by trial and resource."""
         path = self.folder / "runs" / self.study
-        if not (path / "study.json").exists():
+        if not study_folder.began(path):
             return {}
         study = load_study(self.study, open_storage(database_url(path)))
         records = read_records(study)

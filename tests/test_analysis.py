@@ -337,6 +337,19 @@ def test_studies_side_by_side(table):
     )
 
 
+def test_winners_of_two_studies_are_told_apart_by_more_than_their_own_intervals(table):
+    near, far = sibling(table), replace(sibling(table), name="far")
+    far.trials["fresh"], far.trials["fresh_low"], far.trials["fresh_high"] = 50.0, 48.0, 53.0
+    between = replace(far, name="between", trials=far.trials.assign(fresh=44.0, fresh_low=43.5))
+    assert compare.told([table, near]) == []  # one has no winner
+    assert compare.told([far, sibling(table, settings={"data_digest": "x"})]) == []
+    said = compare.told([near, far, between])
+    assert [line.partition(", from")[0] for line in said] == [
+        "between: first winner has a FID not told from that of other: 1.10 times it",
+        "far: first winner has a higher FID than that of other: 1.25 times it",
+    ]
+
+
 def test_unequal_studies_do_not_compare_or_with_a_note(table):
     with pytest.raises(InputError, match=r"planted is scored by FID \(tiny/1, .* and other by FID"):
         compare.check([table, sibling(table, protocol="tiny/2")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -29,6 +30,7 @@ from analysis.augmentation.plan import (
 )
 from analysis.augmentation.results import Findings
 from analysis.augmentation.store import Store
+from analysis.statistics import holm
 from spaces.errors import InputError
 from tests.conftest import make_data
 from trainable.classifiers.fit import Recipe
@@ -126,6 +128,34 @@ def test_a_generator_that_copies_is_worth_what_duplicates_are(phantoms):
     assert compared.told == 0
     assert abs(compared.difference.mean) < 0.1
     assert "are not seen to beat" in found.sentences()[0]
+
+
+def test_interval_and_p_are_of_one_test_and_all_comparisons_one_family():
+    rng, labels = np.random.default_rng(0), np.arange(200) % 2
+    accuracies = {REAL: 0.6, CLASSICAL: 0.6, ADDED: 0.8, DUPLICATES: 0.6, BOTH: 0.7, ALONE: 0.7}
+    results: dict[Cell, dict[str, Any]] = {}
+    for cell in plan([20, 40], [1.0], 5):
+        right = rng.random(200) < accuracies[cell.arm]
+        positive = np.where(right, labels, 1 - labels).astype(float)
+        results[cell] = {
+            "status": "complete", "threshold": 0.5, "history": [], "generator": "own",
+            "probabilities": np.stack([1 - positive, positive], axis=1).tolist(),
+            "scores": {"accuracy": float(right.mean())},
+        }  # fmt: skip
+    found = Findings(results, labels, 1)
+    compared = found.comparisons
+    assert len(compared) == 2 * 7
+    assert [c.adjusted for c in compared] == holm([c.p for c in compared])
+    for c in compared:
+        assert (c.p < 0.05) == (c.difference.low > 0 or c.difference.high < 0)
+        assert c.told == (np.sign(c.difference.mean) if c.adjusted < 0.05 else 0)
+    assert {c.told for c in compared} == {0, 1}
+    assert any(c.p < 0.05 and not c.told for c in compared)
+    told = [c.size for c in compared if (c.first, c.second) == (DUPLICATES, ADDED) and c.told]
+    assert told == [20, 40]
+    verdict, crossing = found.sentences()
+    assert verdict.count("real images and ratio 1 (+0.") == 2
+    assert crossing.endswith("the gain is above zero at every size (beyond chance at 20 and 40)")
 
 
 def test_films_of_one_patient_are_one_case(phantoms):

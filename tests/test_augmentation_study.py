@@ -91,7 +91,11 @@ def test_a_killed_study_goes_on_without_repeating_a_cell(place, tmp_path, capsys
     assert {row["generator"] for row in rows} == {"optimistic"}
     compared = list(csv.DictReader((folder / "comparisons.csv").open()))
     assert len(compared) == 2 * 7
-    assert all(float(c["low"]) <= float(c["difference"]) <= float(c["high"]) for c in compared)
+    for c in compared:
+        low, high, p = float(c["low"]), float(c["high"]), float(c["p"])
+        assert low <= float(c["difference"]) <= high
+        assert (p < 0.05) == (low > 0 or high < 0)
+        assert p <= float(c["p_adjusted"])
     assert len(list(csv.DictReader((folder / "crossovers.csv").open()))) == 1
     page = (folder / "findings.md").read_text()
     assert page.count("| 40 |") == 6 + 7  # arms and comparisons

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from trainable.basics.files import whole_file, write_whole
+from trainable.basics.files import name_fault, whole_file, whole_folder, write_whole
 from trainable.basics.terminal import command, make_console, printable, say, say_command
 
 # Names that people have, and names that break shells, markup and terminals.
@@ -58,3 +58,37 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
         part.write_bytes(b"2")
         assert path.read_text(encoding="utf-8") == "é1"
     assert path.read_bytes() == b"2"
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "in" / "set"
+
+    def fail():
+        with whole_folder(path) as part:
+            (part / "half").touch()
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert list(path.parent.iterdir()) == []
+    with whole_folder(path) as part:
+        (part / "1").touch()
+        assert not path.exists()
+    assert [p.name for p in path.iterdir()] == ["1"]
+
+    def take():
+        with whole_folder(path) as part:
+            (part / "2").touch()
+
+    with pytest.raises(OSError, match="not empty"):
+        take()
+    assert [p.name for p in path.parent.rglob("*")] == ["set", "1"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_without_a_fault_is_one_folder_here(tmp_path, name):
+    if name_fault(name) is None:
+        (tmp_path / name).mkdir()
+        assert [p.name for p in tmp_path.iterdir()] == [name]
+    else:
+        assert name in ("[/x]", "[bold]x[/bold]", "a\\b", "caf\udce9", "x" * 300, "")

@@ -37,6 +37,14 @@ def test_the_card_says_what_is_known():
     assert len([line for line in lines if line.startswith("- ")]) == 2 < len(GATES)
 
 
+def test_patients_are_mentioned_where_there_are_some():
+    assert card({**ABOUT, "of_patients": True}) == card(ABOUT)
+    flowers = card({**ABOUT, "of_patients": False})
+    assert "diagnosis" not in flowers
+    assert "patient" not in flowers
+    assert "training with synthetic data. It knows the images it was" in flowers
+
+
 def test_of_a_run_that_says_little_a_card_comes_too():
     bare = {**ABOUT, "settings": {}, "scores": {}}
     assert "trained on 200 images (unknown, digest unknown)" in card(bare)

@@ -15,7 +15,9 @@ from rich.console import Console
 from search.cli import parser, run_flags, study_command
 from search.prepare import prepare
 from search.run import main
+from search.study import create_study, database_url, open_storage
 from spaces.errors import InputError
+from tests.by_hand import YARDSTICK, config
 from trainable.durations import format_duration, parse_duration
 
 
@@ -138,6 +140,27 @@ def test_a_study_killed_while_it_began_may_be_begun_anew(folder, tmp_path):
     for name in ("lock", "images.csv", "study.db"):
         (tmp_path / "old" / name).touch()
     assert run(folder, tmp_path, "--study", "old", "--dry-run") == 0
+
+
+def test_a_study_whose_settings_file_is_gone_is_not_begun_anew(folder, tmp_path, capsys):
+    """Its database holds all that was trained."""
+    place = tmp_path / "old"
+    place.mkdir()
+    create_study(open_storage(database_url(place)), config(name="old"), YARDSTICK, {}, [])
+    before = (place / "study.db").read_bytes()
+    assert run(folder, tmp_path, "--study", "old") == 2
+    assert "go on with --resume old" in capsys.readouterr().err
+    assert [p.name for p in place.iterdir()] == ["study.db"]
+    assert (place / "study.db").read_bytes() == before
+
+
+def test_trials_that_are_left_without_their_study_are_not_mixed_with_new_ones(
+    folder, tmp_path, capsys
+):
+    (tmp_path / "old" / "trials" / "00000").mkdir(parents=True)
+    assert run(folder, tmp_path, "--study", "old") == 2
+    assert "choose another name" in capsys.readouterr().err
+    assert (tmp_path / "old" / "trials" / "00000").is_dir()
 
 
 def test_resume_of_nothing_lists_what_there_is(tmp_path, capsys):

@@ -19,9 +19,11 @@ from PIL import Image
 from spaces.errors import InputError
 from spaces.task import Task
 from trainable.data import check_image_size, load, load_folder
+from trainable.data import decode as decoding
 from trainable.data.__main__ import main
-from trainable.data.decode import UnreadableError, decode
+from trainable.data.decode import Picture, UnreadableError
 from trainable.data.folder import Decoded, read_all
+from trainable.data.reading import Reading
 from trainable.data.scan import scan
 
 
@@ -54,6 +56,14 @@ def jpeg(picture: Image.Image, **options: object) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", **options)
     return buffer.getvalue()
+
+
+def read(data: bytes, size: int = 32, fit: str = "crop", background: str = "black") -> Picture:
+    return decoding.decode(data, size, Reading(fit, background))
+
+
+def decode(data: bytes, size: int = 32, fit: str = "crop", background: str = "black") -> np.ndarray:
+    return read(data, size, fit, background).pixels
 
 
 # --- one file ---------------------------------------------------------------------------------
@@ -151,7 +161,7 @@ def test_shrinking_is_antialiased_and_a_drafted_jpeg_agrees():
     ("data", "reason"),
     [
         (b"", "empty file"),
-        (b"hello", "not a JPEG or PNG"),
+        (b"hello", "not an image"),
         (png(image(0))[:300], "truncated"),
         (jpeg(image(0, 300, 300))[:2000], "truncated"),
     ],
@@ -244,7 +254,7 @@ def test_five_percent_may_be_unreadable_and_no_more(tmp_path: Path):
     assert data.n == 38
     assert data.report.files == 40
     assert data.report.skipped == (
-        ("a/bad1.png", "not a JPEG or PNG image"),
+        ("a/bad1.png", "not an image"),
         ("b/bad2.png", "No such file or directory"),
     )
     (tmp_path / "b" / "bad3.png").write_bytes(b"")
@@ -287,7 +297,7 @@ def test_image_sizes_are_powers_of_two(size: int, root: Path):
 
 def test_wrong_options_are_named(root: Path):
     with pytest.raises(InputError, match="fit is 'stretch'"):
-        load_folder(root, 32, fit="stretch")
+        load_folder(root, 32, how=Reading("stretch"))
     with pytest.raises(InputError, match="channels is 2"):
         load_folder(root, 32, channels=2)
     with pytest.raises(InputError, match="split is 'training'"):
@@ -324,7 +334,7 @@ def test_splits_may_go_by_other_names(tmp_path: Path, train: str, test: str):
         assert {source.split("/")[0] for source in sources} == {folder}
     class_folder(tmp_path / "training" / "a", 0, 0)
     (tmp_path / train).rename(tmp_path / "TRAINING")
-    with pytest.raises(InputError, match="split 'train', TRAINING and training; leave one"):
+    with pytest.raises(InputError, match="split 'train', TRAINING, training; leave one"):
         load_folder(tmp_path, 32)
 
 
@@ -471,7 +481,21 @@ def test_show_draws_a_row_a_class(root: Path, tmp_path: Path, capsys: pytest.Cap
     printed = capsys.readouterr().out
     assert "cat" in printed
     assert "40 x 40: 12" in printed
+    assert "patient" not in printed
     assert printed.rstrip().splitlines()[-1].startswith("  python -m search.run --data")
+
+
+def test_show_counts_patients_where_they_are_known(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (root / "cat").rename(root / "viral_pneumonia")  # a class of that name, not Kaggle's layout
+    (root / "manifest.csv").write_text("file,patient\nant/000.png,ann\nant/001.png,ann\n")
+    assert main(["show", str(root), "--out", str(tmp_path / "grid.png")]) == 0
+    printed = capsys.readouterr().out
+    ant, other = (next(line for line in printed.splitlines() if n in line) for n in ("ant", "vir"))
+    assert [cell.strip() for cell in ant.split("│")[2:4]] == ["11", "1"]
+    assert [cell.strip() for cell in other.split("│")[2:4]] == ["12", "-"]
+    assert "patients of 2 of 23 images from manifest.csv" in printed
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import copy
 import functools
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import click
@@ -202,9 +203,12 @@ def arguments(name: str) -> list[str]:
 
 
 def test_the_image_stands_on_one_exact_python():
-    (base,) = arguments("FROM")
-    python = re.fullmatch(r"python:(3\.11\.\d+)-slim-\w+", base)
+    assert arguments("FROM") == ["${BASE}"]
+    (base,) = arguments("ARG")
+    python = re.fullmatch(r"BASE=python:(3\.11\.\d+)-slim-\w+(@sha256:[0-9a-f]{64})?", base)
     assert python is not None
+    named = re.findall(r"python:\d[\w.-]+", DOCKERFILE)
+    assert set(named) == {base.removeprefix("BASE=").partition("@")[0]}
     assert f"--python {python[1]} " in CLUSTER  # as nodes elsewhere have it
 
 
@@ -232,6 +236,20 @@ def test_only_what_the_image_needs_is_sent_to_docker():
     assert set(copied) == set(yaml.safe_load(CLUSTER)["file_mounts"].values()) - {
         "~/.ray/auth_token"
     }
+
+
+@pytest.mark.parametrize(
+    "left", ["runs", "mlruns", "chest_xray", "small", "build", "dist", ".venv", "a.egg-info",
+             "mlflow.db", "a/study.db", "study.db-journal", "search/__pycache__"],
+)  # fmt: skip
+def test_what_a_search_or_a_build_leaves_is_in_neither_commit_nor_job(left):
+    """By git itself; Ray sends a job's folder without what .gitignore names, too."""
+    found = subprocess.run(
+        ["git", "check-ignore", "--no-index", f"{left}/x"], cwd=ROOT, capture_output=True
+    )
+    if found.returncode > 1:
+        pytest.skip("not a git repository")
+    assert found.returncode == 0, left
 
 
 # --- Kubernetes

@@ -1,6 +1,7 @@
 """The doctor: facts that are true, what breaks found before a search would, nothing left behind."""
 
 import io
+import os
 import re
 from contextlib import nullcontext
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from search import doctor, tracking
 from search.cli import parser
 from tests.conftest import make_data, write_pictures
+from trainable.basics import machine
 
 QUICK = ["--image-size", "32", "--backbone", "none", "--features", "efficientnet-lite0"]
 
@@ -89,10 +91,17 @@ def test_mlflow_away_is_no_reason_not_to_search(place, monkeypatch):
 
 
 def test_a_database_on_a_network_file_system_is_for_one_machine(place, monkeypatch):
-    monkeypatch.setattr(doctor, "_file_system", lambda path: "nfs4")
+    monkeypatch.setattr(doctor, "file_system", lambda path: "nfs4")
     _, said = examine("--data", "nowhere")
     assert re.search(r"note +database .*on nfs4: of this machine alone", said)
 
 
-def test_the_file_system_is_that_of_the_deepest_mount():
-    assert doctor._file_system(doctor.Path("/proc/self")) == "proc"
+def test_a_system_other_than_linux_has_facts_left_out_and_no_crash(place, monkeypatch, tmp_path):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.delattr(os, "sysconf")
+    monkeypatch.setattr(machine, "_MOUNTS", tmp_path / "absent")
+    monkeypatch.setattr(doctor, "connected", lambda where, say: nullcontext((where, 1)))
+    code, said = examine("--data", "nowhere", "--cpus-per-trial", str(os.cpu_count()))
+    assert (code, broken(said)) == (1, ["search"])  # the data alone
+    assert f"{os.cpu_count()} cores, memory unknown" in said
+    assert "SQLite in runs, on an unknown file system" in said

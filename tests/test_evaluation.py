@@ -123,6 +123,17 @@ def test_generated_labels_follow_the_real_proportions(labels, classes, n, counts
     assert spread.tolist() == sorted(spread.tolist())
 
 
+def test_a_class_as_scarce_as_can_be_is_scored():
+    assert spread_labels(torch.tensor([0] * 1500 + [1] * 10), 2, 200).bincount().tolist() == [
+        198, 2,
+    ]  # fmt: skip
+    assert spread_labels(torch.tensor([0] * 3000 + [1, 1, 2, 2]), 3, 200).bincount().tolist() == [
+        196, 2, 2,
+    ]  # fmt: skip
+    many = torch.arange(150).repeat(2)
+    assert spread_labels(many, 150, 200).bincount().tolist() == [2] * 50 + [1] * 100
+
+
 def test_a_class_without_any_variety_is_refused_before_a_search():
     data = make_data()
     images = data.images.copy()

@@ -106,7 +106,8 @@ TRIALS, EPOCHS = 8, 6
 def config(name: str, **changes: Any) -> StudyConfig:
     values: dict[str, Any] = {
         "name": name, "space": "x", "data": "x", "data_digest": "x", "image_size": 32,
-        "fit": "crop", "trials": TRIALS, "time_budget": None, "resource": "epoch",
+        "fit": "crop", "background": "black", "levels": None,
+        "trials": TRIALS, "time_budget": None, "resource": "epoch",
         "length": EPOCHS, "eval_every": 1, "grace": EPOCHS, "eta": 3, "max_trial_time": None,
         "sampler": "random", "seed": 0, "objective": "fid", "features": "x", "protocol": "x",
         "backbone": "none", "backbone_sha256": None, "held_out": None,

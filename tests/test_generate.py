@@ -14,7 +14,7 @@ from PIL import Image
 
 from search import champion, generate
 from search.projection import EXPERIMENT, connect
-from tests.conftest import make_data, make_job, small_params
+from tests.conftest import full, make_data, make_job, small_params
 from trainable import export
 from trainable.data import load
 from trainable.generator_file import read_generator, write_generator
@@ -51,7 +51,7 @@ def manifest(folder: Path) -> list[dict[str, str]]:
 def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
     out = tmp_path / "set"
     assert call(out, "--model", str(grey / export.WEIGHTS)) == 0
-    assert "synthetic images, not for diagnosis" in capsys.readouterr().out
+    assert "synthetic images, drawn by a generator; next:" in capsys.readouterr().out
     data = load(str(out), 32)
     assert data.counts == {"class0": 10, "class1": 10}
     assert data.images.shape == (20, 1, 32, 32)
@@ -61,6 +61,20 @@ def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
     about = json.loads((out / "generated.json").read_text())
     assert (about["seed"], about["per_class"], about["settings"]["data_digest"]) == (0, 10, "d")
     assert not out.with_name("set.part").exists()
+
+
+@pytest.mark.parametrize(
+    ("record", "limits"),
+    [({"of_patients": True}, True), ({}, True), ({"of_patients": False}, False)],
+)
+def test_patients_are_mentioned_where_there_are_some(grey, tmp_path, capsys, record, limits):
+    tensors, about = read_generator(grey / export.WEIGHTS)
+    assert about.pop("of_patients") is False
+    write_generator(tmp_path / "g.safetensors", tensors, {**about, **record})
+    assert call(tmp_path / "set", "--model", str(tmp_path / "g.safetensors")) == 0
+    said = "; not images of patients, not for diagnosis"
+    assert (said in capsys.readouterr().out) is limits
+    assert (said in (tmp_path / "set" / generate.ABOUT).read_text()) is limits
 
 
 def test_the_same_seed_draws_the_same_set_and_another_shares_nothing(grey, tmp_path):
@@ -154,5 +168,114 @@ def test_ctrl_c_leaves_nothing(grey, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(generate, "draw", draw)
     assert call(tmp_path / "set", "--model", str(grey / export.WEIGHTS)) == 130
-    assert "nothing is left" in capsys.readouterr().err
+    assert "nothing was written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def renamed(grey: Path, folder: Path, *classes: str) -> Path:
+    """The same generator, whose record calls its classes as somebody chose."""
+    tensors, record = read_generator(grey / export.WEIGHTS)
+    path = folder / "renamed.safetensors"
+    write_generator(path, tensors, {**record, "classes": list(classes)})
+    return path
+
+
+def everything(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("../../x", "leads to another folder"),
+        ("/tmp/x", "leads to another folder"),
+        ("..", "leads to another folder"),
+        ("a/b", "leads to another folder"),
+        ("..\\x", "leads to another folder"),
+        ("a\0b", "leads to another folder"),
+        (".", "is hidden"),
+        (".ssh", "is hidden"),
+        ("", "is empty"),
+        ("é" * 128, "is too long"),
+        ("caf\udce9", "is not text"),
+        ("Manifest.csv", "is a file of the set"),
+        ("generated.json", "is a file of the set"),
+        ("good", "names two classes"),
+    ],
+)
+def test_a_class_that_names_no_folder_of_the_set_is_refused(grey, tmp_path, capsys, name, fault):
+    """The weights file may be anyone's: nothing is written beside --out, or at all."""
+    model = renamed(grey, tmp_path, "good", name)
+    before = everything(tmp_path)
+    assert call(tmp_path / "in" / "set", "--model", str(model)) == 2
+    error = capsys.readouterr().err
+    assert f"which {fault}; take a generator" in error
+    assert error.count("\n") == 1
+    assert everything(tmp_path) == before
+
+
+def test_classes_may_be_called_as_folders_can_be(grey, tmp_path, capsys):
+    names = ("COVID+ [a] (1) $x$ 'b' :x:", "肺炎")
+    out = tmp_path / "set"
+    assert call(out, "--model", str(renamed(grey, tmp_path, *names))) == 0
+    assert sorted(p.name for p in out.iterdir() if p.is_dir()) == sorted(names)
+    assert {row["class"] for row in manifest(out)} == set(names)
+
+
+def test_classes_that_differ_in_case_alone_are_two_where_the_disk_can_tell(
+    grey, tmp_path, monkeypatch, capsys
+):
+    model = renamed(grey, tmp_path, "normal", "Normal")
+    assert call(tmp_path / "two", "--model", str(model)) == 0
+    assert len(list((tmp_path / "two" / "normal").iterdir())) == 10
+    mkdir = Path.mkdir
+
+    def fold(path: Path, *args, **kwargs) -> None:
+        mkdir(path.with_name(path.name.lower()), *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", fold)
+    assert call(tmp_path / "one", "--model", str(model)) == 2
+    assert "class 'Normal' cannot have a folder of that name" in capsys.readouterr().err
+    assert not (tmp_path / "one").exists()
+
+
+def test_what_others_left_beside_the_set_stays(grey, tmp_path):
+    """The scratch folder is ours alone, however a user's own are called."""
+    mine = tmp_path / "set.part" / "thesis.txt"
+    mine.parent.mkdir()
+    mine.write_text("years of work")
+    assert call(tmp_path / "set", "--model", str(grey / export.WEIGHTS)) == 0
+    assert mine.read_text() == "years of work"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["set", "set.part"]
+
+
+def test_of_two_at_once_into_one_folder_the_first_stays_whole(grey, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "set"
+    model = ("--model", str(grey / export.WEIGHTS))
+    describe = generate._describe
+
+    def meanwhile(*args) -> None:
+        monkeypatch.setattr(generate, "_describe", describe)
+        assert call(out, *model, "--seed", "7") == 0
+        describe(*args)
+
+    monkeypatch.setattr(generate, "_describe", meanwhile)
+    assert call(out, *model) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert json.loads((out / "generated.json").read_text())["seed"] == 7
+    assert len(list(out.rglob("*.png"))) == 20
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
+
+
+def test_a_link_to_an_empty_folder_is_filled(grey, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "set").symlink_to(tmp_path / "disk")
+    assert call(tmp_path / "set", "--model", str(grey / export.WEIGHTS)) == 0
+    assert len(list((tmp_path / "disk").rglob("*.png"))) == 20
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(grey, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert call(tmp_path / "set", "--model", str(grey / export.WEIGHTS)) == 2
+    assert "cannot be written to: No space left on device" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from trainable.data import Dataset, LoadReport, load, sources
 from trainable.data.decode import decode
 from trainable.data.groups import groups, look_alikes, perceptual_hash
 from trainable.data.phantom import phantom
+from trainable.data.reading import Reading
 
 ALL = 2**64 - 1
 HOW = "(difference hash within 6 bits of 64, correlation 0.985 or more)"
@@ -22,7 +23,6 @@ def dataset(
     images: np.ndarray,
     patients: Sequence[str | None] | None = None,
     labels: Sequence[int] | None = None,
-    layout: str = "small set",
 ) -> Dataset:
     n = len(images)
     return Dataset(
@@ -32,7 +32,7 @@ def dataset(
         tuple(f"{i}.png" for i in range(n)),
         (None,) * n if patients is None else tuple(patients),
         "made",
-        LoadReport(n, layout=layout),
+        LoadReport(n, patients="manifest.csv"),
     )
 
 
@@ -50,7 +50,7 @@ def shown(films: np.ndarray, scale: float = 1, gain: float = 1, lift: float = 0,
         exposed = Image.fromarray(np.clip(film * float(gain) + lift, 0, 255).astype(np.uint8))
         file = io.BytesIO()
         exposed.resize((side, side), Image.Resampling.BILINEAR).save(file, "JPEG", quality=60)
-        again.append(decode(file.getvalue(), 64))
+        again.append(decode(file.getvalue(), 64, Reading()).pixels)
     return np.stack(again)
 
 

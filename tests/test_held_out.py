@@ -12,6 +12,7 @@ from PIL import Image
 from spaces.errors import InputError
 from trainable.data import Dataset, load, sources
 from trainable.data.held_out import held_out
+from trainable.data.partition import overlaps
 
 N = 10
 """Images of a class: as few as a folder may have."""
@@ -35,7 +36,7 @@ def pixels(data: Dataset) -> set[bytes]:
 
 def find(spec: Path | str, named: Path | str | None = None) -> tuple[Dataset, Dataset | None]:
     data = load(str(spec), 32)
-    return data, held_out(data, str(spec), None if named is None else str(named), "crop")
+    return data, held_out(data, str(spec), None if named is None else str(named))
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_pneumoniamnist_has_a_test_split_named_or_not(own, monkeypatch):
 
     monkeypatch.setattr("trainable.data.held_out.load", fake)
     for named in (None, "pneumoniamnist"):
-        held_out(real, "pneumoniamnist", named, "crop")
+        held_out(real, "pneumoniamnist", named)
     assert asked == [("pneumoniamnist", 32, "test")] * 2
 
 
@@ -182,6 +183,29 @@ def test_training_images_are_dropped_whatever_they_are_called(own, tmp_path):
     assert not pixels(apart) & pixels(data)
     assert len(apart.sources) == len(apart.patients) == apart.n
     assert not any("copy" in source for source in apart.sources)
+
+
+def test_patients_in_training_are_dropped_and_those_without_a_name_kept(tmp_path):
+    paint(tmp_path / "Training", 1)
+    paint(tmp_path / "Testing", 2)
+    rows = [f"Training/ill/{i:02d}.png,P{i}" for i in range(10)]
+    rows += [f"Testing/{name}/{i:02d}.png,p{8 + i} " for name in ("ill", "well") for i in range(6)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["File;Patient", *rows]).replace(",", ";"))
+    data, apart = find(tmp_path)
+    assert apart is not None
+    assert apart.counts == {"ill": 8, "well": 8}
+    assert {*apart.patients} == {None, "p10", "p11", "p12", "p13"}
+    assert sum(patient is None for patient in data.patients) == 10
+
+
+def test_a_patient_spelled_otherwise_in_another_folder_is_the_same(own, tmp_path):
+    other = paint(tmp_path / "other", 1)
+    for root, who in ((own, "Ann"), (other, "ann ")):
+        (root / "manifest.csv").write_text(f"file,patient\nill/00.png,{who}\n")
+    data, apart = find(own, other)
+    assert apart is not None
+    assert apart.counts == {"ill": 9, "well": 10}
+    assert [(a, b) for a, b, _ in overlaps(data, load(str(other), 32))] == [("ill/00.png",) * 2]
 
 
 def test_copies_are_found_after_the_conversion_of_colours(tmp_path):

@@ -175,7 +175,7 @@ def test_the_largest_of_each_shuffle_decides_whatever_the_scales():
 
 
 def test_a_hyperparameter_of_a_single_trial_is_no_reason_to_fail():
-    """A resample may not hold it; nor may the trials that got far enough, interrupted ones apart."""
+    """A resample may not hold it; nor may the trials that got far enough."""
     rng = np.random.default_rng(5)
     trials = {}
     for n in range(14):

@@ -157,6 +157,8 @@ def test_the_real_images_score_best_and_count_as_copies(tiny, folders, capsys):
     assert same["fid"] < other["floor"] < 2 * other["fid"]
     assert same["copy_rate"] == same["pixel_copy_rate"] == same["coverage"] == 1
     assert other["copy_rate"] < 0.2
+    told = [any("below the floor" in line for line in each["warnings"]) for each in (same, other)]
+    assert told == [True, other["fid"] < other["floor"]]
     assert other["pixel_copy_rate"] == 0
 
 
@@ -408,9 +410,9 @@ def test_flags_out_of_range(folders, capsys, flags, message):
 def test_folders_that_are_not(tiny, folders, tmp_path, capsys):
     nowhere = tmp_path / "no where"
     for argv in ((nowhere, folders[1]), (folders[0], nowhere), (*folders, "--train", nowhere)):
-        assert f"{nowhere} is no folder of images: No such file" in refused(capsys, *argv)
+        assert f"{nowhere} cannot be listed: No such file" in refused(capsys, *argv)
     file = folders[0] / "000.png"
-    assert "is no folder of images: Not a directory" in refused(capsys, file, folders[1])
+    assert "cannot be listed: Not a directory" in refused(capsys, file, folders[1])
 
 
 def test_images_beside_folders_of_images(tiny, classes, capsys):

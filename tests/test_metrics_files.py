@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,10 +77,14 @@ def films(root: Path, seed: int, sizes: list[Size], n: int = 24) -> Path:
     return root
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", [*SIZES, "repeats"])
 def test_fid_of_files_of_any_size_is_pytorch_fid_s(tmp_path, monkeypatch, name):
     """Whole calls on the same folders, by the same network: reading, resizing, distance."""
-    paths = [films(tmp_path / side, seed, SIZES[name]) for seed, side in enumerate(("a", "b"))]
+    sizes = SIZES.get(name, SIZES["64"])
+    paths = [films(tmp_path / side, seed, sizes) for seed, side in enumerate(("a", "b"))]
+    if name == "repeats":
+        for root, i in itertools.product(paths, range(4)):
+            shutil.copy(root / f"0{2 * i + 1}.png", root / f"again{i}.png")
     torch.manual_seed(0)
     network, weights = Small(), tmp_path / "small.pth"
     torch.save(network.state_dict(), weights)
@@ -91,7 +97,7 @@ def test_fid_of_files_of_any_size_is_pytorch_fid_s(tmp_path, monkeypatch, name):
     network.forward = lambda x: Small.forward(network, x)[:, :, None, None]
     place = type("InPlace", (), {"BLOCK_INDEX_BY_DIM": {16: 0}, "__new__": lambda *_: theirs})
     monkeypatch.setattr(fid_score, "InceptionV3", place)
-    batch = 1 if len(SIZES[name]) > 1 else 8
+    batch = 1 if len(sizes) > 1 else 8
     expected = fid_score.calculate_fid_given_paths(
         [str(p) for p in paths], batch, "cpu", 16, num_workers=0
     )
@@ -102,7 +108,7 @@ def test_fid_of_files_of_any_size_is_pytorch_fid_s(tmp_path, monkeypatch, name):
     found = compare(*paths, **options)
     assert found["fid"] == pytest.approx(expected, rel=1e-4)
     assert found["fid"] > 0.01
-    if name not in ("64", "299"):
+    if name not in ("64", "repeats"):
         squares = compare(*paths, size=64, **options)
         assert squares["fid"] != pytest.approx(expected, rel=0.01)
 
@@ -175,11 +181,12 @@ def test_few_files_are_held_at_their_full_size(tiny, tmp_path, monkeypatch):
     paths = [films(tmp_path / side, seed, SIZES["mixed"]) for seed, side in enumerate("ab")]
     whole, held = folders_module.read_all, []
 
-    def counted(entries, size, **options):
+    def counted(entries, size, *args, **options):
         held.append((len(entries), size))
-        return whole(entries, size, **options)
+        return whole(entries, size, *args, **options)
 
     monkeypatch.setattr(folders_module, "read_all", counted)
+    monkeypatch.setattr("trainable.data.folder.read_all", counted)
     compare(*paths)
     full = [n for n, size in held if size is None]
     assert sum(full) == 48
@@ -202,6 +209,21 @@ def test_features_of_the_reals_are_kept_and_known_again(tiny, tmp_path):
     other = compare(*paths)
     assert other["real_digest"] != first["real_digest"]
     assert other["fid"] != first["fid"]
+
+
+def test_repeated_reals_count_for_fid_alone(tiny, tmp_path):
+    paths = tmp_path / "a", tmp_path / "b"
+    for seed, (root, name) in enumerate(itertools.product(paths, ("cats", "dogs"))):
+        films(root / name, seed, SIZES["32"], n=15)
+    plain = compare(*paths)
+    for i in range(5):
+        shutil.copy(paths[0] / "cats" / "01.png", paths[0] / "cats" / f"again{i}.png")
+    repeated = compare(*paths)
+    assert repeated["n_real"] == plain["n_real"] == 30
+    assert repeated["real_digest"] != plain["real_digest"]
+    assert any("FID counts the 5 duplicates" in line for line in repeated["warnings"])
+    scores = {key for key, value in plain.items() if isinstance(value, float)}
+    assert {key for key in scores if repeated[key] != plain[key]} == {"fid", "fid/cats"}
 
 
 @pytest.mark.parametrize("change", ["other bytes", "gone"])

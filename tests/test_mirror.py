@@ -121,6 +121,19 @@ def test_a_writer_of_a_former_life_touches_nothing_of_the_present_one(job, tmp_p
     assert len(newest(tmp_path / "node" / "00000")["reports"]) == 3
 
 
+def test_a_key_of_the_store_that_leads_out_of_the_trials_folder_is_passed_over(
+    tmp_path, monkeypatch
+):
+    mirror = Mirror(f"file://{tmp_path}/store")
+    mirror.write("00000/a.pt", b"1")
+    names = {"00000/a.pt", "00000/../../stolen.pt"}
+    monkeypatch.setattr(mirror, "names", lambda folder: names)
+    monkeypatch.setattr(mirror, "read", lambda name: b"1")
+    mirror.pull(tmp_path / "node" / "00000")
+    assert [p.name for p in (tmp_path / "node").rglob("*.pt")] == ["a.pt"]
+    assert not list(tmp_path.glob("stolen*"))
+
+
 def test_a_winner_is_scored_from_the_store(job, tmp_path):
     params = small_params(job.data)
     run_on(Trial(job, 1, params))
@@ -206,6 +219,22 @@ def test_a_folder_elsewhere_is_where_the_trials_are(tmp_path):
         settle(study, str(tmp_path / "third"))
     with pytest.raises(InputError, match="leave the flag out"):
         settle(study, "s3://bucket/x")
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_another_studys_trials_of_the_same_name_are_not_mixed_with_new_ones(tmp_path, scheme):
+    """Two output folders may each have a study s, and one --storage."""
+    place = f"{scheme}{tmp_path}/nfs"
+    for output in ("one", "two"):
+        (tmp_path / output / "s").mkdir(parents=True)
+    settle(tmp_path / "one" / "s", place)
+    theirs = tmp_path / "nfs" / "s" / TRIALS / "00000" / "a.pt"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    with pytest.raises(InputError, match="holds trials of another study s; choose another name"):
+        settle(tmp_path / "two" / "s", place)
+    assert not list((tmp_path / "two" / "s").iterdir())
+    settle(tmp_path / "one" / "s", place)
 
 
 def test_the_output_itself_may_be_named_as_storage(tmp_path, monkeypatch):

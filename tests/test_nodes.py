@@ -1,11 +1,18 @@
 """Nodes of a cluster: how many trials fit on them, what is asked of them, and what would break."""
 
+import importlib
+import os
 import shutil
+import stat
 from dataclasses import replace
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 import torch
+from ray._private import worker
 
 from search import nodes
 from search.cli import parser
@@ -13,6 +20,7 @@ from search.nodes import Node, faults, local_versions, survey
 from spaces.errors import InputError
 from trainable import cluster
 from trainable.cluster import connected, fitting
+from trainable.mirror import Mirror
 from trainable.resources import Resources, resolve_resources
 
 
@@ -180,3 +188,73 @@ def test_a_node_that_cannot_run_us_is_a_fault_and_no_crash(alone, tmp_path, monk
     (node,) = survey(tmp_path)
     assert node.problem is not None
     assert "No module named 'trainable'" in node.problem
+
+
+def is_loopback(address: str) -> bool:
+    ip = ip_address(address)
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None  # of Python 3.13 on its own
+    return (mapped or ip).is_loopback
+
+
+# With the Ray that this module has running: to start one of its own would take ten seconds.
+def test_a_search_of_this_machine_alone_listens_on_loopback_only(alone):
+    psutil: Any = importlib.import_module("psutil")  # which Ray brings along
+    me = psutil.Process()
+    listening = {
+        (process.name(), connection.laddr.ip)
+        for process in [me, *me.children(recursive=True)]
+        for connection in process.net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert {"gcs_server", "raylet", "ray::DashboardAgent"} <= {name for name, _ in listening}
+    assert {(name, ip) for name, ip in listening if not is_loopback(ip)} == set()
+
+
+def test_no_other_user_comes_near_the_sockets_and_logs_of_ray(alone):
+    node: Any = worker.global_worker.node
+    session = Path(node.get_session_dir_path())
+    closed = [p for p in session.parents if p.stat().st_mode & 0o077 == 0]
+    assert closed
+    assert {p.stat().st_uid for p in closed} == {os.geteuid()}
+
+
+def test_ray_keeps_its_files_where_it_would_in_a_folder_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    tmp_path.chmod(0o1777)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    shared = cluster._ray_folder()
+    assert shared is not None
+    assert Path(shared).parent == tmp_path / f"ray-{os.geteuid()}"
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "new"))
+    assert cluster._ray_folder() is None  # made for us alone: no longer a path than need be
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="temporary files cannot be kept in"):
+        cluster._ray_folder()
+
+
+def test_a_cluster_is_joined_from_this_machines_own_address(monkeypatch):
+    class JoinedError(Exception):
+        pass
+
+    def join(**given: object) -> None:
+        assert cluster.ray_constants.ENABLE_RAY_CLUSTER is True
+        assert not {"_temp_dir", "_system_config"} & set(given)
+        raise JoinedError
+
+    monkeypatch.setattr(ray, "init", join)
+    with pytest.raises(JoinedError), connected(Resources("here:1", 1, 0.0, None)):
+        pass
+
+
+def test_a_node_whose_scratch_folder_is_taken_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    place = Mirror(f"file://{tmp_path / 'store'}")
+    place.write("probe/driver", b"")
+    taken = nodes.scratch(place.url)
+    taken.rmdir()
+    taken.symlink_to(tmp_path)
+    facts = nodes._facts(place, "probe", "me")
+    assert f"{taken} is a link" in facts["storage"]
+    assert facts["free_bytes"] is None

@@ -14,6 +14,8 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -25,6 +27,7 @@ from mlflow.tracking import MlflowClient
 from optuna.storages import RDBStorage
 from rich.console import Console
 
+from search import session
 from search.cli import parser
 from search.leaderboard import rank
 from search.session import run_session
@@ -32,7 +35,9 @@ from search.study import open_study, read_records
 from search.tracking import Tracker
 from search.winners import hand_over
 from spaces.errors import InputError
+from tests.by_hand import config
 from tests.conftest import make_data, write_pictures
+from trainable.basics.terminal import make_console
 from trainable.evaluation import Assessment
 from trainable.export import export_generator
 from trainable.metrics.intervals import Interval
@@ -123,6 +128,46 @@ def test_a_time_budget_counts_from_the_command(place, monkeypatch):
     with pytest.raises(InputError, match="--time-budget is 10 min, but scoring the winners"):
         run_session(parser().parse_args(flags), console, time.time() - 600)
     assert not (place / "runs" / "late").exists()
+
+
+@pytest.mark.parametrize("error", [InputError("no room"), KeyboardInterrupt(), OSError("disk")])
+@pytest.mark.parametrize("left", [(), ("lock",), ("images.csv", "trials"), ("study.id",)])
+def test_a_search_that_fails_as_it_begins_removes_what_it_made_and_no_more(
+    tmp_path, monkeypatch, left, error
+):
+    """What was there before may be anyone's, and a study.id may stand in a database elsewhere."""
+    folder = tmp_path / "s"
+    if left:
+        folder.mkdir()
+    for name in left:
+        (folder / name).write_text("mine")
+
+    def fail(*args: Any) -> None:
+        (folder / "trials").touch()
+        raise error
+
+    monkeypatch.setattr(session, "_locked_search", fail)
+    prepared: Any = SimpleNamespace(config=config())
+    where: Any = None
+    args = parser().parse_args(["--output", str(tmp_path)])
+    with pytest.raises(type(error)):
+        session._search(args, prepared, where, make_console(), 0.0)
+    assert folder.exists() == bool(left)
+    assert all((folder / name).exists() for name in left)
+
+
+def test_what_a_database_elsewhere_may_know_of_is_not_removed(tmp_path, monkeypatch):
+    def fail(*args: Any) -> None:
+        (tmp_path / "s" / "study.id").write_text("mine")
+        raise OSError("disk")
+
+    monkeypatch.setattr(session, "_locked_search", fail)
+    prepared: Any = SimpleNamespace(config=config())
+    where: Any = None
+    args = parser().parse_args(["--output", str(tmp_path)])
+    with pytest.raises(OSError, match="disk"):
+        session._search(args, prepared, where, make_console(), 0.0)
+    assert (tmp_path / "s" / "study.id").read_text() == "mine"
 
 
 def opened(place: Path) -> tuple[optuna.Study, RDBStorage]:

@@ -71,7 +71,12 @@ def call(out: Path, *flags: str) -> int:
 
 def settings(place: Path = Path(), **changes: Any) -> dict[str, Any]:
     """What a study of the pictures writes down of itself."""
-    of_all = dict.fromkeys(SETTINGS) | {"data": "pictures", "fit": "crop", "image_size": 32}
+    of_all = dict.fromkeys(SETTINGS) | {
+        "data": "pictures",
+        "fit": "crop",
+        "background": "black",
+        "image_size": 32,
+    }
     of_all["hold_back"] = 0.0
     of_net = {"features": "tiny", "protocol": "tiny/mean-8", "weights_sha256": "0" * 64}
     data_digest = load(str(place / "pictures"), 32).digest

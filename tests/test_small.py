@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from spaces.errors import InputError
 from tests.conftest import Told
 from trainable.data import load_folder, small
 from trainable.data.__main__ import main
-from trainable.data.inventory import common_dimensions, inventory
+from trainable.data.inventory import Item, common_dimensions, inventory
 from trainable.data.scan import scan
 from trainable.data.small import build_small
 
@@ -80,7 +81,7 @@ def test_the_loader_knows_its_patients(source: Path, tmp_path: Path):
     build_small(source, tmp_path / "small", per_class=10, target_kb=2.0)
     data = load_folder(tmp_path / "small", 32)
     assert data.counts == {"bacterial_pneumonia": 10, "normal": 10}
-    assert data.report.layout == "small set"
+    assert str(data.report) == "20 files read, patients of 20 of 20 images from manifest.csv"
     rows = {row["file"]: row["patient"] for row in manifest(tmp_path / "small")}
     assert dict(zip(data.sources, data.patients, strict=True)) == rows
 
@@ -107,6 +108,18 @@ def test_the_seed_decides(source: Path, tmp_path: Path):
     assert (tmp_path / "a" / "manifest.csv").read_bytes() == (
         tmp_path / "b" / "manifest.csv"
     ).read_bytes()
+
+
+def test_files_of_one_name_in_several_folders_are_all_copied(source: Path, tmp_path: Path):
+    entries = [e for e in scan(source).entries if e.label == "normal"][:2]
+    twins = [
+        replace(e, path=e.path.with_name("x.png"), source=f"train/NORMAL/{i}/x.png")
+        for i, e in enumerate(entries)
+    ]
+    noise(entries[0].path.with_name("x.png"), 5, 30)
+    rows = [small._copy_one(Item(twin, 1, 30, 30), tmp_path) for twin in twins]
+    assert [row.file for row in rows] == ["normal/x.png", "normal/train_NORMAL_1_x.png"]
+    assert all((tmp_path / row.file).is_file() for row in rows)
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])

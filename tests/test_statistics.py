@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from analysis.crossover import crossover, crossover_sentence
-from analysis.statistics import (
-    Estimate,
-    holm,
-    mcnemar,
-    mcnemar_repeats,
-    mean_interval,
-    paired_bootstrap,
-)
+from analysis.statistics import Estimate, holm, mean_interval, paired_test
 
 SIZES = [25, 50, 100, 200]
 RIGHT, WRONG = True, False
 
 
 def decisions(
-    rng: np.random.Generator, r: int, m: int, *, lead: float = 0.0, repeat: float = 0.0
+    rng: np.random.Generator,
+    r: int,
+    m: int,
+    *,
+    lead: float = 0.0,
+    repeat: float = 0.0,
+    own: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Two arms on the same hard and easy images, each with images it finds easier than the other.
 
-    Right is a score above zero, so that the true accuracy is `accuracy` of its mean.
+    Repeats differ by `repeat` alike in both arms, and by `own` in each by itself. Right is a score
+    above zero, so that the true accuracy is that of its mean.
     """
     hard, arms = 2 * rng.standard_normal(m), []
     for of in (0.0, lead):
-        own = hard + 0.5 * rng.standard_normal(m) + repeat * rng.standard_normal((r, 1))
-        arms.append(1 + of + own + 0.3 * rng.standard_normal((r, m)) > 0)
+        easy = hard + 0.5 * rng.standard_normal(m) + repeat * rng.standard_normal((r, 1))
+        trained = easy + own * rng.standard_normal((r, 1))
+        arms.append(1 + of + trained + 0.3 * rng.standard_normal((r, m)) > 0)
     return arms[0], arms[1]
 
 
@@ -52,6 +54,19 @@ def about(*means: float, width: float = 0.001) -> dict[int, list[float]]:
     return {n: [m - width, m, m + width] for n, m in zip(SIZES, means, strict=True)}
 
 
+def t_test(values: list[float]) -> float:
+    found: Any = stats.ttest_1samp(values, 0)
+    return float(found.pvalue)
+
+
+def sentence(gains: dict[int, list[float]], draws: int = 2000) -> str:
+    """Of a test over repeats alone, in the place of that over repeats and images."""
+    several = [n for n in SIZES if len(gains[n]) > 1]
+    adjusted = holm([t_test(gains[n]) for n in several])
+    p = dict.fromkeys(SIZES, 1.0) | dict(zip(several, adjusted, strict=True))
+    return crossover_sentence(SIZES, gains, p, draws=draws)
+
+
 def test_the_interval_of_a_mean_is_that_of_the_t_test():
     values = [0.71, 0.74, 0.69, 0.75, 0.72]
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.9)
@@ -67,127 +82,114 @@ def test_one_value_has_no_interval_and_none_is_an_error():
             mean_interval(bad)
 
 
-@pytest.mark.parametrize(("lost", "won"), [(0, 5), (3, 9), (9, 3), (6, 6), (40, 61), (1, 0)])
-def test_mcnemar_is_the_binomial_test_of_what_one_alone_gets_right(lost, won):
-    first = np.array([RIGHT] * lost + [WRONG] * won + [RIGHT] * 30 + [WRONG] * 20)
-    second = np.array([WRONG] * lost + [RIGHT] * won + [RIGHT] * 30 + [WRONG] * 20)
-    expected = stats.binomtest(lost, lost + won).pvalue
-    assert mcnemar(first, second) == pytest.approx(expected)
-    assert mcnemar(~first, ~second) == pytest.approx(expected)
-
-
-def test_mcnemar_of_equal_decisions_is_one():
-    assert mcnemar([RIGHT, WRONG], [RIGHT, WRONG]) == 1.0
-
-
-@pytest.mark.parametrize("r", [1, 2, 5])
-def test_repeats_that_decide_alike_are_worth_one(r):
-    first, second = decisions(np.random.default_rng(0), 1, 80, lead=0.5)
-    alone = mcnemar(first[0], second[0])
-    assert alone < 1
-    assert mcnemar_repeats(first.repeat(r, axis=0), second.repeat(r, axis=0)) == alone
-
-
-def test_a_tied_vote_stands_between_right_and_wrong():
-    tied = np.array([[RIGHT] * 6, [WRONG] * 6])
-    right, wrong = np.ones((2, 6), dtype=bool), np.zeros((2, 6), dtype=bool)
-    assert mcnemar_repeats(tied, right) == mcnemar_repeats(wrong, tied) == 2 * 0.5**6
-    assert mcnemar_repeats(tied, tied[::-1]) == 1.0
-
-
-def test_votes_keep_the_level_that_pooled_pairs_lose():
-    rng = np.random.default_rng(1)
-    pairs = [decisions(rng, 5, 100) for _ in range(300)]
-    assert np.mean([mcnemar_repeats(*pair) < 0.05 for pair in pairs]) <= 0.06
-    pooled = [mcnemar(first.ravel(), second.ravel()) < 0.05 for first, second in pairs]
-    assert np.mean(pooled) > 0.2
-
-
-@pytest.mark.parametrize("function", [mcnemar, mcnemar_repeats, paired_bootstrap])
-def test_what_are_no_paired_decisions_is_an_error(function):
-    dims = 1 if function is mcnemar else 2
-    right = np.ones((3,) * dims, dtype=bool)
+def test_what_are_no_paired_decisions_is_an_error():
+    right = np.ones((3, 3), dtype=bool)
     with pytest.raises(ValueError, match="need bool"):
-        function(right, right.astype(int))
-    for other in (right[:2], np.ones((3,) * (3 - dims), dtype=bool)):
+        paired_test(right, right.astype(int))
+    for other in (right[:2], right[0]):
         with pytest.raises(ValueError, match="need one shape"):
-            function(right, other)
+            paired_test(right, other)
+    with pytest.raises(ValueError, match="need one shape"):
+        paired_test(right[:0], right[:0])
+
+
+@pytest.mark.parametrize(("r", "m", "own"), [(3, 60, 0.5), (5, 100, 0.3), (10, 220, 0.0)])
+def test_of_arms_that_are_alike_one_test_in_twenty_differs(r, m, own):
+    """Each arm has images of its own that it finds easy, the same in all its repeats."""
+    rng = np.random.default_rng(2)
+    p = [paired_test(*decisions(rng, r, m, own=own))[1] for _ in range(2000)]
+    assert 0.025 <= np.mean(np.array(p) < 0.05) <= 0.06
+    assert np.mean(np.array(p) < 0.0025) <= 0.005  # where adjusted ones are decided
+
+
+@pytest.mark.parametrize(("r", "m"), [(2, 20), (5, 60), (10, 30)])
+def test_p_is_below_a_twentieth_exactly_where_the_interval_leaves_out_zero(r, m):
+    rng = np.random.default_rng(3)
+    both = set()
+    for lead in np.linspace(0, 2, 200):
+        found, p = paired_test(*decisions(rng, r, m, lead=float(lead), own=0.2))
+        assert (p < 0.05) == (found.low > 0 or found.high < 0)
+        both.add(p < 0.05)
+    assert both == {True, False}
+
+
+def test_the_other_way_round_it_is_the_same():
+    first, second = decisions(np.random.default_rng(4), 5, 80, lead=0.5)
+    (found, p), (back, same) = paired_test(first, second), paired_test(second, first)
+    assert (back, same) == (pytest.approx((-found.mean, -found.high, -found.low)), p)
 
 
 @pytest.mark.parametrize(("r", "m", "repeat"), [(5, 100, 0.3), (10, 60, 0.1)])
-def test_the_bootstrap_holds_the_truth_over_images_and_repeats(r, m, repeat):
+def test_the_interval_holds_the_truth_over_images_and_repeats(r, m, repeat):
     rng, truth = np.random.default_rng(11), true_difference(0.3, repeat)
     held = 0
-    for seed in range(200):
+    for _ in range(1000):
         first, second = decisions(rng, r, m, lead=0.3, repeat=repeat)
-        (found,) = paired_bootstrap(first, second, draws=100, seed=seed)
+        found, _ = paired_test(first, second)
         assert found.mean == pytest.approx(second.mean() - first.mean())
         held += found.low <= truth <= found.high
-    assert 0.9 <= held / 200 <= 0.99
+    assert 0.93 <= held / 1000 <= 0.98
 
 
-def test_without_differences_between_repeats_it_is_the_interval_over_images():
+def test_without_differences_between_repeats_it_is_the_test_over_images():
     first, second = decisions(np.random.default_rng(3), 1, 300, lead=0.3)
     each = second[0].astype(float) - first[0]
     half = stats.norm.ppf(0.975) * each.std(ddof=1) / math.sqrt(300)
-    (found,) = paired_bootstrap(first.repeat(4, axis=0), second.repeat(4, axis=0))
-    assert found == pytest.approx((each.mean(), each.mean() - half, each.mean() + half), abs=0.006)
+    found, p = paired_test(first.repeat(4, axis=0), second.repeat(4, axis=0))
+    assert found == pytest.approx((each.mean(), each.mean() - half, each.mean() + half))
+    assert p == pytest.approx(2 * stats.norm.sf(1.959964 * abs(each.mean()) / half), rel=1e-4)
 
 
-def test_without_differences_between_images_it_is_the_interval_over_repeats():
+def test_without_differences_between_images_it_is_the_t_test_over_repeats():
     """Whole rows right or wrong: accuracies of repeats alone, and their t."""
     first = np.repeat([[RIGHT], [WRONG]], [2, 10], axis=0).repeat(50, axis=1)
     second = np.repeat([[RIGHT], [WRONG]], [8, 4], axis=0).repeat(50, axis=1)
-    expected = mean_interval(second.mean(axis=1) - first.mean(axis=1))
-    assert paired_bootstrap(first, second)[0] == pytest.approx(expected, abs=0.05)
-
-
-def test_the_bootstrap_depends_on_its_seed_alone():
-    first, second = decisions(np.random.default_rng(4), 3, 50, lead=0.5)
-    assert paired_bootstrap(first, second, seed=1) == paired_bootstrap(first, second, seed=1)
-    assert paired_bootstrap(first, second, seed=1) != paired_bootstrap(first, second, seed=2)
+    gains = second.mean(axis=1) - first.mean(axis=1)
+    found, p = paired_test(first, second)
+    assert found == pytest.approx(mean_interval(gains))
+    assert p == pytest.approx(t_test(gains.tolist()))
 
 
 def test_images_of_one_patient_count_as_one_case():
     """Four copies of each image tell no more than one; and the mean is that of the images."""
     rng = np.random.default_rng(6)
     first, second = decisions(rng, 4, 60, lead=0.5, repeat=0.3)
-    (each,) = paired_bootstrap(first, second)
+    each, p = paired_test(first, second)
     patients = np.arange(60).repeat(4)
     copies = first.repeat(4, axis=1), second.repeat(4, axis=1)
-    (together,) = paired_bootstrap(*copies, clusters=patients)
-    assert together == pytest.approx(each)
-    (apart,) = paired_bootstrap(*copies)
+    together, same = paired_test(*copies, clusters=patients)
+    assert (together, same) == (pytest.approx(each), pytest.approx(p))
+    apart, less = paired_test(*copies)
     assert apart.high - apart.low < 0.9 * (each.high - each.low)
+    assert less < p
     counts = [8] + [1] * 59
     uneven = np.repeat(np.arange(60), counts)
     wide = first.repeat(counts, axis=1), second.repeat(counts, axis=1)
-    (found,) = paired_bootstrap(*wide, clusters=uneven)
+    found, _ = paired_test(*wide, clusters=uneven)
     assert found.mean == pytest.approx(wide[1].mean() - wide[0].mean())
     with pytest.raises(ValueError, match=r"clusters are \(3,\) for 60 images"):
-        paired_bootstrap(first, second, clusters=[1, 2, 3])
+        paired_test(first, second, clusters=[1, 2, 3])
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_the_bootstrap_holds_the_truth_over_patients_too(seed):
+def test_the_interval_holds_the_truth_over_patients_too():
     """Patients of one to five images that share what is hard about them."""
-    rng, held = np.random.default_rng(seed), 0
-    for draw in range(100):
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(500):
         counts = rng.integers(1, 6, 50)
         first, second = decisions(rng, 5, 50, lead=0.3, repeat=0.2)
         wide = first.repeat(counts, axis=1), second.repeat(counts, axis=1)
-        patients = np.arange(50).repeat(counts)
-        (found,) = paired_bootstrap(*wide, draws=100, seed=draw, clusters=patients)
+        found, _ = paired_test(*wide, clusters=np.arange(50).repeat(counts))
         held += found.low <= true_difference(0.3, 0.2) <= found.high
-    assert 0.88 <= held / 100 <= 1
+    assert 0.91 <= held / 500 <= 0.98
 
 
 def test_equal_arms_differ_by_nothing_and_one_repeat_tells_no_interval():
     first, second = decisions(np.random.default_rng(5), 3, 50, lead=0.5)
-    assert paired_bootstrap(first, first) == [(0, 0, 0)]
-    (alone,) = paired_bootstrap(first[:1], second[:1])
+    assert paired_test(first, first) == ((0, 0, 0), 1.0)
+    assert paired_test(~first & first, first | ~first) == ((1, 1, 1), 0.0)
     mean = second[0].mean() - first[0].mean()
-    assert alone == pytest.approx(Estimate(mean, math.nan, math.nan), nan_ok=True)
+    nothing = pytest.approx(Estimate(mean, math.nan, math.nan), nan_ok=True)
+    assert paired_test(first[:1], second[:1]) == (nothing, 1.0)
 
 
 def test_a_crossover_is_where_the_line_in_log_size_is_zero():
@@ -273,19 +275,17 @@ def test_sizes_without_gains_are_an_error():
     ],
 )  # fmt: skip
 def test_the_sentence_claims_what_the_repeats_show(means, start, end):
-    said = crossover_sentence(SIZES, about(*means))
+    said = sentence(about(*means))
     assert said.startswith(start)
     assert said.endswith(end)
 
 
 def test_the_sentence_names_open_ends_and_what_one_repeat_cannot_tell():
-    open_end = crossover_sentence(SIZES, about(0.05, 0.05, 0.03, -0.0001, width=0.002))
+    open_end = sentence(about(0.05, 0.05, 0.03, -0.0001, width=0.002))
     assert " to above 200; " in open_end
     single = about(0.05, 0.05, -0.03, -0.03) | {100: [-0.03]}
-    assert "(from one repeat, so that its interval is not known)" in crossover_sentence(
-        SIZES, single
-    )
-    only = crossover_sentence(SIZES, {n: [0.1 - n / 1000] for n in SIZES})
+    assert "(from one repeat, so that its interval is not known)" in sentence(single)
+    only = sentence({n: [0.1 - n / 1000] for n in SIZES})
     assert only.startswith("no crossover can be told")
 
 
@@ -293,14 +293,17 @@ def test_of_noise_no_crossover_is_told():
     """Though its mean changes sign in most studies."""
     rng = np.random.default_rng(8)
     noise = [{n: (0.02 * rng.standard_normal(5)).tolist() for n in SIZES} for _ in range(200)]
-    said = [crossover_sentence(SIZES, of, draws=2) for of in noise]
+    said = [sentence(of, draws=2) for of in noise]
     assert np.mean(["can be told" in sentence for sentence in said]) > 0.92
     assert np.mean([crossover(SIZES, of, draws=2) is not None for of in noise]) > 0.8
 
 
-def test_equal_gains_of_all_repeats_tell_nothing():
-    few_images = {n: [0.83 - 0.81, 0.81 - 0.79, 0.02] for n in SIZES}
-    assert crossover_sentence(SIZES, few_images).startswith("no crossover can be told")
+def test_a_crossover_is_told_by_the_tests_that_are_reported_beside_it():
+    planted = about(0.05, 0.05, -0.03, -0.03)
+    told = dict.fromkeys(SIZES, 0.049)
+    assert crossover_sentence(SIZES, planted, told).startswith("synthetic images helped at 25")
+    said = crossover_sentence(SIZES, planted, dict.fromkeys(SIZES, 0.05))
+    assert said.endswith("at every size (25, 50, 100 and 200; least adjusted p 0.05)")
 
 
 def test_holm_is_the_closed_test_of_bonferronis():

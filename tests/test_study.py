@@ -5,26 +5,30 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import create_trial
 
 from search.study import (
     create_study,
     database_url,
-    keep_learnt,
     load_study,
     open_storage,
     open_study,
     read_learnt,
     read_records,
 )
+from search.study_folder import began
 from spaces.errors import InputError
 from tests.by_hand import YARDSTICK, config
+from tests.test_transaction import CutError, cut_at
 from trainable.basics.addresses import without_password
 from trainable.lock import locked
 
@@ -41,7 +45,7 @@ def output(tmp_path_factory) -> Path:
         url = database_url(folder) if name == "one" else f"sqlite:///{output / 'shared.db'}"
         create_study(open_storage(url), config(name=name), YARDSTICK, {"a": "1"}, [{"x": 1}])
         (folder / "study.json").write_text("{}")
-    (output / "begun").mkdir()  # killed while it began
+    (output / "begun").mkdir()  # killed before it began
     (output / "begun" / "lock").touch()
     return output
 
@@ -84,27 +88,140 @@ def test_where_nothing_is_there_are_none_yet(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_study_killed_while_it_began_is_begun_anew(tmp_path):
-    """Whatever of it was written before its folder said that it had begun."""
-    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
-    optuna.create_study(storage=storage, study_name="s")
-    first = create_study(storage, config(), YARDSTICK, {}, [])
-    keep_learnt(first, storage, [])
-    key = first.user_attrs["id"]
-    study = create_study(storage, config(trials=3), YARDSTICK, {}, [])
-    keep_learnt(study, storage, [create_trial(value=1.0)])
-    assert study.user_attrs["id"] != key
-    assert load_study("s", storage).user_attrs["config"]["trials"] == 3
+def test_a_study_begins_whole_or_not_at_all(tmp_path):
+    """What a search leaves that is killed at any write is no study, and the same name is free."""
+    storage, cuts = open_storage(f"sqlite:///{tmp_path / 'study.db'}"), 0
+    learnt = [create_trial(value=1.0)]
+    while True:
+        undo = cut_at(storage, cuts)
+        try:
+            study = create_study(storage, config(), YARDSTICK, {}, [], learnt=learnt)
+            break
+        except (CutError, StorageInternalError):
+            assert optuna.get_all_study_names(storage) == []
+            cuts += 1
+        finally:
+            undo()
+    assert cuts > 10
     assert len(read_learnt(study, storage)) == 1
 
 
-def test_in_a_shared_database_a_name_is_taken_once(tmp_path):
+def test_a_name_in_a_database_is_taken_once_and_nothing_is_removed(tmp_path):
+    """Another's study may be called the same, or a user's own of no search."""
     storage = open_storage(f"sqlite:///{tmp_path / 'shared.db'}")
-    optuna.create_study(storage=storage, study_name="s")  # all that a killed one left
-    study = create_study(storage, config(), YARDSTICK, {}, [], ours=False)
-    with pytest.raises(InputError, match="holds a study s already; choose another name"):
-        create_study(storage, config(), YARDSTICK, {}, [], ours=False)
-    assert load_study("s", storage).user_attrs["id"] == study.user_attrs["id"]
+    optuna.create_study(storage=storage, study_name="s")
+    with pytest.raises(InputError, match=r"study-name s --storage URL$"):
+        create_study(storage, config(), YARDSTICK, {}, [])
+    study = create_study(storage, config(name="t"), YARDSTICK, {}, [], key="mine")
+    for key in (None, "another's"):
+        with pytest.raises(InputError, match="holds a study t already; choose another name"):
+            create_study(storage, config(name="t"), YARDSTICK, {}, [], key=key)
+    with pytest.raises(InputError, match="study t has begun already; go on with --resume t"):
+        create_study(storage, config(name="t"), YARDSTICK, {}, [], key="mine")
+    assert sorted(optuna.get_all_study_names(storage)) == ["s", "t"]
+    assert load_study("t", storage).user_attrs["id"] == study.user_attrs["id"] == "mine"
+
+
+def test_a_study_whose_settings_file_is_gone_is_found_by_its_database(tmp_path):
+    folder = tmp_path / "a #1 é" / "s"
+    folder.mkdir(parents=True)
+    create_study(open_storage(f"sqlite:///{folder / 'study.db'}"), config(), YARDSTICK, {}, [])
+    assert began(folder)
+    study, _ = open_study(folder.parent, "s", None)
+    assert study.user_attrs["config"] == config().to_json()
+    with pytest.raises(InputError, match=r"no study t .*; there are s$"):
+        open_study(folder.parent, "t", None)
+
+
+def test_in_a_database_elsewhere_a_study_is_known_by_the_id_in_its_folder(tmp_path):
+    """As after a kill between its beginning and study.json; another's of the same name is not."""
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    create_study(open_storage(url), config(), YARDSTICK, {}, [], key="mine")
+    (tmp_path / "s").mkdir()
+    with pytest.raises(InputError, match="there is no study s under"):
+        open_study(tmp_path, "s", url)
+    (tmp_path / "s" / "study.id").write_text("mine")
+    assert open_study(tmp_path, "s", url)[0].user_attrs["id"] == "mine"
+    (tmp_path / "s" / "study.id").write_text("another's")
+    with pytest.raises(InputError, match="but not the one that began in"):
+        open_study(tmp_path, "s", url)
+
+
+@pytest.mark.parametrize("kind", ["empty", "tables alone", "a study of another name"])
+def test_a_database_in_which_nothing_began_is_no_study(tmp_path, kind):
+    path = tmp_path / "s" / "study.db"
+    path.parent.mkdir()
+    path.touch()
+    if kind != "empty":
+        storage = open_storage(f"sqlite:///{path}")
+        if kind != "tables alone":
+            create_study(storage, config(name="t"), YARDSTICK, {}, [])
+    before = path.read_bytes()
+    assert not began(path.parent)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["no database", "another program's"])
+def test_a_file_that_may_be_anyones_counts_as_begun(tmp_path, kind):
+    """So that nothing is begun, or removed, in its place."""
+    path = tmp_path / "study.db"
+    if kind == "no database":
+        path.write_bytes(b"no database at all" * 100)
+    else:
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("CREATE TABLE thesis (text TEXT)")
+    before = path.read_bytes()
+    assert began(tmp_path)
+    assert path.read_bytes() == before
+
+
+def foreign(study: optuna.Study, fault: str) -> None:
+    """Have the study look as another version might have written it."""
+    settings = study.user_attrs["config"]
+    trial = study._storage.get_all_trials(study._study_id)[0]._trial_id
+    match fault:
+        case "unknown setting":
+            study.set_user_attr("config", {**settings, "new_flag": 3})
+        case "missing setting":
+            study.set_user_attr("config", {k: v for k, v in settings.items() if k != "eta"})
+        case "wrong type":
+            study.set_user_attr("config", {**settings, "trials": "many"})
+        case "no settings":
+            study.set_user_attr("config", [1])
+        case "no floor":
+            study.set_user_attr("yardstick", {"untrained": {}})
+        case "unknown status":
+            study._storage.set_trial_user_attr(trial, "status", "paused")
+        case "bare report":
+            study._storage.set_trial_user_attr(trial, "report/000001", {"epoch": 1})
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("unknown setting", "settings: new_flag is unknown here"),
+        ("missing setting", "settings: eta is missing"),
+        ("wrong type", "settings: "),
+        ("no settings", "settings: name is missing"),
+        ("no floor", "record: yardstick/floor is missing"),
+        ("unknown status", "trial 0: 'paused' is not a valid Status"),
+        ("bare report", "trial 0: a report without resource"),
+    ],
+)
+def test_a_study_of_another_version_is_said_in_a_line(tmp_path, fault, said):
+    (tmp_path / "s").mkdir()
+    storage = open_storage(database_url(tmp_path / "s"))
+    study = create_study(storage, config(), YARDSTICK, {}, [])
+    study.ask().set_user_attr("code", {"version": "9.1"})
+    open_study(tmp_path, "s", None)
+    foreign(study, fault)
+    with pytest.raises(InputError) as caught:
+        open_study(tmp_path, "s", None)
+    message = str(caught.value)
+    assert message.startswith("study s is of another version of cgan-search, 9.1, which this one")
+    assert said in message
+    assert message.endswith("; take that version, or start a new study")
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--image-size", type=int, help="pixels (default: the trial's, else 64)")
     what.add_argument("--fit", choices=("crop", "pad"), help="(default: the trial's, else crop)")
+    what.add_argument(
+        "--background",
+        help="under transparency: black, white or #rrggbb (default: the trial's, else black)",
+    )
     what.add_argument("--held-out", metavar="DATA", help="real images for the independent score")
     what.add_argument(
         "--hold-back", type=float, metavar="SHARE",

@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._common.utils import get_default_system_temp_dir
+from ray._private import ray_constants
 from ray.autoscaler.sdk import request_resources
 
 from spaces.errors import InputError
+from trainable.basics.machine import local_cores
+from trainable.basics.private import private_folder
 from trainable.durations import format_duration
-from trainable.resources import Resources, local_cores
+from trainable.ray_token import guard_token
+from trainable.resources import Resources
 from trainable.shipping import copy_code
 
 _PAUSE = 1.0  # seconds between looks for a first node
@@ -37,9 +42,9 @@ def connected(
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    guard_token(say, make=resources.cluster is None)
     if resources.cluster is None:
-        # "local" and no less: a stale address file would otherwise capture this call.
-        ray.init(address="local", num_cpus=local_cores(), include_dashboard=False, **quiet)
+        _start(quiet)
     else:
         _join(resources.cluster, quiet)
     try:
@@ -47,6 +52,60 @@ def connected(
         yield resources, min(fits, resources.max_concurrent or fits)
     finally:
         ray.shutdown()
+
+
+def _start(quiet: dict[str, Any]) -> None:
+    """A Ray of this machine alone, which nobody else can reach, be it from here or over a network.
+
+    Raises:
+        InputError: there is no folder for its files.
+    """
+    with _on_loopback():
+        ray.init(
+            address="local",  # no less: a stale address file would otherwise capture this call
+            num_cpus=local_cores(),
+            include_dashboard=False,
+            _temp_dir=_ray_folder(),
+            _system_config={"enable_metrics_collection": False},  # nobody asks its exporters
+            **quiet,
+        )
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Have Ray take 127.0.0.1 for this machine's address, as it does by itself on macOS.
+
+    It then binds all its ports there; else to all interfaces, and it refuses to be told otherwise.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _ray_folder() -> str | None:
+    """Where Ray is to keep its sockets and logs; None for its own choice.
+
+    It makes folders there into which everybody may write, so they go into one of this user alone,
+    by a short name, as a socket's path has room for some 100 bytes.
+
+    Raises:
+        InputError: there is none, or others have taken its place.
+    """
+    base = Path(get_default_system_temp_dir()).absolute()
+    try:
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        there = base.stat()
+    except OSError as error:
+        raise InputError(
+            f"temporary files cannot be kept in {base} ({error.strerror}); set TMPDIR to a folder "
+            "that can be written to"
+        ) from error
+    if there.st_uid == os.geteuid() and not there.st_mode & 0o077:
+        return None
+    return str(private_folder(base / f"ray-{os.geteuid()}") / "r")
 
 
 def _join(address: str, quiet: dict[str, Any]) -> None:

@@ -24,6 +24,8 @@ from trainable.training import DivergedError, Run
 
 GENERATED = 200
 """Images generated for each evaluation of a trial."""
+_PAIR = 2
+"""Images of a class that its diversity needs."""
 SEEDS = range(1, 6)
 """Of an assessment's classifiers; a search's evaluations have 0, by whose luck they chose."""
 
@@ -185,12 +187,19 @@ def validation_of(held: Dataset | None) -> Validation | None:
 
 
 def spread_labels(labels: Tensor, classes: int, n: int) -> Tensor:
-    """`n` class indices in order, with the proportions of `labels` (largest remainders)."""
+    """`n` class indices in order, with the proportions of `labels` (largest remainders).
+
+    A class of two or more gets two at least, taken from the largest: of one image there is no
+    variety to measure, and a set of 1,500 images and 10 could not be searched at all.
+    """
     counts = labels.bincount(minlength=classes).double()
     exact = counts / counts.sum() * n
     shares = exact.floor().long()
     extra = (exact - shares).argsort(descending=True, stable=True)[: n - int(shares.sum())]
     shares[extra] += 1
+    while (scarce := (shares < _PAIR) & (counts >= _PAIR)).any() and shares.max() > _PAIR:
+        shares[shares.argmax()] -= 1
+        shares[scarce.nonzero()[0]] += 1
     return torch.repeat_interleave(torch.arange(classes), shares)
 
 

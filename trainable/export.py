@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -103,11 +104,15 @@ def export_generator(
     example = (torch.zeros(2, config.latent_size), torch.zeros(2, task.classes))
     program = torch.export.export(images, example, dynamic_shapes=({0: batch}, {0: batch}))
     out.mkdir(parents=True, exist_ok=True)
-    torch.export.save(program, out / EXPORTED)
+    whole = io.BytesIO()  # PyTorch's own writer does not say that a disk is full
+    torch.export.save(program, whole)
+    (out / EXPORTED).write_bytes(whole.getbuffer())
     about = {
         "study": study,
         "trial": number,
         "classes": list(data.classes),
+        "of_patients": data.of_patients
+        or (start is not None and start.about.get("of_patients", True)),
         "latent_size": config.latent_size,
         "task": {"image_size": task.image_size, "channels": task.channels, "images": task.images},
         "scores": dict(scores),

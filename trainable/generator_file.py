@@ -27,16 +27,17 @@ def write_generator(path: Path, tensors: Mapping[str, Tensor], record: Mapping[s
 
     Raises:
         InputError: safetensors is not installed.
+        OSError: the file cannot be written.
     """
     try:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ImportError as error:
         raise InputError(
             f"{path} needs the package safetensors: pip install safetensors; the same command then "
             "goes on from what is trained"
         ) from error
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    save_file(whole, path, {_RECORD: json.dumps(record)})
+    path.write_bytes(save(whole, {_RECORD: json.dumps(record)}))
 
 
 def read_generator(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -8,6 +8,7 @@ whole or not at all, so nothing needs to be renamed.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import tempfile
 from fnmatch import fnmatch
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
+from trainable.basics.private import private_folder
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -97,8 +99,8 @@ class Mirror:
         """Fill the folder of a trial with the store's files that it lacks and `pattern` matches."""
         for name in sorted(self.names(trial.name)):
             path = trial.parent / name
-            if path.exists() or not fnmatch(name, pattern):
-                continue
+            if path.exists() or not fnmatch(name, pattern) or ".." in path.parts:
+                continue  # a key of a store may lead out of the trial's folder
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f"{path.name}.part")
             part.write_bytes(self.read(name))
@@ -124,8 +126,10 @@ class Mirror:
 
 
 def scratch(url: str) -> Path:
-    """Where a node keeps the trials at `url` that it works on; of this user alone."""
+    """Where a node keeps the trials at `url` that it works on; of this user alone.
+
+    Raises:
+        InputError: somebody else has made it first.
+    """
     key = hashlib.sha256(url.encode()).hexdigest()[:12]
-    place = Path(tempfile.gettempdir()) / f"cgan-search-{key}"
-    place.mkdir(mode=0o700, exist_ok=True)
-    return place
+    return private_folder(Path(tempfile.gettempdir()) / f"cgan-search-{os.geteuid()}-{key}")

@@ -1,4 +1,4 @@
-"""The Ray Tune face of a trial, and the only file here that knows Ray."""
+"""A trial as Ray Tune runs it: the class that workers load."""
 
 from __future__ import annotations
 

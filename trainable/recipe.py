@@ -14,7 +14,8 @@ from spaces.presets import PRESETS
 from trainable.registry import read_trial
 
 SETTINGS = (
-    "data", "data_digest", "image_size", "fit", "held_out", "held_out_digest", "hold_back",
+    "data", "data_digest", "image_size", "fit", "background", "levels",
+    "held_out", "held_out_digest", "hold_back",
     "validation_digest", "features",
     "protocol", "weights_sha256", "backbone", "backbone_sha256", "init_from", "init_sha256", "seed",
 )  # fmt: skip

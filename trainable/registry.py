@@ -1,6 +1,6 @@
 """What a single run fetches from MLflow: a trial to replay, a generator to begin with.
 
-The only file here that knows MLflow, and only when it is asked: a machine without it trains too.
+MLflow is imported only when it is asked: a machine without it trains too.
 """
 
 from __future__ import annotations

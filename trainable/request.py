@@ -17,6 +17,7 @@ from trainable.config import TrialConfig
 from trainable.data import load
 from trainable.data.held_out import held_out
 from trainable.data.hold_back import divided
+from trainable.data.reading import Reading
 from trainable.durations import parse_duration
 from trainable.evaluation import real_set, validation_of, witness_of
 from trainable.job import Job
@@ -77,21 +78,22 @@ def build_job(
 
     resource, evaluations = _schedule(args)
     device = _device(args.device)
-    spec, fit = asked("data", "phantom"), asked("fit", "crop")
+    spec = asked("data", "phantom")
+    how = Reading(asked("fit", "crop"), asked("background", "black"))
     seed = int(asked("seed", "0"))
     if seed < 0 or args.threads < 1:
         raise InputError(
             f"--seed is {seed} and --threads {args.threads}, but must be at least 0 and 1"
         )
     with bar(console, "reading images") as progress:
-        whole = load(spec, int(asked("image_size", "64")), fit=fit, progress=progress)
+        whole = load(spec, int(asked("image_size", "64")), how=how, progress=progress)
     share = float(asked("hold_back", "0"))
     data, validation, said = divided(whole, share)
     for line in said:
         say(console, line)
     named = asked("held_out", "")
     with bar(console, "reading held-out images") as progress:
-        apart = held_out(data, spec, named or None, fit, progress, instead=validation)
+        apart = held_out(data, spec, named or None, progress, instead=validation)
     wanted = _backbone(args, recipe)
     judges = load_judges(
         asked("features", "auto"), asked("protocol", "bilinear"), asked("backbone", wanted),
@@ -109,7 +111,7 @@ def build_job(
     if start is not None:
         start.check(config, task)
         if validation is not None:
-            start.check_unseen(validation, fit)
+            start.check_unseen(validation)
     with bar(console, "measuring the real images") as progress:  # from here on it takes time
         real = real_set(data, judges.extractor, progress=progress)
     job = Job(
@@ -133,7 +135,7 @@ def build_job(
         "data": spec,
         "data_digest": data.digest,
         "image_size": task.image_size,
-        "fit": fit,
+        **data.report.reading.settings,
         "held_out": named or None,
         "held_out_digest": apart.digest if apart else None,
         "hold_back": share,

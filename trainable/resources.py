@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, replace
 
 from spaces.errors import InputError
+from trainable.basics.machine import local_cores
 from trainable.durations import parse_duration
 
 DEVICES = ("auto", "cpu", "gpu")
@@ -120,11 +121,6 @@ def resolve_resources(args: argparse.Namespace) -> Resources:
             "cores; lower it, or name a cluster with --address"
         )
     return replace(asked, gpus_per_trial=_local_gpus(asked))
-
-
-def local_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _local_gpus(asked: Resources) -> float:

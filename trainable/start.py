@@ -15,6 +15,7 @@ from spaces.task import Task
 from trainable.config import TrialConfig
 from trainable.data.dataset import Dataset
 from trainable.data.images import fingerprints
+from trainable.data.reading import Reading
 from trainable.export import ImageGenerator
 from trainable.generator_file import read_generator
 from trainable.networks import Generator
@@ -68,16 +69,10 @@ class Start:
             )
         return found
 
-    def check_unseen(self, held: Dataset, fit: str) -> None:
-        """Raise InputError unless it surely never saw the images `held`, read with `fit`."""
+    def check_unseen(self, held: Dataset) -> None:
+        """Raise InputError unless it surely never saw the images `held`."""
         seen = self.seen("those that are held back")
-        was = self.about.get("settings", {}).get("fit", fit)
-        if was != fit:
-            raise InputError(
-                f"{self.flag} {self.source} was trained on images made square by --fit {was}, but "
-                f"here by {fit}, so nobody can tell whether it saw those that are held back; give "
-                f"--fit {was}, or leave out --hold-back or {self.flag}"
-            )
+        self._check_reading(held.report.reading)
         marks = zip(held.sources, fingerprints(held.images), strict=True)
         if known := [source for source, mark in marks if mark in seen]:
             raise InputError(
@@ -86,6 +81,27 @@ class Start:
                 f"{', …' if len(known) > _SHOWN else ''}), which would flatter every score on "
                 "them; begin with a generator that was trained with the same --data and "
                 f"--hold-back, or leave out {self.flag}"
+            )
+
+    def _check_reading(self, here: Reading) -> None:
+        """Raise InputError if its images were read otherwise, so that none would be known again."""
+        settings = self.about.get("settings", {})
+        was = Reading.of({"fit": here.fit, **settings})
+        unknown = "so nobody can tell whether it saw those that are held back"
+        without = f"leave out --hold-back or {self.flag}"
+        for flag, made, there, now in (
+            ("--fit", "made square by", was.fit, here.fit),
+            ("--background", "laid on", was.background, here.background),
+        ):
+            if there != now:
+                raise InputError(
+                    f"{self.flag} {self.source} was trained on images {made} {flag} {there}, but "
+                    f"here by {now}, {unknown}; give {flag} {there}, or {without}"
+                )
+        if was.levels.ranges and here.levels.ranges and was.levels != here.levels:
+            raise InputError(
+                f"{self.flag} {self.source} was trained on values of {was.levels} as black to "
+                f"white, but here it is {here.levels}, {unknown}; {without}"
             )
 
     def check(self, config: TrialConfig, task: Task) -> None:

@@ -18,6 +18,10 @@ from analysis.figures import save
 from trainable.basics.terminal import say
 
 FOUND = "findings.md"
+DIFFERENCES = (
+    "differences in accuracy: 95 % and p by one test over repeats and test images; p adjusted for "
+    "all comparisons here (Holm)"
+)
 
 
 def conclude(
@@ -41,8 +45,7 @@ def conclude(
     if not findings.complete:
         say(console, "no classifier could be trained: see the reasons above")
         return files
-    with console.status("comparing"):
-        files += store.write_comparisons(findings)  # seconds, once
+    files += store.write_comparisons(findings)
     scores, compared = score_rows(findings, reach), comparison_rows(findings.comparisons)
     said = findings.sentences()
     if findings.diverged:
@@ -51,7 +54,7 @@ def conclude(
     page.write_text(
         "\n".join(f"- {line}" for line in (*said, *about))
         + f"\n\nPercent, mean of repeats ± half of the 95 % interval:\n\n{as_markdown(scores)}\n"
-        f"{as_markdown(compared)}"
+        f"{DIFFERENCES.capitalize()}:\n\n{as_markdown(compared)}"
     )
     figures: dict[str, Figure] = {
         "accuracy": draw.accuracy(findings, test),
@@ -61,7 +64,7 @@ def conclude(
     for name, figure in figures.items():
         files += save(figure, store.folder, name)
     console.print(as_table("percent, mean of repeats ± half of the 95 % interval", scores))
-    console.print(as_table("differences", compared))
+    console.print(as_table(DIFFERENCES, compared))
     for line in said:
         say(console, line)
     files.append(page)

@@ -18,6 +18,7 @@ from trainable.data.groups import groups
 from trainable.data.held_out import load_apart
 from trainable.data.images import fingerprints
 from trainable.data.partition import check_apart, nested_subsets
+from trainable.data.reading import Reading
 from trainable.data.sources import load
 from trainable.export import ImageGenerator
 from trainable.stages import Progress
@@ -69,9 +70,9 @@ class Source:
         return int(self.start.about["task"]["channels"])
 
     @property
-    def fit(self) -> str:
-        """How its training images became square."""
-        return str(self.start.about.get("settings", {}).get("fit", "crop"))
+    def reading(self) -> Reading:
+        """How the files of its training images became pixels."""
+        return Reading.of(self.start.about.get("settings", {}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +130,10 @@ def load_real(
         InputError: one cannot be read, is not of the generator's classes and colours, or the two
             share an image or a patient; or the generator was trained on test images.
     """
-    data = load(spec, source.side, fit=source.fit, progress=progress)
+    data = load(spec, source.side, how=source.reading, progress=progress)
     _check_kind(data, source, "--data", spec)
-    test = load_apart(spec, test_spec, source.side, source.fit, _TEST_SEED, progress)
+    how = data.report.reading
+    test = load_apart(spec, test_spec, source.side, how, _TEST_SEED, progress)
     if test is None:
         raise InputError(
             f"--data {spec} has no test split; name other real images of the same classes with "

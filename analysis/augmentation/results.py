@@ -11,7 +11,7 @@ import numpy as np
 from analysis.augmentation.cells import COMPLETE, Result
 from analysis.augmentation.plan import ADDED, ALONE, ARMS, BOTH, CLASSICAL, DUPLICATES, REAL, Cell
 from analysis.crossover import crossover_sentence
-from analysis.statistics import Estimate, holm, mcnemar_repeats, mean_interval, paired_bootstrap
+from analysis.statistics import Estimate, holm, mean_interval, paired_test
 from trainable.classifiers.scores import steps_to
 
 PAIRS = (
@@ -46,9 +46,8 @@ class Comparison:
         size, ratio: of the second arm; the first may have no ratio.
         first, second: the arms.
         difference: of mean accuracy, second - first, with its 95 % interval.
-        sure: the same at a level for as many comparisons of the two arms as there are (Bonferroni).
-        p: of McNemar's test on the repeats' votes.
-        adjusted: `p` for as many comparisons of the two arms as there are (Holm 1979).
+        p: of the same test, that the difference is zero.
+        adjusted: `p` for the number of comparisons in the whole study (Holm 1979).
         repeats: how many are paired.
     """
 
@@ -57,19 +56,14 @@ class Comparison:
     first: str
     second: str
     difference: Estimate
-    sure: Estimate
     p: float
     adjusted: float
     repeats: int
 
     @property
     def told(self) -> int:
-        """1 if the second arm is better beyond chance, -1 if worse, 0 if neither can be told.
-
-        By the wider interval, which speaks of other repeats and images; McNemar's p is of these
-        models as committees, whose votes saturate.
-        """
-        return int(self.sure.low > 0) - int(self.sure.high < 0)
+        """1 if the second arm is better beyond chance, -1 if worse, 0 if neither can be told."""
+        return int(np.sign(self.difference.mean)) if self.adjusted < 0.05 else 0
 
 
 class Findings:
@@ -90,7 +84,7 @@ class Findings:
     ):
         """`labels` [m] are the test images' classes, of which `positive` is to be found.
 
-        `clusters` [m] says who each of them shows, see `paired_bootstrap`.
+        `clusters` [m] says who each of them shows, see `paired_test`.
         """
         self.complete = {c: r for c, r in sorted(results.items()) if r["status"] == COMPLETE}
         self.diverged = len(results) - len(self.complete)
@@ -130,33 +124,31 @@ class Findings:
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """All of `PAIRS` wherever both arms have two repeats in common."""
-        found: list[Comparison] = []
+        """All of `PAIRS` wherever both arms have two repeats in common, adjusted as one family."""
+        tested: list[tuple[Arm, str, int, Estimate, float]] = []
         for first, second in PAIRS:
-            arms = [arm for arm in self.arms() if arm[2] == second]
-            paired = {arm: self._decisions(first, arm) for arm in arms}
-            paired = {arm: pairs for arm, pairs in paired.items() if len(pairs[0]) > 1}
-            level = 1 - 0.05 / max(1, len(paired))
-            p = [mcnemar_repeats(*pairs) for pairs in paired.values()]
-            for (arm, pairs), own, adjusted in zip(paired.items(), p, holm(p), strict=True):
-                plain, sure = paired_bootstrap(
-                    *pairs, levels=(0.95, level), clusters=self._clusters
-                )
-                found.append(
-                    Comparison(
-                        arm[0], arm[1], first, second, plain, sure, own, adjusted, len(pairs[0])
-                    )
-                )
-        return found
+            for arm in self.arms():
+                pairs = self._decisions(first, arm) if arm[2] == second else ((), ())
+                if len(pairs[0]) > 1:
+                    found = paired_test(*pairs, clusters=self._clusters)
+                    tested.append((arm, first, len(pairs[0]), *found))
+        adjusted = holm([p for *_, p in tested])
+        return [
+            Comparison(size, ratio, first, second, difference, p, own, repeats)
+            for ((size, ratio, second), first, repeats, difference, p), own in zip(
+                tested, adjusted, strict=True
+            )
+        ]
 
     def sentences(self) -> list[str]:
         """The answer: whether synthetic images beat as many duplicates, and from what size on."""
         told = [c for c in self.comparisons if (c.first, c.second) == PAIRS[0]]
+        p = {(c.ratio, c.size): c.adjusted for c in told}
         return [
             _verdict(told),
             *(
                 f"{ratio:g} synthetic images for each real one: "
-                f"{crossover_sentence(sorted(gains), gains)}"
+                + crossover_sentence(sorted(gains), gains, {n: p[ratio, n] for n in gains})
                 for ratio, gains in self.gains.items()
             ),
         ]

@@ -96,10 +96,10 @@ class Store:
             out = csv.writer(file, lineterminator="\n")
             out.writerow(
                 ("size", "ratio", "arm", "against", "repeats", "difference", "low", "high",
-                 "sure_low", "sure_high", "p", "p_adjusted")
+                 "p", "p_adjusted")
             )  # fmt: skip
             for c in findings.comparisons:
-                figures = (*c.difference, c.sure.low, c.sure.high, c.p, c.adjusted)
+                figures = (*c.difference, c.p, c.adjusted)
                 out.writerow(
                     (c.size, c.ratio, c.second, c.first, c.repeats, *(f"{v:.6g}" for v in figures))
                 )

@@ -57,7 +57,10 @@ class Work:
             self._print(f"{before} cells are done already, {len(missing)} are to come")
         if not missing:
             return results
-        with self._console.status("starting Ray") as status, connected(where) as (settled, workers):
+        with (
+            self._console.status("starting Ray") as status,
+            connected(where, self._print) as (settled, workers),
+        ):
             status.stop()
             self._print(f"{workers} at a time on {settled.device}")
             materials = self._materials

@@ -1,8 +1,11 @@
-"""Files that are written whole or not at all, and names that can be kept."""
+"""Files and folders that are written whole or not at all, and names that may become theirs."""
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +13,12 @@ from pathlib import Path
 
 from spaces.errors import InputError
 from trainable.basics.terminal import printable
+
+_LONGEST_NAME = 255  # bytes, on Linux and macOS
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+_SQLITE_REFUSED = (
+    "database or disk is full", "disk I/O error", "attempt to write a readonly database",
+)  # fmt: skip
 
 
 @contextmanager
@@ -51,3 +60,76 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with whole_file(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path` to fill, which takes its name once the block has ended well.
+
+    `path` is absent or an empty folder: of two who fill it at once, the second fails and leaves
+    what the first made. If the block raises, the part is removed.
+
+    Raises:
+        OSError: the folder cannot be written or renamed, or `path` is no longer empty.
+    """
+    path = path.resolve()  # a link to an empty folder may be filled
+    part = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        part.mkdir()
+        yield part
+        part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """As `whole_folder`, in place of what was at `path`, which stays until the new one is whole.
+
+    Only for folders that are the caller's own. What a killed process left beside `path` is removed
+    once the new one stands.
+    """
+    path = path.resolve()
+    old = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
+    try:
+        with whole_folder(path) as part:
+            yield part
+            if path.exists():
+                path.rename(old)
+    except BaseException:
+        if old.exists():
+            old.rename(path)
+        raise
+    for left in path.parent.glob(f".{path.name[:100]}.*.part"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def name_fault(name: str) -> str | None:
+    """Why a file or folder must not be called `name`, which others chose; None if it may.
+
+    It would lead elsewhere, here or on another system, or cannot be written or would not be seen.
+    """
+    if not name:
+        return "is empty"
+    if set(name) & set("/\\\0") or name == "..":
+        return "leads to another folder"
+    if name.startswith("."):
+        return "is hidden"
+    try:
+        return "is too long" if len(name.encode()) > _LONGEST_NAME else None
+    except UnicodeEncodeError:
+        return "is not text"
+
+
+def disk_fault(error: BaseException | None) -> str | None:
+    """Why a disk refused a write, if that is what an error comes from: it is full, or read-only."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _REFUSED:
+            return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        if isinstance(error, sqlite3.OperationalError) and str(error) in _SQLITE_REFUSED:
+            return str(error)
+        if os.strerror(errno.ENOSPC) in str(error):  # said by a library or another process
+            return os.strerror(errno.ENOSPC)
+        error = error.__cause__ or error.__context__
+    return None

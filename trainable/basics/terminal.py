@@ -1,4 +1,7 @@
-"""The terminal: text of users as it is, and commands that work when they are pasted."""
+"""The terminal: text of users as it is, and commands that work when they are pasted.
+
+rich is imported only where it is used: text is escaped where nothing is shown, too.
+"""
 
 from __future__ import annotations
 

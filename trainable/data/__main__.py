@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from spaces.errors import InputError
 from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.data.dataset import check_image_size
-from trainable.data.decode import FITS
+from trainable.data.reading import BACKGROUNDS, FITS, USUAL, Reading
 from trainable.data.show import check_picture, data_table, grid, small_table
 from trainable.data.small import build_small
 from trainable.data.sources import EMBEDDED, load
@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--image-size", type=int, default=64, help="in pixels (%(default)s)")
     show.add_argument("--per-class", type=int, default=10, help="images a class (%(default)s)")
     show.add_argument("--fit", choices=FITS, default="crop", help="(%(default)s)")
+    show.add_argument(
+        "--background", default="black", help=f"under transparency: {BACKGROUNDS} (%(default)s)"
+    )
     show.add_argument("--split", choices=SPLITS, default="train", help="(%(default)s)")
     show.add_argument("--seed", type=int, default=0, help="of the phantoms (%(default)s)")
     show.add_argument("--viral", action="store_true", help="keep viral pneumonia (Kaggle's X-rays)")
@@ -96,10 +99,11 @@ def _show(args: argparse.Namespace) -> int:
         raise InputError(f"--per-class is {args.per_class}, but must be at least 1")
     if args.seed < 0:
         raise InputError(f"--seed is {args.seed}, but must be 0 or more")
+    how = Reading(args.fit, args.background)
     console, stage = _screen()
     with stage("reading images") as progress:
         data = load(
-            args.data, args.image_size, fit=args.fit, split=args.split, seed=args.seed,
+            args.data, args.image_size, how=how, split=args.split, seed=args.seed,
             viral=args.viral, progress=progress,
         )  # fmt: skip
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -112,8 +116,15 @@ def _show(args: argparse.Namespace) -> int:
     for source, reason in data.report.skipped:
         say(console, f"skipped {source}: {reason}")
     say(console, f"grid in {args.out}; next:")
+    usual = {"fit": USUAL.fit, "background": USUAL.background}
+    flags = [
+        part
+        for name, value in usual.items()
+        if (given := getattr(args, name)) != value
+        for part in (f"--{name}", given)
+    ]
     data = args.data if root is None else root
-    say_command(console, "python", "-m", "search.run", "--data", data, "--dry-run")
+    say_command(console, "python", "-m", "search.run", "--data", data, *flags, "--dry-run")
     return 0
 
 

@@ -10,8 +10,11 @@ import numpy as np
 
 from spaces.errors import InputError
 from spaces.task import Task
+from trainable.data.reading import USUAL, Reading
 
 IMAGE_SIZES = (32, 64, 128, 256)
+TINT = 8
+"""Levels by which the channels of a grey image may differ, as lossy formats leave them."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,18 @@ class LoadReport:
         files: files read, before unreadable ones and duplicates were dropped.
         duplicates: files dropped because an earlier one has the same bytes.
         skipped: (path, reason) of each unreadable file.
-        left_out: files that the folder's layout left unread, counted by reason.
-        colour: images whose channels differ.
-        fit: how images became square, 'crop' or 'pad'.
+        left_out: files that were left unread, counted by reason.
+        colour: images in colour.
+        tinted: images that are not, although their channels differ a little.
+        nested: files read from subfolders of their class's folder.
+        transparent: images in which the background shows.
+        several: files that hold more images than the first, which was read.
+        narrow: the least and greatest value of all pixels, where they are too few to be useful.
+        reading: how files became pixels; its levels are those of this set.
         layout: the folder layout that was recognised, or the embedded source.
+        known: images whose patient is known.
+        patients: where from, such as 'manifest.csv'.
+        patients_note: what else there is to say of it.
     """
 
     files: int
@@ -33,14 +44,27 @@ class LoadReport:
     skipped: tuple[tuple[str, str], ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
     colour: int = 0
-    fit: str = "crop"
+    tinted: int = 0
+    nested: int = 0
+    transparent: int = 0
+    several: int = 0
+    narrow: tuple[int, int] | None = None
+    reading: Reading = USUAL
     layout: str = "folders"
+    known: int = 0
+    patients: str = ""
+    patients_note: str = ""
 
     def __str__(self) -> str:
         """One line for a log: only what deserves a word."""
         if not self.files:
             return f"{self.layout}, made here"
-        parts = [f"{self.files} files read"]
+        return ", ".join((f"{self.files} files read", *self.remarks))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What deserves a word: all that was left out, and all that was done to pixels."""
+        parts = []
         if self.duplicates:
             parts.append(f"{self.duplicates} duplicates dropped")
         if self.skipped:
@@ -48,7 +72,26 @@ class LoadReport:
         parts += [f"{count} {reason} left out" for reason, count in self.left_out.items()]
         if 0 < self.colour < self.files:
             parts.append(f"{self.colour} in colour")
-        return ", ".join(parts)
+        if self.nested:
+            parts.append(f"{self.nested} from subfolders")
+        if self.tinted:
+            parts.append(f"{self.tinted} within {TINT} levels of grey, read as grey")
+        if self.transparent:
+            parts.append(
+                f"{self.transparent} with transparency, on {self.reading.background} (--background)"
+            )
+        if self.several:
+            parts.append(f"{self.several} of several images, of which the first")
+        if stretched := str(self.reading.levels.stretched):
+            parts.append(f"values of {stretched} scaled to 0 to 255")
+        if self.narrow:
+            parts.append(f"all pixels between {self.narrow[0]} and {self.narrow[1]} of 0 to 255")
+        if self.known:
+            kept = self.files - self.duplicates - len(self.skipped)
+            parts.append(f"patients of {self.known} of {kept} images from {self.patients}")
+        if self.patients_note:
+            parts.append(self.patients_note)
+        return parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +144,11 @@ class Dataset:
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
+    @property
+    def of_patients(self) -> bool:
+        """Whether it is known to show patients; PneumoniaMNIST does, and does not say whom."""
+        return any(self.patients) or self.report.layout == "pneumoniamnist"
+
     def at(self, rows: np.ndarray) -> Dataset:
         """The images of `rows`: indices, or a mask [n]."""
         chosen = np.arange(self.n)[rows]
@@ -120,6 +168,13 @@ class Dataset:
         sha.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
         sha.update(np.ascontiguousarray(self.images).data)
         return sha.hexdigest()
+
+
+def grey(images: np.ndarray) -> np.ndarray:
+    """The luminance (ITU-R 601, as Pillow has it) of uint8 [..., 3, S, S]: uint8 [..., 1, S, S]."""
+    red, green, blue = np.moveaxis(images.astype(np.uint32), -3, 0)
+    luminance = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
+    return luminance.astype(np.uint8)[..., None, :, :]
 
 
 def check_image_size(size: int) -> None:

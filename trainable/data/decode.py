@@ -1,70 +1,149 @@
-"""One image file's bytes to a uint8 array: colour, depth, orientation, fit, resize."""
+"""One image file to a uint8 array: colour, depth, orientation, fit, resize."""
 
 from __future__ import annotations
 
 import io
 import struct
+import threading
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from spaces.errors import InputError
+from trainable.data.reading import Reading
 
-FITS = ("crop", "pad")
-SUFFIXES = (".jpg", ".jpeg", ".png")
-FORMATS = ("JPEG", "PNG")
+FORMATS = (
+    "JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF", "QOI",
+    "SGI", "PCX", "TGA",
+)  # fmt: skip
+"""Pillow's, of pictures. TGA comes last, as it has no mark of its own."""
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".mpo", ".webp", ".tif", ".tiff", ".bmp",
+    ".dib", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf",
+    ".jpx", ".avif", ".avifs", ".qoi", ".sgi", ".rgb", ".rgba", ".bw", ".pcx", ".tga", ".icb",
+    ".vda", ".vst",
+)  # fmt: skip
+"""Of those formats, and of MPO, which opens as JPEG; in lower case."""
+MAX_PIXELS = 2**26
+"""Of an image, 8192 x 8192 or as many; and of all that are decoded at once, in whatever number of
+threads. Decoding takes up to 20 bytes a pixel, some 1.3 GB in all."""
 
 # Pillow widens the kernel when it shrinks, so bicubic is antialiased; Parmar et al. 2022 recommend
 # it for FID. Lanczos rings more around the bright letters burned into X-rays; a box blurs more.
 FILTER = Image.Resampling.BICUBIC
+
+# Ours is the lower bound, and says which file it was.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class UnreadableError(Exception):
     """A file holds no image that can be decoded; the message says why."""
 
 
-def check_fit(fit: str) -> None:
-    """Raise InputError unless `fit` is one of `FITS`."""
-    if fit not in FITS:
-        raise InputError(f"fit is {fit!r}, but must be one of {', '.join(FITS)}")
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image as it was read.
+
+    Attributes:
+        pixels: uint8 [C, size, size]; C is 1 where all channels are equal, else 3.
+        transparent: whether the background shows.
+        several: whether the file holds more images than this one, its first.
+        depth: '16-bit', '32-bit' or 'float'; '' where values have 8 bits.
+        span: least and greatest value of a deep image, before it was brought to 8 bits.
+    """
+
+    pixels: np.ndarray
+    transparent: bool = False
+    several: bool = False
+    depth: str = ""
+    span: tuple[float, float] = (0.0, 0.0)
 
 
 def decode(
-    data: bytes, size: int | None, fit: str = "crop", channels: int | None = None
-) -> np.ndarray:
-    """Decode a JPEG or PNG to uint8 [C, size, size], or [C, H, W] as it is with `size` None.
+    file: bytes | BinaryIO, size: int | None, how: Reading, channels: int | None = None
+) -> Picture:
+    """Decode an image file, the first image of several, to uint8 [C, size, size].
+
+    With `size` None it stays as it is, [C, H, W].
 
     The aspect ratio is kept: 'crop' takes the centre square, 'pad' fits the whole image between
-    black bars. 16-bit grey is scaled from its full range, transparency is laid on black, EXIF
-    orientation is applied; colour profiles are ignored. With `channels` None, C is 1 for an image
-    whose channels are equal everywhere, else 3.
+    black bars. Deep grey is scaled by `how.levels`, transparency is laid on `how.background`, EXIF
+    orientation is applied; colour profiles are ignored. With `channels` 1 or 3, that is C.
 
     Raises:
-        UnreadableError: the bytes are no image, or a broken one.
+        UnreadableError: this is no image, a broken one, or one of too many pixels.
     """
-    if not data:
-        raise UnreadableError("empty file")
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if size is not None:
-                _draft(image, size, fit)
+    with header(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+        whole = image.size
+        several = image.format != "MPO" and getattr(image, "is_animated", False)
+        if size is not None:
+            _draft(image, size, how.fit)
+        # A progressive JPEG is kept whole, at whatever scale it is wanted.
+        with _share(whole if "progressive" in image.info else image.size):
             image.load()
-            flat = _to_8_bit(_upright(image))
+            upright = _upright(image)
+            depth, span = _depth(upright, image.format), (0.0, 0.0)
+            if depth:
+                values = np.asarray(upright)
+                span = _span(values)
+                flat = Image.fromarray(_to_8_bit(values, *how.levels.at(depth, span)))
+                alpha = _marked(upright, values)
+            else:
+                flat, alpha = _parted(upright)
+            if alpha is not None:
+                flat = _laid(flat, alpha, how)
+            if channels == 1:
+                flat = flat.convert("L")
+            pixels = np.asarray(flat if size is None else fit_square(flat, size, how.fit))
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if channels is None and (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., :1]
+    if channels == 3:
+        pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+    pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return Picture(pixels, alpha is not None, several, depth, span)
+
+
+@contextmanager
+def header(file: BinaryIO) -> Iterator[Image.Image]:
+    """The image in `file`, whose pixels are not read yet, of a size that can be.
+
+    Raises:
+        UnreadableError: there is none, or, also where the caller reads it, it is broken.
+    """
+    Image.init()  # registers the formats, once
+    try:
+        if not file.read(1):
+            raise UnreadableError("empty file")
+        file.seek(0)
+        with Image.open(file, formats=FORMATS) as image:
+            _check_size(*image.size)
+            yield image
     except UnidentifiedImageError:
-        raise UnreadableError("not a JPEG or PNG image") from None
-    # Pillow reports broken files by all of these, SyntaxError for PNG chunks among them.
+        raise UnreadableError("not an image") from None
+    except Image.DecompressionBombError:
+        raise UnreadableError(f"more than {MAX_PIXELS / 1e6:.0f} million pixels") from None
+    # SyntaxError is of PNG chunks, MemoryError of sizes that a broken header claims.
     except (
-        OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, struct.error,
-        zlib.error, Image.DecompressionBombError,
+        OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, AttributeError,
+        OverflowError, RuntimeError, MemoryError, struct.error, zlib.error,
     ) as error:  # fmt: skip
         raise UnreadableError(str(error).split("\n")[0] or type(error).__name__) from error
-    if channels == 1 or (channels is None and is_grey(flat)):
-        flat = flat.convert("L")
-    elif flat.mode != "RGB":
-        flat = flat.convert("RGB")
-    pixels = np.asarray(flat if size is None else fit_square(flat, size, fit))
-    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise UnreadableError(
+            f"{width} x {height} pixels, but at most {MAX_PIXELS / 1e6:.0f} million are read"
+        )
+    if width * height == 0:
+        raise UnreadableError("no pixels")
 
 
 def fit_square(image: Image.Image, size: int, fit: str) -> Image.Image:
@@ -82,12 +161,24 @@ def fit_square(image: Image.Image, size: int, fit: str) -> Image.Image:
     return image.resize((size, size), FILTER, box=(left, top, left + side, top + side))
 
 
-def is_grey(image: Image.Image) -> bool:
-    """Whether an L or RGB image has equal channels everywhere."""
-    if image.mode == "L":
-        return True
-    red, green, blue = image.split()
-    return all(ImageChops.difference(red, other).getextrema() == (0, 0) for other in (green, blue))
+_free = MAX_PIXELS
+_returned = threading.Condition()
+
+
+@contextmanager
+def _share(size: tuple[int, int]) -> Iterator[None]:
+    """Wait until an image of this size fits beside those that other threads are decoding."""
+    global _free
+    width, height = size
+    with _returned:
+        _returned.wait_for(lambda: _free >= width * height)
+        _free -= width * height
+    try:
+        yield
+    finally:
+        with _returned:
+            _free += width * height
+            _returned.notify_all()
 
 
 def _draft(image: Image.Image, size: int, fit: str) -> None:
@@ -109,18 +200,56 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """The image in mode L or RGB, on black where it is transparent.
+def _depth(image: Image.Image, kind: str | None) -> str:
+    if image.mode == "F":
+        return "float"
+    if image.mode == "I":
+        return "16-bit" if kind in ("PPM", "PNG") else "32-bit"
+    return "16-bit" if image.mode.startswith("I;16") else ""
 
-    Pillow itself clips 16-bit grey at 255. Of 16-bit colour it keeps the upper byte of each
-    channel, which is at most one level off.
+
+def _span(values: np.ndarray) -> tuple[float, float]:
+    span = float(values.min()), float(values.max())
+    if not np.isfinite(span).all():
+        raise UnreadableError("values that are not finite")
+    return span
+
+
+def _to_8_bit(values: np.ndarray, black: float, white: float) -> np.ndarray:
+    """Values from `black` to `white` as 0 to 255, rounded; what lies outside is clipped."""
+    scaled = np.subtract(values, black, dtype=np.float64)
+    scaled *= 255 / ((white - black) or 1)
+    scaled += 0.5
+    return scaled.clip(0, 255, out=scaled).astype(np.uint8)
+
+
+def _marked(image: Image.Image, values: np.ndarray) -> Image.Image | None:
+    """The alpha of a deep image whose header names one value that is transparent."""
+    value = image.info.get("transparency")
+    if not isinstance(value, int) or not (values == value).any():
+        return None
+    return Image.fromarray(np.where(values == value, 0, 255).astype(np.uint8))
+
+
+def _parted(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """The image in mode L or RGB, and its alpha, if any of it is transparent.
+
+    Of 16-bit colour Pillow keeps the upper byte of each channel, which is at most one level off.
     """
-    if image.mode.startswith("I"):
-        wide = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray(((wide + 128) // 257).astype(np.uint8))
     if image.has_transparency_data:
-        above = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", above.size, "black"), above).convert("RGB")
+        grey = image.mode in ("1", "L", "LA", "La")
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+        alpha = None if alpha.getextrema() == (255, 255) else alpha
+        return image.convert("RGB").convert("L") if grey else image.convert("RGB"), alpha
     if image.mode in ("L", "RGB"):
-        return image
-    return image.convert("L" if image.mode == "1" else "RGB")
+        return image, None
+    return image.convert("L" if image.mode == "1" else "RGB"), None
+
+
+def _laid(flat: Image.Image, alpha: Image.Image, how: Reading) -> Image.Image:
+    """`flat` over the background, as RGB."""
+    above = flat.convert("RGB")
+    above.putalpha(alpha)
+    below = Image.new("RGBA", above.size, (*how.rgb, 255))
+    return Image.alpha_composite(below, above).convert("RGB")

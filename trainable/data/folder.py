@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,29 +13,42 @@ import numpy as np
 from PIL import Image
 
 from spaces.errors import InputError
-from trainable.data.dataset import Dataset, LoadReport, check_image_size
-from trainable.data.decode import UnreadableError, check_fit, decode
-from trainable.data.scan import Entry, check_counts, scan
+from trainable.basics.machine import local_cores
+from trainable.basics.terminal import printable
+from trainable.data.dataset import TINT, Dataset, LoadReport, check_image_size, grey
+from trainable.data.decode import Picture, UnreadableError, decode
+from trainable.data.opening import opened
+from trainable.data.reading import USUAL, Levels, Reading
+from trainable.data.scan import Entry, Scan, check_counts, scan
 from trainable.stages import Progress
 
 MAX_UNREADABLE = 0.05
+_COLOURED = 0.001
+"""Share of an image's pixels that must be further off grey than `TINT`, to make it one in colour"""
+_NARROW = 32
+"""Grey levels below which what all images use of 256 deserves a word."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """One file, read: its hash, and either its pixels or the reason why it has none."""
+    """One file, read: its hash, and either its picture or the reason why it has none."""
 
     entry: Entry
     sha256: str
-    pixels: np.ndarray | None
+    picture: Picture | None
     reason: str = ""
+
+    @property
+    def pixels(self) -> np.ndarray | None:
+        """Of the picture, if there is one."""
+        return self.picture.pixels if self.picture else None
 
 
 def load_folder(
     root: str | Path,
     size: int,
     *,
-    fit: str = "crop",
+    how: Reading = USUAL,
     channels: int | None = None,
     split: str = "train",
     viral: bool = False,
@@ -51,9 +63,9 @@ def load_folder(
     Args:
         root: the folder.
         size: side of the square images, a power of two from 32 to 256.
-        fit: 'crop' to the centre square, or 'pad' with black.
-        channels: 1 or 3; None takes 1 if every image is grey, RGB files with equal channels
-            included, else 3.
+        how: how files become pixels; unknown levels follow from the set.
+        channels: 1 or 3; None takes 1 if every image is grey, RGB files whose channels are equal,
+            or nearly so, included, else 3.
         split: 'train', 'test' or 'val'; 'train' also reads a folder without splits.
         viral: keep viral pneumonia as a class of its own, in Kaggle's chest X-ray layout.
         progress: told how many files are done.
@@ -63,12 +75,11 @@ def load_folder(
         InputError: the arguments or the folder's contents cannot serve.
     """
     check_image_size(size)
-    check_fit(fit)
     if channels not in (None, 1, 3):
         raise InputError(f"channels is {channels}, but must be 1 (grey) or 3 (colour)")
     root = Path(root)
     found = scan(root, split, viral)
-    decoded = list(read_all(found.entries, size, fit, channels, progress, workers))
+    decoded, how = read_set(found.entries, size, how, channels, progress, workers)
     skipped = tuple((d.entry.source, d.reason) for d in decoded if d.pixels is None)
     check_unreadable(root, skipped, len(decoded))
     kept, duplicates = drop_duplicates([d for d in decoded if d.pixels is not None])
@@ -82,24 +93,83 @@ def load_folder(
             "left out of all classes)"
         ),
     )
-    images, colour = stack([d.pixels for d in kept if d.pixels is not None])
+    images, colour = stack([d.pixels for d in kept if d.pixels is not None], channels)
     return Dataset(
         images=images,
         labels=labels,
         classes=found.classes,
         sources=tuple(d.entry.source for d in kept),
         patients=tuple(d.entry.patient for d in kept),
-        name=root.resolve().name or "root",
-        report=LoadReport(
-            len(decoded), duplicates, skipped, found.left_out, colour, fit, found.layout
-        ),
+        name=printable(root.resolve().name) or "root",
+        report=report(found, decoded, kept, images, colour, how),
     )
+
+
+def report(
+    found: Scan,
+    decoded: Sequence[Decoded],
+    kept: Sequence[Decoded],
+    images: np.ndarray,
+    colour: int,
+    how: Reading,
+) -> LoadReport:
+    """What happened to the files of `found` on their way to `images`, those of `kept`."""
+    pictures = [d.picture for d in kept if d.picture is not None]
+    skipped = tuple((d.entry.source, d.reason) for d in decoded if d.pixels is None)
+    least, greatest = int(images.min()), int(images.max())
+    return LoadReport(
+        len(decoded),
+        len(decoded) - len(skipped) - len(kept),
+        skipped,
+        found.left_out,
+        colour,
+        tinted=0 if images.shape[1] == 3 else sum(p.pixels.shape[0] == 3 for p in pictures),
+        nested=sum(d.entry.nested for d in kept),
+        transparent=sum(p.transparent for p in pictures),
+        several=sum(p.several for p in pictures),
+        narrow=(least, greatest) if greatest - least < _NARROW else None,
+        reading=how,
+        layout=found.layout,
+        known=sum(d.entry.patient is not None for d in kept),
+        patients=found.patients.source,
+        patients_note=found.patients.note,
+    )
+
+
+def read_set(
+    entries: Sequence[Entry],
+    size: int,
+    how: Reading = USUAL,
+    channels: int | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> tuple[list[Decoded], Reading]:
+    """Decode all files of a set, in given order, and say how; unknown levels follow from the set.
+
+    Images of more than 8 bits need all of the set to be read before any is scaled; where their
+    levels turn out to be others than was assumed, they are read again.
+    """
+    decoded = list(read_all(entries, size, how, channels, progress, workers))
+    deep = [(d.picture.depth, *d.picture.span) for d in decoded if d.picture and d.picture.depth]
+    settled = replace(how, levels=how.levels | Levels.of(deep))
+    again = [
+        i for i, d in enumerate(decoded)
+        if d.picture and d.picture.depth and _levels(d.picture, how) != _levels(d.picture, settled)
+    ]  # fmt: skip
+    fresh = read_all([entries[i] for i in again], size, settled, channels, progress, workers)
+    for i, item in zip(again, fresh, strict=True):
+        decoded[i] = item
+    return decoded, settled
+
+
+def _levels(picture: Picture, how: Reading) -> tuple[float, float]:
+    return how.levels.at(picture.depth, picture.span)
 
 
 def read_all(
     entries: Sequence[Entry],
     size: int | None,
-    fit: str = "crop",
+    how: Reading = USUAL,
     channels: int | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
@@ -109,10 +179,10 @@ def read_all(
     With `size` None, images stay as large as they are: hand over few `entries` at a time, as all
     are decoded at once.
     """
-    Image.preinit()  # once, before the threads race to register the formats
-    pool = ThreadPoolExecutor(workers or min(16, _cores()))
+    Image.init()  # once, before the threads race to register the formats
+    pool = ThreadPoolExecutor(workers or min(16, local_cores()))
     try:
-        job = partial(_read, size=size, fit=fit, channels=channels)
+        job = partial(_read, size=size, how=how, channels=channels)
         for done, decoded in enumerate(pool.map(job, entries), start=1):
             if progress is not None:
                 progress(done, len(entries))
@@ -123,6 +193,8 @@ def read_all(
 
 def drop_duplicates(decoded: Sequence[Decoded]) -> tuple[list[Decoded], int]:
     """The files without those whose bytes came before, and how many those were.
+
+    Where the first of several does not know its patient, one that does says so.
 
     Raises:
         InputError: the same bytes lie in two classes, so that one label is wrong.
@@ -135,25 +207,23 @@ def drop_duplicates(decoded: Sequence[Decoded]) -> tuple[list[Decoded], int]:
                 f"{earlier.entry.source} and {item.entry.source} are the same file, labelled "
                 f"{earlier.entry.label!r} and {item.entry.label!r}; remove the wrong one"
             )
+        if earlier.entry.patient is None:
+            known = replace(earlier.entry, patient=item.entry.patient)
+            first[item.sha256] = replace(earlier, entry=known)
     return list(first.values()), len(decoded) - len(first)
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _read(entry: Entry, size: int | None, fit: str, channels: int | None) -> Decoded:
+def _read(entry: Entry, size: int | None, how: Reading, channels: int | None) -> Decoded:
+    sha256 = ""
     try:
-        data = entry.path.read_bytes()
-    except OSError as error:
-        return Decoded(entry, "", None, error.strerror or str(error))
-    sha256 = hashlib.sha256(data).hexdigest()
-    try:
-        return Decoded(entry, sha256, decode(data, size, fit, channels))
+        with opened(entry.path) as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            return Decoded(entry, sha256, decode(file, size, how, channels))
     except UnreadableError as error:
         return Decoded(entry, sha256, None, str(error))
+    except OSError as error:  # a disk or a network that fails
+        return Decoded(entry, sha256, None, error.strerror or str(error))
 
 
 def check_unreadable(root: Path, skipped: tuple[tuple[str, str], ...], files: int) -> None:
@@ -167,10 +237,20 @@ def check_unreadable(root: Path, skipped: tuple[tuple[str, str], ...], files: in
         )
 
 
-def stack(pixels: list[np.ndarray]) -> tuple[np.ndarray, int]:
-    """One array, grey repeated to RGB where any image has colour, and how many have."""
-    channels = max(p.shape[0] for p in pixels)
+def stack(pixels: list[np.ndarray], channels: int | None = None) -> tuple[np.ndarray, int]:
+    """One array, and how many images are in colour.
+
+    With `channels` None, all become grey if none is in colour, those whose channels differ a
+    little too; else all get three channels, those of grey ones equal.
+    """
+    colour = sum(map(_in_colour, pixels))
+    channels = channels or (3 if colour else 1)
     images = np.empty((len(pixels), channels, *pixels[0].shape[1:]), dtype=np.uint8)
     for image, p in zip(images, pixels, strict=True):
-        image[:] = p  # one channel broadcasts to three
-    return images, sum(p.shape[0] == 3 for p in pixels)
+        image[:] = p if p.shape[0] <= channels else grey(p)  # one channel broadcasts to three
+    return images, colour
+
+
+def _in_colour(pixels: np.ndarray) -> bool:
+    apart = np.ptp(pixels, axis=0) > TINT  # of uint8, whose differences fit it
+    return bool(apart.mean() > _COLOURED)

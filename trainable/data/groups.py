@@ -28,8 +28,6 @@ import numpy as np
 
 from trainable.data.dataset import Dataset
 from trainable.data.images import pixel_digests
-from trainable.data.kaggle import KaggleXray
-from trainable.data.manifest import FILE_NAME
 
 BITS = 6
 CORRELATION = 0.985
@@ -103,8 +101,7 @@ def groups(data: Dataset) -> tuple[np.ndarray, str]:
 def _sentence(data: Dataset, count: int) -> str:
     known = [name for name in data.patients if name is not None]
     patients = len(set(known))
-    origin = "file names" if data.report.layout == KaggleXray.name else FILE_NAME
-    of_patients = f"of {patients} patients (from {origin})"
+    of_patients = f"of {patients} patients (from {data.report.patients})"
     how = f"difference hash within {BITS} bits of 64, correlation {CORRELATION} or more"
     if not known:
         return f"{data.n} images, patients unknown: {count} groups of look-alikes ({how})"

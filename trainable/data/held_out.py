@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from spaces.errors import InputError
-from trainable.data.dataset import Dataset
+from trainable.data.dataset import Dataset, grey
 from trainable.data.images import pixel_digests
+from trainable.data.patients import same_patient
+from trainable.data.reading import Reading
 from trainable.data.sources import EMBEDDED, load
 from trainable.data.splits import split_folders
 from trainable.stages import Progress
@@ -22,7 +24,6 @@ def held_out(
     data: Dataset,
     spec: str,
     named: str | None,
-    fit: str,
     progress: Progress | None = None,
     instead: Dataset | None = None,
 ) -> Dataset | None:
@@ -30,7 +31,8 @@ def held_out(
 
     They are the data set `named` (its test split, if it has splits), or else `instead`, where that
     is given, and the test split stays unread; or else the test split of `spec`, which `data` was
-    loaded from. Whatever has the pixels of a training image is left out.
+    loaded from. They are read as `data` was. Whatever has the pixels of a training image, or
+    shows a patient who is shown in one, is left out.
     `progress` is told how many files are read.
 
     Raises:
@@ -39,7 +41,8 @@ def held_out(
     if named is None and instead is not None:
         return instead
     try:
-        found = load_apart(spec, named, data.images.shape[2], fit, _OTHER_SEED, progress)
+        how = data.report.reading
+        found = load_apart(spec, named, data.images.shape[2], how, _OTHER_SEED, progress)
     except InputError:
         if named is not None:
             raise
@@ -56,14 +59,14 @@ def held_out(
     apart = _disjoint(_of_colours(found, data.images.shape[1]), data)
     if apart is None and named is not None:
         raise InputError(
-            f"--held-out {named} has no image of one class that is not a training image too; name "
-            "other images"
+            f"--held-out {named} has no image of one class that is not a training image too, or of "
+            "a patient in one; name other images"
         )
     return apart
 
 
 def load_apart(
-    spec: str, named: str | None, size: int, fit: str, seed: int, progress: Progress | None
+    spec: str, named: str | None, size: int, how: Reading, seed: int, progress: Progress | None
 ) -> Dataset | None:
     """Images beside those that `spec` is trained on, or None if there are none.
 
@@ -75,11 +78,11 @@ def load_apart(
     """
     if named is not None:
         split = "test" if _has_test(named) else "train"
-        return load(named, size, fit=fit, split=split, progress=progress)
+        return load(named, size, how=how, split=split, progress=progress)
     if spec == "phantom":
         return load(spec, size, seed=seed)
     if _has_test(spec):
-        return load(spec, size, fit=fit, split="test", progress=progress)
+        return load(spec, size, how=how, split="test", progress=progress)
     return None
 
 
@@ -95,13 +98,14 @@ def _of_colours(found: Dataset, channels: int) -> Dataset:
         return found
     if channels == 3:
         return replace(found, images=found.images.repeat(3, axis=1))
-    red, green, blue = found.images.astype(np.uint32).transpose(1, 0, 2, 3)
-    grey = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16  # ITU-R 601, as Pillow has it
-    return replace(found, images=grey.astype(np.uint8)[:, None])
+    return replace(found, images=grey(found.images))
 
 
 def _disjoint(found: Dataset, data: Dataset) -> Dataset | None:
-    known = set(pixel_digests(data.images))
-    keep = np.array([digest not in known for digest in pixel_digests(found.images)])
-    apart = found.at(keep)
+    images, patients = set(pixel_digests(data.images)), {*map(same_patient, data.patients)} - {None}
+    keep = [
+        digest not in images and same_patient(patient) not in patients
+        for digest, patient in zip(pixel_digests(found.images), found.patients, strict=True)
+    ]
+    apart = found.at(np.array(keep))
     return apart if len(np.unique(apart.labels)) == len(data.classes) else None

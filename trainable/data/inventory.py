@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from PIL import Image
-
-from trainable.data.decode import FORMATS
+from trainable.data.decode import UnreadableError, header
+from trainable.data.opening import opened
 from trainable.data.scan import Entry
 from trainable.stages import Progress
 
@@ -36,12 +36,10 @@ def inventory(
     skipped: list[tuple[str, str]] = []
     for done, entry in enumerate(entries, start=1):
         try:
-            size = entry.path.stat().st_size
-            with Image.open(entry.path, formats=FORMATS) as image:
-                items.append(Item(entry, size, *image.size))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            reason = getattr(error, "strerror", None) or "not a JPEG or PNG image"
-            skipped.append((entry.source, reason))
+            with opened(entry.path) as file, header(file) as image:
+                items.append(Item(entry, os.fstat(file.fileno()).st_size, *image.size))
+        except UnreadableError as error:
+            skipped.append((entry.source, str(error)))
         if progress is not None:
             progress(done, len(entries))
     return items, skipped

@@ -1,4 +1,4 @@
-"""What a file's folder and name mean: its class and patient."""
+"""What a file's folder and name mean: its class."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Place:
-    """A file's class (None: left out, for `reason`) and patient, if known."""
+    """A file's class; None: left out, for `reason`."""
 
     label: str | None
-    patient: str | None = None
     reason: str = ""
 
 
@@ -21,17 +20,15 @@ class Layout(Protocol):
     name: str
 
     def place(self, folder: str, name: str) -> Place:
-        """Class and patient of the file `name` in the class folder `folder`."""
+        """Class of the file `name` in the class folder `folder`."""
         ...
 
 
 class ClassFolders:
-    """One folder a class, named after it; patients come from a table of files, if there is one."""
+    """One folder a class, named after it."""
 
-    def __init__(self, name: str = "folders", patients: dict[str, str] | None = None):
-        self.name = name
-        self.patients = patients or {}
+    name = "folders"
 
     def place(self, folder: str, name: str) -> Place:
-        """Class and patient of the file `name` in the class folder `folder`."""
-        return Place(folder, self.patients.get(f"{folder}/{name}"))
+        """Class of the file `name` in the class folder `folder`."""
+        return Place(folder)

@@ -11,6 +11,7 @@ from spaces.errors import InputError
 from trainable.data.dataset import Dataset
 from trainable.data.groups import look_alikes
 from trainable.data.images import pixel_digests
+from trainable.data.patients import same_patient
 
 SAME_PIXELS, LOOK_ALIKE, SAME_PATIENT = "the same pixels", "look alike", "the same patient"
 _SHOWN = 3
@@ -90,7 +91,10 @@ def overlaps(train: Dataset, other: Dataset) -> list[tuple[str, str, str]]:
     by_why: tuple[tuple[str, Iterator[tuple[int, int]]], ...] = (
         (SAME_PIXELS, _equal(pixel_digests(train.images), pixel_digests(other.images))),
         (LOOK_ALIKE, ((int(i), int(j)) for i, j in look_alikes(train.images, other.images))),
-        (SAME_PATIENT, _equal(train.patients, other.patients)),
+        (
+            SAME_PATIENT,
+            _equal([*map(same_patient, train.patients)], [*map(same_patient, other.patients)]),
+        ),
     )
     found: dict[tuple[int, int], str] = {}
     for why, pairs in by_why:

@@ -1,23 +1,23 @@
 """Which files a folder of labelled images holds, with class and patient, before any is opened.
 
-`scan` reads names only. What a name means is a `Layout`'s affair: plain class folders, a set made
-by the small builder (its manifest knows the patients), or Kaggle's chest X-rays.
+`scan` reads names, and the manifest that says whose images they are. Which class a name means is a
+`Layout`'s affair: plain class folders, or Kaggle's chest X-rays.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from spaces.errors import InputError
-from trainable.data.decode import SUFFIXES
+from trainable.basics.terminal import printable
 from trainable.data.kaggle import KaggleXray
 from trainable.data.layout import ClassFolders, Layout
-from trainable.data.listing import folders, is_image, visible
-from trainable.data.manifest import read_patients
-from trainable.data.splits import class_base
+from trainable.data.listing import folders, image_files, is_image, visible
+from trainable.data.patients import Patients, find_patients
+from trainable.data.splits import class_base, elsewhere
 
 MIN_PER_CLASS = 10
 
@@ -28,25 +28,28 @@ class Entry:
 
     Attributes:
         path: where it lies.
-        source: the same, relative to the root, posix.
-        label: its class.
+        source: the same, relative to the root, posix; bytes that are not UTF-8 are escaped.
+        label: its class; escaped likewise.
         patient: whom it shows, if known.
+        nested: whether it lies in a subfolder of its class's folder.
     """
 
     path: Path
     source: str
     label: str
     patient: str | None
+    nested: bool = False
 
 
 @dataclass(frozen=True)
 class Scan:
-    """The entries of a folder, sorted by class then source, and what was left out, by reason."""
+    """The entries of a folder, sorted by class then source; what was left out, by reason."""
 
     root: Path
     layout: str
     entries: tuple[Entry, ...]
     left_out: dict[str, int]
+    patients: Patients = field(default_factory=Patients)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -55,39 +58,46 @@ class Scan:
 
 
 def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
-    """List the image files under ``root/<class>/`` or ``root/<split>/<class>/``.
+    """List the image files under ``root/<class>/`` or ``root/<split>/<class>/``, however deep.
 
-    Folders named train, test or val at the top are splits, of which only `split` is entered; such
-    names cannot be classes. Hidden files and files without an image suffix are ignored.
+    Folders named train, test or val at the top, or Training, Testing, Validation, are splits, of
+    which only `split` is entered; such names cannot be classes. Hidden files, and what systems
+    leave beside images, are ignored; other files without an image's suffix are counted as left out.
 
     Raises:
         InputError: the folder cannot serve: missing, a file, without classes, without the split,
             or with a class of fewer than `MIN_PER_CLASS` image files.
     """
     base = class_base(root, split)
-    files = {
-        folder.name: sorted(p.name for p in visible(folder) if is_image(p))
-        for folder in folders(base)
-    }
+    files: dict[str, list[str]] = {}
+    left_out: Counter[str] = Counter()
+    for folder in folders(base):
+        files[folder.name], others = image_files(folder)
+        left_out += others
     if not files:
+        sorted_so = f"put the images in one folder per class, {base.name}/<class>/*.png"
+        meant = elsewhere(base)
         raise InputError(
-            f"{base} holds no class folders; put the images in one folder per class, "
-            f"{base.name}/<class>/*.png"
+            f"{base} holds no class folders; " + (f"{meant}; else " if meant else "") + sorted_so
         )
     prefix = base.relative_to(root)
-    layout = _recognise(root, prefix, files, viral)
+    layout = _recognise(root, files, viral)
+    patients = find_patients(root, base, files)
     entries: list[Entry] = []
-    left_out: Counter[str] = Counter()
     for folder, names in files.items():
         for name in names:
             place = layout.place(folder, name)
             if place.label is None:
                 left_out[place.reason] += 1
                 continue
-            source = (prefix / folder / name).as_posix()
-            entries.append(Entry(base / folder / name, source, place.label, place.patient))
+            inner = prefix / folder / name
+            who = patients.of.get(inner.as_posix())
+            source, label = printable(inner.as_posix()), printable(place.label)
+            entries.append(Entry(root / inner, source, label, who, nested="/" in name))
     entries.sort(key=lambda entry: (entry.label, entry.source))
-    found = Scan(root, layout.name, tuple(entries), dict(sorted(left_out.items())))
+    if beside := sum(is_image(p) for p in visible(base)):
+        left_out["images outside the class folders"] = beside
+    found = Scan(root, layout.name, tuple(entries), dict(sorted(left_out.items())), patients)
     _check_classes(base, files, found)
     return found
 
@@ -104,18 +114,19 @@ def check_counts(where: Path, counts: dict[str, int], note: Callable[[str], str]
 
 def _check_classes(base: Path, files: dict[str, list[str]], found: Scan) -> None:
     counts = dict(Counter(entry.label for entry in found.entries))
-    counts |= {folder: 0 for folder, names in files.items() if not names}
+    counts |= {printable(folder): 0 for folder, names in files.items() if not names}
     if len(counts) < 2:
         names = ", ".join(f"{label!r}" for label in counts) or "none"
-        omitted = "".join(f"; {n} files left out as {why}" for why, n in found.left_out.items())
+        omitted = "".join(f"; {n} {why} left out" for why, n in found.left_out.items())
         raise InputError(
             f"{base} holds fewer than two classes ({names}{omitted}), but a conditional GAN needs "
-            "at least two; put each class in a folder of its own"
+            f"at least two; {elsewhere(base) or 'put each class in a folder of its own'}"
         )
-    check_counts(base, counts, lambda _: f"image files ({', '.join(SUFFIXES)})")
+    omitted = ", ".join(f"{n} {why}" for why, n in found.left_out.items())
+    check_counts(base, counts, lambda _: "image files" + (omitted and f" (left out: {omitted})"))
 
 
-def _recognise(root: Path, prefix: Path, files: dict[str, list[str]], viral: bool) -> Layout:
+def _recognise(root: Path, files: dict[str, list[str]], viral: bool) -> Layout:
     if KaggleXray.recognises(files):
         return KaggleXray(viral)
     if viral:
@@ -123,12 +134,4 @@ def _recognise(root: Path, prefix: Path, files: dict[str, list[str]], viral: boo
             f"viral pneumonia was asked for, but {root} is not in Kaggle's chest X-ray layout "
             "(folders NORMAL and PNEUMONIA, names like person1000_virus_1681.jpeg)"
         )
-    for folder in dict.fromkeys((root / prefix, root)):
-        if (patients := read_patients(folder)) is not None:
-            inner = "" if folder != root or prefix == Path() else f"{prefix.as_posix()}/"
-            return ClassFolders(
-                "small set",
-                {name.removeprefix(inner): who for name, who in patients.items()
-                 if name.startswith(inner)},
-            )  # fmt: skip
     return ClassFolders()

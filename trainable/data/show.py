@@ -14,6 +14,7 @@ from spaces.errors import InputError
 from trainable.basics.terminal import printable
 from trainable.data.dataset import Dataset
 from trainable.data.inventory import common_dimensions, inventory
+from trainable.data.kaggle import KaggleXray
 from trainable.data.scan import scan
 from trainable.data.small import SmallReport
 from trainable.stages import Progress
@@ -66,27 +67,30 @@ def data_table(
     split: str = "train",
     progress: Progress | None = None,
 ) -> Table:
-    """Counts and patients a class; for a folder `root`, also file sizes and common dimensions.
+    """Counts of each class, and of its patients if any are known; for a folder `root`, also file
+    sizes and common dimensions.
 
     `progress` is told how many of its files have been looked at.
     """
-    table = _table(printable(data.name), "class", "images", "patients", "KB", "dimensions")
+    of_patients = any(data.patients)
+    columns = ("images", "patients", "KB") if of_patients else ("images", "KB")
+    table = _table(printable(data.name), "class", *columns, "dimensions")
     owners = {name: set[str]() for name in data.classes}
     for label, patient in zip(data.labels, data.patients, strict=True):
         if patient is not None:
             owners[data.classes[label]].add(patient)
     files = []
     if root is not None:
-        found = scan(root, split, viral="viral_pneumonia" in data.classes)
+        found = scan(root, split, viral=data.report.layout == KaggleXray.name)
         loaded = set(data.sources)
         files = inventory([e for e in found.entries if e.source in loaded], progress)[0]
     for name, count in data.counts.items():
         own = [item for item in files if item.entry.label == name]
         sizes = sorted(item.size / 1024 for item in own)
         spread = f"{sizes[0]:.0f} to {sizes[-1]:.0f}\nmedian {median(sizes):.0f}" if sizes else "-"
-        patients = str(len(owners[name])) if owners[name] else "-"
+        patients = [str(len(owners[name]) or "-")] if of_patients else []
         dimensions = _dimensions(common_dimensions(own))
-        table.add_row(printable(name), str(count), patients, spread, dimensions)
+        table.add_row(printable(name), str(count), *patients, spread, dimensions)
     return table
 
 

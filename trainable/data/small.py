@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from spaces.errors import InputError
+from trainable.basics.files import whole_folder
 from trainable.data.folder import Decoded, drop_duplicates, read_all
 from trainable.data.inventory import Item, common_dimensions, inventory
 from trainable.data.manifest import Row, write_manifest
@@ -183,26 +182,21 @@ def _describe(name: str, members: list[Item], pool: int, chosen: Sequence[Item])
 
 
 def _copy(items: Sequence[Item], out: Path, progress: Progress) -> None:
-    """Fill a sibling of `out` and rename it, so that an interrupted build leaves no half set."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    part.mkdir()
-    try:
+    """Fill `out`, which appears whole: an interrupted build leaves no half set."""
+    with whole_folder(out) as part:
         rows = []
         for done, item in enumerate(items, start=1):
             rows.append(_copy_one(item, part))
             progress(done, len(items))
         write_manifest(part, rows)
-        part.replace(out)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
 def _copy_one(item: Item, folder: Path) -> Row:
     entry = item.entry
     data = entry.path.read_bytes()
-    file = Path(entry.label, entry.path.name)
+    file = Path(entry.label, Path(entry.source).name)
+    if (folder / file).exists():  # a file of that name in another subfolder of the class
+        file = Path(entry.label, entry.source.replace("/", "_"))
     (folder / file).parent.mkdir(exist_ok=True)
     (folder / file).write_bytes(data)
     return Row(

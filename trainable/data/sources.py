@@ -12,8 +12,9 @@ from PIL import Image
 from spaces.errors import InputError
 from trainable.basics.files import check_text
 from trainable.data.dataset import Dataset, LoadReport, check_image_size
-from trainable.data.decode import check_fit, fit_square
+from trainable.data.decode import fit_square
 from trainable.data.folder import load_folder
+from trainable.data.reading import USUAL, Reading
 from trainable.data.splits import SPLITS
 from trainable.stages import Progress
 
@@ -43,7 +44,7 @@ def load(
     spec: str,
     size: int,
     *,
-    fit: str = "crop",
+    how: Reading = USUAL,
     split: str = "train",
     seed: int = 0,
     viral: bool = False,
@@ -54,7 +55,7 @@ def load(
     Args:
         spec: 'phantom', 'pneumoniamnist' or a folder; './phantom' is a folder of that name.
         size: side of the square images, a power of two from 32 to 256.
-        fit: 'crop' or 'pad', for folders.
+        how: how files become pixels, for folders.
         split: 'train', 'test' or 'val'; phantoms have no splits.
         seed: of the phantoms.
         viral: keep viral pneumonia as a class, in Kaggle's chest X-ray layout.
@@ -64,20 +65,19 @@ def load(
         InputError: `spec` names nothing, or what it names cannot serve.
     """
     check_image_size(size)
-    check_fit(fit)
     if split not in SPLITS:
         raise InputError(f"split is {split!r}, but must be one of {', '.join(SPLITS)}")
     if spec not in EMBEDDED:
         if not Path(spec).exists() and spec == Path(spec).name:
             raise InputError(_unknown(spec))
-        return load_folder(spec, size, fit=fit, split=split, viral=viral, progress=progress)
+        return load_folder(spec, size, how=how, split=split, viral=viral, progress=progress)
     if viral:
         raise InputError(f"viral pneumonia was asked for, but {spec} does not tell it apart")
     if spec == "pneumoniamnist":
-        return _pneumoniamnist(size, split)
+        return _pneumoniamnist(size, split, how)
     if split != "train":
         raise InputError(f"phantom has no split {split!r}; choose another seed for other phantoms")
-    return _phantom(size, seed)
+    return _phantom(size, seed, how)
 
 
 def _unknown(spec: str) -> str:
@@ -89,15 +89,15 @@ def _unknown(spec: str) -> str:
     )
 
 
-def _phantom(size: int, seed: int) -> Dataset:
+def _phantom(size: int, seed: int, how: Reading) -> Dataset:
     from trainable.data.phantom import CLASSES, phantom
 
     images, labels, sources = phantom(size, per_class=PHANTOMS_PER_CLASS, seed=seed)
-    report = LoadReport(files=0, layout="phantom")
+    report = LoadReport(files=0, reading=how, layout="phantom")
     return Dataset(images, labels, CLASSES, sources, (None,) * len(images), "phantom", report)
 
 
-def _pneumoniamnist(size: int, split: str) -> Dataset:
+def _pneumoniamnist(size: int, split: str, how: Reading) -> Dataset:
     try:
         import medmnist  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -118,7 +118,7 @@ def _pneumoniamnist(size: int, split: str) -> Dataset:
     names = source.info["label"]
     classes = tuple(str(names[str(i)]) for i in range(len(names)))
     sources = tuple(f"pneumoniamnist/{split}/{i}" for i in range(len(images)))
-    report = LoadReport(files=len(images), layout="pneumoniamnist")
+    report = LoadReport(files=len(images), reading=how, layout="pneumoniamnist")
     patients = (None,) * len(images)
     return Dataset(images, labels, classes, sources, patients, "pneumoniamnist", report)
 

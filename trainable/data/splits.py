@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from spaces.errors import InputError
-from trainable.data.listing import folders
+from trainable.data.listing import folders, is_image, visible
 
 SPLITS = ("train", "test", "val")
 
@@ -14,6 +16,8 @@ _NAMES = {
     "test": "test", "testing": "test",
     "val": "val", "valid": "val", "validation": "val",
 }  # fmt: skip
+_DEPTH = 3
+"""Folders down to which images, and the folder that was meant, are looked for."""
 
 
 def split_of(name: str) -> str | None:
@@ -24,9 +28,9 @@ def split_of(name: str) -> str | None:
 def split_folders(root: Path) -> dict[str, list[Path]]:
     """The folders in `root` that are named after a split, by split."""
     found: dict[str, list[Path]] = {}
-    for folder in folders(root):
-        if (split := split_of(folder.name)) is not None:
-            found.setdefault(split, []).append(folder)
+    for path in visible(root):
+        if (split := split_of(path.name)) is not None and path.is_dir():
+            found.setdefault(split, []).append(path)
     return found
 
 
@@ -34,7 +38,8 @@ def class_base(root: Path, split: str) -> Path:
     """The folder whose folders are classes: that of `split`, or `root` if it has no splits.
 
     Raises:
-        InputError: `root` cannot serve: missing, a file, or without the split.
+        InputError: `root` cannot serve: missing, a file, without the split, or with folders that
+            might be classes, splits or whole data sets.
     """
     if not root.exists():
         raise InputError(f"{root} does not exist; give a folder of class folders")
@@ -45,17 +50,86 @@ def class_base(root: Path, split: str) -> Path:
     present = split_folders(root)
     if len(named := present.get(split, [])) > 1:
         raise InputError(
-            f"{root} has several folders for the split {split!r}, "
-            f"{' and '.join(p.name for p in named)}; leave one of them"
+            f"{root} has several folders for the split {split!r}, {_names(named)}; leave one"
         )
-    if named:
-        return named[0]
-    if present:
-        names = ", ".join(sorted(p.name for paths in present.values() for p in paths))
-        raise InputError(f"{root} has no split {split!r}; it has {names}")
-    if split != "train":
+    splits = sorted(folder for same in present.values() for folder in same)
+    beside = sorted({*_with_images(root)} - {*splits}) if splits else []
+    if beside and not (named and len(_with_images(named[0])) > 1):
+        raise InputError(
+            f"{root} has {_names(splits)}, as splits are called, beside folders of images "
+            f"({_names(beside)}); rename {_names(splits)} if it is a class like these, or move "
+            f"these into {root / 'train'}"
+        )
+    if present and not named:
+        raise InputError(f"{root} has no split {split!r}; it has {_names(splits)}")
+    if not named and split != "train":
         raise InputError(
             f"{root} has no split {split!r}: its class folders are not divided into "
             f"{', '.join(SPLITS)}; leave the split out, or divide them"
         )
-    return root
+    base = named[0] if named else root
+    _check_undivided(base)
+    return base
+
+
+def elsewhere(base: Path) -> str:
+    """Which folder to give instead of `base`, which has too few class folders; "" if none is known.
+
+    It may lie below `base`, or `base` may be a class itself.
+    """
+    level = [base]
+    for _ in range(_DEPTH):
+        level = [inner for folder in level for inner in folders(folder)]
+        if fit := [folder for folder in level if _serves(folder)]:
+            return f"give {' or '.join(map(str, fit))}, which holds class folders"
+    if not any(map(is_image, visible(base))):
+        return ""
+    above = base.absolute().parent
+    if not _serves(above):
+        return ""
+    if split_of(above.name) and _serves(above.parent):
+        above = above.parent
+    shown = above if base.is_absolute() else Path(os.path.relpath(above))
+    return f"if it is one of several classes, give the folder of all, {shown}"
+
+
+def _check_undivided(base: Path) -> None:
+    """Raise InputError if a folder in `base` is no class, but has splits in it."""
+    divided = {
+        folder: inner for folder in folders(base)
+        if (inner := [p for same in split_folders(folder).values() for p in same if _has_images(p)])
+    }  # fmt: skip
+    if not divided:
+        return
+    if sets := [folder for folder in divided if _serves(folder)]:
+        raise InputError(
+            f"{base} holds data sets ({_names(sets)}), not class folders; give "
+            f"{' or '.join(map(str, sets))}"
+        )
+    folder, inner = next(iter(divided.items()))
+    raise InputError(
+        f"{base} has splits inside a class folder ({folder.name}/{inner[0].name}); put them above "
+        f"the classes: {base / inner[0].name / folder.name}"
+    )
+
+
+def _serves(folder: Path) -> bool:
+    """Whether it has class folders, or has them in the folder of its split for training."""
+    splits = split_folders(folder)
+    inner = _with_images(splits["train"][0] if "train" in splits else folder)
+    return len(inner) > 1 and not any(split_of(path.name) for path in inner)
+
+
+def _with_images(folder: Path) -> list[Path]:
+    return [inner for inner in folders(folder) if _has_images(inner)]
+
+
+def _has_images(folder: Path, depth: int = _DEPTH) -> bool:
+    """Whether there is an image in `folder`, or up to `depth` folders further down."""
+    if any(map(is_image, visible(folder))):
+        return True
+    return depth > 0 and any(_has_images(inner, depth - 1) for inner in folders(folder))
+
+
+def _names(paths: Iterable[Path]) -> str:
+    return ", ".join(path.name for path in paths)

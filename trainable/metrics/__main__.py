@@ -45,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
             weights=args.features_weights,
             resize=args.protocol,
             unverified=args.unverified_weights,
+            background=args.background,
             train=args.train,
             baseline=args.baseline,
             neighbours=args.neighbours,
@@ -117,6 +118,11 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--unverified-weights", action="store_true", help="take any checksum")
     p.add_argument(
         "--protocol", default="bilinear", help="resizing: bilinear or clean (default: bilinear)"
+    )
+    p.add_argument(
+        "--background",
+        default="black",
+        help="under transparency: black, white or #rrggbb (default: black)",
     )
     p.add_argument(
         "--train", type=Path, metavar="DIR",

@@ -15,6 +15,7 @@ from torch import Tensor
 from spaces.errors import InputError
 from trainable.basics.files import whole_file
 from trainable.data import Dataset, check_image_size
+from trainable.data.reading import USUAL, Reading
 from trainable.extractors import Extractor, load_extractor
 from trainable.feature_cache import kept_features
 from trainable.metrics.folders import (
@@ -26,6 +27,7 @@ from trainable.metrics.folders import (
     read_images,
     size_warnings,
 )
+from trainable.metrics.frechet import FeatureStats, frechet_distance
 from trainable.metrics.inception_score import inception_score
 from trainable.metrics.intervals import extrapolated_floor
 from trainable.metrics.neighbours import Distances, copy_rate
@@ -50,6 +52,7 @@ def compare(
     weights: Path | None = None,
     resize: str = "bilinear",
     unverified: bool = False,
+    background: str = USUAL.background,
     train: Path | None = None,
     baseline: Path | None = None,
     neighbours: Path | None = None,
@@ -87,12 +90,16 @@ def compare(
         check_place(neighbours, roots)
     warnings: list[str] = []
     read = []
+    how = Reading(background=background)
     for found, which in zip(listed, ("real", "generated", "training"), strict=False):
         unique = which != "generated"
         with stage(f"reading {which} images") as progress:
             read.append(
-                read_images(found, size, unique=unique, note=warnings.append, progress=progress)
+                read_images(
+                    found, size, unique=unique, note=warnings.append, how=how, progress=progress
+                )
             )
+        how = read[0].data.report.reading  # all as the real ones
     reals, fakes, *others = read
     trained = others[0] if others else reals
     warnings += size_warnings(reals, fakes)
@@ -129,7 +136,7 @@ def compare(
     known = kept(reals, "real")
     theirs = None if train is None else kept(trained, "training")
     with stage("scoring"):
-        scores = _scores(extractor, reals.data, known, fakes.data, found, len(classes))
+        scores = _scores(extractor, reals, known, fakes.data, found, len(classes))
         if theirs is not None:
             scores["copy_rate"] = copy_rate(Distances.between(theirs, found)).rate
         if theirs is not None or neighbours is not None:
@@ -143,7 +150,11 @@ def compare(
         **made,
         "pixel_size": size or PIXELS,
         "features": line,
-        "warnings": warnings + _number_warnings(reals.data.n, fakes.data.n),
+        "warnings": [
+            *warnings,
+            *_number_warnings(reals.data.n, fakes.data.n),
+            *_floor_warnings(scores),
+        ],
     }
     if before is not None:
         earlier = {_named(key, classes): before.get(_named(key, classes)) for key in scores}
@@ -152,15 +163,21 @@ def compare(
 
 
 def _scores(
-    extractor: Extractor, reals: Dataset, known: Tensor, fakes: Dataset, found: Tensor, classes: int
+    extractor: Extractor, reals: Folder, known: Tensor, fakes: Dataset, found: Tensor, classes: int
 ) -> Scores:
     """Every score by features `known` and `found`, but without classes none of a class."""
-    labels, asked = torch.tensor(reals.labels), torch.tensor(fakes.labels)
+    labels, asked = torch.tensor(reals.data.labels), torch.tensor(fakes.labels)
     if not classes:
         labels, asked = torch.zeros_like(labels), torch.zeros_like(asked)
     real = RealSet.of(known, labels, max(1, classes))
-    own, images = torch.tensor(reals.images), torch.tensor(fakes.images)
+    own, images = torch.tensor(reals.data.images), torch.tensor(fakes.images)
     scores = all_scores(real, own, found, images, asked, extractor.logits(found))
+    if len(reals.counted) > reals.data.n:
+        every, of_every = known[reals.counted], labels[reals.counted]
+        scores["fid"] = frechet_distance(FeatureStats.of(every), found)
+        for index in range(classes):
+            mine = FeatureStats.of(every[of_every == index])
+            scores[f"fid/{index}"] = frechet_distance(mine, found[asked == index])
     scores["inception_score_real"] = inception_score(extractor.logits(known))
     scores["floor"] = extrapolated_floor(known, seed=0).floor
     for index in range(classes):
@@ -200,6 +217,15 @@ def _number_warnings(n_real: int, n_fake: int) -> list[str]:
             f"{'more' if n_fake < n_real else 'less'}"
         )
     return lines
+
+
+def _floor_warnings(scores: Scores) -> list[str]:
+    if not scores["fid"] < scores["floor"]:
+        return []
+    return [
+        f"a FID below the floor, {scores['floor']:.4g}, is not better than real images: it means "
+        "copies, less variety than they have, many more images than they are, or luck"
+    ]
 
 
 def _read_baseline(path: Path) -> Result:

@@ -15,10 +15,19 @@ from PIL import Image
 from torch import Tensor
 
 from spaces.errors import InputError
-from trainable.data import Dataset, LoadReport
+from trainable.basics.terminal import printable
+from trainable.data import Dataset
 from trainable.data.dataset import IMAGE_SIZES
-from trainable.data.decode import SUFFIXES
-from trainable.data.folder import check_unreadable, drop_duplicates, read_all, stack
+from trainable.data.folder import (
+    check_unreadable,
+    drop_duplicates,
+    read_all,
+    read_set,
+    report,
+    stack,
+)
+from trainable.data.listing import folders, image_files, is_image, visible
+from trainable.data.reading import USUAL, Reading
 from trainable.data.scan import Entry, Scan, check_counts, scan
 from trainable.data.splits import split_of
 from trainable.extractors import Extractor
@@ -45,12 +54,15 @@ class Folder:
         entries: their files, in the same order.
         hashes: SHA-256 of each file, in hex.
         as_files: whether features are of the files as they are, not of the squares.
+        counted: rows of the images that FID counts, int64: all, and of files as they are those that
+            repeat once more for each time, as pytorch-fid counts them.
     """
 
     data: Dataset
     entries: tuple[Entry, ...]
     hashes: tuple[str, ...]
     as_files: bool
+    counted: np.ndarray
 
     @property
     def image_size(self) -> int | None:
@@ -62,7 +74,8 @@ class Folder:
         """SHA-256, in hex, of all that scores depend on; of squares, that of their data set."""
         if not self.as_files:
             return self.data.digest
-        return hashlib.sha256("\n".join((self.data.digest, *self.hashes)).encode()).hexdigest()
+        files = (self.hashes[row] for row in self.counted)
+        return hashlib.sha256("\n".join((self.data.digest, *files)).encode()).hexdigest()
 
     def features(self, extractor: Extractor, progress: Progress) -> Tensor:
         """Features [n, D], float32 on the CPU; `progress` is told how many images are done.
@@ -78,7 +91,8 @@ class Folder:
         for start in range(0, self.data.n, TOGETHER):
             chosen = slice(start, start + TOGETHER)
             # In colour throughout, as pytorch-fid reads: grey has the same features either way.
-            decoded = list(read_all(self.entries[chosen], None, channels=3))
+            how = self.data.report.reading
+            decoded = list(read_all(self.entries[chosen], None, how=how, channels=3))
             for item, sha256 in zip(decoded, self.hashes[chosen], strict=True):
                 if item.pixels is None or item.sha256 != sha256:
                     why = item.reason or "it changed while it was read"
@@ -96,24 +110,22 @@ def list_images(root: Path) -> Scan:
     Raises:
         InputError: no folder, or one with too few images, or with images in both ways.
     """
-    try:
-        images = _images(root)
-        visible = sorted(p for p in root.iterdir() if not p.name.startswith("."))
-        folders = [p for p in visible if p.is_dir() and (split_of(p.name) or _images(p))]
-    except OSError as error:
-        raise InputError(f"{root} is no folder of images: {error.strerror}") from error
-    if images and folders:
+    images = [p for p in visible(root) if is_image(p)]
+    inside = [p for p in folders(root) if split_of(p.name) or image_files(p)[0]]
+    if images and inside:
         raise InputError(
             f"{root} holds images ({images[0].name}) beside folders of images "
-            f"({', '.join(p.name for p in folders)}); move either away"
+            f"({', '.join(p.name for p in inside)}); move either away"
         )
-    if len(folders) > 1 or (folders and split_of(folders[0].name)):
+    if len(inside) > 1 or (inside and split_of(inside[0].name)):
         found = scan(root)
+    elif inside:
+        names, left_out = image_files(inside[0])
+        label = inside[0].name
+        entries = (_entry(root, inside[0] / name, label, nested="/" in name) for name in names)
+        found = Scan(root, "folders", tuple(entries), dict(sorted(left_out.items())))
     else:
-        label = folders[0].name if folders else ""
-        files = _images(folders[0]) if folders else images
-        entries = (Entry(p, p.relative_to(root).as_posix(), label, None) for p in files)
-        found = Scan(root, "folders", tuple(entries), {})
+        found = Scan(root, "folders", tuple(_entry(root, p, "") for p in images), {})
     _check_number(len(found.entries), root, "images")
     return found
 
@@ -124,6 +136,7 @@ def read_images(
     *,
     unique: bool,
     note: Callable[[str], None],
+    how: Reading = USUAL,
     progress: Progress | None = None,
 ) -> Folder:
     """Decode what `list_images` found; no classes if there are none.
@@ -131,18 +144,20 @@ def read_images(
     With a `size`, scores are of squares of so many pixels; with None of the files as they are, and
     only scores in pixels of squares of `PIXELS`.
 
-    With `unique`, for real images, files with the bytes of an earlier one are dropped. Among
-    generated images repeats count: they are a fault to be seen. `note` is told, in a line, of files
-    that were left out; `progress` of how many are done.
+    With `unique`, for real images, files with the bytes of an earlier one are dropped; of files as
+    they are FID counts them still. Among generated images repeats count: they are a fault to be
+    seen. `how` is how files become pixels: generated ones are read as the real ones were, see their
+    `data.report.reading`. `note` is told, in a line, of what was left out or done to pixels;
+    `progress` of how many are done.
 
     Raises:
         InputError: too many are unreadable, too few are left, or all are plain.
     """
     root = found.root
-    decoded = list(read_all(found.entries, size or PIXELS, progress=progress))
+    decoded, how = read_set(found.entries, size or PIXELS, how, progress=progress)
     skipped = tuple((d.entry.source, d.reason) for d in decoded if d.pixels is None)
     check_unreadable(root, skipped, len(decoded))
-    kept = [d for d in decoded if d.pixels is not None]
+    kept = readable = [d for d in decoded if d.pixels is not None]
     if all((d.pixels == d.pixels[:, :1, :1]).all() for d in kept if d.pixels is not None):
         raise InputError(f"every image in {root} is one plain colour; nothing can be compared")
     duplicates = 0
@@ -150,20 +165,23 @@ def read_images(
         kept, duplicates = drop_duplicates(kept)
     _check_number(len(kept), root, "different readable images")
     images, colour = stack([d.pixels for d in kept if d.pixels is not None])
-    report = LoadReport(len(decoded), duplicates, skipped, found.left_out, colour)
-    if duplicates or skipped or found.left_out:
-        note(f"{root}: {report}")
+    told = report(found, decoded, kept, images, colour, how)
+    if told.remarks:
+        note(f"{root}: {told}")
     classes = class_names(found)
     labels = [classes.index(d.entry.label) if classes else 0 for d in kept]
     sources = tuple(d.entry.source for d in kept)
     patients = tuple(d.entry.patient for d in kept)
-    data = Dataset(
-        images, np.array(labels, np.int64), classes, sources, patients, str(root), report
-    )
+    data = Dataset(images, np.array(labels, np.int64), classes, sources, patients, str(root), told)
     if classes:
         check_counts(root, data.counts, lambda _: "different readable images")
     entries, hashes = tuple(d.entry for d in kept), tuple(d.sha256 for d in kept)
-    return Folder(data, entries, hashes, as_files=size is None)
+    counted = np.arange(data.n)
+    if size is None and duplicates:
+        rows = {sha256: row for row, sha256 in enumerate(hashes)}
+        counted = np.array([rows[d.sha256] for d in readable])
+        note(f"{root}: FID counts the {duplicates} duplicates, as pytorch-fid does; no other score")
+    return Folder(data, entries, hashes, size is None, counted)
 
 
 def class_names(found: Scan) -> tuple[str, ...]:
@@ -219,12 +237,9 @@ def _median_size(folder: Folder) -> tuple[int, int]:
     return width, height
 
 
-def _images(folder: Path) -> list[Path]:
-    """Image files in a folder by name, hidden ones apart; none in what macOS leaves in archives."""
-    if folder.name == "__MACOSX":
-        return []
-    visible = (p for p in folder.iterdir() if not p.name.startswith("."))
-    return sorted(p for p in visible if p.suffix.lower() in SUFFIXES and not p.is_dir())
+def _entry(root: Path, path: Path, label: str, nested: bool = False) -> Entry:
+    source = printable(path.relative_to(root).as_posix())
+    return Entry(path, source, printable(label), None, nested)
 
 
 def _check_number(n: int, root: Path, which: str) -> None:

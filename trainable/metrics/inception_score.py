@@ -1,7 +1,8 @@
 """The Inception score (Salimans et al. 2016), for comparison with the literature only.
 
-On X-rays it hardly moves (1.6 to 1.9 with ImageNet classes) and rises with mild noise: never an
-objective. The literature's ten splits lower it further at a few hundred images: here it is one.
+On X-rays it hardly moves (1.6 to 1.9 with ImageNet classes) and rises with mild noise: a poor
+objective, though ``--objective is`` allows it. The literature's ten splits lower it further at a
+few hundred images: here it is one.
 """
 
 from __future__ import annotations
