@@ -53,7 +53,7 @@ from trainable.bars import bar
 from trainable.basics.addresses import without_password
 from trainable.basics.files import write_whole
 from trainable.basics.terminal import say
-from trainable.cluster import connected
+from trainable.cluster import check_surroundings, connected
 from trainable.config import TrialConfig
 from trainable.data.images import IMAGES, write_images
 from trainable.durations import format_duration
@@ -84,6 +84,7 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
     check_stores(args)
     check_output(args.output)
     where = resolve_resources(args)
+    check_surroundings(where, partial(say, console))
     prepared = prepare(args, console)
     counts = ", ".join(f"{n} {name}" for name, n in prepared.data.counts.items())
     say(console, f"data: {prepared.data.name}: {counts} ({prepared.data.report})")
