@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from rich.console import Console
 
 from search.cli import check_output, check_stores, default_tracking, parser
 from search.nodes import Node, faults, local_gpus, local_versions, shown, survey
-from search.plan import counted, deadline_of, make_job, speed_of, total_seconds
+from search.plan import budgeted, counted, make_job, speed_of, total_seconds
 from search.prepare import Prepared, prepare
 from search.resume import resume_placed
 from search.storage import kept, opened
@@ -125,7 +126,8 @@ def _examine(page: Page, args: argparse.Namespace, began: float) -> None:
             page.line(GOOD, "Ray", f"{where.cluster or 'this machine alone'}: {at_work}")
             if prepared is not None:
                 with page.about("time"):
-                    _time(page, place, prepared, where, workers, began)
+                    asked = args.winner_images is not None
+                    _time(page, place, prepared, where, workers, began, asked)
 
 
 def _this_machine(page: Page) -> None:
@@ -207,8 +209,9 @@ def _cluster(page: Page, nodes: list[Node]) -> None:
 
 def _time(
     page: Page, place: Path | Mirror | None, prepared: Prepared, where: Resources, workers: int,
-    began: float,
+    began: float, asked: bool,
 ) -> None:  # fmt: skip
+    """`asked`: the user said how many winner images."""
     with bar(page.console, "measuring the real images") as progress:
         real = real_set(prepared.data, prepared.extractor, lambda _: None, progress)
     with tempfile.TemporaryDirectory() as scratch:
@@ -222,7 +225,8 @@ def _time(
         said += f", its budget; all {config.trials} trials would take {format_duration(seconds)}"
     rate = f"the default configuration trains on {speed.trained:.0f} images a second"
     page.line(GOOD, "time", f"{said}; {rate}")
-    deadline_of(config, job, speed, workers, began)
+    note = partial(page.line, NOTE, "time")
+    budgeted(prepared, speed, workers, began, asked=asked, say=note)
     needed = config.trials * _trial_bytes(job)
     fact = f"{needed / 1e9:.1f} GB for checkpoints and pictures"
     if isinstance(place, Mirror):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from search.cli import OUTPUT
-from search.study import began
+from search.study_folder import began
 from spaces.errors import InputError
 
 

@@ -25,13 +25,15 @@ EVALUATIONS = 18
 """In a complete trial, at most; the second is the first rung, so that with eta 3 the rungs lie at a
 ninth and at a third, and none close to the end."""
 
+FEWEST = 20
+"""Winner images a class, below which their scores' intervals say nothing."""
 LONGEST = 10**9
 """Epochs, or seconds of training, of a trial."""
 MOST_EVALUATIONS = 10_000
 """Of a trial: each leaves a report in the database and points in MLflow."""
 _RANGES = {
     "trials": (1, 10**6), "eta": (2, 1000), "seed": (0, MOST_SEED), "top_k": (1, 1000),
-    "winner_images": (20, 10**5),
+    "winner_images": (FEWEST, 10**5),
 }  # fmt: skip
 
 
