@@ -68,7 +68,7 @@ def draw(table: StudyTable, seed: int = 0) -> Figure:
         _draw_importances(ax, table, one, names[:SHOWN], colour)
     above.suptitle(
         f"{table.name}: share of importance for {table.score}\nPED-ANOVA with 95 % intervals; "
-        "a hollow mark is no more than chance would give",
+        "hollow marks: chance would give the largest of all as much",
         x=0.01, ha="left",
     )  # fmt: skip
     fid = at_rung(table, both[0].rung).observed

@@ -34,6 +34,8 @@ _LEVELS = 3
 _SHUFFLES = 1999
 """So many that the least p there is passes among all pairs of `AMONG`, each at 0.05 / 28."""
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -99,7 +101,8 @@ def _strength(both: pd.DataFrame, rng: np.random.Generator) -> tuple[float, floa
 
     (strength,) = explained(y[:, None]).tolist()
     residuals = rng.permuted(np.tile(y - fitted, (_SHUFFLES, 1)), axis=1)
-    as_strong = (explained(fitted[:, None] + residuals.T) >= strength).sum()
+    # Rounding must not decide: a pair whose cells allow no effect of both has a strength of zero.
+    as_strong = (explained(fitted[:, None] + residuals.T) >= strength - _ROUNDING).sum()
     return strength, float(1 + as_strong) / (1 + _SHUFFLES)
 
 

@@ -1,6 +1,7 @@
 """`python -m analysis.learning_curves --study NAME`: FID of every trial as it trained.
 
-Shows where ASHA compared trials, how many got to each rung, and the best trial's curve.
+Shows where ASHA compared trials, how many got to each rung, and the curve with the least FID at its
+end.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def draw(table: StudyTable) -> Figure:
         curve = curves[best]
         ax.plot(
             curve[along], curve["fid"], color="black", linewidth=2, zorder=4,
-            label=f"trial {best}, the best",
+            label=f"trial {best}, the least last FID",
         )  # fmt: skip
     if table.floor == table.floor:
         ax.axhline(

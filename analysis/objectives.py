@@ -66,6 +66,11 @@ def scored(table: StudyTable) -> list[Row]:
         for row in trials
         if row["status"] not in BROKEN and math.isfinite(row["fid"] + row["cas"])
     ]
+    if not rows and float(table.settings.get("hold_back", 0)) > 0:
+        raise InputError(
+            f"--study {table.name}: no trial has both scores without breaking down; there is "
+            "nothing to compare"
+        )
     if not rows:
         raise InputError(
             f"--study {table.name} has no classification accuracy score, as it held no images back "

@@ -6,14 +6,26 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spaces.errors import InputError
 from spaces.presets import BACKBONE
+from trainable.basics.addresses import (
+    absolute_address,
+    check_address,
+    check_mlflow,
+    sqlite_address,
+    without_password,
+)
+from trainable.basics.files import check_text
 from trainable.basics.terminal import command
 from trainable.resources import add_resources
-from trainable.stores import absolute_address, without_password
 
+if TYPE_CHECKING:  # torch: seconds, not for --help
+    from search.settings import StudyConfig
+
+OUTPUT = Path("runs")
+"""The folder of all studies, unless another is named."""
 STUDY_DEFAULTS: dict[str, Any] = {
     "space": "full",
     "data": "phantom",
@@ -43,6 +55,13 @@ STUDY_DEFAULTS: dict[str, Any] = {
 }
 """What defines a study. The parser leaves each None unless given, so that --resume sees them."""
 
+_RESOLVED = ("features", "protocol")
+"""Settings that a study keeps otherwise than they are given."""
+_SHRUNK = (
+    "image_size", "trials", "time_budget", "resource", "epochs", "train_time", "eval_every",
+    "grace", "max_trial_time", "init_from", "winner_images",
+)  # fmt: skip
+"""What a smaller search has of its own."""
 _HELP = {
     "space": "full, architecture, optimization (see python -m spaces), or package.module:function",
     "data": "phantom, pneumoniamnist, or a folder: ROOT/<class>/* or ROOT/train/<class>/*",
@@ -95,7 +114,8 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--resume",
         metavar="NAME",
-        help="go on with a stopped study; may take --trials, --time-budget, --enqueue",
+        help="go on with a stopped study; may take --trials, "
+        "--time-budget, --enqueue, --top-k, --winner-images, and --data if that has moved",
     )
     group.add_argument(
         "--enqueue",
@@ -129,7 +149,7 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument("--dry-run", action="store_true", help="print the resolved study and end")
     group = p.add_argument_group("where it runs, and where results go")
     group.add_argument(
-        "--output", type=Path, default=Path("runs"), help="folder of all studies (default: runs)"
+        "--output", type=Path, default=OUTPUT, help="folder of all studies (default: runs)"
     )
     group.add_argument(
         "--storage",
@@ -167,7 +187,7 @@ def add_stores(group: argparse._ActionsContainer) -> None:
 
 def default_tracking(output: Path) -> str:
     """The tracking store beside the studies."""
-    return f"sqlite:///{(output / 'mlflow.db').resolve()}"
+    return sqlite_address((output / "mlflow.db").resolve())
 
 
 def _int_or_auto(text: str) -> int | None:
@@ -183,20 +203,30 @@ _KINDS: dict[str, Any] = {
 }
 
 
+def check_stores(args: argparse.Namespace) -> None:
+    """Raise InputError for a store's address that would be misread."""
+    for flag, address in (("--tracking-uri", args.tracking_uri), ("--database", args.database)):
+        if address:
+            check_address(flag, address)
+    if not args.tracking_uri:
+        check_mlflow(f"--output {args.output}", args.output.resolve())
+
+
 def check_output(output: Path) -> None:
     """Raise InputError unless `output` is, or can become, a folder that can be written to."""
-    check_folder(output, f"--output {output}")
+    check_folder(output, "--output")
 
 
-def check_folder(folder: Path, given: str) -> None:
-    """Make `folder` and write to it; InputError if that cannot be, naming the flag as `given`."""
+def check_folder(folder: Path, flag: str) -> None:
+    """Make the `folder` that `flag` names, and write to it; InputError if that cannot be."""
+    check_text(flag, folder.resolve())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise InputError(
-            f"{given} cannot be written to ({error.strerror}); choose another folder"
+            f"{flag} {folder} cannot be written to ({error.strerror}); choose another folder"
         ) from error
 
 
@@ -218,6 +248,18 @@ def run_flags(args: argparse.Namespace) -> list[str]:
     return flags + ["--unverified-weights"] * args.unverified_weights
 
 
+def smaller_command(config: StudyConfig, args: argparse.Namespace) -> str:
+    """A search of the same kind as the study, in a quarter of an hour."""
+    words: list[str | Path] = ["python", "-m", "search.run"]
+    for name, usual in STUDY_DEFAULTS.items():
+        value = getattr(args if name in _RESOLVED else config, name, None)
+        if name in ("space", "data") or (name not in _SHRUNK and value and value != usual):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    words += ["--allow-shared-features"] * args.allow_shared_features
+    words += ["--image-size", "32", "--trials", "16", "--time-budget", "15m", *_stores(args)]
+    return " ".join([command(*words), *run_flags(args)])
+
+
 def study_command(
     module: str, name: str, args: argparse.Namespace, more: Sequence[str] = ()
 ) -> str:
@@ -226,12 +268,17 @@ def study_command(
 
     A command that trains takes `more`: the search's `run_flags`.
     """
-    words: list[str | Path] = ["python", "-m", *module.split(), name, "--output", args.output]
+    return " ".join([command("python", "-m", *module.split(), name, *_stores(args)), *more])
+
+
+def _stores(args: argparse.Namespace) -> list[str | Path]:
+    """The flags that say where studies are kept."""
+    words: list[str | Path] = ["--output", args.output]
     if args.tracking_uri:
         words += ["--tracking-uri", pasted(args.tracking_uri, "URI")]
     if args.database:
         words += ["--database", pasted(args.database, "URL")]
-    return " ".join([command(*words), *more])
+    return words
 
 
 def pasted(address: str, instead: str) -> str:

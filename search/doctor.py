@@ -14,24 +14,27 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from search.cli import check_output, default_tracking, parser
+from search.cli import check_output, check_stores, default_tracking, parser
 from search.nodes import Node, faults, local_gpus, local_versions, shown, survey
-from search.plan import counted, deadline_of, make_job, speed_of, total_seconds
+from search.plan import budgeted, counted, make_job, speed_of, total_seconds
 from search.prepare import Prepared, prepare
+from search.resume import resume_placed
 from search.storage import kept, opened
 from search.study import open_storage
 from search.tracking import check
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.bars import bar
+from trainable.basics.addresses import sqlite_file, without_password
 from trainable.basics.machine import file_system, local_cores, memory_bytes
 from trainable.basics.stopping import run_command
-from trainable.basics.terminal import make_console, say
+from trainable.basics.terminal import make_console, say, say_error
 from trainable.cluster import connected
 from trainable.config import TrialConfig
 from trainable.durations import format_duration
@@ -39,7 +42,6 @@ from trainable.evaluation import real_set
 from trainable.job import Job
 from trainable.mirror import Mirror
 from trainable.resources import Resources, resolve_resources
-from trainable.stores import without_password
 
 GOOD, NOTE, BREAKS = "ok", "note", "BREAKS"
 _GRID_BYTES = 60_000
@@ -76,6 +78,8 @@ def examine(args: argparse.Namespace, console: Console) -> int:
     """Look at everything, and print the page; returns the exit code, 1 if something would break."""
     page = Page(console)
     began = time.time()
+    resume_placed(args)
+    check_stores(args)
     places = [args.output, *([Path(args.storage)] if args.storage else [])]
     with _nothing_left(places):
         _examine(page, args, began)
@@ -123,7 +127,8 @@ def _examine(page: Page, args: argparse.Namespace, began: float) -> None:
             page.line(GOOD, "Ray", f"{where.cluster or 'this machine alone'}: {at_work}")
             if prepared is not None:
                 with page.about("time"):
-                    _time(page, place, prepared, where, workers, began)
+                    asked = args.winner_images is not None
+                    _time(page, place, prepared, where, workers, began, asked)
 
 
 def _this_machine(page: Page) -> None:
@@ -168,7 +173,8 @@ def _search(page: Page, prepared: Prepared) -> None:
 def _stores(page: Page, args: argparse.Namespace) -> None:
     """MLflow, without which a search goes on, and the database, without which it does not."""
     uri = args.tracking_uri or default_tracking(args.output)
-    there = not uri.startswith("sqlite:") or Path(uri.removeprefix("sqlite:///")).exists()
+    file = sqlite_file(uri)
+    there = file is None or file.exists()
     problem = check(uri) if there else None
     if problem:
         page.line(NOTE, "MLflow", f"{without_password(uri)} does not answer ({problem}); it can "
@@ -204,8 +210,9 @@ def _cluster(page: Page, nodes: list[Node]) -> None:
 
 def _time(
     page: Page, place: Path | Mirror | None, prepared: Prepared, where: Resources, workers: int,
-    began: float,
+    began: float, asked: bool,
 ) -> None:  # fmt: skip
+    """`asked`: the user said how many winner images."""
     with bar(page.console, "measuring the real images") as progress:
         real = real_set(prepared.data, prepared.extractor, lambda _: None, progress)
     with tempfile.TemporaryDirectory() as scratch:
@@ -219,7 +226,8 @@ def _time(
         said += f", its budget; all {config.trials} trials would take {format_duration(seconds)}"
     rate = f"the default configuration trains on {speed.trained:.0f} images a second"
     page.line(GOOD, "time", f"{said}; {rate}")
-    deadline_of(config, job, speed, workers, began)
+    note = partial(page.line, NOTE, "time")
+    budgeted(prepared, speed, workers, began, asked=asked, say=note)
     needed = config.trials * _trial_bytes(job)
     fact = f"{needed / 1e9:.1f} GB for checkpoints and pictures"
     if isinstance(place, Mirror):
@@ -240,11 +248,15 @@ def _trial_bytes(job: Job) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns 0, or 1 if something would break the search."""
+    """Run the command line; returns 0, 1 if something would break the search, 2 for bad input."""
     flags = parser()
     flags.prog = "python -m search.doctor"
     flags.description = "Say what a search with the same flags would find, and what would break it."
-    return examine(flags.parse_args(argv), make_console())
+    try:
+        return examine(flags.parse_args(argv), make_console())
+    except InputError as error:  # of the flags themselves
+        say_error(error)
+        return 2
 
 
 if __name__ == "__main__":

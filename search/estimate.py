@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from search.settings import StudyConfig
+from search.settings import FEWEST, StudyConfig
 from trainable.config import TrialConfig
+from trainable.data import Dataset
 from trainable.evaluation import GENERATED, SEEDS
+from trainable.extractors import Extractor
 from trainable.job import Job
+from trainable.metrics.classifier_score import Validation
 from trainable.metrics.quick_classifier import NETS
 
 _PROBE_SECONDS = 1.0
@@ -56,23 +59,37 @@ def measure_speed(job: Job, default: TrialConfig) -> Speed:
         while (spent := time.perf_counter() - began) < _PROBE_SECONDS:
             run.train_step().tolist()  # waits for the device
         trained = run.images_seen / spent
-        images = torch.tensor(job.data.images[:16], device=job.device)
-        extractor = job.extractor.to(job.device)
-        extractor(images)
-        began = time.perf_counter()
-        extractor(images).cpu()
-        extracted = len(images) / (time.perf_counter() - began)
-        for network in filter(None, (job.extractor, job.backbone)):
-            network.to("cpu")
-        judging = 0.0
-        if job.validation is not None:
-            sample = torch.tensor(job.data.images), torch.tensor(job.data.labels)
-            began = time.perf_counter()
-            job.validation.score(*sample, seed=0, nets=1)
-            judging = NETS * (time.perf_counter() - began)
+        if job.backbone is not None:
+            job.backbone.to("cpu")
     finally:
         torch.set_num_threads(threads)
-    return Speed(trained, extracted, judging)
+    scoring = measure_scoring(job.extractor, job.data, job.validation, job.device, job.threads)
+    return replace(scoring, trained=trained)
+
+
+def measure_scoring(
+    extractor: Extractor, data: Dataset, validation: Validation | None, device: str, threads: int
+) -> Speed:
+    """The speed at all but training on this machine; `trained` is not measured, and infinite."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        images = torch.tensor(data.images[:16], device=device)
+        network = extractor.to(device)
+        network(images)
+        began = time.perf_counter()
+        network(images).cpu()
+        extracted = len(images) / (time.perf_counter() - began)
+        network.to("cpu")
+        judging = 0.0
+        if validation is not None:
+            sample = torch.tensor(data.images), torch.tensor(data.labels)
+            began = time.perf_counter()
+            validation.score(*sample, seed=0, nets=1)
+            judging = NETS * (time.perf_counter() - began)
+    finally:
+        torch.set_num_threads(before)
+    return Speed(math.inf, extracted, judging)
 
 
 def search_seconds(config: StudyConfig, images: int, speed: Speed, workers: int) -> float:
@@ -90,3 +107,13 @@ def winner_seconds(config: StudyConfig, classes: int, speed: Speed, workers: int
     rounds = math.ceil(config.top_k / workers)
     one = config.winner_images * classes / speed.extracted + len(SEEDS) * speed.judging
     return _MARGIN * rounds * one + _FIXED
+
+
+def winner_images_within(
+    seconds: float, config: StudyConfig, classes: int, speed: Speed, workers: int
+) -> int:
+    """The most winner images a class, in tens, for which `winner_seconds` is at most `seconds`."""
+    none = winner_seconds(replace(config, winner_images=FEWEST), classes, speed, workers)
+    rounds = math.ceil(config.top_k / workers)
+    more = (seconds - none) * speed.extracted / (_MARGIN * rounds * classes)
+    return FEWEST + 10 * max(0, math.floor(more / 10))

@@ -44,11 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as stop:
         return say_stopped(stop, "nothing was written; the same command starts again")
-    nature = json.loads((folder / ABOUT).read_text())["synthetic"]
-    say(console, f"{folder}: synthetic images, {nature}; next:")
+    about = json.loads((folder / ABOUT).read_text())
+    say(console, f"{folder}: synthetic images, {about['synthetic']}; next:")
     picture = folder.absolute().with_name(f"{folder.absolute().name}.png")
     say_command(console, "python", "-m", "trainable.data", "show", folder, "--out", picture)
-    say_command(console, "python", "-m", "trainable.metrics", "REAL", folder)
+    # As its training images were read: larger real ones have detail that it never saw.
+    size = ("--image-size", str(about["image_size"]))
+    say_command(console, "python", "-m", "trainable.metrics", "REAL", folder, *size)
     return 0
 
 
@@ -141,6 +143,7 @@ def _describe(
         "weights_sha256": start.sha256,
         "seed": args.seed,
         "per_class": args.per_class,
+        "image_size": start.about["task"]["image_size"],
         "study": start.about.get("study"),
         "trial": start.about.get("trial"),
         "settings": start.about.get("settings", {}),

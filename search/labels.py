@@ -12,6 +12,7 @@ from typing import Any
 from search.cli import default_tracking, report_command, study_command
 from search.settings import StudyConfig
 from search.study import TrialRecord, database_url
+from trainable.basics.markdown import code, escaped
 from trainable.metrics.classifier_score import KEY
 from trainable.objective import Objective
 from trainable.trial import Status
@@ -59,9 +60,10 @@ def description(
     """
     ended = [record for record in records if record.ended is not None]
     counts = Counter(record.status.value for record in records)
-    data = ", ".join(f"{n} {name}" for name, n in yardstick.get("counts", {}).items())
+    data = ", ".join(f"{n} {escaped(name)}" for name, n in yardstick.get("counts", {}).items())
     rows = {
-        "data": f"{Path(config.data).name}, {config.image_size} pixels" + (data and f": {data}"),
+        "data": f"{escaped(Path(config.data).name)}, {config.image_size} pixels"
+        + (data and f": {data}"),
         "trials": f"{len(ended)} of {config.trials} ended: "
         + ", ".join(f"{n} {status}" for status, n in sorted(counts.items())),
     }
@@ -74,19 +76,19 @@ def description(
         rows["floor"] = f"{yardstick['floor']:.1f}, real images against real ones"
     figures = report_command(config.name, folder.parent, tracking)
     lines = [
-        f"**{config.name}**, space {config.space}",
+        f"**{escaped(config.name)}**, space {escaped(config.space)}",
         "",
         "| | |",
         "|---|---|",
         *(f"| {name} | {said} |" for name, said in rows.items()),
         "",
-        f"All figures: `{figures}`",
+        f"All figures: {code(figures)}",
     ]
     if len(ended) < config.trials:
         own = None if database == database_url(folder) else "URL"  # it may hold a password
         where = _where(folder.parent, tracking, own)
         again = study_command("search.run --resume", config.name, where, run_flags)
-        lines += ["", f"To go on: `{again}`"]
+        lines += ["", f"To go on: {code(again)}"]
     return "\n".join(lines) + "\n"
 
 

@@ -230,7 +230,8 @@ def _ties(objective: Objective) -> str:
     if known:
         said += f" by FID, which another training moves by some {FID_NOISE.sd:.1%}"
     if unknown:
-        said += f"; by how much one moves {' and '.join(unknown)} is not known"
+        mover = "one" if known else "another training"
+        said += f"; how far {mover} moves {' and '.join(unknown)} is not known"
     return f"{said}{'' if unknown else '; these rank by KID'}."
 
 

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import ray
+import torch
 
-from search.estimate import Speed, measure_speed, search_seconds, winner_seconds
+from search.estimate import (
+    Speed,
+    measure_scoring,
+    measure_speed,
+    search_seconds,
+    winner_images_within,
+    winner_seconds,
+)
 from search.prepare import Prepared
 from search.settings import StudyConfig
 from search.storage import TRIALS
 from spaces.errors import InputError
 from spaces.presets import default
+from trainable.basics.machine import local_cores
+from trainable.cluster import fitting
 from trainable.config import TrialConfig
 from trainable.durations import format_duration
 from trainable.evaluation import validation_of, witness_of
@@ -74,8 +86,69 @@ def total_seconds(config: StudyConfig, job: Job, speed: Speed, workers: int) -> 
     )
 
 
+def tried_budget(
+    prepared: Prepared, where: Resources, since: float, *, asked: bool, say: Callable[[str], None]
+) -> Prepared:
+    """What `budgeted` makes of a study on this machine, without Ray.
+
+    Raises:
+        InputError: as `deadline_of`.
+    """
+    if prepared.config.time_budget is None:
+        return prepared
+    if where.cluster is not None:
+        say("whether the cluster can score the winners within the time budget is not measured")
+        return prepared
+    speed = measure_scoring(
+        prepared.extractor, prepared.data, validation_of(prepared.validation), where.device,
+        where.cpus_per_trial,
+    )  # fmt: skip
+    here = {"CPU": local_cores(), "GPU": torch.cuda.device_count()}
+    fits = fitting([{"Alive": True, "Resources": here}], where, where.gpus_per_trial or 0)
+    workers = min(fits, where.max_concurrent or fits)
+    return budgeted(prepared, speed, workers, since, asked=asked, say=say)[0]
+
+
+def budgeted(
+    prepared: Prepared, speed: Speed, workers: int, since: float,
+    *, asked: bool, say: Callable[[str], None],
+) -> tuple[Prepared, float | None]:  # fmt: skip
+    """The study as `affordable` has it, which `say` is told, and when its trials must stop.
+
+    Raises:
+        InputError: as `deadline_of`.
+    """
+    classes = len(prepared.data.classes)
+    config, line = affordable(prepared.config, classes, speed, workers, asked=asked)
+    if line:
+        say(line)
+    deadline = deadline_of(config, classes, speed, workers, since)
+    return replace(prepared, config=config), deadline
+
+
+def affordable(
+    config: StudyConfig, classes: int, speed: Speed, workers: int, *, asked: bool
+) -> tuple[StudyConfig, str]:
+    """The study, with fewer winner images where scoring them would take over half of its time
+    budget, and a line that says so, or an empty one.
+
+    As many as were `asked` for stay.
+    """
+    budget = config.time_budget
+    if budget is None or asked:
+        return config, ""
+    most = winner_images_within(budget / 2, config, classes, speed, workers)
+    if most >= config.winner_images:
+        return config, ""
+    line = (
+        f"--winner-images is {most} a class instead of {config.winner_images}, so that scoring the "
+        f"winners leaves half of the time budget of {format_duration(budget)} to the trials"
+    )
+    return replace(config, winner_images=most), line
+
+
 def deadline_of(
-    config: StudyConfig, job: Job, speed: Speed, workers: int, began: float
+    config: StudyConfig, classes: int, speed: Speed, workers: int, began: float
 ) -> float | None:
     """When trials must stop so that the winners are scored within the time budget.
 
@@ -84,12 +157,12 @@ def deadline_of(
     """
     if config.time_budget is None:
         return None
-    needed = winner_seconds(config, len(job.data.classes), speed, workers)
+    needed, now = winner_seconds(config, classes, speed, workers), time.time()
     deadline = began + config.time_budget - needed
-    if deadline <= time.time():
+    if deadline <= now:
         raise InputError(
             f"--time-budget is {format_duration(config.time_budget)}, but scoring the winners "
-            f"alone takes some {format_duration(needed)}; raise it, or lower --top-k or "
-            "--winner-images"
+            f"alone takes some {format_duration(needed)}, and {format_duration(now - began)} "
+            "are gone already; raise it, or lower --top-k or --winner-images"
         )
     return deadline

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,16 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from search.cli import STUDY_DEFAULTS, default_tracking
+from search.names import check_name, free_name
+from search.resume import placed
 from search.sampling import learn_from, read_queue, space_differences
-from search.settings import StudyConfig, resolve_epochs, resolve_seconds
+from search.settings import (
+    StudyConfig,
+    check_schedule,
+    check_settings,
+    resolve_epochs,
+    resolve_seconds,
+)
 from search.study import open_study
 from search.study_folder import DATABASE, KEY, began
 from search.versions import settings_of
@@ -31,6 +41,7 @@ from trainable.data.held_out import held_out
 from trainable.data.hold_back import SHARE, divided
 from trainable.data.images import IMAGES, image_differences
 from trainable.data.reading import Reading
+from trainable.data.sources import located
 from trainable.durations import parse_duration
 from trainable.extractors import Extractor
 from trainable.judges import load_judges
@@ -84,15 +95,21 @@ def prepare(args: argparse.Namespace, console: Console) -> Prepared:
     Raises:
         InputError: anything that the flags name cannot be used.
     """
-    return _resumed(args, console) if args.resume else _new(args, console)
+    return _new(args, console) if args.resume is None else _resumed(args, console)
 
 
 def _new(args: argparse.Namespace, console: Console) -> Prepared:
     asked = {k: v if (v := getattr(args, k)) is not None else d for k, d in STUDY_DEFAULTS.items()}
+    for name in ("time_budget", "max_trial_time", "train_time"):
+        asked[name] = None if asked[name] is None else parse_duration(asked[name])
+    for name in ("data", "held_out", "init_from"):
+        asked[name] = located(f"--{name.replace('_', '-')}", asked[name])
+    check_settings(asked)  # what images have no part in is said before they are read
+    check_schedule(asked)
     space = get_space(asked["space"])
-    for name in ("time_budget", "max_trial_time"):
-        asked[name] = parse_duration(asked[name]) if asked[name] else None
-    name = args.study or _free_name(args.output, asked)
+    if args.study is not None:
+        check_name(args.study)
+    name = args.study or free_name(args.output, asked["space"], asked["data"], asked["image_size"])
     if _taken(args.output / name):
         raise InputError(
             f"--study {name}: there is such a study under {args.output} already; go on with "
@@ -130,8 +147,9 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
     queue = read_queue(args.enqueue, space, task) if args.enqueue else []
     learnt = []
     if args.warm_start:
-        beside = (args.output / args.warm_start / DATABASE).exists()
-        old, _ = open_study(args.output, args.warm_start, None if beside else args.database)
+        output, earlier = placed(args.output, args.warm_start, "--warm-start")
+        beside = (output / earlier / DATABASE).exists()
+        old, _ = open_study(output, earlier, None if beside else args.database)
         learnt = learn_from(old, config, seen)
     return Prepared(
         config, space, data, apart, validation, extractor, backbone, start, seen, None, None,
@@ -160,52 +178,57 @@ def _check(params: dict[str, Any], task: Task, start: Start | None) -> None:
 
 
 def _schedule(asked: dict[str, Any], data: Dataset) -> dict[str, int]:
-    """Length, eval-every and grace from their flags, which are taken out of `asked`.
-
-    Raises:
-        InputError: --epochs and --train-time do not go with the resource.
-    """
+    """Length, eval-every and grace from their flags, which are taken out of `asked`."""
     epochs, train_time = asked.pop("epochs"), asked.pop("train_time")
     every, grace = asked["eval_every"], asked["grace"]
     if asked["resource"] == "seconds":
-        if epochs is not None or train_time is None:
-            raise InputError(
-                "--resource seconds needs --train-time, the training time of a complete trial, "
-                "such as 2m, and takes no --epochs"
-            )
-        found = resolve_seconds(parse_duration(train_time), every, grace)
-    elif train_time is not None:
-        raise InputError("--train-time goes with --resource seconds; here, give --epochs")
+        found = resolve_seconds(train_time, every, grace)
     else:
         found = resolve_epochs(data.n, epochs, every, grace)
     return dict(zip(("length", "eval_every", "grace"), found, strict=True))
 
 
+_FREE = ("trials", "time_budget", "top_k", "winner_images")
+"""What a resumed study may be given anew, as no trial hangs on it."""
+_MOVED = ("data", "held_out", "init_from")
+"""What it may be given if that has moved: digests say whether it is the same."""
+
+
 def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
     """The stopped study, with more trials or another time budget if they are given."""
-    fixed = [k for k in STUDY_DEFAULTS if k not in ("trials", "time_budget")]
+    fixed = [k for k in STUDY_DEFAULTS if k not in (*_FREE, *_MOVED)]
     given = [f"--{k.replace('_', '-')}" for k in fixed if getattr(args, k) is not None]
     given += [f"--{k.replace('_', '-')}" for k in ("study", "warm_start") if getattr(args, k)]
     if given:
         raise InputError(
             f"--resume keeps the study's own settings, so {', '.join(given)} cannot be given; "
-            "--trials, --time-budget and --enqueue can"
+            "--trials, --time-budget, --enqueue, --top-k and --winner-images can, and --data, "
+            "--held-out and --init-from where files have moved"
         )
     study, storage = open_study(args.output, args.resume, args.database)
     old = settings_of(study)
-    budget = parse_duration(args.time_budget) if args.time_budget else None
-    trials = old.trials if args.trials is None else args.trials
-    config = replace(old, trials=trials, time_budget=budget)
-    with bar(console, "reading images") as progress:
+    changes: dict[str, Any] = {k: v for k in _FREE if (v := getattr(args, k)) is not None}
+    budget = None if args.time_budget is None else parse_duration(args.time_budget)
+    for name in _MOVED:
+        flag, now, before = f"--{name.replace('_', '-')}", getattr(args, name), getattr(old, name)
+        if before is None and now is not None:
+            raise InputError(f"--resume {old.name}: it began without {flag}; leave that out")
+        changes[name] = located(flag, before if now is None else now)
+    config = replace(old, **{**changes, "time_budget": budget})
+    with bar(console, "reading images") as progress, _perhaps_moved(config, "data"):
         whole = load(config.data, config.image_size, how=config.reading, progress=progress)
     data, validation, parted = divided(whole, config.hold_back)
     if data.digest != config.data_digest:
         how = image_differences(args.output / config.name / IMAGES, whole)
+        holds = "no longer holds" if args.data is None else "does not hold"
         raise InputError(
-            f"--resume {config.name}: {config.data} no longer holds the images that the study "
-            f"began with ({how}); bring them back, or start a new study"
+            f"--resume {config.name}: {config.data} {holds} the images that the study began with "
+            f"({how}); bring them back, or start a new study"
         )
-    with bar(console, "reading held-out images") as progress:
+    with (
+        bar(console, "reading held-out images") as progress,
+        _perhaps_moved(config, "held_out"),
+    ):
         apart = held_out(data, config.data, config.held_out, progress, instead=validation)
     for part, digest, what in (
         (validation, config.validation_digest, "images that are held back"),
@@ -234,7 +257,8 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             f"{config.weights_sha256[:12]}…, here are {protocol} and "
             f"{extractor.sha256[:12]}…; scores of both would not compare"
         )
-    start = _start(config.init_from, args, validation)
+    with _perhaps_moved(config, "init_from"):
+        start = _start(config.init_from, args, validation)
     for what, here, there in (
         ("--backbone", backbone.sha256 if backbone else None, config.backbone_sha256),
         ("--init-from", start.sha256 if start else None, config.init_sha256),
@@ -251,6 +275,20 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
     )  # fmt: skip
 
 
+@contextmanager
+def _perhaps_moved(config: StudyConfig, name: str) -> Iterator[None]:
+    """Where the setting `name` is a path that is not there, say how to tell where it is now."""
+    try:
+        yield
+    except InputError as error:
+        if (known := getattr(config, name)) is None or Path(known).exists():
+            raise
+        flag = name.replace("_", "-")
+        raise InputError(
+            f"--resume {config.name}: {error}. If it has moved, name its place with --{flag}"
+        ) from error
+
+
 def _taken(folder: Path) -> bool:
     """Whether `folder` holds a study, or anything but what one leaves that was killed before."""
     left = {"lock", IMAGES, KEY, DATABASE, f"{DATABASE}-journal", "trials", "storage"}
@@ -260,11 +298,3 @@ def _taken(folder: Path) -> bool:
         or bool({path.name for path in folder.iterdir()} - left)
         or any((folder / "trials").glob("*"))
     )
-
-
-def _free_name(output: Path, asked: dict[str, Any]) -> str:
-    """Such as ``full-phantom-64-1``: the first number that is free."""
-    space = asked["space"].rpartition(":")[2]
-    data = Path(asked["data"]).resolve().name.replace(" ", "-")
-    stem = f"{space}-{data}-{asked['image_size']}"
-    return next(n for i in range(1, 10**6) if not (output / (n := f"{stem}-{i}")).exists())

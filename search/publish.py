@@ -12,8 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.cli import add_stores, default_tracking, study_command, ui_command
+from search.cli import OUTPUT, add_stores, check_stores, default_tracking, study_command, ui_command
 from spaces.errors import InputError
+from trainable.basics.addresses import without_password
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("study", help="the study's name")
     parser.add_argument(
-        "--output", type=Path, default=Path("runs"), help="folder of all studies (default: runs)"
+        "--output", type=Path, default=OUTPUT, help="folder of all studies (default: runs)"
     )
     add_stores(parser)
     try:
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _publish(args: argparse.Namespace, console: Console) -> int:
     from search.projection import Projection
+    from search.resume import placed
     from search.study import interrupt_running, open_study
     from search.tracking import check
     from search.versions import settings_of
@@ -45,8 +47,10 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
     from trainable.bars import bar
     from trainable.lock import locked  # what follows costs seconds to import, bad flags need not
     from trainable.objective import Objective
-    from trainable.stores import reason, without_password
+    from trainable.stores import reason
 
+    args.output, args.study = placed(args.output, args.study, "the study")
+    check_stores(args)
     study, storage = open_study(args.output, args.study, args.database)
     uri = args.tracking_uri or default_tracking(args.output)
     folder = args.output / args.study
@@ -69,6 +73,8 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
             with console.status("handing over the winners"):
                 trials = folder / "trials"
                 version = hand_over(rows, study, trials, folder, uri, projection.run_id)
+        except InputError:
+            raise
         except Exception as error:  # whatever ails MLflow; all is still here
             say(console, f"MLflow lacks part of the study ({reason(error)}); try again")
             return 1

@@ -19,9 +19,11 @@ from rich.console import Console
 
 from search.cli import (
     check_output,
+    check_stores,
     default_tracking,
     report_command,
     run_flags,
+    smaller_command,
     study_command,
     ui_command,
 )
@@ -35,8 +37,9 @@ from search.ending import (
 from search.estimate import Speed
 from search.launch import Outcome, run_trials
 from search.nodes import Node, faults, local_gpus, shown, survey
-from search.plan import counted, deadline_of, make_job, speed_of, total_seconds
+from search.plan import budgeted, counted, make_job, speed_of, total_seconds, tried_budget
 from search.prepare import Prepared, prepare
+from search.resume import resume_placed
 from search.settings import StudyConfig
 from search.sharing import share
 from search.storage import TRIALS, settle
@@ -52,14 +55,15 @@ from search.study import (
 from search.study_folder import KEY, SETTINGS, began, read_key
 from search.tracking import Tracker, check
 from search.transaction import one_transaction
-from search.winners import conclude, hand_over, print_winners
+from search.winners import WINNERS, conclude, hand_over, print_winners
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.bars import bar
+from trainable.basics.addresses import without_password
 from trainable.basics.files import disk_fault, write_whole
 from trainable.basics.stopping import Stop
-from trainable.basics.terminal import command, say
-from trainable.cluster import connected
+from trainable.basics.terminal import say
+from trainable.cluster import check_surroundings, connected
 from trainable.config import TrialConfig
 from trainable.data.images import IMAGES, write_images
 from trainable.durations import format_duration
@@ -68,7 +72,7 @@ from trainable.job import Job
 from trainable.lock import locked
 from trainable.mirror import Mirror
 from trainable.resources import Resources, resolve_resources
-from trainable.stores import reason, without_password
+from trainable.stores import reason
 
 LONG = 1800
 """Seconds of estimated search above which a smaller one is named."""
@@ -82,8 +86,11 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
     Raises:
         InputError: something that the flags ask for cannot be done.
     """
+    resume_placed(args)
+    check_stores(args)
     check_output(args.output)
     where = resolve_resources(args)
+    check_surroundings(where, partial(say, console))
     prepared = prepare(args, console)
     counts = ", ".join(f"{n} {name}" for name, n in prepared.data.counts.items())
     say(console, f"data: {prepared.data.name}: {counts} ({prepared.data.report})")
@@ -91,6 +98,8 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
         say(console, line)
     say(console, str(prepared.config))
     if args.dry_run:
+        asked = args.winner_images is not None
+        prepared = tried_budget(prepared, where, since, asked=asked, say=partial(say, console))
         say(console, json.dumps(prepared.config.to_json(), indent=2))
         return 0
     try:
@@ -162,13 +171,17 @@ def _locked_search(
         )  # fmt: skip
         job, where, workers = shares.job, shares.where, shares.workers
         speed = replace(speed, trained=speed.trained * shares.slower)
-        deadline = deadline_of(config, job, speed, workers, since)
+        prepared, deadline = budgeted(
+            prepared, speed, workers, since,
+            asked=args.winner_images is not None, say=partial(say, console),
+        )  # fmt: skip
+        config = prepared.config
         study, storage = _open(folder, prepared, job, args.database, console)
         study.set_user_attr("run_flags", run_flags(args))
         job = replace(job, untrained=study.user_attrs["yardstick"]["untrained"])
         if prepared.study is not None:
             _say_standing(config, read_records(study), console)
-        _say_duration(config, job, speed, workers, console)
+        _say_duration(args, config, job, speed, workers, console)
         status.stop()
         tracker = Tracker(folder, storage, uri, partial(say, console))
         tracker.start()
@@ -192,7 +205,7 @@ def _locked_search(
     except Exception as error:  # whatever ails MLflow, the search has its results
         say(
             console,
-            f"the winners are not in MLflow ({reason(error)}); they are in {folder / 'winners'}",
+            f"the winners are not in MLflow ({reason(error)}); they are in {folder / WINNERS}",
         )
     if not tracker.close():
         again = study_command("search.publish", config.name, args)
@@ -265,6 +278,7 @@ def _open(
             storage, config, asdict(measured), prepared.portrait, queue,
             key=key, learnt=prepared.learnt,
         )  # fmt: skip
+        study.set_user_attr("of_patients", data.of_patients)
         if prepared.learnt:
             say(console, f"the sampler starts from {len(prepared.learnt)} trials of another study")
         if prepared.first is None:
@@ -290,7 +304,12 @@ def _say_standing(config: StudyConfig, records: list[TrialRecord], console: Cons
 
 
 def _say_duration(
-    config: StudyConfig, job: Job, speed: Speed, workers: int, console: Console
+    args: argparse.Namespace,
+    config: StudyConfig,
+    job: Job,
+    speed: Speed,
+    workers: int,
+    console: Console,
 ) -> None:
     """Say how many workers there are and for how long; name a smaller search if long."""
     seconds = total_seconds(config, job, speed, workers)
@@ -301,13 +320,7 @@ def _say_duration(
         f"{format_duration(min(seconds, limit or seconds))} for this search",
     )
     if seconds > LONG and (limit is None or limit > LONG):
-        kept = [] if config.objective == "fid" else ["--objective", config.objective]
-        kept += ["--hold-back", f"{config.hold_back:g}"] if config.hold_back else []
-        smaller = command(
-            "python", "-m", "search.run", "--space", config.space, "--data", config.data, *kept,
-            "--image-size", "32", "--trials", "16", "--time-budget", "15m",
-        )  # fmt: skip
-        say(console, f"a smaller one: {smaller}")
+        say(console, f"a smaller one:\n  {smaller_command(config, args)}")
 
 
 def _say_next(output: Path, name: str, uri: str, version: str | None, console: Console) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from search.names import check_legal
 from spaces.errors import InputError
+from trainable.chance import MOST_SEED
+from trainable.data.hold_back import check_share
 from trainable.data.reading import Reading
 from trainable.durations import format_duration
 from trainable.objective import Objective
@@ -21,6 +24,17 @@ IMAGES_PER_TRIAL = 180_000
 EVALUATIONS = 18
 """In a complete trial, at most; the second is the first rung, so that with eta 3 the rungs lie at a
 ninth and at a third, and none close to the end."""
+
+FEWEST = 20
+"""Winner images a class, below which their scores' intervals say nothing."""
+LONGEST = 10**9
+"""Epochs, or seconds of training, of a trial."""
+MOST_EVALUATIONS = 10_000
+"""Of a trial: each leaves a report in the database and points in MLflow."""
+_RANGES = {
+    "trials": (1, 10**6), "eta": (2, 1000), "seed": (0, MOST_SEED), "top_k": (1, 1000),
+    "winner_images": (FEWEST, 10**5),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,59 +107,21 @@ class StudyConfig:
 
     def __post_init__(self):
         """Raise InputError for the first value that breaks a rule."""
-        length = LENGTH_FLAG.get(self.resource, "")
-        rules = [
-            (self.trials >= 1, f"--trials is {self.trials}, but must be at least 1"),
-            (
-                self.resource in RESOURCES,
-                f"--resource is {self.resource!r}, but must be one of {', '.join(RESOURCES)}",
-            ),
-            (self.length >= 1, f"{length} is {self.length}, but must be at least 1"),
-            (self.eta >= 2, f"--eta is {self.eta}, but must be at least 2"),
-            (
-                self.winner_images >= 20,
-                f"--winner-images is {self.winner_images}, but must be at least 20 a class",
-            ),
-            (self.top_k >= 1, f"--top-k is {self.top_k}, but must be at least 1"),
-            (self.seed >= 0, f"--seed is {self.seed}, but must be at least 0"),
-            (
-                1 <= self.eval_every <= self.length,
-                f"--eval-every is {self.eval_every}, but must lie between 1 and {length}, "
-                f"{self.length}",
-            ),
-            (
-                1 <= self.grace <= self.length,
-                f"--grace is {self.grace}, but must lie between 1 and {length}, {self.length}",
-            ),
-            (
-                self.time_budget is None or self.time_budget > 0,
-                f"--time-budget is {self.time_budget} s, but must be above 0",
-            ),
-            (
-                self.max_trial_time is None or self.max_trial_time > 0,
-                f"--max-trial-time is {self.max_trial_time} s, but must be above 0",
-            ),
-            (
-                self.sampler in SAMPLERS,
-                f"--sampler is {self.sampler!r}, but must be one of {', '.join(SAMPLERS)}",
-            ),
-            (
-                re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name) is not None,
-                f"--study is {self.name!r}, but must be letters, digits, '.', '_' and '-', "
-                "as it names a folder",
-            ),
-        ]
-        needs = Objective.parse(self.objective).needs_validation
-        rules.append(
-            (
-                self.hold_back > 0 or not needs,
-                f"--objective {self.objective} tests classifiers on real images that no generator "
-                "sees, but --hold-back is 0; give the share to hold back, such as 0.25",
+        check_legal(self.name)
+        check_settings(vars(self))
+        length = LENGTH_FLAG[self.resource]
+        _check_ranges({length: (self.length, 1, LONGEST)})
+        between = {"--eval-every": self.eval_every, "--grace": self.grace}
+        for flag, value in between.items():
+            if not 1 <= value <= self.length:
+                raise InputError(
+                    f"{flag} is {value}, but must lie between 1 and {length}, {self.length}"
+                )
+        if (times := self.length // self.eval_every) > MOST_EVALUATIONS:
+            raise InputError(
+                f"--eval-every is {self.eval_every}, which scores a trial {times} times, but "
+                f"{MOST_EVALUATIONS} times is the most; raise it"
             )
-        )
-        for holds, message in rules:
-            if not holds:
-                raise InputError(message)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict; `from_json` is its inverse."""
@@ -199,6 +175,53 @@ class StudyConfig:
         """Resources at which a trial is scored: every `eval_every`, every rung, and the last."""
         regular = range(self.eval_every, self.length, self.eval_every)
         return tuple(sorted({*regular, *self.rungs, self.length}))
+
+
+def check_settings(values: Mapping[str, Any]) -> None:
+    """Raise InputError for the first setting that breaks a rule, of those that need no images.
+
+    Raises:
+        InputError: the message names the flag, its value and the rule.
+    """
+    _check_ranges({f"--{k.replace('_', '-')}": (values[k], *ends) for k, ends in _RANGES.items()})
+    for name, choices in (("resource", RESOURCES), ("sampler", SAMPLERS)):
+        if values[name] not in choices:
+            known = ", ".join(choices)
+            raise InputError(f"--{name} is {values[name]!r}, but must be one of {known}")
+    for name in ("time_budget", "max_trial_time"):
+        if values[name] is not None and not values[name] > 0:
+            flag = name.replace("_", "-")
+            raise InputError(f"--{flag} is {values[name]} s, but must be above 0")
+    share, needed = values["hold_back"], Objective.parse(values["objective"]).needs_validation
+    if share is not None:
+        check_share(share)
+    if share == 0 and needed:
+        raise InputError(
+            f"--objective {values['objective']} tests classifiers on real images that no generator "
+            "sees, but --hold-back is 0; give the share to hold back, such as 0.25"
+        )
+
+
+def check_schedule(values: Mapping[str, Any]) -> None:
+    """Raise InputError for --epochs, --train-time, --eval-every and --grace that cannot be."""
+    timed = values["resource"] == "seconds"
+    if timed and (values["epochs"] is not None or values["train_time"] is None):
+        raise InputError(
+            "--resource seconds needs --train-time, the training time of a complete trial, such as "
+            "2m, and takes no --epochs"
+        )
+    if not timed and values["train_time"] is not None:
+        raise InputError("--train-time goes with --resource seconds; here, give --epochs")
+    given = {f"--{k.replace('_', '-')}": values[k] for k in ("epochs", "eval_every", "grace")}
+    _check_ranges({flag: (v, 1, LONGEST) for flag, v in given.items() if v is not None})
+
+
+def _check_ranges(ranges: Mapping[str, tuple[int, int, int]]) -> None:
+    for flag, (value, least, most) in ranges.items():
+        if value < least:
+            raise InputError(f"{flag} is {value}, but must be at least {least}")
+        if value > most:
+            raise InputError(f"{flag} is {value}, but must be at most {most}")
 
 
 def resolve_epochs(

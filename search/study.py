@@ -41,9 +41,9 @@ from search.study_folder import DATABASE, began, read_key
 from search.transaction import one_transaction
 from search.versions import foreign, settings_of
 from spaces.errors import InputError
+from trainable.basics.addresses import sqlite_address, without_password
 from trainable.basics.terminal import command
 from trainable.objective import Objective
-from trainable.stores import without_password
 from trainable.trial import GOALS, Report, Status
 
 REPORT = "report/"
@@ -111,7 +111,7 @@ def directions(objective: str) -> list[StudyDirection]:
 
 def database_url(folder: Path) -> str:
     """Where the study in `folder` is kept unless a user says otherwise."""
-    return f"sqlite:///{folder.resolve() / DATABASE}"
+    return sqlite_address(folder.resolve() / DATABASE)
 
 
 def open_storage(url: str) -> RDBStorage:

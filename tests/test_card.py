@@ -31,10 +31,18 @@ def test_the_card_says_what_is_known():
     assert "| FID over the floor of real images | 1.50 | |" in lines
     assert "| fid of ill, of 2000 images | 66.5 | |" in lines
     assert "- copy rate in features 0.0125, at most 0.25" in lines
-    assert "- within-class diversity 0.93, at least 0.7" in lines
+    assert "- within-class diversity 0.93, at least 0.82" in lines
     assert lines.index("| activation | relu |") < lines.index("| g_lr | 0.002 |")
     assert any("**Not for diagnosis**" in line for line in lines)
     assert len([line for line in lines if line.startswith("- ")]) == 2 < len(GATES)
+
+
+def test_names_of_classes_are_no_markup():
+    classes = ["`a`|*b*", "<b>\n[x](y)"]
+    said = card({**ABOUT, "classes": classes})
+    first, second = r"\`a\`\|\*b\*", r"&lt;b> \[x\](y)"
+    assert f"of the classes {first}, {second}, each" in said
+    assert f"| fid of {second}, of 2000 images | 66.5 | |" in said.splitlines()
 
 
 def test_patients_are_mentioned_where_there_are_some():

@@ -51,7 +51,9 @@ def manifest(folder: Path) -> list[dict[str, str]]:
 def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
     out = tmp_path / "set"
     assert call(out, "--model", str(grey / export.WEIGHTS)) == 0
-    assert "synthetic images, drawn by a generator; next:" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "synthetic images, drawn by a generator; next:" in said
+    assert f"  python -m trainable.metrics REAL {out} --image-size 32\n" in said
     data = load(str(out), 32)
     assert data.counts == {"class0": 10, "class1": 10}
     assert data.images.shape == (20, 1, 32, 32)

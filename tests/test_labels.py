@@ -103,6 +103,23 @@ def test_a_finished_study_says_how_it_ended_and_where_its_figures_are(tmp_path, 
     assert "trial 0; fails: copy rate in features 0.50" in describe(folder, records)
 
 
+def test_names_are_no_markup(tmp_path):
+    """A bar ends a cell, a line break a row; markup is the users' own business, but not here."""
+    study = config(name="films", data="/somewhere/chest_xray | old *1*", trials=2)
+    yardstick = {**YARDSTICK, "counts": {"a|`b`": 3, "two\nlines": 2, "<script>": 1, "$x$": 1}}
+    said = description(
+        study, yardstick, [], tmp_path / "a `b` c", "x", "y", ["--data a``b"]
+    ).splitlines()
+    (data,) = [line for line in said if line.startswith("| data |")]
+    assert data == (
+        r"| data | chest_xray \| old \*1\*, 32 pixels: 3 a\|\`b\`, 2 two lines, "
+        r"1 &lt;script>, 1 \$x\$ |"
+    )
+    (again,) = [line for line in said if line.startswith("To go on: ")]
+    assert again.startswith("To go on: ```python -m search.run --resume films ")
+    assert again.endswith("--data a``b```")
+
+
 def test_a_study_with_other_goals_says_its_best_in_each(tmp_path):
     def at(number: int, fid: float, error: float) -> TrialRecord:
         report = {"resource": 12, "fid": fid, "objective": fid, "objective_2": error, "cas": 0.9}

@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
+from search.gates import GATES
 from search.leaderboard import Row, candidates, differing, rank, table, write_csv
 from search.study import TrialRecord
 from spaces.errors import InputError
 from tests.by_hand import YARDSTICK, config
 from trainable.evaluation import Assessment
 from trainable.metrics.intervals import Interval
+from trainable.metrics.scores import RealSet, evaluation_scores
 from trainable.metrics.seed_noise import FID_NOISE
 from trainable.objective import Objective
 from trainable.trial import Status
@@ -112,6 +115,29 @@ def test_ties_rank_by_kid_and_the_rest_by_fid():
     assert [row.record.number for row in rank(
         [row.record for row in rows], dict(enumerate(fresh)), Objective.parse("fid,kid"), YARDSTICK
     )] == [1, 0, 4, 2, 3]  # fmt: skip
+
+
+@pytest.mark.parametrize("real", [100, 200])
+def test_less_variety_that_fid_pays_for_fails_the_gate_and_other_reals_pass(real):
+    """Of images fewer than features; in a spectrum of theirs that falls as that of X-rays does."""
+    rng = np.random.default_rng(0)
+
+    def drawn(n: int) -> torch.Tensor:
+        return torch.tensor(rng.standard_normal((n, 512)) / np.arange(1, 513) ** 0.5).float()
+
+    (gate,) = [gate for gate in GATES if gate.score == "diversity"]
+    reals, fakes = RealSet.of(drawn(real), torch.arange(real) % 2, 2), drawn(200)
+    labels, logits = torch.arange(200) % 2, torch.zeros(200, 2)
+    means = torch.stack([fakes[labels == k].mean(0) for k in (0, 1)])[labels]
+    scores = {
+        spread: evaluation_scores(reals, means + spread * (fakes - means), labels, logits)
+        for spread in np.linspace(0.5, 1, 26).tolist()
+    }
+    assert gate.fault(scores[1.0]) is None
+    best = min(scores.values(), key=lambda of: of["fid"])
+    assert best["fid"] < 0.97 * scores[1.0]["fid"]
+    assert best["kid"] > scores[1.0]["kid"]
+    assert gate.fault(best) is not None
 
 
 HELD = {**YARDSTICK, "protocol": "efficientnet-lite0/bilinear-224", "n_generated": 200, "cas": 0.95}

@@ -263,6 +263,8 @@ def test_unreadable_and_hidden_files_are_told_of_or_passed_over(tiny, folders, c
     (folders[1] / "._000.png").write_bytes(b"what macOS leaves")
     assert judged(capsys, *folders)["n_fake"] == 30
     assert not any("unreadable" in w for w in judged(capsys, *folders)["warnings"])
+    (folders[0] / "scan.dcm").write_text("no picture")
+    assert any("1 .dcm files left out" in w for w in judged(capsys, *folders)["warnings"])
     (folders[1] / "bad.png").write_text("no picture")
     result = judged(capsys, *folders)
     assert result["n_fake"] == 30

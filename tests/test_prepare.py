@@ -19,8 +19,10 @@ from rich.console import Console
 
 from search.cli import parser
 from search.prepare import Prepared, prepare
+from search.resume import resume_placed
 from search.run import main
-from search.study import create_study, database_url, open_storage
+from search.settings import StudyConfig
+from search.study import create_study, database_url, load_study, open_storage
 from spaces.errors import InputError
 from tests.by_hand import YARDSTICK
 from tests.conftest import make_data
@@ -94,10 +96,33 @@ def test_trials_budget_and_queue_may_change(place):
     assert found.queue == [{"g_lr": 0.002}]
 
 
+def test_how_files_became_pixels_is_kept_and_read_alike_again(place):
+    for number, path in enumerate(sorted((place / "pictures").rglob("*.png"))):
+        values = np.random.default_rng(number).integers(0, 4000, (40, 40), dtype=np.uint16)
+        values[0, 0] = 4095
+        Image.fromarray(values).save(path)
+    clear = Image.new("LA", (40, 40), (90, 0))
+    clear.putpixel((0, 0), (80, 255))
+    clear.save(place / "pictures" / "cats" / "clear.png")
+    flags = ["--data", str(place / "pictures"), "--image-size", "32", "--hold-back", "0.5"]
+    flags += ["--features", "efficientnet-lite0", "--background", "#FFFFFF"]
+    found = prepared_from(place / "runs", *flags)
+    assert (found.config.background, found.config.levels) == ("white", "16-bit 0 to 4095")
+    again = StudyConfig.from_json(json.loads(json.dumps(found.config.to_json())))
+    assert again.reading == found.data.report.reading
+    assert found.validation is not None
+    assert found.validation.report.reading == again.reading
+    black = prepared_from(place / "runs", *flags[:-2])
+    assert black.config.background == "black"
+    digests = [(c.data_digest, c.validation_digest) for c in (black.config, found.config)]
+    assert digests[0] != digests[1]
+
+
 @pytest.mark.parametrize(
     "flags",
-    [["--eta", "4"], ["--resource", "seconds"], ["--max-trial-time", "1m"], ["--study", "t"],
-     ["--warm-start", "t"], ["--train-time", "1m"], ["--data", "x"]],
+    [["--eta", "4"], ["--background", "white"], ["--resource", "seconds"],
+     ["--max-trial-time", "1m"], ["--study", "t"], ["--warm-start", "t"], ["--train-time", "1m"],
+     ["--seed", "1"]],
 )  # fmt: skip
 def test_what_defines_a_study_cannot_be_given_again(place, flags):
     with pytest.raises(InputError, match=f"so {flags[0]} cannot be given"):
@@ -260,3 +285,72 @@ def test_a_generator_that_saw_images_held_back_begins_no_study_and_goes_on_with_
         prepared_from(place / "runs", "--resume", "h")
     with pytest.raises(InputError, match="is a generator of another shape"):  # nothing held back
         prepared_from(place / "runs", *flags[:-4], "--study", "t", "--init-from", str(path))
+
+
+def test_data_are_kept_by_their_whole_path_and_found_from_another_folder(place, monkeypatch):
+    monkeypatch.chdir(place)
+    flags = ["--data", "pictures", "--space", "resumed_space:line", "--image-size", "32"]
+    flags += ["--features", "efficientnet-lite0", "--study", "t", "--held-out", "pictures/"]
+    with pytest.raises(InputError, match=r"--held-out .* has no image of one class that is not"):
+        prepared_from(place / "runs", *flags)
+    assert prepared_from(place / "runs", *flags[:-2]).config.data == str(place / "pictures")
+    keep_setting(place, data="pictures")  # as studies began before
+    assert prepared_from(Path("runs"), "--resume", "s").config.data == str(place / "pictures")
+    monkeypatch.chdir("/")
+    with pytest.raises(InputError, match=r"--resume s: .*'pictures'.* with --data$"):
+        prepared_from(place / "runs", "--resume", "s")
+
+
+def keep_setting(place: Path, **changes: Any) -> None:
+    """Let the study have other settings than it began with."""
+    folder = place / "runs" / "s"
+    values = {**json.loads((folder / "study.json").read_text()), **changes}
+    study = load_study("s", open_storage(database_url(folder)))
+    study.set_user_attr("config", values)
+    (folder / "study.json").write_text(json.dumps(values))
+
+
+def test_data_that_have_moved_are_named_and_proved_by_their_pixels(place):
+    (place / "pictures").rename(place / "elsewhere")
+    with pytest.raises(InputError, match="If it has moved, name its place with --data"):
+        prepared_from(place / "runs", "--resume", "s")
+    found = prepared_from(place / "runs", "--resume", "s", "--data", str(place / "elsewhere"))
+    assert found.config.data == str(place / "elsewhere")
+    draw(place / "elsewhere" / "cats" / "05.png", 7)
+    with pytest.raises(InputError, match=r"does not hold the images .* \(1 changed \(cats/05.png"):
+        prepared_from(place / "runs", "--resume", "s", "--data", str(place / "elsewhere"))
+    with pytest.raises(InputError, match="it began without --held-out; leave that out"):
+        prepared_from(place / "runs", "--resume", "s", "--held-out", str(place))
+
+
+def test_what_no_trial_hangs_on_may_be_given_anew(place):
+    found = prepared_from(place / "runs", "--resume", "s", "--top-k", "1", "--winner-images", "40")
+    assert (found.config.top_k, found.config.winner_images) == (1, 40)
+
+
+@pytest.mark.parametrize(
+    ("given", "output"),
+    [("s", "runs"), ("s/", "runs"), ("runs/s", None), ("./runs/s//", None), ("{}/runs/s", None),
+     ("{}/runs/s/", "runs"), ("../runs/s", None)],
+)  # fmt: skip
+def test_a_study_may_be_named_by_its_folder(place, monkeypatch, given, output):
+    monkeypatch.chdir(place / "pictures" if given.startswith("..") else place)
+    flags = ["--resume", given.format(place)] + (["--output", output] if output else [])
+    args = parser().parse_args(flags)
+    resume_placed(args)
+    assert args.resume == "s"
+    assert args.output.resolve() == place / "runs"
+
+
+@pytest.mark.parametrize("given", ["", ".", "..", "/", "runs/.."])
+def test_a_path_that_names_no_study_is_refused(place, monkeypatch, given):
+    monkeypatch.chdir(place)
+    with pytest.raises(InputError, match="but must be a study's name"):
+        resume_placed(parser().parse_args(["--resume", given]))
+
+
+def test_a_path_and_another_output_contradict_each_other(place, monkeypatch):
+    monkeypatch.chdir(place)
+    args = parser().parse_args(["--resume", "runs/s", "--output", "pictures"])
+    with pytest.raises(InputError, match="--resume is 'runs/s', but --output is 'pictures'"):
+        resume_placed(args)

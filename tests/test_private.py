@@ -2,13 +2,16 @@
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
+from ray._private.utils import validate_socket_filepath
 
+from search.run import main
 from search.storage import settle
 from spaces.errors import InputError
-from trainable import ray_token
+from trainable import cluster, ray_token
 from trainable.basics.private import private_folder
 from trainable.cluster import connected
 from trainable.mirror import scratch
@@ -315,3 +318,62 @@ def test_the_token_is_looked_at_before_ray_starts(token, monkeypatch):
         where = connected(Resources(address, 1, 0.0, None))
         with pytest.raises(InputError, match="is not a file"), where:
             pass
+
+
+# --- What else Ray needs of the environment
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_path_too_long_for_sockets_is_refused_before_ray_is_asked(home, monkeypatch, over):
+    """To the byte, as Ray itself counts."""
+    session = cluster._SOCKET.format(os.getpid())
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # of this user alone
+        place = Path(short, "y" * (107 + over - len(f"{short}//ray/{session}")))
+        place.mkdir(mode=0o700)
+        monkeypatch.setenv("RAY_TMPDIR", str(place))
+        where = Resources("local", 1, 0.0, None)
+        if not over:
+            cluster.check_surroundings(where, lambda line: None)
+            validate_socket_filepath(f"{place}/ray/{session}")
+            return
+        with pytest.raises(OSError, match="cannot exceed 107 bytes"):
+            validate_socket_filepath(f"{place}/ray/{session}")
+        with pytest.raises(InputError, match=r"is 1 bytes too long .* set RAY_TMPDIR to a shorter"):
+            cluster.check_surroundings(where, lambda line: None)
+
+
+@pytest.mark.parametrize("where", ["file", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"])
+def test_a_token_without_its_mode_is_said_before_a_cluster_turns_us_away(token, monkeypatch, where):
+    if where == "RAY_AUTH_TOKEN":
+        monkeypatch.setenv(where, "0" * 64)
+    else:
+        token.write_text("0" * 64)
+        token.chmod(0o600)
+    if where == "RAY_AUTH_TOKEN_PATH":
+        monkeypatch.setenv(where, str(token))
+    there = Resources("here:1", 1, 0.0, None)
+    with pytest.raises(InputError, match="export RAY_AUTH_MODE=token, or =disabled") as caught:
+        cluster.check_surroundings(there, lambda line: None)
+    assert "0" * 64 not in str(caught.value)
+    for mode in ("token", "disabled"):
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+        cluster.check_surroundings(there, lambda line: None)
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    cluster.check_surroundings(Resources("local", 1, 0.0, None), lambda line: None)
+
+
+def test_no_home_at_all_is_said(monkeypatch):
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    with pytest.raises(InputError, match="HOME is not set"):
+        cluster.check_surroundings(Resources("local", 1, 0.0, None), lambda line: None)
+
+
+def test_a_search_looks_at_its_surroundings_before_it_reads_images(token, tmp_path, capsys):
+    token.mkdir()
+    assert main(["--dry-run", "--output", str(tmp_path / "o"), "--data", "nowhere"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: Ray's token")
+    assert said.count("\n") == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from search.settings import StudyConfig, resolve_epochs, resolve_seconds
@@ -24,13 +26,36 @@ from tests.by_hand import config
         ({"resource": "seconds", "grace": 13}, "--grace is 13, .* 1 and --train-time, 12"),
         ({"resource": "seconds", "eval_every": 13}, "--eval-every is 13, .* --train-time, 12"),
         ({"length": 0, "eval_every": 0, "grace": 0}, "--epochs is 0, but must be at least 1"),
-        ({"winner_images": 19}, "--winner-images is 19, but must be at least 20 a class"),
+        ({"winner_images": 19}, "--winner-images is 19, but must be at least 20"),
         ({"seed": -1}, "--seed is -1, but must be at least 0"),
+        ({"seed": 2**63}, f"--seed is {2**63}, but must be at most {2**63 - 1}"),
+        ({"trials": 10**6 + 1}, "--trials is 1000001, but must be at most 1000000"),
+        ({"eta": 1001}, "--eta is 1001, but must be at most 1000"),
+        ({"top_k": 0}, "--top-k is 0, but must be at least 1"),
+        ({"top_k": 1001}, "--top-k is 1001, but must be at most 1000"),
+        ({"winner_images": 10**5 + 1}, "--winner-images is 100001, but must be at most 100000"),
+        ({"length": 10**9 + 1}, "--epochs is 1000000001, but must be at most 1000000000"),
+        ({"length": 10**9}, "--eval-every is 1, which scores a trial 1000000000 times, but 10000"),
+        ({"hold_back": 0.51}, "--hold-back is 0.51, but must be 0, or a share of each class"),
+        ({"hold_back": math.nan}, "--hold-back is nan"),
+        ({"hold_back": -0.1}, "--hold-back is -0.1"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         config(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"seed": 2**63 - 1}, {"trials": 10**6}, {"eta": 1000}, {"top_k": 1000}, {"hold_back": 0.5},
+     {"winner_images": 20}, {"winner_images": 10**5}, {"length": 10**9, "eval_every": 10**5}],
+)  # fmt: skip
+def test_settings_at_their_bounds_are_taken(changes):
+    settings = config(**changes)
+    assert settings.to_json().items() >= changes.items()
+    assert str(settings)
+    assert len(settings.evaluations) <= 10_000 + len(settings.rungs) + 1
 
 
 def test_config_survives_json_and_names_its_rungs():

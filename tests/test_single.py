@@ -192,6 +192,7 @@ def test_a_generator_that_saw_images_held_back_is_no_start(tmp_path, capsys):
     for change, fault in (
         ({"images": []}, "does not say which images it was trained on, so nobody can tell whether"),
         ({"settings": {"fit": "pad"}}, "trained on images made square by --fit pad, but here by c"),
+        ({"settings": {"background": "white"}}, "on images laid on --background white, but here"),
     ):
         write_generator(tmp_path / WEIGHTS, tensors, about | change)
         assert call(tmp_path / "no", *flags, "--init-from", str(tmp_path / WEIGHTS)) == 2

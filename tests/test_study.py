@@ -29,8 +29,8 @@ from search.study_folder import began
 from spaces.errors import InputError
 from tests.by_hand import YARDSTICK, config
 from tests.test_transaction import CutError, cut_at
+from trainable.basics.addresses import without_password
 from trainable.lock import locked
-from trainable.stores import without_password
 
 PROJECT = Path(__file__).parents[1]
 

@@ -17,6 +17,8 @@ import pytest
 from optuna.trial import TrialState
 from PIL import Image
 
+from analysis.store import load_study as load_table
+from search import publish
 from search.projection import EXPERIMENT, Projection, connect, study_key
 from search.study import (
     REPORT,
@@ -28,6 +30,7 @@ from search.study import (
 )
 from search.tracking import Tracker, check
 from search.writer import tell_end
+from spaces.errors import InputError
 from spaces.presets import default
 from tests.by_hand import TASK, Search, config
 from trainable.stores import create_tracking
@@ -168,6 +171,66 @@ def test_everything_is_there(uri, folder):
     assert set(children[0].data.metrics) == {
         "fid", "objective", "g_loss", "kid/a b", "images_seen", "train_seconds", "eval_seconds"
     }  # fmt: skip
+
+
+WORST = [
+    ["COVID+", "COVID-"],  # in the alphabet of what MLflow allows, the other way round
+    ["grade (1)", "grade [1]", "grade _1_", "grade _1_ 2"],
+    ["$a$b", "</script>", "a/b|`c`", "Röntgen 肺", "x" * 255, "x" * 254 + "y"],
+]
+
+
+@pytest.mark.parametrize("names", WORST)
+def test_every_class_has_its_own_key_and_its_true_name(uri, tmp_path, names):
+    counts = {name: 40 + place for place, name in enumerate(names)}
+    folder = tmp_path / f"classes-{len(names)}"
+    folder.mkdir()
+    settings = config(
+        name=folder.name, data_digest=str(names), trials=1, length=4, grace=1, eta=2,
+        protocol="tiny/1",
+    )  # fmt: skip
+    study = create_study(storage_in(folder), settings, {**YARDSTICK, "counts": counts}, {}, [])
+    study.set_user_attr("of_patients", False)
+    trial = study.ask()
+    trial.set_user_attr("started", time.time())
+    trial.set_user_attr("params", {"g_lr": 0.1})
+    say(folder, 0, report(1, 50.0))
+    projection_of(folder, uri).sync("FINISHED")
+    _, [parent], _ = runs(uri, folder)
+    shown = {k: v for k, v in parent.data.metrics.items() if k.startswith("counts/")}
+    assert sorted(shown.values()) == sorted(counts.values())
+    assert all(shown.get(f"counts/{n}", counts[n]) == counts[n] for n in names)
+    table = load_table(folder.name, uri)
+    assert list(table.counts.items()) == list(counts.items())
+    assert not table.of_patients
+    # The version before wrote no word of patients.
+    connect(uri).delete_tag(parent.info.run_id, "cgan.of_patients")
+    table = load_table(folder.name, uri)
+    assert (list(table.counts), table.of_patients) == (names, True)
+
+
+def test_a_deleted_experiment_is_named_with_the_remedy(uri, folder, capsys):
+    projection_of(folder, uri).sync()
+    client, [parent], _ = runs(uri, folder)
+    client.delete_experiment(parent.info.experiment_id)
+    restore = f"mlflow experiments restore --experiment-id {parent.info.experiment_id}"
+    said = []
+    try:
+        with pytest.raises(InputError, match=restore):
+            projection_of(folder, uri).sync("FINISHED")
+        tracker = follow(folder, uri, said.append)
+        tracker.start()
+        assert not tracker.close(1)
+        flags = [folder.name, "--output", str(folder.parent), "--tracking-uri", uri]
+        assert publish.main(flags) == 2
+    finally:
+        client.restore_experiment(parent.info.experiment_id)
+    assert restore in said[0]
+    error = capsys.readouterr().err
+    assert restore in error
+    assert "try again" not in error
+    projection_of(folder, uri).sync("FINISHED")
+    assert runs(uri, folder)[1][0].info.status == "FINISHED"
 
 
 def pictures(folder, number, epochs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,15 +17,17 @@ import ray
 from ray._common.utils import get_default_system_temp_dir
 from ray._private import ray_constants
 from ray.autoscaler.sdk import request_resources
+from ray.exceptions import AuthenticationError
 
 from spaces.errors import InputError
 from trainable.basics.machine import local_cores
 from trainable.basics.private import private_folder
 from trainable.durations import format_duration
-from trainable.ray_token import guard_token
+from trainable.ray_token import guard_token, has_token
 from trainable.resources import Resources
 from trainable.shipping import copy_code
 
+_SOCKET = "session_2000-01-01_00-00-00_000000_{}/sockets/plasma_store"  # as Ray names it
 _PAUSE = 1.0  # seconds between looks for a first node
 
 
@@ -42,7 +45,7 @@ def connected(
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    guard_token(say, make=resources.cluster is None)
+    check_surroundings(resources, say)
     if resources.cluster is None:
         _start(quiet)
     else:
@@ -52,6 +55,41 @@ def connected(
         yield resources, min(fits, resources.max_concurrent or fits)
     finally:
         ray.shutdown()
+
+
+def check_surroundings(resources: Resources, say: Callable[[str], None]) -> None:
+    """See to all that Ray needs of the environment, in a second, before any work.
+
+    `say` is told what was mended.
+
+    Raises:
+        InputError: HOME, TMPDIR or RAY_AUTH_MODE would stop it.
+    """
+    try:
+        Path.home()
+    except RuntimeError as error:
+        raise InputError(
+            "HOME is not set, and this user has no home; set HOME to a folder of its own"
+        ) from error
+    guard_token(say, make=resources.cluster is None)
+    if resources.cluster is None:
+        _check_sockets(Path(_ray_folder() or Path(get_default_system_temp_dir(), "ray")))
+    elif "RAY_AUTH_MODE" not in os.environ and (found := has_token()):
+        raise InputError(
+            f"RAY_AUTH_MODE is not set, but there is a token ({found}): a cluster with one turns "
+            "this machine away; export RAY_AUTH_MODE=token, or =disabled for a cluster without"
+        )
+
+
+def _check_sockets(folder: Path) -> None:
+    """Raise InputError if the path of a socket that Ray makes in `folder` would be too long."""
+    socket = folder.absolute() / _SOCKET.format(os.getpid())
+    longest = 103 if sys.platform == "darwin" else 107  # bytes, of any Unix socket
+    if (more := len(os.fsencode(socket)) - longest) > 0:
+        raise InputError(
+            f"the path of temporary files, {get_default_system_temp_dir()}, is {more} bytes too "
+            "long for Ray's sockets; set RAY_TMPDIR to a shorter one, such as /tmp"
+        )
 
 
 def _start(quiet: dict[str, Any]) -> None:
@@ -116,11 +154,11 @@ def _join(address: str, quiet: dict[str, Any]) -> None:
         copy_code(Path(folder))
         try:
             ray.init(address=address, runtime_env={"working_dir": folder}, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, AuthenticationError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
-                f"--address {address} does not answer ({reason}); start the cluster, or "
-                "use --address local"
+                f"--address {address} does not answer ({reason}); start the cluster, see that "
+                "RAY_AUTH_MODE and the token are the cluster's, or use --address local"
             ) from error
 
 

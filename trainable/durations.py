@@ -7,6 +7,7 @@ import re
 from spaces.errors import InputError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_MOST = 10_000 * _UNITS["d"]
 
 
 def parse_duration(text: str) -> float:
@@ -18,7 +19,10 @@ def parse_duration(text: str) -> float:
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
     if not parts or "".join(n + u for n, u in parts) != text:
         raise InputError(f"a duration is {text!r}, but must be like 90s, 10m, 2h or 1h30m")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds > _MOST:
+        raise InputError(f"a duration is {text!r}, but must be at most {_MOST // _UNITS['d']}d")
+    return seconds
 
 
 def format_duration(seconds: float) -> str:

@@ -44,6 +44,14 @@ def guard_token(say: Callable[[str], None], *, make: bool) -> None:
         ) from error
 
 
+def has_token() -> str:
+    """Where there is a token for Ray, for a reader; empty if there is none."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return "RAY_AUTH_TOKEN"
+    path = _token_file()
+    return str(path) if path is not None and path.exists() else ""
+
+
 def _token_file() -> Path | None:
     """The file that holds the token, or None where the token is elsewhere or none is wanted."""
     if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":

@@ -98,7 +98,7 @@ def resolve_resources(args: argparse.Namespace) -> Resources:
             raise InputError(f"--{flag} is {value}, but must be at least 1")
     gpus = args.gpus_per_trial
     if gpus is not None:
-        if not (0 < gpus <= 1 or gpus == round(gpus) > 0):
+        if not (0 < gpus <= 1 or (gpus > 0 and gpus.is_integer())):
             raise InputError(
                 f"--gpus-per-trial is {gpus:g}, but must be a fraction above 0, or whole GPUs; to "
                 "train without, --devices cpu"
@@ -111,6 +111,8 @@ def resolve_resources(args: argparse.Namespace) -> Resources:
     )  # fmt: skip
     if "report_timeout" in args:
         asked = replace(asked, report_timeout=parse_duration(args.report_timeout))
+        if asked.report_timeout < 1:
+            raise InputError(f"--report-timeout is {args.report_timeout}, but must be at least 1s")
     if asked.cluster is not None:
         return asked
     if args.cpus_per_trial > local_cores():

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
+from trainable.basics.addresses import check_address, sqlite_address, sqlite_file, without_password
+from trainable.basics.terminal import command
 
 if TYPE_CHECKING:  # importing mlflow costs seconds
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
     from mlflow.tracking import MlflowClient
 
+EXPERIMENT = "cgan-search"
+"""MLflow's experiment of all searches."""
 _LONGEST_LINE = 200
 
 
@@ -37,21 +41,6 @@ def quiet_mlflow(timeout: int = 10) -> None:
         os.environ.setdefault(key, value)
 
 
-def _sqlite_file(uri: str) -> Path | None:
-    """The file of a SQLite address; None where it has none, or is another database's."""
-    found = re.fullmatch(r"sqlite:///([^?]+)(\?.*)?", uri)
-    return Path(found[1]) if found and found[1] != ":memory:" else None
-
-
-def absolute_address(uri: str) -> str:
-    """An address that names the same store from any folder: a SQLite file by its whole path."""
-    path = _sqlite_file(uri)
-    if path is None:
-        return uri
-    query = uri.partition("?")[1:]
-    return f"sqlite:///{path.absolute()}" + "".join(query)
-
-
 def create_tracking(uri: str) -> None:
     """Create the SQLite store at `uri`, if it is SQLite's and not there: whole, or not at all.
 
@@ -61,7 +50,7 @@ def create_tracking(uri: str) -> None:
     Raises:
         OSError, sqlite3.Error: the file cannot be written.
     """
-    path = _sqlite_file(uri)
+    path = sqlite_file(uri)
     if path is None or path.exists():
         return
     from mlflow.tracking import MlflowClient
@@ -69,7 +58,8 @@ def create_tracking(uri: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="cgan-search-") as folder:
         made = Path(folder) / "mlflow.db"
-        MlflowClient(f"sqlite:///{made}", f"sqlite:///{made}").search_experiments(max_results=1)
+        address = sqlite_address(made)
+        MlflowClient(address, address).search_experiments(max_results=1)
         part = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(part)) as copy:
@@ -85,8 +75,12 @@ def create_tracking(uri: str) -> None:
 
 
 def experiment_id(client: MlflowClient, name: str, uri: str, output: Path) -> str:
-    """The experiment of that name, created if absent; a SQLite store's files go under `output`."""
-    found = client.get_experiment_by_name(name)
+    """The experiment of that name, created if absent; a SQLite store's files go under `output`.
+
+    Raises:
+        InputError: it was deleted.
+    """
+    found = find_experiment(client, name, uri)
     if found is not None:
         return str(found.experiment_id)
     local = uri.startswith("sqlite:")
@@ -94,13 +88,41 @@ def experiment_id(client: MlflowClient, name: str, uri: str, output: Path) -> st
     return client.create_experiment(name, artifact_location=place)
 
 
-def search_runs(client: MlflowClient, experiment: str, condition: str) -> list[Run]:
-    """All runs of an experiment that meet the condition, oldest first."""
+def find_experiment(client: MlflowClient, name: str, uri: str) -> Experiment | None:
+    """The experiment of that name in the store at `uri`; None if there is none.
+
+    Raises:
+        InputError: it was deleted: MLflow still has it, but takes and shows no run of it.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        restore = command(
+            "env", f"MLFLOW_TRACKING_URI={without_password(uri)}",
+            "mlflow", "experiments", "restore", "--experiment-id", str(found.experiment_id),
+        )  # fmt: skip
+        raise InputError(
+            f"the experiment {name} was deleted in MLflow, with its runs; restore it: {restore}"
+        )
+    return found
+
+
+def study_name(key: str) -> str:
+    """The study's name: what the tag ``cgan.study`` holds, without the id."""
+    return re.sub(r"-[0-9a-f]{12}$", "", key)
+
+
+def search_runs(
+    client: MlflowClient, experiment: str, condition: str, *, deleted: bool = False
+) -> list[Run]:
+    """All runs of an experiment that meet the condition, oldest first; or those deleted in it."""
+    from mlflow.entities import ViewType
+
+    view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
     found: list[Run] = []
     token: str | None = None
     while True:
         page = client.search_runs(
-            [experiment], condition, order_by=["attributes.start_time ASC"], page_token=token
+            [experiment], condition, view, order_by=["attributes.start_time ASC"], page_token=token
         )
         found += page
         token = page.token
@@ -113,38 +135,39 @@ def check_tracking(uri: str) -> None:
 
     For readers: MLflow would create a missing file, and its tables in any database without them.
     """
+    check_address("--tracking-uri", uri)
+    given = f"--tracking-uri {without_password(uri)}"
     if "://" not in uri:
         raise InputError(
             f"--tracking-uri is {uri!r}, but must be like sqlite:///runs/mlflow.db or "
             "http://host:5000"
         )
-    path = _sqlite_file(uri)
+    path = sqlite_file(uri)
     if path is None:
         return
     if not path.is_file():
         raise InputError(
-            f"--tracking-uri {uri}: there is no file {path}; run a search first, or name the "
-            "database of one"
+            f"{given}: there is no file {path}; run a search first, or name the database of one"
         )
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
     except sqlite3.Error as error:
-        raise InputError(f"--tracking-uri {uri} cannot be read ({error})") from error
+        raise InputError(f"{given} cannot be read ({error})") from error
     if not {"experiments", "runs", "tags"} <= tables:
         raise InputError(
-            f"--tracking-uri {uri}: {path} is not a database of MLflow's; a search keeps its own "
+            f"{given}: {path} is not a database of MLflow's; a search keeps its own "
             "at OUTPUT/mlflow.db"
         )
 
 
-def without_password(text: str) -> str:
-    """An address, or a line with addresses in it, as it may be shown and logged."""
-    return re.sub(r"://[^:/@\s]*(:[^?\s]*)?@", "://", text)
-
-
 def reason(error: BaseException) -> str:
-    """One line for an error: the network's or database's own words where there are any below."""
+    """One line for an error: the network's or database's own words where there are any below.
+
+    Our own errors name a remedy, and are said whole.
+    """
+    if isinstance(error, InputError):
+        return str(error)
     cause: BaseException | None = error
     root = error
     while cause is not None:

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from spaces.errors import InputError
+from trainable.basics.terminal import command, printable
+
 _LONGEST_NAME = 255  # bytes, on Linux and macOS
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 _SQLITE_REFUSED = (
@@ -36,6 +39,17 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_text(flag: str, path: str | Path) -> None:
+    """Raise InputError unless the bytes of a path are UTF-8, which is all that databases keep."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{flag} is {printable(str(path))}, whose name is not UTF-8, so no database can keep "
+            f"it; rename it, or give a link to it: {command('ln', '-s', path, 'images')}"
+        ) from error
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -10,6 +10,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainable.basics.addresses import without_password
+
 if TYPE_CHECKING:  # what needs no terminal need not wait for rich
     from rich.console import Console
 
@@ -35,10 +37,10 @@ def printable(text: str) -> str:
 
 
 def say(console: Console, text: str) -> None:
-    """Print a line, however long, in one piece and as it is."""
+    """Print a line, however long, in one piece and as it is, but for passwords in addresses."""
     from rich.text import Text
 
-    console.print(Text(printable(text)), soft_wrap=True)
+    console.print(Text(printable(without_password(text))), soft_wrap=True)
 
 
 def say_error(error: Exception) -> None:

@@ -30,6 +30,14 @@ def divided(data: Dataset, share: float) -> tuple[Dataset, Dataset | None, tuple
     return kept, held, (said,)
 
 
+def check_share(share: float) -> None:
+    """Raise InputError unless `share` is 0, or a share of a class that can be held back."""
+    if not 0 <= share <= MOST:
+        raise InputError(
+            f"--hold-back is {share:g}, but must be 0, or a share of each class of at most {MOST:g}"
+        )
+
+
 def hold_back(data: Dataset, share: float) -> tuple[Dataset, Dataset, str]:
     """What is left to train on, what is held back, and a sentence for the log.
 
@@ -40,10 +48,7 @@ def hold_back(data: Dataset, share: float) -> tuple[Dataset, Dataset, str]:
     Raises:
         InputError: the share is not above 0 and at most 0.5, or a class has too few images.
     """
-    if not 0 < share <= MOST:
-        raise InputError(
-            f"--hold-back is {share:g}, but must be 0, or a share of each class of at most {MOST:g}"
-        )
+    check_share(share)
     group, sentence = groups(data)
     counts = np.bincount(data.labels, minlength=len(data.classes))
     wanted = np.rint(share * counts).astype(int)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from spaces.errors import InputError
+from trainable.basics.files import check_text
 from trainable.data.dataset import Dataset, LoadReport, check_image_size
 from trainable.data.decode import fit_square
 from trainable.data.folder import load_folder
@@ -22,6 +24,20 @@ PHANTOMS_PER_CLASS = 100
 # The smallest size that medmnist offers (28, 64, 128, 224) at or above the wanted one; 256 is
 # enlarged from 224. 28 is offered too, but never the smallest at or above 32.
 _MNIST_SIZE = {32: 64, 64: 64, 128: 128, 256: 224}
+
+
+def located(flag: str, spec: str | None) -> str | None:
+    """What `flag` names, as it is called from any folder: a path whole, all else as it is.
+
+    Raises:
+        InputError: the path cannot be kept in a database.
+    """
+    if spec is None or spec in EMBEDDED:
+        return spec
+    check_text(flag, spec)
+    if not os.path.exists(spec):  # noqa: PTH110  (which Path refuses to tell of some paths)
+        return spec  # a model's name, or a mistake that is told better as it was typed
+    return str(Path(spec).absolute())
 
 
 def load(
@@ -54,6 +70,7 @@ def load(
     if spec not in EMBEDDED:
         if not Path(spec).exists() and spec == Path(spec).name:
             raise InputError(_unknown(spec))
+        check_text("--data", spec)
         return load_folder(spec, size, how=how, split=split, viral=viral, progress=progress)
     if viral:
         raise InputError(f"viral pneumonia was asked for, but {spec} does not tell it apart")

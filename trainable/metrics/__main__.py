@@ -80,10 +80,10 @@ def _show(result: Result) -> None:
         say(console, line)
     before = result.get("baseline")
     table = Table("score", "value", *([] if before is None else ["baseline"]), "ideal")
-    references = {reference for reference, _ in _MEASURED.values()}
+    apart = {"image_size", *(reference for reference, _ in _MEASURED.values())}
     for key, value in result.items():
         name, slash, label = key.partition("/")
-        if name in references or not (value is None or isinstance(value, float)):
+        if name in apart or not (value is None or isinstance(value, float)):
             continue
         ideal = _BEST.get(name, "")
         if name in _MEASURED:

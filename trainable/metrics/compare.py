@@ -224,7 +224,7 @@ def _floor_warnings(scores: Scores) -> list[str]:
         return []
     return [
         f"a FID below the floor, {scores['floor']:.4g}, is not better than real images: it means "
-        "copies, less variety than they have, many more images than they are, or luck"
+        "copies, less variety than they have, more images than they are, or luck"
     ]
 
 

@@ -119,13 +119,11 @@ def list_images(root: Path) -> Scan:
         )
     if len(inside) > 1 or (inside and split_of(inside[0].name)):
         found = scan(root)
-    elif inside:
-        names, left_out = image_files(inside[0])
-        label = inside[0].name
-        entries = (_entry(root, inside[0] / name, label, nested="/" in name) for name in names)
-        found = Scan(root, "folders", tuple(entries), dict(sorted(left_out.items())))
     else:
-        found = Scan(root, "folders", tuple(_entry(root, p, "") for p in images), {})
+        base, label = (inside[0], inside[0].name) if inside else (root, "")
+        names, left_out = image_files(base)
+        entries = (_entry(root, base / name, label, nested="/" in name) for name in names)
+        found = Scan(root, "folders", tuple(entries), dict(sorted(left_out.items())))
     _check_number(len(found.entries), root, "images")
     return found
 
@@ -180,7 +178,7 @@ def read_images(
     if size is None and duplicates:
         rows = {sha256: row for row, sha256 in enumerate(hashes)}
         counted = np.array([rows[d.sha256] for d in readable])
-        note(f"{root}: FID counts the {duplicates} duplicates, as pytorch-fid does; no other score")
+        note(f"{root}: FID counts duplicates too, as pytorch-fid does; other scores do not")
     return Folder(data, entries, hashes, size is None, counted)
 
 

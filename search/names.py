@@ -1,0 +1,61 @@
+"""Names of studies: what may be one, and one for a study that has none."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+from spaces.errors import InputError
+
+LONGEST = 128
+"""Characters of a name: files, databases and MLflow add to it, and few take more than 255 bytes."""
+_RULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TAKEN = {
+    "augmentation": "of python -m analysis.augmentation",
+    "figures": "of python -m analysis.compare",
+    "mlartifacts": "of MLflow",
+    "single": "of python -m trainable",
+}
+_STORE = "mlflow.db"
+
+
+def check_legal(name: str) -> None:
+    """Raise InputError unless a folder, a database and MLflow take a study's name."""
+    if not _RULE.fullmatch(name):
+        raise InputError(
+            f"--study is {name!r}, but must be letters a to z, digits, '.', '_' and '-', and begin "
+            "with a letter or a digit, as it names a folder"
+        )
+
+
+def check_name(name: str) -> None:
+    """Raise InputError unless a new study may be called `name`."""
+    check_legal(name)
+    if len(name) > LONGEST:
+        raise InputError(
+            f"--study has {len(name)} characters, but may have at most {LONGEST}; choose a shorter "
+            "name"
+        )
+    whose = _TAKEN.get(name.lower()) or ("of MLflow" if name.lower().startswith(_STORE) else "")
+    if whose:
+        raise InputError(f"--study is {name!r}, which is the folder {whose}; choose another name")
+
+
+def free_name(output: Path, space: str, data: str, image_size: int) -> str:
+    """Such as ``full-phantom-64-1``: the first number that is free in the folder `output`.
+
+    Of the folder `data` the name keeps what `check_legal` allows: accents are dropped, and all else
+    becomes a hyphen.
+    """
+    parts = (space.rpartition(":")[2], Path(data).resolve().name)
+    plain = "-".join(filter(None, map(_plain, parts)))
+    end = f"-{image_size}-"
+    stem = f"{plain[: LONGEST - len(end) - 6].rstrip('-._') or 'study'}{end}"
+    return next(n for i in range(1, 10**6) if not os.path.lexists(output / (n := f"{stem}{i}")))
+
+
+def _plain(text: str) -> str:
+    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", letters).strip("-._")
