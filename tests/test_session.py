@@ -326,8 +326,8 @@ def test_sigterm_while_winners_are_scored_says_how_to_go_on_and_keeps_the_former
     text = "".join(first)
     assert process.wait() == 143, text
     assert "\nstopped; 3 of 3 trials ended; what is trained is kept. To go on:\n" in text
-    assert "Traceback" not in text
-    assert "SIGTERM" not in text
+    assert "Traceback" not in text, text
+    assert "SIGTERM" not in text, text
     assert (place / "runs/tiny/leaderboard.csv").read_bytes() == board
     assert sorted(place.glob("runs/tiny/winners/*/*")) == kept
 
