@@ -23,7 +23,6 @@ from search.cli import (
     run_flags,
     smaller_command,
     study_command,
-    ui_command,
 )
 from search.estimate import Speed
 from search.launch import run_trials
@@ -62,7 +61,7 @@ from trainable.job import Job
 from trainable.lock import locked
 from trainable.mirror import Mirror
 from trainable.resources import Resources, resolve_resources
-from trainable.stores import reason
+from trainable.stores import reason, ui_command
 
 LONG = 1800
 """Seconds of estimated search above which a smaller one is named."""

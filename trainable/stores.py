@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
-from trainable.basics.addresses import check_address, sqlite_address, sqlite_file, without_password
+from trainable.basics.addresses import (
+    check_address,
+    pasted,
+    sqlite_address,
+    sqlite_file,
+    without_password,
+)
 from trainable.basics.terminal import command
 
 if TYPE_CHECKING:  # importing mlflow costs seconds
@@ -159,6 +165,13 @@ def check_tracking(uri: str) -> None:
             f"{given}: {path} is not a database of MLflow's; a search keeps its own "
             "at OUTPUT/mlflow.db"
         )
+
+
+def ui_command(uri: str) -> str:
+    """The command that opens MLflow's pages on a tracking store."""
+    if uri.startswith("http"):
+        return command("python", "-m", "webbrowser", without_password(uri))
+    return command("mlflow", "ui", "--backend-store-uri", pasted(uri, "URI"))
 
 
 def reason(error: BaseException) -> str:
