@@ -238,9 +238,10 @@ def test_after_a_stop_the_same_command_goes_on(whole, tmp_path, capsys, number):
     before = signal.getsignal(number)
     with pytest.MonkeyPatch.context() as patch:
         stop_in(patch, 3, number)
-        assert call(tmp_path, *LENGTH) == 130
+        assert call(tmp_path, *LENGTH) == 128 + number
     said = capsys.readouterr().out
     assert said.rstrip().endswith("stopped; the same command goes on from here")
+    assert "stopping at the end of this epoch; Ctrl-C again stops at once\n" in said
     assert "budget" not in said
     assert signal.getsignal(number) == before
     assert not (tmp_path / WEIGHTS).exists()
