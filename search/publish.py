@@ -72,6 +72,8 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
             with console.status("handing over the winners"):
                 trials = folder / "trials"
                 version = hand_over(rows, study, trials, folder, uri, projection.run_id)
+        except InputError:
+            raise
         except Exception as error:  # whatever ails MLflow; all is still here
             say(console, f"MLflow lacks part of the study ({reason(error)}); try again")
             return 1

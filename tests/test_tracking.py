@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import socket
 import sqlite3
 import subprocess
@@ -14,6 +15,8 @@ from functools import cache
 
 import optuna
 import pytest
+from click.testing import CliRunner
+from mlflow.cli import cli
 from optuna.trial import TrialState
 from PIL import Image
 
@@ -28,6 +31,7 @@ from search.study import (
 )
 from search.tracking import Tracker, check
 from search.writer import tell_end
+from spaces.errors import InputError
 from spaces.presets import default
 from tests.by_hand import TASK, Search, config
 from trainable.stores import create_tracking
@@ -196,6 +200,60 @@ def test_grids_of_those_that_got_to_the_second_rung(uri, folder):
     projection_of(folder, uri).sync("FINISHED")
     assert grids_of(client, runs(uri, folder)[2][4]) == [1, 2]
     assert grids_of(client, children[0]) == [1, 2, 3, 4]
+
+
+def test_a_study_whose_folder_is_a_link_of_another_name_is_written(uri, folder, tmp_path):
+    link = tmp_path / "elsewhere" / folder.name
+    link.parent.mkdir()
+    folder.rename(tmp_path / "moved")
+    link.symlink_to(tmp_path / "moved")
+    storage = open_storage(database_url(link))
+    Projection(link, storage, uri).sync("FINISHED")
+    client, (parent,), children = runs(uri, link)
+    assert len(children) == 5
+    assert parent.info.run_name == folder.name
+    files = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert "study.json" in files
+
+
+def test_artifacts_of_a_linked_study_lie_beside_the_other_studies(tmp_path):
+    """A store of its own, as the place is settled when the experiment is made."""
+    (tmp_path / "big" / "x").mkdir(parents=True)
+    (tmp_path / "runs").mkdir()
+    link = tmp_path / "runs" / "s"
+    link.symlink_to(tmp_path / "big" / "x")
+    storage = open_storage(database_url(link))
+    create_study(storage, config(name="s"), YARDSTICK, {}, [])
+    uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
+    Projection(link, storage, uri).sync("FINISHED")
+    experiment = connect(uri).get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    assert experiment.artifact_location == (tmp_path / "runs" / "mlartifacts").as_uri()
+
+
+def test_a_deleted_experiment_is_to_be_restored(uri, folder):
+    projection_of(folder, uri).sync()
+    client = connect(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    try:
+        said: list[str] = []
+        tracker = follow(folder, uri, said.append)
+        tracker.start()
+        assert not tracker.close(timeout=20)
+        with pytest.raises(InputError, match="cgan-search was deleted; restore it: ") as caught:
+            projection_of(folder, uri).sync()
+        again = str(caught.value).partition("restore it: ")[2]
+        assert again in said[0]
+        store, *words = shlex.split(again)
+        assert store == f"MLFLOW_TRACKING_URI={uri}"
+        ran = CliRunner().invoke(cli, words[1:], env=dict([store.split("=", 1)]))
+        assert ran.exit_code == 0, ran.output
+        projection_of(folder, uri).sync()
+    finally:
+        if connect(uri).get_experiment(experiment.experiment_id).lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
 
 
 def test_once_and_only_once_however_often(uri, folder, monkeypatch):

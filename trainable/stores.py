@@ -79,8 +79,20 @@ def create_tracking(uri: str) -> None:
 
 
 def experiment_id(client: MlflowClient, name: str, uri: str, output: Path) -> str:
-    """The experiment of that name, created if absent; a SQLite store's files go under `output`."""
+    """The experiment of that name, created if absent; a SQLite store's files go under `output`.
+
+    Raises:
+        InputError: it was deleted; the message says how to restore it.
+    """
     found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        raise InputError(
+            f"MLflow's experiment {name} was deleted; restore it: "
+            + command(
+                "mlflow", "experiments", "restore", "--experiment-id", found.experiment_id,
+                env={"MLFLOW_TRACKING_URI": pasted(uri, "URI")},
+            )
+        )  # fmt: skip
     if found is not None:
         return str(found.experiment_id)
     local = uri.startswith("sqlite:")
@@ -142,6 +154,8 @@ def ui_command(uri: str) -> str:
 
 def reason(error: BaseException) -> str:
     """One line for an error: the network's or database's own words where there are any below."""
+    if isinstance(error, InputError):  # a line of ours, remedy and all
+        return without_password(str(error))
     cause: BaseException | None = error
     root = error
     while cause is not None:
