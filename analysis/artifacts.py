@@ -13,6 +13,7 @@ from PIL import Image
 from analysis.store import StudyTable
 from spaces.errors import InputError
 from trainable.export import WEIGHTS
+from trainable.registry import no_winner
 from trainable.start import Start
 from trainable.stores import reason
 
@@ -21,19 +22,19 @@ def fetch_grids(table: StudyTable, number: int) -> dict[int, Image.Image]:
     """A trial's sample grids by epoch; empty if it has none.
 
     Raises:
-        InputError: the store cannot be read.
+        InputError: the store cannot be read, or a picture.
     """
     with _fetched(table, number, "images") as folder:
         found = {}
         for path in sorted(folder.rglob("*.png")) if folder else []:
             if match := re.search(r"samples.step.(\d+).", path.name):
-                with Image.open(path) as image:
-                    found[int(match[1])] = image.copy()
+                found[int(match[1])] = _picture(path, table, number)
         return dict(sorted(found.items()))
 
 
 def fetch_generator(table: StudyTable, number: int) -> Start | None:
-    """A winner's generator with what is known of it; None for a trial that kept none.
+    """The generator of a trial that was scored on fresh images, with what is known of it; None for
+    a trial that kept none.
 
     Raises:
         InputError: the store cannot be read.
@@ -42,6 +43,35 @@ def fetch_generator(table: StudyTable, number: int) -> Start | None:
         if weights is None:
             return None
         return Start.read(f"trial {number}", weights, f"--study {table.name}")
+
+
+def kept_instead(table: StudyTable, number: int, flag: str) -> str:
+    """Of a study without a winner, why that is, and how `flag` names this trial's generator.
+
+    Raises:
+        InputError: the store cannot be read.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    try:
+        run = MlflowClient(table.uri, table.uri).get_run(table.runs[number])
+        return no_winner(table.name, run, flag)
+    except MlflowException as error:
+        raise InputError(
+            f"--study {table.name}: trial {number} cannot be read ({reason(error)})"
+        ) from error
+
+
+def _picture(path: Path, table: StudyTable, number: int) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return image.copy()
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's, for a broken file
+        raise InputError(
+            f"--study {table.name}: the picture {path.name} of trial {number} is broken "
+            f"({reason(error)})"
+        ) from error
 
 
 @contextmanager

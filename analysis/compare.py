@@ -1,8 +1,9 @@
 """`python -m analysis.compare A B …`: studies of the same images side by side.
 
 Left, the best FID that each study had within a training time; right, where its trials ended, and
-what its winners score on fresh images, with 95 % intervals: those of one generator each. What is
-said of two studies' winners allows for the noise between trainings of one configuration as well.
+what its winners score on fresh images, if it has any, with 95 % intervals: those of one generator
+each. What is said of two studies' winners allows for the noise between trainings of one
+configuration as well.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis import verdict
 from analysis.fid_vs_time import candidates, pareto_front
 from analysis.figures import BLUE, GREEN, ORANGE, RED, canvas, clean, plain_log, save
 from analysis.store import FRESH, StudyTable, load_study
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import ratio
@@ -61,8 +64,7 @@ def draw(tables: Sequence[StudyTable]) -> Figure:
         _draw_trials(right, table, i, colour)
     plain_log(left)
     if all(value > 0 for value in left.get_xlim()):
-        left.set_xscale("log")
-        left.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        plain_log(left, "x")
     floors = {table.floor for table in tables if math.isfinite(table.floor)}
     for floor in floors:
         for ax in (left, right):
@@ -76,7 +78,10 @@ def draw(tables: Sequence[StudyTable]) -> Figure:
     left.set_title("best within a training time", loc="left", fontsize=10)
     right.set_xticks(range(len(tables)), [table.name for table in tables], rotation=15, ha="right")
     right.set_xlim(-0.6, len(tables) - 0.4)
-    right.set_title("last score of each trial; bars: winners, fresh", loc="left", fontsize=10)
+    bars = (
+        "bars: winners, on fresh images" if any(map(winners, tables)) else "no study has a winner"
+    )
+    right.set_title(f"last score of each trial; {bars}", loc="left", fontsize=10)
     for ax in (left, right):
         clean(ax)
     left.legend(frameon=False, fontsize=9)
@@ -120,12 +125,13 @@ def summary(table: StudyTable) -> str:
     if trials.empty:
         return f"{table.name}: no trial with a score trains without breaking down"
     best = min(zip(trials["fid"], trials["number"], strict=True))
-    fresh = winners(table)
+    fresh, won = winners(table), verdict.winners(table)
     return (
         f"{table.name}: {len(table.trials)} trials, {trials['train_seconds'].sum() / 3600:.2f} h "
         f"of training; best last FID {best[0]:.1f} (trial {best[1]})"
         + (f"; first winner on fresh images {fresh[0][0]:.1f} "
            f"({fresh[0][1]:.1f} to {fresh[0][2]:.1f})" if fresh else "")
+        + ("" if won else f". {verdict.verdict(table)}")
     )  # fmt: skip
 
 
@@ -186,4 +192,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from analysis.store import StudyTable, load_study
 from spaces.errors import InputError
 from trainable.bars import bar
-from trainable.basics.terminal import make_console, say, say_error
+from trainable.basics.terminal import make_console, printable, say, say_error
+
+# Names of classes and studies are users' text: two dollar signs in one are no formula. Set here, as
+# a text takes it when it is made, and ticks are made while a figure is drawn.
+matplotlib.rcParams["text.parse_math"] = False
 
 # Colours of Okabe and Ito, told apart by the colour-blind too; marks, so that grey print will do.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -73,6 +81,40 @@ def in_order(trials: pd.DataFrame) -> list[str]:
     return [*(s for s in STYLES if s in there), *sorted(there - set(STYLES))]
 
 
+def legible(figure: Figure) -> str:
+    """Have letters that the figure's font lacks drawn by installed fonts that have them.
+
+    Returns what is to be said of letters that none has, or nothing.
+    """
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    own = get_font(findfont(FontProperties())).get_charmap()
+    wanted = {c for text in texts for c in text.get_text() if c.isprintable() and ord(c) not in own}
+    found = []
+    fonts = [entry for entry in fontManager.ttflist if "Last Resort" not in entry.name]
+    for entry in fonts if wanted else ():
+        known = {c for c in wanted if ord(c) in get_font(entry.fname).get_charmap()}
+        if known:
+            found.append(entry.name)
+            wanted -= known
+    for text in texts if found else ():
+        text.set_fontfamily([*matplotlib.rcParams["font.family"], *found])
+    if not wanted:
+        return ""
+    return f"no installed font has {''.join(sorted(wanted))}; they are drawn as boxes"
+
+
+def label(text: str) -> str:
+    """A user's text as one line of a figure: control characters escaped, line breaks too."""
+    return printable(text).replace("\n", "\\n")
+
+
+def write(figure: Figure, file: Path | BinaryIO, **options: Any) -> None:
+    """`Figure.savefig`, without a warning for each letter that no font has: `legible` tells."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        figure.savefig(file, **options)
+
+
 def save(figure: Figure, out: Path, name: str) -> list[Path]:
     """Write ``NAME.png`` and ``NAME.svg`` into `out`; the same figure gives the same files.
 
@@ -84,8 +126,8 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
         paths = [out / f"{name}.png", out / f"{name}.svg"]
         # Text stays text, so that a figure can be searched, and mended for a paper.
         with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cgan-search"}):
-            figure.savefig(paths[0])
-            figure.savefig(paths[1], metadata={"Date": None})
+            write(figure, paths[0])
+            write(figure, paths[1], metadata={"Date": None})
     except OSError as error:
         raise InputError(
             f"--out is '{out}': figures cannot be written there ({error.strerror}); "
@@ -127,6 +169,7 @@ def run(
             table = load_study(args.study, args.tracking_uri, progress)
         with console.status("drawing"):
             figure, said = draw(table, args)
+            said = [*said, legible(figure)]
             paths = save(figure, args.out or Path("runs", table.name, "figures"), name)
     except InputError as error:
         say_error(error)

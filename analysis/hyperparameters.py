@@ -33,6 +33,7 @@ from analysis.importance import (
 from analysis.rungs import at, at_rung
 from analysis.store import StudyTable
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command
 
 SHOWN, EFFECTS, SAID = 12, 4, 5
 _BINS = 5
@@ -67,7 +68,7 @@ def draw(table: StudyTable, seed: int = 0) -> Figure:
         _draw_importances(ax, table, one, names[:SHOWN], colour)
     above.suptitle(
         f"{table.name}: share of importance for {table.score}\nPED-ANOVA with 95 % intervals; "
-        "a hollow mark is no more than chance would give",
+        "hollow marks: chance would give the largest of all as much",
         x=0.01, ha="left",
     )  # fmt: skip
     fid = at_rung(table, both[0].rung).observed
@@ -180,4 +181,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

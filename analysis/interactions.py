@@ -26,12 +26,15 @@ from analysis.importance import FEWEST, groups, importances, searched, values_of
 from analysis.rungs import at, at_rung, rungs
 from analysis.store import StudyTable
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command
 
 AMONG, SHOWN = 8, 6
 """Pairs are looked for among so many most important hyperparameters, and so many are drawn."""
 _LEVELS = 3
 _SHUFFLES = 1999
 """So many that the least p there is passes among all pairs of `AMONG`, each at 0.05 / 28."""
+
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ def _strength(both: pd.DataFrame, rng: np.random.Generator) -> tuple[float, floa
 
     (strength,) = explained(y[:, None]).tolist()
     residuals = rng.permuted(np.tile(y - fitted, (_SHUFFLES, 1)), axis=1)
-    as_strong = (explained(fitted[:, None] + residuals.T) >= strength).sum()
+    # Rounding must not decide: a pair whose cells allow no effect of both has a strength of zero.
+    as_strong = (explained(fitted[:, None] + residuals.T) >= strength - _ROUNDING).sum()
     return strength, float(1 + as_strong) / (1 + _SHUFFLES)
 
 
@@ -195,4 +199,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -1,6 +1,7 @@
 """`python -m analysis.learning_curves --study NAME`: FID of every trial as it trained.
 
-Shows where ASHA compared trials, how many got to each rung, and the best trial's curve.
+Shows where ASHA compared trials, how many got to each rung, and the curve with the least FID at its
+end.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from analysis.figures import OTHER, STYLES, canvas, clean, in_order, parser, plain_log, run, words
 from analysis.rungs import BROKEN, at_rung, axis, rungs
 from analysis.store import StudyTable
+from trainable.basics.stopping import run_command
 
 
 def draw(table: StudyTable) -> Figure:
@@ -41,7 +43,7 @@ def draw(table: StudyTable) -> Figure:
         curve = curves[best]
         ax.plot(
             curve[along], curve["fid"], color="black", linewidth=2, zorder=4,
-            label=f"trial {best}, the best",
+            label=f"trial {best}, the least last FID",
         )  # fmt: skip
     if table.floor == table.floor:
         ax.axhline(
@@ -91,4 +93,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

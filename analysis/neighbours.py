@@ -1,6 +1,6 @@
 """`python -m analysis.neighbours --study NAME [--trial N]`: has a generator copied its images?
 
-A winner's images beside the training images that they resemble most, shifted or mirrored too: those
+Its images beside the training images that they resemble most, shifted or mirrored too: those
 of all its images that come nearest to one.
 """
 
@@ -19,6 +19,7 @@ from analysis.figures import canvas, parser, run
 from analysis.samples import shown_trial
 from analysis.store import StudyTable
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command
 from trainable.data import Dataset, load
 from trainable.data.hold_back import divided
 from trainable.data.reading import Reading
@@ -66,7 +67,8 @@ def nearest(table: StudyTable, number: int, data: Dataset) -> tuple[np.ndarray, 
     start = fetch_generator(table, number)
     if start is None:
         raise InputError(
-            f"--study {table.name}: the generator of trial {number} was not kept; winners' are"
+            f"--study {table.name}: the generator of trial {number} was not kept; those of trials "
+            "that were scored on fresh images are"
         )
     images, classes, latent = start.generator()
     rng = torch.Generator().manual_seed(0)
@@ -105,10 +107,12 @@ def _drawn(table: StudyTable, args: argparse.Namespace) -> tuple[Figure, list[st
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
     p = parser("neighbours", __doc__)
-    p.add_argument("--trial", type=int, metavar="N", help="(default: the first winner)")
+    p.add_argument(
+        "--trial", type=int, metavar="N", help="(default: the first winner; without one, the best)"
+    )
     p.add_argument("--data", help="where the training images are (default: where they were)")
     return run("neighbours", p, _drawn, argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -26,6 +26,7 @@ from analysis.figures import OTHER, STYLES, canvas, clean, in_order, parser, pla
 from analysis.rungs import BROKEN, at, first_at, rungs
 from analysis.store import StudyTable
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command
 from trainable.pareto import fronts
 
 _FEWEST = 4
@@ -65,6 +66,11 @@ def scored(table: StudyTable) -> list[Row]:
         for row in trials
         if row["status"] not in BROKEN and math.isfinite(row["fid"] + row["cas"])
     ]
+    if not rows and float(table.settings.get("hold_back", 0)) > 0:
+        raise InputError(
+            f"--study {table.name}: no trial has both scores without breaking down; there is "
+            "nothing to compare"
+        )
     if not rows:
         raise InputError(
             f"--study {table.name} has no classification accuracy score, as it held no images back "
@@ -224,4 +230,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

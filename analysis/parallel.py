@@ -1,7 +1,8 @@
 """`python -m analysis.parallel --study NAME`: which configurations the good trials have.
 
 An axis for each of the most important hyperparameters, a line for each trial, coloured by its FID
-at the first rung, where all trials had trained equally long; the best tenth on top.
+at the first rung, where all trials had trained equally long; the best tenth there is strong. Who is
+best there need not be so in the end: the winner is drawn in black.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from analysis.figures import canvas, parser, run
 from analysis.importance import check_differ, importances, is_log, searched, values_of
 from analysis.rungs import at, at_rung, rungs
 from analysis.store import StudyTable
+from analysis.verdict import best
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command
 
 AXES = 9
 BEST = 0.1
@@ -64,12 +67,21 @@ def draw(table: StudyTable) -> Figure:
     limit = fid.quantile(BEST)
     for number, value in _numbered(fid):
         points = [(float(i), heights[name].get(number, _ABSENT)) for i, name in enumerate(names)]
-        best = value <= limit
+        strong = value <= limit
         ax.add_patch(
             PathPatch(
                 _curve(points), facecolor="none", edgecolor=colours(norm(value)),
-                linewidth=1.8 if best else 0.8, alpha=0.95 if best else 0.3,
-                zorder=3 if best else 2,
+                linewidth=1.8 if strong else 0.8, alpha=0.95 if strong else 0.3,
+                zorder=3 if strong else 2,
+            )
+        )  # fmt: skip
+    found = best(table)
+    if found:
+        points = [(float(i), heights[name].get(found[0], _ABSENT)) for i, name in enumerate(names)]
+        ax.add_patch(
+            PathPatch(
+                _curve(points), facecolor="none", edgecolor="black", linestyle="--", linewidth=1.6,
+                zorder=3.5,
             )
         )  # fmt: skip
     for i, name in enumerate(names):
@@ -81,8 +93,9 @@ def draw(table: StudyTable) -> Figure:
     ax.set_ylim((_ABSENT if absent else 0) - 0.05, 1.04)
     ax.axis("off")
     ax.set_title(
-        f"{table.name}: {len(fid)} trials; the best tenth {at(table, rung)} is strong",
-        loc="left", pad=26,
+        f"{table.name}: {len(fid)} trials; strong: the best tenth {at(table, rung)}"
+        + (f"; black: trial {found[0]}, {found[1]}" if found else ""),
+        loc="left", pad=26, fontsize=10,
     )  # fmt: skip
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=ax, fraction=0.025, pad=0.02)
     bar.set_label(f"{table.score} {at(table, rung)}", fontsize=8)
@@ -158,4 +171,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -1,6 +1,6 @@
 """`python -m analysis.report --study NAME`: a study as one HTML file that needs no network.
 
-The answer in three sentences, FID against training time with a gallery behind each point, the
+The answer in a few sentences, FID against training time with a gallery behind each point, the
 leaderboard, and every figure. Images are kept small: WebP, and as many trials' as `--megabytes`
 holds, winners first and then the best.
 """
@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -26,15 +26,20 @@ from PIL import Image
 
 from analysis import fid_vs_time, hyperparameters, interactions, learning_curves, parallel, samples
 from analysis.artifacts import fetch_grids
-from analysis.figures import STYLES, parser, words
+from analysis.figures import STYLES, legible, parser, words, write
 from analysis.rungs import BROKEN, at, at_rung, rungs
 from analysis.store import StudyTable, load_study
+from analysis.verdict import best, verdict, winners
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.files import write_whole
+from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 from trainable.grid import spread
 from trainable.stages import Progress, Stage, silent
+from trainable.stores import reason
 
+_T = TypeVar("_T")
 PAGE = Path(__file__).with_name("report.html")
 EPOCHS = 10
 """Pictures of a trial, spread over its training."""
@@ -46,26 +51,37 @@ READING = """
 that was trained on photographs; less is better. It depends on the network and on the number of
 images, so only scores with the same label compare. <b>Floor</b> is what real images score against
 other real ones: about as good as can be had. <b>Fresh</b> is FID on images that the search never
-used, with a 95 % interval: the best of many scores flatters itself, this does not.</p>
+used, with a 95 % interval: the best of many scores flatters itself, this does not. A
+<b>winner</b> is a trial that was scored so and passed the <b>gates</b>: limits on copies of
+training images, on sameness, and on how little of the real images is covered.</p>
 <p>A trial that is <b>pruned</b> was stopped early because others were better after as much
 training; <b>diverged</b> and <b>collapsed</b> ones broke down. A generator that copies its
-training images would score well: see the copy rates in MLflow and
+training images would score well: see the copy rates, and
 <code>python -m analysis.neighbours</code>.</p>
-<p>Synthetic images of this kind are for research on methods. They are not images of patients and
-must not be used for diagnosis.</p>
+"""
+OF_PATIENTS = """
+<p>The training images are of patients, those shown here are not. Synthetic images of this kind are
+for research on methods and must not be used for diagnosis.</p>
 """
 
 
 def answer(table: StudyTable) -> list[str]:
-    """What is best, what it costs, and what decides, in three sentences."""
-    trials = fid_vs_time.candidates(table)
-    if trials.empty:
+    """Who won, what is best and what it costs, and what decides, in a sentence each."""
+    trials, found = fid_vs_time.candidates(table), best(table)
+    if trials.empty or found is None:
         return ["No trial of this study has a score without breaking down."]
-    number = samples.shown_trial(table, None)
-    own = trials[trials["number"] == number].iloc[0].to_dict()
-    said = f"Trial {number} did best: FID {own['fid']:.1f}"
-    if math.isfinite(table.floor):
-        said += f", {own['fid'] / table.floor:.2f} times the floor of {table.floor:.1f}"
+    return [verdict(table), *_cost(trials, *found, table.floor), _decides(table)]
+
+
+def _cost(trials: pd.DataFrame, number: int, how: str, floor: float) -> list[str]:
+    """The score of the trial `number`, and who has one near it for less training."""
+    rows = [row for row in trials.to_dict("records") if row["number"] == number]
+    if not rows:  # it trained in no known time
+        return []
+    own = rows[0]
+    said = f"Trial {number}, {how}: FID {own['fid']:.1f}"
+    if math.isfinite(floor):
+        said += f", {own['fid'] / floor:.2f} times the floor of {floor:.1f}"
     if math.isfinite(own.get("fresh", math.nan)):
         said += (
             f", and {own['fresh']:.1f} ({own['fresh_low']:.1f} to {own['fresh_high']:.1f}) on "
@@ -76,37 +92,49 @@ def answer(table: StudyTable) -> list[str]:
     near = [row for row in zip(*columns, strict=True) if row[1] <= 1.1 * own["fid"]]
     seconds, fid, fastest = min(near)
     if fastest == number:
-        lines.append("No trial within 10 % of its FID took less training.")
-    else:
-        lines.append(
-            f"Within 10 % of its FID, trial {fastest} took the least training: {seconds:.0f} s, "
-            f"FID {fid:.1f}."
-        )
-    try:
-        first = hyperparameters.found(table)[0]
-    except InputError:
-        return [*lines, "There are too few trials to say which hyperparameters decide."]
+        return [*lines, "No trial within 10 % of its FID took less training."]
+    return [
+        *lines,
+        f"Within 10 % of its FID, trial {fastest} took the least training: {seconds:.0f} s, "
+        f"FID {fid:.1f}.",
+    ]
+
+
+def _decides(table: StudyTable) -> str:
+    first, fault = _attempt(table, lambda: hyperparameters.found(table)[0])
+    if first is None:
+        return f"Which hyperparameters decide cannot be said: {fault}."
     clear = [name for name, of in first.by_name.items() if not of.chance][:3]
     where = at(table, first.rung)
-    lines.append(
-        f"{', '.join(clear)} mattered most for FID {where}, of all that was searched."
-        if clear
-        else f"No hyperparameter mattered for FID {where} by more than chance would give."
-    )
-    return lines
+    if clear:
+        return f"{', '.join(clear)} mattered most for FID {where}, of all that was searched."
+    return f"No hyperparameter mattered for FID {where} by more than chance would give."
+
+
+def _attempt(table: StudyTable, do: Callable[[], _T]) -> tuple[_T | None, str]:
+    """What `do` gives, or None and why: one part of a page must not take the others down."""
+    try:
+        return do(), ""
+    except InputError as error:
+        return None, str(error).removeprefix(f"--study {table.name}: ")
+    except Exception as error:  # a fault of ours, or of a library, in a study unlike all before
+        return None, f"this failed ({type(error).__name__}: {reason(error)})"
 
 
 def ranked(table: StudyTable) -> pd.DataFrame:
-    """The trials: winners by rank, then those that trained by last FID, then the others."""
+    """The trials: winners by rank, then others scored on fresh images, then those that trained by
+    last FID, then the rest."""
     trials = table.trials.copy()
     trials["broken"] = trials["status"].isin(BROKEN)
-    return trials.sort_values(["winner", "broken", "fid", "number"], na_position="last")
+    order = ["winner", "rank", "broken", "fid", "number"]
+    return trials.sort_values(order, na_position="last")
 
 
 def gallery(
     table: StudyTable, order: Sequence[int], limit: int, progress: Progress
-) -> dict[int, list[dict[str, Any]]]:
-    """Pictures by trial, each with its epoch and FID, in all at most `limit` bytes as text.
+) -> tuple[dict[int, list[dict[str, Any]]], list[str]]:
+    """Pictures by trial, each with its epoch and FID, in all at most `limit` bytes as text; and why
+    some trials' cannot be had.
 
     `progress` is told how many trials' are fetched.
     """
@@ -117,10 +145,13 @@ def gallery(
         )
     }
     found: dict[int, list[dict[str, Any]]] = {}
-    spent = 0
+    faults, spent = [], 0
     for done, number in enumerate(order, start=1):
-        grids = fetch_grids(table, number)
+        grids, fault = _attempt(table, partial(fetch_grids, table, number))
         progress(done, len(order))
+        if grids is None:
+            faults.append(fault)
+            continue
         pictures = [
             {"epoch": e, "fid": _number(fids.get((number, e))), "image": _embedded(grids[e])}
             for e in spread(sorted(grids), EPOCHS)
@@ -130,7 +161,7 @@ def gallery(
             break
         if pictures:
             found[number] = pictures
-    return found
+    return found, faults
 
 
 def page(table: StudyTable, megabytes: float, stage: Stage = silent) -> str:
@@ -139,15 +170,12 @@ def page(table: StudyTable, megabytes: float, stage: Stage = silent) -> str:
     reached = set(at_rung(table, rungs(table)[min(1, len(rungs(table)) - 1)]).observed.index)
     asked = [n for n in order["number"].tolist() if n in reached]
     with stage("fetching pictures") as progress:
-        pictures = gallery(table, asked, int(megabytes * 1e6), progress)
+        pictures, faults = gallery(table, asked, int(megabytes * 1e6), progress)
     drawings, figures = _drawings(table), []
     with stage("drawing figures") as progress:
         for title, draw in drawings.items():
-            try:
-                figures.append(_figure(title, draw()))
-            except InputError as error:
-                said = f"{title}: {error}"
-                figures.append(f"<p class='note'>{html.escape(said)}</p>")
+            made, fault = _attempt(table, partial(_figure, title, draw))
+            figures.append(made or f"<p class='note'>{html.escape(f'{title}: {fault}')}</p>")
             progress(len(figures), len(drawings))
     trials = [_trial(row, pictures) for row in order.to_dict("records")]
     data = {
@@ -168,16 +196,17 @@ def page(table: StudyTable, megabytes: float, stage: Stage = silent) -> str:
         f"Images of {len(pictures)} of {len(order)} trials: those that got to the second rung, "
         f"winners and the best first, as far as {megabytes:g} MB hold. "
         f"A row a class{': ' if table.counts else ''}{', '.join(table.counts)}."
+        + (f" Of {len(faults)} trials they cannot be had: {faults[0]}." if faults else "")
     )
     more = f" The best {ROWS}; leaderboard.csv of the study has all." if len(order) > ROWS else ""
-    return Template(PAGE.read_text()).substitute(
+    return Template(PAGE.read_text(encoding="utf-8")).substitute(
         title=html.escape(f"Study {table.name}"),
         about=html.escape(about),
         answer="".join(f"<p>{html.escape(line)}</p>" for line in answer(table)),
         gallery=html.escape(kept),
         board=html.escape("Click a row to see its images." + more),
         figures="\n".join(figures),
-        reading=READING,
+        reading=READING + (OF_PATIENTS if table.of_patients else ""),
         data=json.dumps(data).replace("<", "\\u003c"),
     )
 
@@ -187,7 +216,9 @@ def _drawings(table: StudyTable) -> dict[str, Callable[[], Figure]]:
         return interactions.draw(table, interactions.strongest(table))
 
     return {
-        "What a winner learned to draw": lambda: samples.draw(
+        "What the winner learned to draw"
+        if winners(table)
+        else "What the best trial learned to draw, which is no winner": lambda: samples.draw(
             table, samples.shown_trial(table, None)
         )[0],
         "FID as trials trained": lambda: learning_curves.draw(table),
@@ -198,13 +229,14 @@ def _drawings(table: StudyTable) -> dict[str, Callable[[], Figure]]:
     }
 
 
-def _figure(title: str, figure: Figure) -> str:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
+def _figure(title: str, draw: Callable[[], Figure]) -> str:
+    figure, file = draw(), io.BytesIO()
+    note = legible(figure)
+    write(figure, file, format="png", dpi=110)
     with Image.open(file) as drawn:
         image = _embedded(drawn.convert("RGB"))
-    said = html.escape(title)
-    return f"<figure><h3>{said}</h3><img alt='{said}' src='{image}'></figure>"
+    said, more = html.escape(title), f"<p class='note'>{html.escape(note)}</p>" if note else ""
+    return f"<figure><h3>{said}</h3><img alt='{said}' src='{image}'>{more}</figure>"
 
 
 def _trial(row: dict[str, Any], pictures: dict[int, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -225,11 +257,21 @@ def _trial(row: dict[str, Any], pictures: dict[int, list[dict[str, Any]]]) -> di
         "winner": _number(row["winner"]),
         "fid": _number(row["fid"]),
         "fresh": fresh,
+        "copies": _number(row["copy_rate"]),
+        "coverage": _number(row["coverage"]),
+        "gates": _gates(row["failed"]),
         "epoch": _number(row["epoch"]),
         "seconds": _number(row["train_seconds"]),
         "params": params,
         "pictures": pictures.get(row["number"], []),
     }
+
+
+def _gates(failed: str | float) -> str:
+    """What the leaderboard says of them; nothing for a trial that was not assessed."""
+    if not isinstance(failed, str):
+        return ""
+    return f"fails: {failed}" if failed else "passed"
 
 
 def _embedded(image: Image.Image) -> str:
@@ -261,7 +303,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             out.mkdir(parents=True, exist_ok=True)
             path = out / "report.html"
-            path.write_text(text)
+            write_whole(path, text.encode(errors="backslashreplace"))  # of names not in UTF-8
         except OSError as error:
             raise InputError(
                 f"--out {out} cannot be written to ({error.strerror}); choose another folder"
@@ -276,4 +318,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

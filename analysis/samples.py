@@ -1,7 +1,8 @@
 """`python -m analysis.samples --study NAME [--trial N]`: what a trial learned to draw.
 
 Above, the same latents at evaluations from the first to the last. Below, if the trial's generator
-was kept, as winners' are: between two latents of a class, and between two classes of a latent.
+was kept, as those of trials are that were scored on fresh images: between two latents of a class,
+and between two classes of a latent.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from analysis.artifacts import fetch_generator, fetch_grids
-from analysis.figures import canvas, parser, run
-from analysis.learning_curves import best_trial
+from analysis.figures import canvas, label, parser, run
 from analysis.store import StudyTable
+from analysis.verdict import best
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command
 from trainable.grid import draw_grid, spread
 from trainable.start import Start
 
@@ -46,7 +48,8 @@ class Strip:
 
 
 def shown_trial(table: StudyTable, asked: int | None) -> int:
-    """The trial that was asked for, or the first winner, or the best.
+    """The trial that was asked for, or the first winner; without one the best of those scored on
+    fresh images, and without these the best by its last FID.
 
     Raises:
         InputError: there is no such trial, or none that was scored.
@@ -57,11 +60,10 @@ def shown_trial(table: StudyTable, asked: int | None) -> int:
                 f"--trial is {asked}, but study {table.name} has the trials 0 to {max(table.runs)}"
             )
         return asked
-    winners = table.trials.dropna(subset=["winner"]).sort_values("winner")["number"].tolist()
-    best = best_trial(table)
-    if not winners and best is None:
+    found = best(table)
+    if found is None:
         raise InputError(f"--study {table.name}: every trial broke down; name one with --trial")
-    return int(winners[0]) if winners else int(best or 0)
+    return found[0]
 
 
 def progress(table: StudyTable, number: int) -> list[Strip]:
@@ -110,6 +112,7 @@ def between(start: Start) -> list[Strip]:
 
 
 def _short(name: str) -> str:
+    name = label(name)
     return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
 
 
@@ -167,7 +170,7 @@ def _between(table: StudyTable, number: int) -> tuple[list[Strip], str]:
         start = fetch_generator(table, number)
         if start is not None:
             return between(start), ""
-        why = "only winners' generators are kept"
+        why = "only generators of trials that were scored on fresh images are kept"
     except InputError as error:
         why = str(error)
     return [], f"nothing between latents and classes, as {why}"
@@ -183,10 +186,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
     p = parser("samples", __doc__)
     p.add_argument(
-        "--trial", type=int, metavar="N", help="(default: the first winner, or the best)"
+        "--trial", type=int, metavar="N", help="(default: the first winner; without one, the best)"
     )
     return run("samples", p, _drawn, argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

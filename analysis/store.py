@@ -6,8 +6,10 @@ search runs.
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,12 +18,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from spaces.errors import InputError
+from trainable.basics.terminal import command
 from trainable.stages import Progress
 from trainable.stores import (
+    EXPERIMENT,
     check_tracking,
+    find_experiment,
     quiet_mlflow,
     reason,
     search_runs,
+    study_name,
     without_password,
 )
 
@@ -29,15 +35,16 @@ if TYPE_CHECKING:  # importing mlflow costs seconds: only those who read pay
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-# The names that a search writes: search/projection.py sets all of these but the last two,
+# The names that a search writes: search/projection.py sets all of these but those from WINNER on,
 # search/champion.py and search/winners.py those. `analysis` does not import `search`: hence again.
-EXPERIMENT = "cgan-search"
 STUDY = "cgan.study"  # the study's name and id, NAME-0123456789ab, on the parent and every child
 TRIAL = "cgan.trial"  # the trial's number, on children only
 STATUS = "status"
 PROTOCOL = "protocol"  # on the parent, beside the metrics floor, untrained/fid and n_generated
-COUNTS = "counts/"  # metrics of the parent, one a class
+OF_PATIENTS = "cgan.of_patients"  # on the parent
 WINNER = "cgan.winner"  # the rank, from 1
+RANK = "cgan.rank"  # among all that were assessed, winners first
+FAILED = "cgan.failed_gates"  # in words; empty for winners
 CAS = "cas"  # classification accuracy score, where the study held images back
 FRESH = {"fresh": "fresh_fid_mean", "fresh_low": "fresh_fid_low", "fresh_high": "fresh_fid_high"}
 
@@ -61,13 +68,19 @@ class StudyTable:
             ``fid``, ``epoch`` and ``train_seconds`` of the last evaluation (NaN without one),
             ``cas`` likewise, ``eval_seconds``, ``fresh``, ``fresh_low`` and ``fresh_high`` (FID on
             fresh images, mean and 95 % interval; NaN but for assessed trials), ``fresh_cas``,
-            ``device`` (the last one it trained on), and ``params.NAME`` for each parameter.
+            ``rank`` (among the assessed, from 1, or NaN), ``failed`` (the gates that an assessed
+            trial does not pass, in words; empty if it passes all, NaN if it was not assessed),
+            ``copy_rate`` and ``coverage`` (of fresh images where there are any, else of the last
+            evaluation), ``reason`` (why it ended as it did), ``device`` (the last one it trained
+            on), and ``params.NAME`` for each parameter.
         curves: a row an evaluation: ``number``, ``epoch``, ``fid``, ``train_seconds``, ``cas``.
         settings: how the study was searched, as text, such as ``grace`` and ``eta``.
         note: what the reader should be told, such as that an older study has the same name.
         uri: the store it was read from.
         runs: the id of each trial's run, by its number.
-        counts: real images by class; empty if not recorded.
+        counts: real images by class, the classes in the order of their indices, by their own
+            names; empty if not recorded.
+        of_patients: whether the images are known to be of patients.
     """
 
     name: str
@@ -83,6 +96,7 @@ class StudyTable:
     runs: Mapping[int, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     real_cas: float = math.nan
+    of_patients: bool = False
 
     @property
     def score(self) -> str:
@@ -116,10 +130,7 @@ def load_study(name: str, uri: str, progress: Progress | None = None) -> StudyTa
             "server running, and the address right?"
         ) from error
     if curves.empty:
-        raise InputError(
-            f"--study {name}: none of its {len(trials)} trials has a score yet; wait for the first "
-            "evaluation, or look at the search's own output"
-        )
+        raise InputError(f"--study {name}: {_unscored(name, parent, trials)}")
     metrics = parent.data.metrics
     return StudyTable(
         name=name,
@@ -130,11 +141,8 @@ def load_study(name: str, uri: str, progress: Progress | None = None) -> StudyTa
         real_cas=metrics.get(CAS, float("nan")),
         trials=trials,
         curves=curves,
-        counts={
-            key.removeprefix(COUNTS): int(metrics[key])
-            for key in sorted(metrics)
-            if key.startswith(COUNTS)
-        },
+        counts=_counts(parent),
+        of_patients=parent.data.tags.get(OF_PATIENTS) != "False",  # older ones do not say
         settings=parent.data.params,
         note=note,
         uri=uri,
@@ -144,12 +152,23 @@ def load_study(name: str, uri: str, progress: Progress | None = None) -> StudyTa
 
 def _find_parent(client: MlflowClient, name: str, uri: str) -> tuple[Run, str]:
     """The study's own run, the newest of that name, and a note if there are more."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    parents = []
+    try:
+        experiment = find_experiment(client, EXPERIMENT, uri)
+    except InputError as error:
+        raise InputError(f"--study {name}: {error}") from error
+    parents, deleted = [], []
+    is_parent = f"tags.`{STUDY}` IS NOT NULL AND tags.`{TRIAL}` IS NULL"
     if experiment is not None:
-        is_parent = f"tags.`{STUDY}` IS NOT NULL AND tags.`{TRIAL}` IS NULL"
         parents = search_runs(client, experiment.experiment_id, is_parent)
     named = [run for run in parents if _study_name(run) == name]
+    if experiment is not None and not named:
+        deleted = search_runs(client, experiment.experiment_id, is_parent, deleted=True)
+    if any(_study_name(run) == name for run in deleted):
+        again = command("python", "-m", "search.publish", name)
+        raise InputError(
+            f"--study {name}: its run was deleted in MLflow; where its folder is still there, "
+            f"{again} writes it anew"
+        )
     if not named:
         there = sorted({_study_name(run) for run in parents})
         raise InputError(
@@ -167,8 +186,41 @@ def _find_parent(client: MlflowClient, name: str, uri: str) -> tuple[Run, str]:
 
 
 def _study_name(run: Run) -> str:
-    """The study's name: its tag without the id."""
-    return re.sub(r"-[0-9a-f]{12}$", "", run.data.tags[STUDY])
+    return study_name(run.data.tags[STUDY])
+
+
+def _counts(parent: Run) -> dict[str, int]:
+    """Images by class, as search/data_log.py recorded them; empty if it did not.
+
+    Not from the metrics of the counts: their keys are the classes' names with what MLflow does not
+    allow taken out, in the order of the alphabet.
+    """
+    for given in parent.inputs.dataset_inputs if parent.inputs else ():
+        try:
+            return json.loads(given.dataset.profile or "")["counts"]
+        except (ValueError, KeyError, TypeError):  # another's
+            continue
+    return {}
+
+
+def _unscored(name: str, parent: Run, trials: pd.DataFrame) -> str:
+    """Why there is nothing to draw, and what to do about it."""
+    if parent.info.status == "RUNNING":
+        again = command("python", "-m", "search.run", "--resume", name)
+        return (
+            f"none of its {len(trials)} trials has a score yet; wait for the first evaluation, or, "
+            f"if the search was killed, go on with {again}"
+        )
+    if trials.empty:
+        return "its search ended before a trial began; there is nothing to draw"
+    counts = Counter(trials["status"].tolist())
+    ends = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in counts.most_common())
+    reasons = Counter(filter(None, trials["reason"].tolist())).most_common(1)
+    why = f", most often as: {reasons[0][0]}" if reasons else ""
+    return (
+        f"its search has ended and none of its {len(trials)} trials has a score ({ends}{why}); "
+        "there is nothing to draw"
+    )
 
 
 def _read_trials(
@@ -181,10 +233,11 @@ def _read_trials(
         runs.setdefault(int(run.data.tags[TRIAL]), run)  # as search/projection.py takes them
     rows: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
+    marked = any(FAILED in run.data.tags for run in runs.values())
     for done, (number, run) in enumerate(sorted(runs.items()), start=1):
         curve = _curve(client, run, number)
         points += curve
-        rows.append(_row(run, number, curve))
+        rows.append(_row(run, number, curve, marked))
         if progress is not None:
             progress(done, len(runs))
     own = [
@@ -195,6 +248,11 @@ def _read_trials(
         "eval_seconds",
         *FRESH,
         "fresh_cas",
+        "rank",
+        "failed",
+        "copy_rate",
+        "coverage",
+        "reason",
         "device",
     ]
     names = sorted({name for row in rows for name in row} - set(own))
@@ -204,22 +262,38 @@ def _read_trials(
     return pd.DataFrame(columns), curves, {n: run.info.run_id for n, run in runs.items()}
 
 
-def _row(run: Run, number: int, curve: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(run: Run, number: int, curve: list[dict[str, Any]], marked: bool) -> dict[str, Any]:
     """A trial's row; FID, epoch and training time are of one and the same evaluation."""
-    tags, nan = run.data.tags, float("nan")
+    tags, metrics, nan = run.data.tags, run.data.metrics, float("nan")
     last = curve[-1] if curve else dict.fromkeys(_EVALUATION, nan)
-    fresh = (v for k, v in run.data.metrics.items() if re.fullmatch(rf"fresh_\d+/{CAS}", k))
+    own = (re.fullmatch(r"fresh_\d+/(\w+)", key) for key in metrics)
+    fresh = {match[1]: metrics[match[0]] for match in own if match}
     return {
         **{f"params.{k}": v for k, v in run.data.params.items()},
         "number": number,
         "status": tags.get(STATUS, "running"),
         "winner": float(tags.get(WINNER, nan)),
         **{name: last[name] for name in _EVALUATION},
-        "eval_seconds": run.data.metrics.get("eval_seconds", nan),
-        **{name: run.data.metrics.get(metric, nan) for name, metric in FRESH.items()},
-        "fresh_cas": next(fresh, nan),
+        "eval_seconds": metrics.get("eval_seconds", nan),
+        **{name: metrics.get(metric, nan) for name, metric in FRESH.items()},
+        "fresh_cas": fresh.get(CAS, nan),
+        "rank": float(tags.get(RANK, tags.get(WINNER, nan))),
+        "failed": _failed(run, marked),
+        **{name: fresh.get(name, metrics.get(name, nan)) for name in ("copy_rate", "coverage")},
+        "reason": tags.get("reason", ""),
         "device": tags.get("device", ""),
     }
+
+
+def _failed(run: Run, marked: bool) -> str | None:
+    """The gates that a trial does not pass; None if it was not assessed.
+
+    Where no trial is `marked`, by an earlier version, their number is all that is known.
+    """
+    failed = run.data.metrics.get("gates_failed")
+    if marked or failed is None:
+        return run.data.tags.get(FAILED, "" if WINNER in run.data.tags else None)
+    return f"{failed:.0f} of the gates" if failed else ""
 
 
 def _curve(client: MlflowClient, run: Run, number: int) -> list[dict[str, Any]]:

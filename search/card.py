@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.gates import GATES
+from trainable.basics.markdown import escaped
 
 _INTERVALS = {"fresh_fid": "FID", "fresh_kid": "KID", "fresh_cas": "CAS"}
 
@@ -21,11 +22,12 @@ def card(about: Mapping[str, Any]) -> str:
     colours = "grey" if task["channels"] == 1 else "colour"
     size = task["image_size"]
     lines = [
-        f"# Generator of study {about['study']}, trial {about['trial']}",
+        f"# Generator of study {escaped(about['study'])}, trial {about['trial']}",
         "",
         f"Draws {colours} images of {size} x {size} pixels of the classes "
-        f"{', '.join(about['classes'])}, each from a class and a seed. A class-conditional GAN, "
-        f"trained on {task['images']} images ({settings.get('data', 'unknown')}, digest "
+        f"{', '.join(map(escaped, about['classes']))}, each from a class and a seed. A "
+        f"class-conditional GAN, trained on {task['images']} images "
+        f"({escaped(settings.get('data', 'unknown'))}, digest "
         f"{str(settings.get('data_digest', 'unknown'))[:12]}).",
         "",
         "## Scores",
@@ -80,5 +82,5 @@ def _others(scores: Mapping[str, float], classes: Sequence[str]) -> tuple[str, d
             continue
         found = count
         score, _, index = name.partition("/")
-        named[f"{score} of {classes[int(index)]}" if index.isdecimal() else name] = value
+        named[f"{score} of {escaped(classes[int(index)])}" if index.isdecimal() else name] = value
     return found, named

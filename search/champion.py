@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING
 
 from search.card import card
 from search.grids import KEPT, grid_files, log_grids, logged_epochs
-from search.projection import EXPERIMENT, connect
+from search.projection import connect
 from search.storage import fetch
 from trainable.export import CONFIG, EXPORTED, WEIGHTS
 from trainable.grid import spread
+from trainable.stores import EXPERIMENT, find_experiment, search_runs
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import Model
     from mlflow.tracking import MlflowClient
 
-WINNER = "cgan.winner"
+WINNER, RANK, FAILED = "cgan.winner", "cgan.rank", "cgan.failed_gates"
 _DIGEST = "cgan.weights_sha256"
 _LONGEST_CARD = 5000  # letters, in MLflow's tables; last comes the configuration
 _MODEL = Path(__file__).with_name("champion_model.py")
@@ -37,12 +38,14 @@ def log_winner(
     run_id: str,
     trial: Path,
     exported: Path,
-    rank: int | None,
+    rank: int,
     metrics: Mapping[str, float],
+    failed: Sequence[str] = (),
 ) -> None:
     """Keep an assessed trial's generator, sample grids and new scores in its run.
 
-    `rank` marks it as that winner; None, for one that fails a gate, leaves it unmarked.
+    `rank` is its place among all that were assessed, `failed` the gates that it does not pass, in
+    words: it is marked as a winner if there are none.
     `trial` is the trial's folder, `exported` what `export_generator` wrote. Doing it again replaces
     files and scores. A grid's step is its epoch, so that MLflow's page steps through training.
     """
@@ -54,19 +57,23 @@ def log_winner(
     fetch(trial, "*.png")
     epochs = spread(sorted(grid_files(trial)), KEPT)
     log_grids(client, run_id, trial, epochs, logged_epochs(client, run_id))
-    if rank is not None:
+    client.set_tag(run_id, FAILED, "; ".join(failed)[:_LONGEST_CARD])
+    if not failed:
         client.set_tag(run_id, WINNER, rank)
+    client.set_tag(run_id, RANK, rank)
 
 
 def clear_winners(uri: str, study_key: str) -> None:
-    """Take the mark of winner off every run of a study, before a resumed search sets new ones."""
+    """Take the marks of winners and of all that were assessed off every run of a study, before a
+    resumed search sets new ones."""
     client = connect(uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = find_experiment(client, EXPERIMENT, uri)
     if experiment is None:
         return
-    marked = f"tags.`cgan.study` = '{study_key}' AND tags.`{WINNER}` LIKE '%'"
-    for run in client.search_runs([experiment.experiment_id], marked):
-        client.delete_tag(run.info.run_id, WINNER)
+    for mark in (WINNER, FAILED, RANK):
+        marked = f"tags.`cgan.study` = '{study_key}' AND tags.`{mark}` LIKE '%'"
+        for run in search_runs(client, experiment.experiment_id, marked):
+            client.delete_tag(run.info.run_id, mark)
 
 
 def register_champion(

@@ -213,19 +213,19 @@ def check_stores(args: argparse.Namespace) -> None:
 
 def check_output(output: Path) -> None:
     """Raise InputError unless `output` is, or can become, a folder that can be written to."""
-    check_text("--output", str(output))
-    check_folder(output, f"--output {output}")
+    check_folder(output, "--output")
 
 
-def check_folder(folder: Path, given: str) -> None:
-    """Make `folder` and write to it; InputError if that cannot be, naming the flag as `given`."""
+def check_folder(folder: Path, flag: str) -> None:
+    """Make the `folder` that `flag` names, and write to it; InputError if that cannot be."""
+    check_text(flag, folder.resolve())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise InputError(
-            f"{given} cannot be written to ({error.strerror}); choose another folder"
+            f"{flag} {folder} cannot be written to ({error.strerror}); choose another folder"
         ) from error
 
 

@@ -19,7 +19,11 @@ _DIGITS = 36
 def log_data(
     client: MlflowClient, run_id: str, config: StudyConfig, counts: Mapping[str, int]
 ) -> str:
-    """Log name, digest and counts by class of a study's images to its run; returns the digest."""
+    """Log name, digest and counts by class of a study's images to its run; returns the digest.
+
+    Here alone MLflow has the classes by their true names, in the order of the study's own indices.
+    MLflow keeps the first record of a digest, so it must hold what follows from the images alone.
+    """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     profile = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from search.cli import default_tracking, report_command, study_command
 from search.settings import StudyConfig
 from search.study import TrialRecord, database_url
-from trainable.basics.terminal import printable
+from trainable.basics.markdown import code, escaped
 from trainable.metrics.classifier_score import KEY
 from trainable.objective import Objective
 from trainable.trial import Status
@@ -61,11 +60,10 @@ def description(
     """
     ended = [record for record in records if record.ended is not None]
     counts = Counter(record.status.value for record in records)
-    counted = yardstick.get("counts", {}).items()
-    data = ", ".join(f"{n} {_as_it_is(name)}" for name, n in counted)
-    folder_name = _as_it_is(Path(config.data).name)
+    data = ", ".join(f"{n} {escaped(name)}" for name, n in yardstick.get("counts", {}).items())
     rows = {
-        "data": f"{folder_name}, {config.image_size} pixels" + (data and f": {data}"),
+        "data": f"{escaped(Path(config.data).name)}, {config.image_size} pixels"
+        + (data and f": {data}"),
         "trials": f"{len(ended)} of {config.trials} ended: "
         + ", ".join(f"{n} {status}" for status, n in sorted(counts.items())),
     }
@@ -78,33 +76,20 @@ def description(
         rows["floor"] = f"{yardstick['floor']:.1f}, real images against real ones"
     figures = report_command(config.name, folder.parent, tracking)
     lines = [
-        f"**{config.name}**, space {_as_it_is(config.space)}",
+        f"**{escaped(config.name)}**, space {escaped(config.space)}",
         "",
         "| | |",
         "|---|---|",
         *(f"| {name} | {said} |" for name, said in rows.items()),
         "",
-        f"All figures: {_code(figures)}",
+        f"All figures: {code(figures)}",
     ]
     if len(ended) < config.trials:
         own = None if database == database_url(folder) else "URL"  # it may hold a password
         where = _where(folder.parent, tracking, own)
         again = study_command("search.run --resume", config.name, where, run_flags)
-        lines += ["", f"To go on: {_code(again)}"]
+        lines += ["", f"To go on: {code(again)}"]
     return "\n".join(lines) + "\n"
-
-
-def _as_it_is(text: str) -> str:
-    """Users' text in Markdown, in a table or not: nothing in it is read as more than letters."""
-    line = printable(text).replace("\n", " ")
-    return re.sub(r"[\\`*\[\]<>|~&#$]|(?<!\w)_|_(?!\w)", r"\\\g<0>", line)
-
-
-def _code(line: str) -> str:
-    """A command in Markdown, between more backticks than it has in a row itself."""
-    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
-    room = " " if "`" in line else ""
-    return f"{fence}{room}{line}{room}{fence}"
 
 
 def _where(output: Path, tracking: str, database: str | None = None) -> Namespace:

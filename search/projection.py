@@ -14,7 +14,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,13 @@ from search.settings import StudyConfig
 from search.study import TrialRecord, load_study, read_record
 from search.versions import settings_of
 from trainable.bars import Progress
-from trainable.stores import create_tracking, experiment_id, quiet_mlflow, search_runs
+from trainable.stores import (
+    EXPERIMENT,
+    create_tracking,
+    experiment_id,
+    quiet_mlflow,
+    search_runs,
+)
 from trainable.trial import Status, trial_folder
 
 if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
@@ -34,8 +40,9 @@ if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
     from mlflow.tracking import MlflowClient
     from optuna.storages import RDBStorage
 
-EXPERIMENT = "cgan-search"
 ARTIFACTS = ("study.json", LEADERBOARD, "best.json")
+_LONGEST_NAME = 200
+"""Letters of a key that a nested dict gives, of the 250 that MLflow takes for all of them."""
 _PLACES = ("epoch", "resource", "order")  # where a report stands, not what it measured
 _FAILED = {Status.DIVERGED, Status.COLLAPSED, Status.OUT_OF_MEMORY, Status.FAILED}
 
@@ -173,6 +180,8 @@ class Projection:
             assert self._config is not None
             counts = study.user_attrs.get("yardstick", {}).get("counts", {})
             tags["cgan.data"] = log_data(client, run.run_id, self._config, counts)
+        if "of_patients" in study.user_attrs:
+            tags["cgan.of_patients"] = str(study.user_attrs["of_patients"])
         complete = [r.fid for r in fresh if r.status is Status.COMPLETE]
         best = min([*complete, *self._settled.values()], default=math.inf)
         if math.isfinite(best):
@@ -256,13 +265,31 @@ def _is_number(value: Any) -> bool:
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of a nested dict, under names that MLflow allows: ``scores/normal``."""
+    """Leaves of a nested dict, under names that MLflow allows: ``scores/normal``.
+
+    The names are for people: the true ones of classes, in their order, are in the data set's record
+    (see `search.data_log`).
+    """
+    names = _allowed(values)
     for key, value in values.items():
-        name = prefix + re.sub(r"[^\w.\- ]", "_", key)
+        name = prefix + names[key]
         if isinstance(value, dict):
             yield from _flat(value, f"{name}/")
         elif value is not None:
             yield name, value
+
+
+def _allowed(keys: Iterable[str]) -> dict[str, str]:
+    """By key, a name of its own that MLflow allows: the key, or one that is like it."""
+    allowed = {key: re.sub(r"[^\w.\- ]", "_", key)[:_LONGEST_NAME] for key in keys}
+    taken = {key for key, name in allowed.items() if key == name}
+    for key, name in allowed.items():
+        number = 1
+        while key != allowed[key] and allowed[key] in taken:
+            number += 1
+            allowed[key] = f"{name} {number}"
+        taken.add(allowed[key])
+    return allowed
 
 
 def _metrics(record: TrialRecord, report: dict[str, Any]) -> Iterator[tuple[str, float, int, int]]:

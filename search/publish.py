@@ -15,6 +15,7 @@ from rich.console import Console
 from search.cli import OUTPUT, add_stores, check_stores, default_tracking, study_command
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
+from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 
 
@@ -89,4 +90,4 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -27,7 +27,7 @@ def opened(asked: str, inside: str) -> Mirror | Path:
     """
     if "://" not in asked:
         place = Path(asked).resolve() / inside
-        check_folder(place, f"--storage {asked}")
+        check_folder(place, "--storage")
         return place
     mirror = Mirror(_within(asked, inside))
     folder = f".{uuid.uuid4().hex}"

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from optuna.storages import RDBStorage
 
-from search.projection import EXPERIMENT, Projection, connect, prepare_mlflow
+from search.projection import Projection, connect, prepare_mlflow
 from trainable.basics.addresses import without_password
-from trainable.stores import reason
+from trainable.stores import EXPERIMENT, reason
 
 _LONGEST_WAIT = 60.0
 _log = logging.getLogger(__name__)

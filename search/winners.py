@@ -30,8 +30,9 @@ from trainable.recipe import SETTINGS
 from trainable.resources import Resources
 from trainable.trial import trial_folder
 
-WINNERS = "winners"
-"""The study's folder of what is exported, with a folder for each rank."""
+WINNERS, NO_WINNERS = "winners", "failed_gates"
+"""The study's folder of what is exported, with a folder for each rank; those that fail a gate are
+in a folder of their own within it."""
 
 
 def conclude(
@@ -46,7 +47,8 @@ def conclude(
     """Assess the best trials on Ray, print and save the leaderboard, export the assessed.
 
     Returns the leaderboard's rows. Files go under `folder`: ``leaderboard.csv``, ``best.json`` (for
-    --enqueue), and ``winners/<rank>/`` with generator, weights and config of each assessed trial.
+    --enqueue), and generator, weights and config of each assessed trial, under
+    ``winners/<rank>/`` if it passes the gates, else under ``winners/failed_gates/<rank>/``.
     Nothing runs on the nodes at the addresses `avoided`. What a former life of the search left of
     these stays until all is there anew.
 
@@ -76,7 +78,7 @@ def conclude(
                 trial_folder(job.trials, row.record.number),
                 row.record.params,
                 job.data,
-                exported / str(row.rank),
+                _export(exported, row),
                 study=config.name,
                 settings={key: getattr(config, key) for key in SETTINGS},
                 number=row.record.number,
@@ -116,7 +118,8 @@ def print_winners(rows: list[Row], base: Mapping[str, Any], console: Console) ->
             faults = "; ".join(row.failed)
             say(console, f"   is no winner: {faults}")
     if not any(row.wins for row in rows):
-        say(console, "no trial passes the gates: none is registered as champion")
+        kept = f"; {WINNERS}/{NO_WINNERS} has the assessed" if _assessed(rows) else ""
+        say(console, f"no trial passes the gates: none is registered as champion{kept}")
 
 
 def hand_over(
@@ -145,10 +148,10 @@ def hand_over(
         if run is None:
             raise ConnectionError(f"trial {row.record.number} is not there yet")
         trial = trial_folder(trials, row.record.number)
-        place = row.rank if row.wins else None
-        log_winner(uri, run, trial, _export(folder, row), place, _scores(row))
+        kept = _kept(folder, row)
+        log_winner(uri, run, trial, kept, row.rank, _scores(row), row.failed)
         if champion is None and row.wins:
-            champion = register_champion(uri, run, _export(folder, row), study.study_name)
+            champion = register_champion(uri, run, kept, study.study_name)
     return champion
 
 
@@ -157,7 +160,14 @@ def _assessed(rows: list[Row]) -> list[Row]:
 
 
 def _export(folder: Path, row: Row) -> Path:
-    return folder / WINNERS / str(row.rank)
+    """Where the export of a row is within the folder of winners."""
+    return folder / ("" if row.wins else NO_WINNERS) / str(row.rank)
+
+
+def _kept(folder: Path, row: Row) -> Path:
+    """Where it is in a study's folder: earlier versions had all of them in one place."""
+    old = folder / WINNERS / str(row.rank)
+    return old if old.exists() else _export(folder / WINNERS, row)
 
 
 def _scores(row: Row) -> dict[str, float]:

@@ -11,16 +11,19 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.font_manager import fontManager
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
-from analysis import compare
+from analysis import compare, verdict
 from analysis.fid_vs_time import draw, main, pareto_front, recommended, summary
-from analysis.figures import STYLES
+from analysis.figures import STYLES, canvas, legible, save
 from analysis.rungs import BROKEN
 from analysis.store import (
     EXPERIMENT,
+    FAILED,
     PROTOCOL,
+    RANK,
     STATUS,
     STUDY,
     TRIAL,
@@ -84,6 +87,14 @@ def uri(tmp_path_factory):
         plant_trial(client, experiment, parent, key, 0, "complete", None, [(1, fid, 1.0)])
     parent = plant_parent(client, experiment, "unscored-cccccccccccc", 7)
     plant_trial(client, experiment, parent, "unscored-cccccccccccc", 0, "running", None, [])
+    parent = plant_parent(client, experiment, "ended-dddddddddddd", 7)
+    for number, status in enumerate(("failed", "failed", "out_of_memory")):
+        plant_trial(client, experiment, parent, "ended-dddddddddddd", number, status, None, [])
+    (failed, *_) = client.search_runs([experiment], "tags.status = 'failed'")
+    client.set_tag(failed.info.run_id, "reason", "no such device")
+    client.set_terminated(parent, "KILLED")
+    gone = plant_parent(client, experiment, "gone-eeeeeeeeeeee", 8)
+    client.delete_run(gone)
     return uri
 
 
@@ -104,7 +115,8 @@ def test_names_are_those_that_the_search_writes():
     from search import champion, labels, projection
 
     written = inspect.getsource(projection) + inspect.getsource(labels)
-    assert (champion.WINNER, projection.EXPERIMENT) == (WINNER, EXPERIMENT)
+    assert (champion.WINNER, champion.RANK, champion.FAILED) == (WINNER, RANK, FAILED)
+    assert projection.EXPERIMENT == EXPERIMENT
     assert all(f'"{name}"' in written for name in (STUDY, TRIAL, STATUS))
 
 
@@ -158,13 +170,84 @@ def test_of_two_studies_of_one_name_the_newest_is_read(uri):
 
 
 def test_unknown_study_is_told_what_there_is(uri):
-    with pytest.raises(InputError, match="no such study; it has planted, twice, unscored"):
+    with pytest.raises(
+        InputError, match=r"no such study; it has ended, .*planted, twice, unscored"
+    ):
         load_study("plante_", uri)
 
 
 def test_study_without_a_score(uri):
-    with pytest.raises(InputError, match="none of its 1 trials has a score yet"):
+    with pytest.raises(InputError, match="none of its 1 trials has a score yet") as caught:
         load_study("unscored", uri)
+    assert str(caught.value).endswith(
+        "wait for the first evaluation, or, if the search was killed, go on with "
+        "python -m search.run --resume unscored"
+    )
+    with pytest.raises(InputError) as caught:  # nothing is to come
+        load_study("ended", uri)
+    assert str(caught.value) == (
+        "--study ended: its search has ended and none of its 3 trials has a score (2 failed, 1 out "
+        "of memory, most often as: no such device); there is nothing to draw"
+    )
+
+
+def test_what_was_deleted_in_mlflow_is_named_with_the_remedy(uri):
+    with pytest.raises(InputError, match=r"python -m search\.publish gone writes it anew"):
+        load_study("gone", uri)
+    client = MlflowClient(uri, uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    try:
+        with pytest.raises(InputError) as caught:
+            load_study(NAME, uri)
+    finally:
+        client.restore_experiment(experiment.experiment_id)
+    assert str(caught.value) == (
+        f"--study {NAME}: the experiment cgan-search was deleted in MLflow, with its runs; restore "
+        f"it: env MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id "
+        f"{experiment.experiment_id}"
+    )
+    assert len(load_study(NAME, uri).trials) == len(TRIALS)
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_what_the_gates_said_is_read_of_this_version_and_of_earlier_ones(uri, later):
+    client = MlflowClient(uri, uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    name = f"gates-{later}"
+    key, place = f"{name}-0123456789ab", experiment.experiment_id
+    parent = plant_parent(client, place, key, 3)
+    for number, (failed, rank) in enumerate([(1, 3), (0, 1), (2, 2), (None, None)]):
+        won = rank if failed == 0 else None
+        points = [(1, 50.0, 5.0)]
+        plant_trial(client, place, parent, key, number, "complete", won, points)
+        (run,) = client.search_runs(
+            [place], f"tags.`{STUDY}` = '{key}' AND tags.`{TRIAL}` = '{number}'"
+        )
+        metrics = {"copy_rate": 0.5, "coverage": 0.25}
+        if failed is not None:
+            metrics |= {"gates_failed": failed, "fresh_fid_mean": 40.0 + number}
+            metrics |= {"fresh_2000/copy_rate": 0.01 * number, "fresh_2000/cas": 0.9}
+        for metric, value in metrics.items():
+            client.log_metric(run.info.run_id, metric, value)
+        # Of a trial that is no longer among the assessed, the scores stay.
+        if later and failed is not None and number:
+            client.set_tag(run.info.run_id, RANK, rank)
+            client.set_tag(run.info.run_id, FAILED, "; ".join(["coverage 0.00"] * failed))
+    found = load_study(name, uri)
+    rows = {row["number"]: row for row in found.trials.to_dict("records")}
+    failed = [None, "", "coverage 0.00; coverage 0.00", None]
+    if not later:
+        failed = ["1 of the gates", "", "2 of the gates", None]
+    assert [None if row["failed"] != row["failed"] else row["failed"] for row in rows.values()] == (
+        failed
+    )
+    assert [rows[n]["copy_rate"] for n in range(4)] == pytest.approx([0, 0.01, 0.02, 0.5])
+    assert rows[1]["coverage"] == 0.25
+    assert verdict.winners(found) == [1]
+    assert verdict.assessed(found) == ([1, 2] if later else [1, 0, 2])
 
 
 def test_a_missing_database_is_not_created(tmp_path):
@@ -325,16 +408,44 @@ def test_studies_side_by_side(table):
     assert compare.check([table, other]) == []
     figure = compare.draw([table, other])
     left, right = figure.axes
+    figure.draw_without_rendering()
+    ticks = [t.get_text() for ax in figure.axes for t in ax.get_xticklabels(which="both")]
+    assert not any("$" in text for text in ticks)  # nothing is read as a formula
     said = [line.get_label() for line in left.lines[:2]]
     assert said == ["planted: 6 trials", "other: 6 trials"]
     # Of every evaluation of trials that train: 80 after 5 s, 60 after 20, 50 after 30, 48 after 60.
     assert list(np.asarray(left.lines[0].get_ydata())) == [80.0, 60.0, 50.0, 48.0, 48.0]
     assert [t.get_text() for t in right.get_xticklabels()] == ["planted", "other"]
+    assert right.get_title(loc="left") == "last score of each trial; bars: winners, on fresh images"
     assert compare.winners(table) == []
     assert compare.winners(other) == [(40.0, 38.0, 43.0)] * 2
     assert compare.summary(other).endswith(
         "best last FID 38.0 (trial 4); first winner on fresh images 40.0 (38.0 to 43.0)"
     )
+
+
+def test_no_bars_of_winners_are_promised_where_there_are_none(table):
+    trials = table.trials.assign(winner=math.nan, failed=None)
+    lost = replace(table, trials=trials)
+    _, right = compare.draw([lost, replace(lost, name="other")]).axes
+    assert right.get_title(loc="left") == "last score of each trial; no study has a winner"
+    assert compare.summary(lost).endswith(". There is no winner: no trial was scored on fresh "
+                                          "images, which is done when a search ends.")  # fmt: skip
+    trials["failed"] = [f"coverage 0.0{n}" if n < 2 else None for n in range(len(trials))]
+    assert ". There is no winner: none of the 2 trials scored " in compare.summary(lost)
+
+
+def test_letters_that_the_font_lacks_are_drawn_by_another_or_said(monkeypatch, tmp_path, recwarn):
+    figure = canvas(3, 2)
+    ax = figure.add_subplot()
+    ax.set_title("a circled letter: \u24b6, and $a$b")
+    assert legible(figure) == ""  # matplotlib brings a font that has it
+    assert len(ax.title.get_fontfamily()) > 1
+    monkeypatch.setattr(fontManager, "ttflist", [])
+    ax.set_title("\u80ba\u708e")
+    assert legible(figure) == "no installed font has \u708e\u80ba; they are drawn as boxes"
+    save(figure, tmp_path, "letters")
+    assert not recwarn.list
 
 
 def test_winners_of_two_studies_are_told_apart_by_more_than_their_own_intervals(table):
@@ -362,6 +473,6 @@ def test_compare_as_a_command(uri, tmp_path, capsys):
     assert compare.main([NAME, *flags]) == 2
     assert "it takes two studies to compare" in capsys.readouterr().err
     assert compare.main([NAME, "none", *flags]) == 2
-    assert "has no such study; it has planted, twice" in capsys.readouterr().err
+    assert "has no such study; it has ended, " in capsys.readouterr().err
     assert compare.main([NAME, "twice", *flags]) == 2  # which does not say how it was scored
     assert "do not compare" in capsys.readouterr().err

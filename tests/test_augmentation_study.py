@@ -20,6 +20,10 @@ from analysis.augmentation import work
 from analysis.augmentation.cells import train_cell
 from analysis.augmentation.log import CELL, EXPERIMENT
 from analysis.augmentation.plan import REAL
+from analysis.store import EXPERIMENT as SEARCHES
+from analysis.store import STATUS, STUDY, TRIAL
+from search import champion
+from search.projection import connect
 from tests.conftest import make_data, make_job, small_params, write_pictures
 from trainable.data.images import fingerprints
 from trainable.data.sources import load
@@ -240,6 +244,29 @@ def test_bad_input_is_said_before_anything_is_trained(place, tmp_path, capsys, m
     assert command.main(flags(place, tmp_path, *more)) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "augmentation").exists()
+
+
+def test_a_study_without_a_winner_names_the_generator_that_there_is(place, tmp_path, capsys):
+    """And that is what --model takes."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client = connect(uri)
+    experiment = client.create_experiment(SEARCHES, (tmp_path / "artifacts").as_uri())
+    key = {STUDY: "lost-0123456789ab"}
+    client.create_run(experiment, 1, key)
+    run_id = client.create_run(experiment, 2, {**key, TRIAL: "7", STATUS: "complete"}).info.run_id
+    client.log_metric(run_id, "fid", 9.0, step=1)
+    champion.log_winner(uri, run_id, tmp_path, place.model.parent, 1, {}, ["coverage 0.00"])
+    given = ["--data", str(place.folder / "data"), "--tracking-uri", uri, "--sizes", "10"]
+    given += ["--output", str(tmp_path), "--dry-run", "--address", "local"]
+    assert command.main(["--study", "lost", *given]) == 2
+    error = capsys.readouterr().err
+    said = (
+        "error: --study lost: no trial of study lost passed the gates, so there is no winner; the "
+        "best on fresh images, trial 7, fails: coverage 0.00. Its generator is --model "
+    )
+    assert error.startswith(said)
+    kept = error.removeprefix(said).removesuffix("\n")
+    assert command.main(["--model", kept, *given]) == 0
 
 
 def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(place, tmp_path, capsys):

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from trainable.basics.files import name_fault, whole_file, whole_folder, write_whole
+from trainable.basics.markdown import code, escaped
 from trainable.basics.terminal import command, make_console, printable, say, say_command
 
 # Names that people have, and names that break shells, markup and terminals.
@@ -92,3 +93,27 @@ def test_a_name_without_a_fault_is_one_folder_here(tmp_path, name):
         assert [p.name for p in tmp_path.iterdir()] == [name]
     else:
         assert name in ("[/x]", "[bold]x[/bold]", "a\\b", "caf\udce9", "x" * 300, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("chest_xray (1)", "chest_xray (1)"),
+        ("p < 0.05 & more", "p < 0.05 & more"),
+        ("_a_ *b* `c` [d](e)", r"\_a\_ \*b\* \`c\` \[d\](e)"),
+        ("a|b\\", r"a\|b\\"),
+        ("<b> </script> &lt;", "&lt;b> &lt;/script> &amp;lt;"),
+        ("two\nlines\t\x1b[0m", r"two lines \\x1b\[0m"),
+        ("$x$ ~~y~~", r"\$x\$ \~\~y\~\~"),
+        ("COVID+ - # 1", "COVID+ - # 1"),
+    ],
+)
+def test_text_in_markdown_is_what_it_was(text, said):
+    assert escaped(text) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("a b", "`a b`"), ("a`b", "``a`b``"), ("a``", "``` a`` ```")]
+)
+def test_code_in_markdown_may_hold_backticks(text, said):
+    assert code(text) == said

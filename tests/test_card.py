@@ -37,6 +37,14 @@ def test_the_card_says_what_is_known():
     assert len([line for line in lines if line.startswith("- ")]) == 2 < len(GATES)
 
 
+def test_names_of_classes_are_no_markup():
+    classes = ["`a`|*b*", "<b>\n[x](y)"]
+    said = card({**ABOUT, "classes": classes})
+    first, second = r"\`a\`\|\*b\*", r"&lt;b> \[x\](y)"
+    assert f"of the classes {first}, {second}, each" in said
+    assert f"| fid of {second}, of 2000 images | 66.5 | |" in said.splitlines()
+
+
 def test_patients_are_mentioned_where_there_are_some():
     assert card({**ABOUT, "of_patients": True}) == card(ABOUT)
     flowers = card({**ABOUT, "of_patients": False})

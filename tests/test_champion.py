@@ -94,14 +94,23 @@ def test_a_winner_is_kept_once(uri, winner):
     client = connect(uri)
     run = client.get_run(run_id)
     assert run.data.metrics == {"fid_fresh": 3.0}
-    assert run.data.tags[champion.WINNER] == "1"
+    assert run.data.tags[champion.WINNER] == run.data.tags[champion.RANK] == "1"
+    assert run.data.tags[champion.FAILED] == ""
     names = {f.path for f in client.list_artifacts(run_id)}
     assert names == {"generator.pt2", "generator.safetensors", "config.json", "images"}
     pictures = [f.path for f in client.list_artifacts(run_id, "images")]
     assert sum(path.endswith(".png") for path in pictures) == 2
     assert grids.logged_epochs(client, run_id) == {1, 2}
     champion.clear_winners(uri, "s")
-    assert champion.WINNER not in client.get_run(run_id).data.tags
+    marks = {champion.WINNER, champion.RANK, champion.FAILED}
+    assert not marks & set(client.get_run(run_id).data.tags)
+    champion.log_winner(uri, run_id, trial.folder, out, 2, {}, ["coverage 0.00", "copies"])
+    tags = client.get_run(run_id).data.tags
+    assert {name: tags.get(name) for name in marks} == {
+        champion.WINNER: None, champion.RANK: "2", champion.FAILED: "coverage 0.00; copies"
+    }  # fmt: skip
+    champion.clear_winners(uri, "s")
+    assert not marks & set(client.get_run(run_id).data.tags)
 
 
 def test_grids_are_spread_from_first_to_last():

@@ -8,6 +8,8 @@ import json
 import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -17,10 +19,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from search.cli import check_output
 from spaces.errors import InputError
 from tests.test_data import class_folder, image, jpeg, png, raw_png
 from trainable.data import decode as decoding
-from trainable.data import load_folder, opening
+from trainable.data import load, load_folder, opening
 from trainable.data.__main__ import main
 from trainable.data.decode import FORMATS, SUFFIXES, UnreadableError, decode
 from trainable.data.folder import stack
@@ -205,6 +208,33 @@ def test_threads_share_the_pixels_that_are_decoded_at_once(monkeypatch: pytest.M
     assert decoding._free == 2000
 
 
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from trainable.data import decode
+from trainable.data.folder import read_all
+from trainable.data.scan import Entry
+
+decode._free = 4000**2
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before, paths = peak(), sorted(Path(sys.argv[1]).iterdir())
+read = list(read_all([Entry(path, path.name, "", None) for path in paths], 32, workers=4))
+assert all(item.picture and item.picture.transparent for item in read)
+print((peak() - before) * 1024 // 4000**2)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
+def test_threads_do_not_keep_the_memory_of_what_they_decoded(tmp_path: Path):
+    large = png(Image.new("RGBA", (4000, 4000), (9, 9, 9, 0)), compress_level=1)
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(large)
+    # A process of its own: the most memory that one has ever held never falls.
+    words = [sys.executable, "-c", MEMORY, str(tmp_path)]
+    run = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 40  # bytes a pixel of one image: 61 if they kept it
+
+
 # --- depth ---------------------------------------------------------------------------------------
 
 
@@ -242,6 +272,7 @@ def test_a_set_that_uses_an_eighth_keeps_its_full_range(tmp_path: Path):
     ("values", "ends"),
     [
         (np.uint16, (31744, 35839)),  # Hounsfield units with an offset, as in DeepLesion
+        (np.dtype(">u2"), (0, 1023)),  # Pillow's I;16B
         (np.int16, (-1024, 3071)),
         (np.int32, (100, 4000)),
         (np.int32, (2**30, 2**30 + 4000)),
@@ -442,23 +473,34 @@ def test_in_a_colour_set_nearly_grey_images_stay_as_they_are():
 
 
 def test_names_that_are_not_utf_8_are_escaped_once_and_for_all(tmp_path: Path, capsys):
-    root = tmp_path / os.fsdecode(b"R\xf6ntgen")
+    root = tmp_path / "set"
     for seed, name in enumerate((b"gro\xdf", b"klein")):
         class_folder(root / os.fsdecode(name), 10, seed)
     image(99).save(root / "klein" / os.fsdecode(b"f\xe4ll\x1b[2J.png"))
     data = load_folder(root, 32)
     assert data.classes == ("gro\\xdf", "klein")
     assert data.sources[-1] == "klein/f\\xe4ll\\x1b[2J.png"
-    assert data.name == "R\\xf6ntgen"
     json.dumps([*data.sources, *data.classes, data.name], ensure_ascii=False).encode()
     write_images(tmp_path / "images.csv", data)
     assert image_differences(tmp_path / "images.csv", data) == "the same images in another order"
-    assert main(["show", str(root), "--out", str(root / "x.png")]) == 0
+    assert main(["show", str(root), "--out", str(root / os.fsdecode(b"\xe4.png"))]) == 0
     capsys.readouterr().out.encode()
     build_small(root, tmp_path / "small", per_class=10)
     with (tmp_path / "small" / "manifest.csv").open(encoding="utf-8") as file:
         assert {row["class"] for row in csv.DictReader(file)} == {"gro\\xdf", "klein"}
     assert load_folder(tmp_path / "small", 32).classes == data.classes
+
+
+def test_a_folder_that_no_study_can_record_is_refused_with_a_way_out(root: Path, tmp_path: Path):
+    odd = root.rename(tmp_path / os.fsdecode(b"R\xf6ntgen"))
+    with pytest.raises(InputError, match=r"R\\xf6ntgen, whose name is not UTF-8") as told:
+        load(str(odd), 32)
+    words = ["bash", "-c", str(told.value).partition("link to it: ")[2]]
+    subprocess.run(words, cwd=tmp_path, check=True)  # a shell's own quotes, read by a shell
+    data = load(str(tmp_path / "images"), 32)
+    assert (data.n, data.name) == (40, "R\\xf6ntgen")
+    with pytest.raises(InputError, match=r"--output is .* not UTF-8"):
+        check_output(odd / "runs")
 
 
 # --- orientation and frames ----------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from analysis import hyperparameters, importance, interactions, learning_curves, parallel
 from analysis.importance import beyond_chance, common_rungs, importances, searched, values_of
 from analysis.rungs import at_rung, rungs
-from analysis.store import StudyTable
+from analysis.store import FRESH, StudyTable
 from spaces.errors import InputError
 
 GRACE, ETA, LENGTH = 10, 3, 90
@@ -26,7 +26,8 @@ def study(trials: dict[int, Any], **settings: str) -> StudyTable:
     for number, (status, params, curve) in trials.items():
         epoch, fid = curve[-1] if curve else (math.nan, math.nan)
         row = {"number": number, "status": status, "winner": math.nan, "fid": fid, "epoch": epoch}
-        row |= {"train_seconds": epoch, "eval_seconds": 1.0}
+        row |= {"train_seconds": epoch, "eval_seconds": 1.0, "failed": None, "reason": ""}
+        row |= dict.fromkeys(("rank", *FRESH, "copy_rate", "coverage"), math.nan)
         rows.append(row | {f"params.{name}": params.get(name) for name in names})
         points += [
             {"number": number, "epoch": e, "fid": f, "train_seconds": float(e)} for e, f in curve
@@ -323,11 +324,32 @@ def test_parallel_draws_a_line_for_each_trial_that_got_to_the_first_rung():
     table = planted()
     figure = parallel.draw(table)
     ax = figure.axes[0]
-    assert len(ax.patches) == len(at_rung(table, GRACE).observed)
-    strong = [patch for patch in ax.patches if patch.get_linewidth() > 1]
-    assert len(strong) == math.ceil(0.1 * len(ax.patches))
+    assert len(ax.patches) == len(at_rung(table, GRACE).observed) + 1  # the best in the end
+    strong = [patch for patch in ax.patches if patch.get_linewidth() > 1.7]
+    assert len(strong) == math.ceil(0.1 * (len(ax.patches) - 1))
     said = {text.get_text() for text in ax.texts}
     assert {"rate", "width", "mode", "8", "16", "32", "a", "b", "c", "not used"} <= said
+
+
+def test_parallel_does_not_take_the_best_at_the_first_rung_for_the_best():
+    params = {n: {"x": 0.1 * n, "y": n % 3} for n in range(12)}
+    trials = {n: ("pruned", params[n], [(10, 100.0 + n)]) for n in range(12)}
+    trials[7] = ("complete", params[7], [(10, 107.0), (90, 50.0)])
+    table = study(trials)
+    for failed, winner, said in (
+        (None, math.nan, "the least last FID, but no winner"),
+        ("copies", math.nan, "the best on fresh images, but no winner"),
+        ("", 1.0, "the winner"),
+    ):
+        table.trials["failed"] = [failed if n == 7 else None for n in range(12)]
+        table.trials["winner"] = [winner if n == 7 else math.nan for n in range(12)]
+        (ax, _) = parallel.draw(table).axes
+        title = ax.get_title(loc="left")
+        assert title.endswith(f"strong: the best tenth at epoch 10; black: trial 7, {said}")
+        (best,) = [patch for patch in ax.patches if patch.get_edgecolor()[:3] == (0, 0, 0)]
+        assert np.asarray(best.get_path().vertices)[0, 1] == pytest.approx(7 / 11)
+    strong = [patch for patch in ax.patches if patch.get_linewidth() > 1.7]
+    assert len(strong) == 2  # of the first rung
 
 
 @pytest.mark.parametrize("module", [parallel, interactions, hyperparameters])

@@ -142,6 +142,7 @@ def test_the_output_says_what_was_compared(tiny, tmp_path, capsys):
     out = capsys.readouterr().out
     assert f"files as they are, scores in pixels of centre squares of {PIXELS} pixels" in out
     assert result["protocol"] in out
+    assert "image_size" not in out
 
 
 @pytest.mark.parametrize("first", [["--image-size", "64"], []])

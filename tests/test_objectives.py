@@ -1,6 +1,7 @@
 """FID against what classifiers learn: winners, front and agreement by hand, and the figure."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from analysis import objectives
 from analysis.objectives import agreement, agreements, best, front, scored
 from analysis.store import EXPERIMENT, STATUS, STUDY, TRIAL, StudyTable, load_study
 from spaces.errors import InputError
+from tests.test_importance import study
 
 ROWS = (  # status, FID, cas
     ("complete", 50.0, 0.80),
@@ -143,3 +145,9 @@ def test_a_study_without_it_is_a_users_mistake(uri, tmp_path, capsys):
     argv = ["--study", "bare", "--tracking-uri", uri, "--out", str(tmp_path)]
     assert objectives.main(argv) == 2
     assert "error: --study bare has no classification accuracy score" in capsys.readouterr().err
+
+
+def test_a_study_whose_trials_all_broke_is_not_said_to_have_held_nothing_back():
+    broken = study({0: ("diverged", {"x": 1}, [(10, 50.0)])}, hold_back="0.25")
+    with pytest.raises(InputError, match="no trial has both scores without breaking down"):
+        objectives.scored(replace(broken, trials=broken.trials.assign(cas=math.nan)))

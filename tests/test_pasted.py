@@ -19,6 +19,7 @@ from search import publish, session
 from search.cli import default_tracking, parser, study_command
 from search.estimate import Speed
 from search.labels import description
+from search.launch import Outcome
 from search.run import main
 from search.screen import Screen
 from search.tracking import Tracker
@@ -90,7 +91,7 @@ def flags_of(output: Path) -> argparse.Namespace:
 def test_a_stopped_search_says_how_to_resume_it(output):
     args = flags_of(output)
     tracker: Any = SimpleNamespace(close=lambda **known: True)
-    text = said(session._stopped, args, config(name="s"), "[/x] no", tracker)
+    text = said(session._stopped, args, config(name="s"), Outcome(False, "[/x] no"), tracker)
     assert text.startswith("the search had to stop: [/x] no\n")
     (again,) = commands(text)
     assert again[:3] == ["python", "-m", "search.run"]
@@ -200,7 +201,7 @@ def test_no_line_of_a_search_shows_a_password(tmp_path, password, capsys):
     tracker: Any = SimpleNamespace(close=lambda **known: True)
     job: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
     study = config(length=10**6, eval_every=1000)
-    text = said(session._stopped, args, study, f"no route to {base}", tracker)
+    text = said(session._stopped, args, study, Outcome(False, f"no route to {base}"), tracker)
     text += said(session._say_next, tmp_path, "s", uri, None)
     text += said(session._say_duration, args, study, job, Speed(10.0, 10.0), 1)
     text += description(study, YARDSTICK, [], tmp_path / "s", uri, base, [])

@@ -21,6 +21,7 @@ from search.cli import parser
 from search.prepare import Prepared, prepare
 from search.resume import resume_placed
 from search.run import main
+from search.settings import StudyConfig
 from search.study import create_study, database_url, load_study, open_storage
 from spaces.errors import InputError
 from tests.by_hand import YARDSTICK
@@ -95,10 +96,33 @@ def test_trials_budget_and_queue_may_change(place):
     assert found.queue == [{"g_lr": 0.002}]
 
 
+def test_how_files_became_pixels_is_kept_and_read_alike_again(place):
+    for number, path in enumerate(sorted((place / "pictures").rglob("*.png"))):
+        values = np.random.default_rng(number).integers(0, 4000, (40, 40), dtype=np.uint16)
+        values[0, 0] = 4095
+        Image.fromarray(values).save(path)
+    clear = Image.new("LA", (40, 40), (90, 0))
+    clear.putpixel((0, 0), (80, 255))
+    clear.save(place / "pictures" / "cats" / "clear.png")
+    flags = ["--data", str(place / "pictures"), "--image-size", "32", "--hold-back", "0.5"]
+    flags += ["--features", "efficientnet-lite0", "--background", "#FFFFFF"]
+    found = prepared_from(place / "runs", *flags)
+    assert (found.config.background, found.config.levels) == ("white", "16-bit 0 to 4095")
+    again = StudyConfig.from_json(json.loads(json.dumps(found.config.to_json())))
+    assert again.reading == found.data.report.reading
+    assert found.validation is not None
+    assert found.validation.report.reading == again.reading
+    black = prepared_from(place / "runs", *flags[:-2])
+    assert black.config.background == "black"
+    digests = [(c.data_digest, c.validation_digest) for c in (black.config, found.config)]
+    assert digests[0] != digests[1]
+
+
 @pytest.mark.parametrize(
     "flags",
-    [["--eta", "4"], ["--resource", "seconds"], ["--max-trial-time", "1m"], ["--study", "t"],
-     ["--warm-start", "t"], ["--train-time", "1m"], ["--seed", "1"]],
+    [["--eta", "4"], ["--background", "white"], ["--resource", "seconds"],
+     ["--max-trial-time", "1m"], ["--study", "t"], ["--warm-start", "t"], ["--train-time", "1m"],
+     ["--seed", "1"]],
 )  # fmt: skip
 def test_what_defines_a_study_cannot_be_given_again(place, flags):
     with pytest.raises(InputError, match=f"so {flags[0]} cannot be given"):

@@ -19,7 +19,7 @@ from spaces.errors import InputError
 from tests.conftest import Told
 from tests.test_importance import GRACE, planted, study
 
-WINNER = 5
+FAULT = "copy rate in features 0.50, at most 0.25"
 
 
 def picture(number: int, epoch: int) -> Image.Image:
@@ -39,11 +39,26 @@ def table() -> StudyTable:
     """One for all: what matters in it takes seconds to find."""
     found = planted()
     best = found.trials[found.trials["status"] == "complete"]["number"].tolist()[0]
-    found.trials.loc[found.trials["number"] == best, "winner"] = 1.0
+    second = found.trials[found.trials["status"] == "complete"]["number"].tolist()[1]
+    winner = found.trials["number"] == best
+    found.trials.loc[winner, ["winner", "rank", "copy_rate", "coverage"]] = 1.0, 1.0, 0.125, 0.5
+    found.trials.loc[found.trials["number"] == second, "rank"] = 2.0
+    found.trials["failed"] = [
+        {best: "", second: FAULT}.get(number) for number in found.trials["number"]
+    ]
     for name, value in {"fresh": 110.0, "fresh_low": 105.0, "fresh_high": 118.0}.items():
-        found.trials[name] = np.where(found.trials["number"] == best, value, math.nan)
+        found.trials[name] = np.where(winner, value, math.nan)
     runs = dict.fromkeys(found.trials["number"].tolist(), "run")
-    return replace(found, name="a <study> & more", runs=runs)
+    counts = dict.fromkeys(["</script>", "$a$b", "<b>"], 30)
+    return replace(found, name="a <study> & more", runs=runs, counts=counts)
+
+
+def beaten(table: StudyTable) -> StudyTable:
+    """The same study, had its winner failed a gate too."""
+    trials = table.trials.copy()
+    trials.loc[trials["winner"] == 1, "failed"] = "coverage 0.00, at least 0.005"
+    trials["winner"] = math.nan
+    return replace(table, trials=trials)
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +81,8 @@ def test_the_page_has_everything_and_asks_for_nothing(table):
     assert "Study a &lt;study&gt; &amp; more" in page
     assert "<study>" not in page
     assert page.count("<figure>") == 6
+    assert page.count("</script>") == 2  # of ours; a class of that name is text
+    assert "A row a class: &lt;/script&gt;, $a$b, &lt;b&gt;." in page
     assert not re.findall(r"(?:src|href)=['\"](?!data:)", page)
     assert "http://www.w3.org/2000/svg" in page  # a name, and the only address
     assert len(set(re.findall(r"https?://[^\"'\s)]+", page))) == 1
@@ -76,15 +93,32 @@ def test_the_page_has_everything_and_asks_for_nothing(table):
     assert len(data["trials"]) == len(table.trials)
     assert data["trials"][0]["winner"] == 1
     assert data["trials"][0]["fresh"] == "105 to 118"
+    assert [data["trials"][0][k] for k in ("gates", "copies", "coverage")] == ["passed", 0.125, 0.5]
+    assert [t["gates"] for t in data["trials"][1:3]] == [f"fails: {FAULT}", ""]
+    assert "What the winner learned to draw" in page
+    assert "patients" not in page
+    assert "diagnosis" not in page
     pictured = [t for t in data["trials"] if t["pictures"]]
     assert all(t["epoch"] > GRACE for t in pictured)  # those of the first rung alone have none
     assert [p["epoch"] for p in data["trials"][0]["pictures"]] == [10, 30, 90]
 
 
-def test_the_answer_is_three_sentences(table):
-    best, cost, decides = report.answer(table)
+def test_only_of_patients_the_page_says_what_their_images_ask_for(table, monkeypatch):
+    monkeypatch.setattr(report, "_drawings", lambda *_: {})
+    monkeypatch.setattr(report, "_decides", lambda _: "")
+    page = report.page(replace(table, of_patients=True), 0)
+    assert "must not be used for diagnosis" in page
+    assert "are of patients" in page
+
+
+def test_the_answer_is_four_sentences(table):
+    won, best, cost, decides = report.answer(table)
     number = samples.shown_trial(table, None)
-    assert best.startswith(f"Trial {number} did best: FID ")
+    assert won == (
+        f"Trial {number} is the winner: of 2 scored on fresh images, 1 passed the gates, and it "
+        "ranks first."
+    )
+    assert best.startswith(f"Trial {number}, the winner: FID ")
     assert "times the floor of 20.0, and 110.0 (105.0 to 118.0) on fresh images, after 90 s" in best
     assert cost.startswith(("Within 10 % of its FID, trial ", "No trial within 10 % "))
     assert decides.startswith("rate, width")
@@ -93,8 +127,9 @@ def test_the_answer_is_three_sentences(table):
 
 def test_images_are_as_many_as_the_limit_holds(table):
     order = report.ranked(table)["number"].tolist()
-    every = report.gallery(table, order, 10**7, lambda *_: None)
-    some = report.gallery(table, order, 4000, lambda *_: None)
+    every, none = report.gallery(table, order, 10**7, lambda *_: None)
+    some, _ = report.gallery(table, order, 4000, lambda *_: None)
+    assert none == []
     assert 0 < len(some) < len(every)
     assert list(some) == list(every)[: len(some)]
 
@@ -104,16 +139,72 @@ def test_what_cannot_be_drawn_is_said(monkeypatch):
     monkeypatch.setattr(report, "fetch_grids", lambda *_: {})
     monkeypatch.setattr(samples, "fetch_grids", lambda *_: {})
     page = report.page(replace(alone, runs={0: "run"}), 10)
-    assert "with 1 trials nothing can be said of its hyperparameters" in page
+    said = "all its trials have the same configuration, or there is but one"
+    assert f"Which hyperparameters matter, and which way: {said}" in page
+    assert f"<p>Which hyperparameters decide cannot be said: {said}" in page
     assert page.count("<figure>") == 2
     broken = study({0: ("diverged", {"x": 1}, [(10, 50.0)])})
     assert report.answer(broken) == ["No trial of this study has a score without breaking down."]
     assert data_of(report.page(broken, 10))["trials"][0]["broken"]
 
 
+def test_without_a_winner_the_page_names_none(table, monkeypatch):
+    """Neither the verdict, nor the leaderboard, nor a figure."""
+    monkeypatch.setattr(report, "_decides", lambda _: "")
+    lost = beaten(table)
+    number = samples.shown_trial(table, None)
+    assert samples.shown_trial(lost, None) == number
+    won, best, *_ = report.answer(lost)
+    assert won == (
+        "There is no winner: none of the 2 trials scored on fresh images passed the gates. "
+        f"The best of them, trial {number}, fails: coverage 0.00, at least 0.005."
+    )
+    assert best.startswith(f"Trial {number}, the best on fresh images, but no winner: FID ")
+    monkeypatch.setattr(report, "_figure", lambda title, draw: f"<figure>{title}")
+    page = report.page(lost, 0)
+    assert "What the best trial learned to draw, which is no winner" in page
+    first, second, third = data_of(page)["trials"][:3]
+    assert (first["number"], first["winner"]) == (number, None)
+    assert first["gates"] == "fails: coverage 0.00, at least 0.005"
+    assert second["gates"] == f"fails: {FAULT}"
+    assert third["gates"] == ""
+    stopped = replace(lost, trials=lost.trials.assign(failed=None, rank=math.nan))
+    assert report.answer(stopped)[0].startswith(
+        "There is no winner: no trial was scored on fresh images, which is done when a search ends"
+    )
+    assert ", the least last FID, but no winner: FID " in report.answer(stopped)[1]
+
+
+def test_a_part_that_fails_is_a_sentence_and_the_rest_stands(table, monkeypatch):
+    """Whatever it fails of."""
+
+    def broken(*_):
+        raise ValueError("<no> such thing")
+
+    def lost(_, number):
+        if number % 2:
+            raise InputError(f"--study {table.name}: the files of trial {number} cannot be read")
+        return grids(table, number)
+
+    drawings = report._drawings(table)
+    monkeypatch.setattr(report, "_drawings", lambda *_: {**dict([*drawings.items()][1:3])})
+    monkeypatch.setattr(report.learning_curves, "draw", broken)
+    monkeypatch.setattr(report.hyperparameters, "found", broken)
+    monkeypatch.setattr(report, "fetch_grids", lost)
+    page = report.page(table, 10)
+    assert "FID as trials trained: this failed (ValueError: &lt;no&gt; such thing)" in page
+    assert "cannot be said: this failed (ValueError: &lt;no&gt; such thing)." in page
+    assert " they cannot be had: the files of trial " in page
+    pictured = {t["number"] for t in data_of(page)["trials"] if t["pictures"]}
+    assert pictured
+    assert all(number % 2 == 0 for number in pictured)
+
+
 def test_the_command(table, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(report, "load_study", lambda *_: table)
+    monkeypatch.setitem(table.counts, "not UTF-8: \udcff", 3)
     assert report.main(["--study", "x", "--out", str(tmp_path)]) == 0
+    assert r"not UTF-8: \udcff" in (tmp_path / "report.html").read_text(encoding="utf-8")
     said = capsys.readouterr().out
     assert "" not in said.splitlines()  # where a bar would have been
     assert said.splitlines()[-1].startswith(f"{tmp_path / 'report.html'}, ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from analysis import neighbours, samples
 from analysis.artifacts import fetch_generator, fetch_grids
+from analysis.figures import save
 from analysis.store import EXPERIMENT, STATUS, STUDY, TRIAL, WINNER, load_study
 from search import champion, grids
 from search.projection import connect
@@ -122,6 +124,8 @@ def test_which_trial_is_shown(table):
     with pytest.raises(InputError, match="--trial is 7, but study pictured has the trials 0 to 2"):
         samples.shown_trial(table, 7)
     table.trials["winner"] = math.nan
+    assert samples.shown_trial(table, None) == 0  # scored on fresh images, if no winner
+    table.trials["failed"] = None
     best = table.trials.sort_values("fid")["number"].tolist()[0]
     assert samples.shown_trial(table, None) == best
     table.trials["status"] = "diverged"
@@ -134,10 +138,30 @@ def test_the_command(study, tmp_path, capsys):
     assert samples.main(flags) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "trial 0"
     assert samples.main([*flags, "--trial", "1"]) == 0
-    assert "as only winners' generators are kept" in capsys.readouterr().out
+    said = "as only generators of trials that were scored on fresh images are kept"
+    assert said in capsys.readouterr().out
     assert samples.main([*flags, "--trial", "2"]) == 2
     assert "MLflow has no sample grids of trial 2" in capsys.readouterr().err
     assert WINNER == champion.WINNER
+
+
+def test_a_broken_picture_is_said(table, monkeypatch, tmp_path):
+    (tmp_path / "samples_step_1_.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    monkeypatch.setattr("analysis.artifacts._fetched", lambda *_: nullcontext(tmp_path))
+    with pytest.raises(InputError, match=r"samples_step_1_.png of trial 0 is broken \("):
+        fetch_grids(table, 0)
+
+
+def test_names_of_classes_are_no_formulas(table, tmp_path):
+    """And are what they are, in the order of the rows."""
+    names = ["$a$b", "a_$x^{$", "COVID+", "COVID-", "</script>", "two\nlines"]
+    figure, _ = samples.draw(replace(table, counts=dict.fromkeys(names, 3)), 1)
+    said = "a row a class ($a$b, a_$x^{$, COVID+, COVID-, </script>, two\\nlines)"
+    assert said in figure.get_suptitle()
+    save(figure, tmp_path, "samples")
+    assert (
+        "$a$b, a_$x^{$, COVID+, COVID-, &lt;/script&gt;" in (tmp_path / "samples.svg").read_text()
+    )
 
 
 def test_neighbours_are_looked_for_in_the_studys_own_images(study, table, tmp_path, monkeypatch):

@@ -193,6 +193,7 @@ def test_a_generator_that_saw_images_held_back_is_no_start(tmp_path, capsys):
     for change, fault in (
         ({"images": []}, "does not say which images it was trained on, so nobody can tell whether"),
         ({"settings": {"fit": "pad"}}, "trained on images made square by --fit pad, but here by c"),
+        ({"settings": {"background": "white"}}, "on images laid on --background white, but here"),
     ):
         write_generator(tmp_path / WEIGHTS, tensors, about | change)
         assert call(tmp_path / "no", *flags, "--init-from", str(tmp_path / WEIGHTS)) == 2
@@ -237,9 +238,10 @@ def test_after_a_stop_the_same_command_goes_on(whole, tmp_path, capsys, number):
     before = signal.getsignal(number)
     with pytest.MonkeyPatch.context() as patch:
         stop_in(patch, 3, number)
-        assert call(tmp_path, *LENGTH) == 130
+        assert call(tmp_path, *LENGTH) == 128 + number
     said = capsys.readouterr().out
     assert said.rstrip().endswith("stopped; the same command goes on from here")
+    assert "stopping at the end of this epoch; Ctrl-C again stops at once\n" in said
     assert "budget" not in said
     assert signal.getsignal(number) == before
     assert not (tmp_path / WEIGHTS).exists()

@@ -145,6 +145,28 @@ def test_models_that_are_not_there(uri, registered, source, said):
     assert "\n" not in str(caught.value)
 
 
+def test_a_study_without_a_winner_names_the_generator_that_there_is(uri, old):
+    client = connect(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    for number, failed in (("3", ["coverage 0.00, at least 0.005"]), ("4", ["copy rate 0.9"])):
+        tags = {"cgan.study": "beaten-0123456789ab", "cgan.trial": number}
+        run_id = client.create_run(experiment.experiment_id, tags=tags).info.run_id
+        champion.log_winner(uri, run_id, old.trial, old.out, int(number) - 2, {}, failed)
+    said = (
+        "--init-from models:/beaten@champion: no trial of study beaten passed the gates, so there "
+        "is no winner; the best on fresh images, trial 3, fails: coverage 0.00, at least 0.005. "
+        "Its generator is --init-from "
+    )
+    with pytest.raises(InputError) as caught:
+        load_start("models:/beaten@champion", uri)
+    text = str(caught.value)
+    assert text.startswith(said)
+    assert load_start(text.removeprefix(said), uri).sha256 == load_start(
+        str(old.out / WEIGHTS), uri
+    ).sha256  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("changes", "task", "said"),
     [

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import re
-import shlex
 import socket
 import sqlite3
 import subprocess
@@ -15,11 +14,11 @@ from functools import cache
 
 import optuna
 import pytest
-from click.testing import CliRunner
-from mlflow.cli import cli
 from optuna.trial import TrialState
 from PIL import Image
 
+from analysis.store import load_study as load_table
+from search import publish
 from search.projection import EXPERIMENT, Projection, connect, study_key
 from search.study import (
     REPORT,
@@ -174,6 +173,66 @@ def test_everything_is_there(uri, folder):
     }  # fmt: skip
 
 
+WORST = [
+    ["COVID+", "COVID-"],  # in the alphabet of what MLflow allows, the other way round
+    ["grade (1)", "grade [1]", "grade _1_", "grade _1_ 2"],
+    ["$a$b", "</script>", "a/b|`c`", "Röntgen 肺", "x" * 255, "x" * 254 + "y"],
+]
+
+
+@pytest.mark.parametrize("names", WORST)
+def test_every_class_has_its_own_key_and_its_true_name(uri, tmp_path, names):
+    counts = {name: 40 + place for place, name in enumerate(names)}
+    folder = tmp_path / f"classes-{len(names)}"
+    folder.mkdir()
+    settings = config(
+        name=folder.name, data_digest=str(names), trials=1, length=4, grace=1, eta=2,
+        protocol="tiny/1",
+    )  # fmt: skip
+    study = create_study(storage_in(folder), settings, {**YARDSTICK, "counts": counts}, {}, [])
+    study.set_user_attr("of_patients", False)
+    trial = study.ask()
+    trial.set_user_attr("started", time.time())
+    trial.set_user_attr("params", {"g_lr": 0.1})
+    say(folder, 0, report(1, 50.0))
+    projection_of(folder, uri).sync("FINISHED")
+    _, [parent], _ = runs(uri, folder)
+    shown = {k: v for k, v in parent.data.metrics.items() if k.startswith("counts/")}
+    assert sorted(shown.values()) == sorted(counts.values())
+    assert all(shown.get(f"counts/{n}", counts[n]) == counts[n] for n in names)
+    table = load_table(folder.name, uri)
+    assert list(table.counts.items()) == list(counts.items())
+    assert not table.of_patients
+    # The version before wrote no word of patients.
+    connect(uri).delete_tag(parent.info.run_id, "cgan.of_patients")
+    table = load_table(folder.name, uri)
+    assert (list(table.counts), table.of_patients) == (names, True)
+
+
+def test_a_deleted_experiment_is_named_with_the_remedy(uri, folder, capsys):
+    projection_of(folder, uri).sync()
+    client, [parent], _ = runs(uri, folder)
+    client.delete_experiment(parent.info.experiment_id)
+    restore = f"mlflow experiments restore --experiment-id {parent.info.experiment_id}"
+    said = []
+    try:
+        with pytest.raises(InputError, match=restore):
+            projection_of(folder, uri).sync("FINISHED")
+        tracker = follow(folder, uri, said.append)
+        tracker.start()
+        assert not tracker.close(1)
+        flags = [folder.name, "--output", str(folder.parent), "--tracking-uri", uri]
+        assert publish.main(flags) == 2
+    finally:
+        client.restore_experiment(parent.info.experiment_id)
+    assert restore in said[0]
+    error = capsys.readouterr().err
+    assert restore in error
+    assert "try again" not in error
+    projection_of(folder, uri).sync("FINISHED")
+    assert runs(uri, folder)[1][0].info.status == "FINISHED"
+
+
 def pictures(folder, number, epochs):
     trial = trial_folder(folder / "trials", number)
     trial.mkdir(parents=True, exist_ok=True)
@@ -229,31 +288,6 @@ def test_artifacts_of_a_linked_study_lie_beside_the_other_studies(tmp_path):
     experiment = connect(uri).get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
     assert experiment.artifact_location == (tmp_path / "runs" / "mlartifacts").as_uri()
-
-
-def test_a_deleted_experiment_is_to_be_restored(uri, folder):
-    projection_of(folder, uri).sync()
-    client = connect(uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment is not None
-    client.delete_experiment(experiment.experiment_id)
-    try:
-        said: list[str] = []
-        tracker = follow(folder, uri, said.append)
-        tracker.start()
-        assert not tracker.close(timeout=20)
-        with pytest.raises(InputError, match="cgan-search was deleted; restore it: ") as caught:
-            projection_of(folder, uri).sync()
-        again = str(caught.value).partition("restore it: ")[2]
-        assert again in said[0]
-        store, *words = shlex.split(again)
-        assert store == f"MLFLOW_TRACKING_URI={uri}"
-        ran = CliRunner().invoke(cli, words[1:], env=dict([store.split("=", 1)]))
-        assert ran.exit_code == 0, ran.output
-        projection_of(folder, uri).sync()
-    finally:
-        if connect(uri).get_experiment(experiment.experiment_id).lifecycle_stage == "deleted":
-            client.restore_experiment(experiment.experiment_id)
 
 
 def test_once_and_only_once_however_often(uri, folder, monkeypatch):

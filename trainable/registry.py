@@ -12,16 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
+from trainable.basics.terminal import command
 from trainable.config import TrialConfig
 from trainable.export import WEIGHTS
 from trainable.fields import parsed
 from trainable.start import Start
-from trainable.stores import check_tracking, quiet_mlflow, reason
+from trainable.stores import (
+    EXPERIMENT,
+    check_tracking,
+    find_experiment,
+    quiet_mlflow,
+    reason,
+    search_runs,
+    study_name,
+)
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
 _SCHEME = "models:/"
+_STUDY = "cgan.study"
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,8 @@ def load_start(source: str, uri: str, flag: str = "--init-from") -> Start:
     except InputError:
         raise
     except Exception as error:  # MLflow's stores fail in many ways
+        if instead := _instead(client, name, flag):
+            raise InputError(f"{flag} {source}: {instead}") from error
         raise InputError(
             f"{flag} {source} cannot be had from {_said(uri, error)}; look at the "
             "registered models with mlflow ui, or name another store with --tracking-uri"
@@ -79,6 +92,41 @@ def load_start(source: str, uri: str, flag: str = "--init-from") -> Start:
             f"{str(wanted)[:12]}… were registered; they have been changed since"
         )
     return start
+
+
+def no_winner(study: str, run: Run, flag: str) -> str:
+    """Why a study has no winner, and what `flag` may be given instead: the generator of `run`, the
+    best that was assessed."""
+    place = str(run.info.artifact_uri)
+    if place.startswith("file:") or "://" not in place:
+        from mlflow.utils.file_utils import local_file_uri_to_path
+
+        kept = f"is {command(flag, Path(local_file_uri_to_path(place), WEIGHTS))}"
+    else:
+        kept = f"is {WEIGHTS} among the artifacts of its run {run.info.run_id}"
+    trial, failed = run.data.tags["cgan.trial"], run.data.tags.get("cgan.failed_gates", "a gate")
+    return (
+        f"no trial of study {study} passed the gates, so there is no winner; the best on fresh "
+        f"images, trial {trial}, fails: {failed}. Its generator {kept}"
+    )
+
+
+def _instead(client: MlflowClient, study: str, flag: str) -> str | None:
+    """What `no_winner` says of the newest study of that name; None if it has a winner, or none was
+    assessed."""
+    try:
+        experiment = find_experiment(client, EXPERIMENT, "")
+        if experiment is None:
+            return None
+        assessed = search_runs(client, experiment.experiment_id, "tags.`cgan.rank` LIKE '%'")
+    except Exception:
+        return None  # the store's own fault is what the caller says
+    own = [run for run in assessed if study_name(run.data.tags.get(_STUDY, "")) == study]
+    own = [run for run in own if run.data.tags[_STUDY] == own[-1].data.tags[_STUDY]]
+    if not own or any("cgan.winner" in run.data.tags for run in own):
+        return None
+    best = min(own, key=lambda run: int(run.data.tags["cgan.rank"]))
+    return no_winner(study, best, flag)
 
 
 def read_trial(run_id: str, uri: str) -> Recorded:

@@ -21,9 +21,11 @@ from trainable.basics.addresses import (
 from trainable.basics.terminal import command
 
 if TYPE_CHECKING:  # importing mlflow costs seconds
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
     from mlflow.tracking import MlflowClient
 
+EXPERIMENT = "cgan-search"
+"""MLflow's experiment of all searches."""
 _LONGEST_LINE = 200
 
 
@@ -82,17 +84,9 @@ def experiment_id(client: MlflowClient, name: str, uri: str, output: Path) -> st
     """The experiment of that name, created if absent; a SQLite store's files go under `output`.
 
     Raises:
-        InputError: it was deleted; the message says how to restore it.
+        InputError: it was deleted.
     """
-    found = client.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage == "deleted":
-        raise InputError(
-            f"MLflow's experiment {name} was deleted; restore it: "
-            + command(
-                "mlflow", "experiments", "restore", "--experiment-id", found.experiment_id,
-                env={"MLFLOW_TRACKING_URI": pasted(uri, "URI")},
-            )
-        )  # fmt: skip
+    found = find_experiment(client, name, uri)
     if found is not None:
         return str(found.experiment_id)
     local = uri.startswith("sqlite:")
@@ -100,13 +94,41 @@ def experiment_id(client: MlflowClient, name: str, uri: str, output: Path) -> st
     return client.create_experiment(name, artifact_location=place)
 
 
-def search_runs(client: MlflowClient, experiment: str, condition: str) -> list[Run]:
-    """All runs of an experiment that meet the condition, oldest first."""
+def find_experiment(client: MlflowClient, name: str, uri: str) -> Experiment | None:
+    """The experiment of that name in the store at `uri`; None if there is none.
+
+    Raises:
+        InputError: it was deleted: MLflow still has it, but takes and shows no run of it.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        restore = command(
+            "env", f"MLFLOW_TRACKING_URI={pasted(uri, 'URI')}",
+            "mlflow", "experiments", "restore", "--experiment-id", str(found.experiment_id),
+        )  # fmt: skip
+        raise InputError(
+            f"the experiment {name} was deleted in MLflow, with its runs; restore it: {restore}"
+        )
+    return found
+
+
+def study_name(key: str) -> str:
+    """The study's name: what the tag ``cgan.study`` holds, without the id."""
+    return re.sub(r"-[0-9a-f]{12}$", "", key)
+
+
+def search_runs(
+    client: MlflowClient, experiment: str, condition: str, *, deleted: bool = False
+) -> list[Run]:
+    """All runs of an experiment that meet the condition, oldest first; or those deleted in it."""
+    from mlflow.entities import ViewType
+
+    view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
     found: list[Run] = []
     token: str | None = None
     while True:
         page = client.search_runs(
-            [experiment], condition, order_by=["attributes.start_time ASC"], page_token=token
+            [experiment], condition, view, order_by=["attributes.start_time ASC"], page_token=token
         )
         found += page
         token = page.token
@@ -153,8 +175,11 @@ def ui_command(uri: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """One line for an error: the network's or database's own words where there are any below."""
-    if isinstance(error, InputError):  # a line of ours, remedy and all
+    """One line for an error: the network's or database's own words where there are any below.
+
+    Our own errors name a remedy, and are said whole.
+    """
+    if isinstance(error, InputError):
         return without_password(str(error))
     cause: BaseException | None = error
     root = error

@@ -32,6 +32,7 @@ GOALS = ("objective", "objective_2")
 """Keys of a report under which the goals of an `Objective` stand, as many as it has."""
 
 SPENT = "the time budget is spent"
+ASKED = "it was asked to stop"
 GRID_COLUMNS = 8
 HANGS = 1
 """Times a trial that hangs is tried again."""
@@ -97,7 +98,7 @@ class Trial:
         self.attempt = Attempt(self.folder)
         self._push()
         self._params = params
-        self._deadline = deadline
+        self._deadline, self._asked = deadline, False
         config = TrialConfig.from_params(params)
         self.run = job.build(config, trial_seed(job.seed, number))
         self.evaluator = job.evaluator
@@ -116,8 +117,8 @@ class Trial:
         return tuple(self._reports)
 
     def stop(self) -> None:
-        """Have `advance` stop when the epoch under way ends, as if its deadline had come."""
-        self._deadline = 0.0
+        """Have `advance` save and stop when the epoch or evaluation under way has ended."""
+        self._asked = True
 
     def advance(self, watch: Callable[[], None] = lambda: None) -> Report:
         """Train to the next evaluation, score, save, and report; `watch` is called every epoch.
@@ -133,9 +134,11 @@ class Trial:
         losses: dict[str, float] = {}
         try:
             while not self._due():
-                if self._deadline is not None and time.time() >= self._deadline:
+                spent = self._deadline is not None and time.time() >= self._deadline
+                if self._asked or spent:
                     self._save()
-                    return self._report(Status.INTERRUPTED, reason=SPENT)
+                    reason = ASKED if self._asked else SPENT
+                    return self._report(Status.INTERRUPTED, reason=reason)
                 losses = self.run.train_epoch()
                 watch()
             started = time.perf_counter()

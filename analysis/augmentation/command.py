@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from torch import Tensor
 
-from analysis.artifacts import fetch_generator
+from analysis.artifacts import fetch_generator, kept_instead
 from analysis.augmentation.cells import Materials, Result
 from analysis.augmentation.conclude import FOUND, conclude
 from analysis.augmentation.log import log_study
@@ -26,6 +26,7 @@ from analysis.augmentation.retrain import Retraining
 from analysis.augmentation.store import Store
 from analysis.augmentation.work import Work
 from analysis.store import load_study
+from analysis.verdict import assessed, winners
 from spaces.errors import InputError
 from trainable.bars import bar
 from trainable.basics.terminal import say, say_command
@@ -130,8 +131,10 @@ def _source(args: argparse.Namespace, console: Console) -> Source:
         return Source.of(load_start(args.model, args.tracking_uri, flag="--model"))
     with bar(console, "reading the study") as progress:
         table = load_study(args.study, args.tracking_uri, progress)
-    winners = table.trials[table.trials["winner"] == 1]["number"].tolist()
-    start = fetch_generator(table, int(winners[0])) if winners else None
+    won, tried = winners(table), assessed(table)
+    if not won and tried:
+        raise InputError(f"--study {args.study}: {kept_instead(table, tried[0], '--model')}")
+    start = fetch_generator(table, won[0]) if won else None
     if start is None:
         raise InputError(
             f"--study {args.study} has no winner whose generator was kept; let the search end, or "

@@ -15,6 +15,8 @@ from analysis.augmentation.results import Findings
 from analysis.augmentation.store import Store
 from analysis.augmentation.tables import as_markdown, as_table, comparison_rows, score_rows
 from analysis.figures import save
+from trainable.basics.files import write_whole
+from trainable.basics.markdown import escaped
 from trainable.basics.terminal import say
 
 FOUND = "findings.md"
@@ -51,10 +53,11 @@ def conclude(
     if findings.diverged:
         said.append(f"{findings.diverged} cells diverged and are in no mean")
     page = store.folder / FOUND
-    page.write_text(
-        "\n".join(f"- {line}" for line in (*said, *about))
+    write_whole(
+        page,
+        "\n".join(f"- {escaped(line)}" for line in (*said, *about))
         + f"\n\nPercent, mean of repeats ± half of the 95 % interval:\n\n{as_markdown(scores)}\n"
-        f"{DIFFERENCES.capitalize()}:\n\n{as_markdown(compared)}"
+        f"{DIFFERENCES.capitalize()}:\n\n{as_markdown(compared)}",
     )
     figures: dict[str, Figure] = {
         "accuracy": draw.accuracy(findings, test),

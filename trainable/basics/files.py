@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spaces.errors import InputError
-from trainable.basics.terminal import printable
+from trainable.basics.terminal import command, printable
 
 _LONGEST_NAME = 255  # bytes, on Linux and macOS
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
@@ -48,7 +48,7 @@ def check_text(flag: str, path: str | Path) -> None:
     except UnicodeEncodeError as error:
         raise InputError(
             f"{flag} is {printable(str(path))}, whose name is not UTF-8, so no database can keep "
-            "it; rename it"
+            f"it; rename it, or give a link to it: {command('ln', '-s', path, 'images')}"
         ) from error
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +48,11 @@ def say_error(error: Exception) -> None:
     say(make_console(stderr=True), f"error: {error}")
 
 
-def command(*words: str | Path, env: Mapping[str, str] | None = None) -> str:
+def command(*words: str | Path) -> str:
     """A command line to be pasted into a POSIX shell, in any folder: each word is quoted where it
-    must be, and paths are made absolute. `env` is set for it."""
-    given = [f"{name}={_quoted(value)}" for name, value in (env or {}).items()]
+    must be, and paths are made absolute."""
     absolute = (str(word.absolute()) if isinstance(word, Path) else word for word in words)
-    return " ".join([*given, *map(_quoted, absolute)])
+    return " ".join(map(_quoted, absolute))
 
 
 def say_command(console: Console, *words: str | Path, note: str = "") -> None:

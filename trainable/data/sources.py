@@ -70,6 +70,7 @@ def load(
     if spec not in EMBEDDED:
         if not Path(spec).exists() and spec == Path(spec).name:
             raise InputError(_unknown(spec))
+        check_text("--data", spec)
         return load_folder(spec, size, how=how, split=split, viral=viral, progress=progress)
     if viral:
         raise InputError(f"viral pneumonia was asked for, but {spec} does not tell it apart")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, printable, say, say_error
 
 if TYPE_CHECKING:
@@ -79,10 +80,10 @@ def _show(result: Result) -> None:
         say(console, line)
     before = result.get("baseline")
     table = Table("score", "value", *([] if before is None else ["baseline"]), "ideal")
-    references = {reference for reference, _ in _MEASURED.values()}
+    apart = {"image_size", *(reference for reference, _ in _MEASURED.values())}
     for key, value in result.items():
         name, slash, label = key.partition("/")
-        if name in references or not (value is None or isinstance(value, float)):
+        if name in apart or not (value is None or isinstance(value, float)):
             continue
         ideal = _BEST.get(name, "")
         if name in _MEASURED:
@@ -140,4 +141,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))
