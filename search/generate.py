@@ -50,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     say_command(console, "python", "-m", "trainable.data", "show", folder, "--out", picture)
     # As its training images were read: larger real ones have detail that it never saw.
     size = ("--image-size", str(about["image_size"]))
-    say_command(console, "python", "-m", "trainable.metrics", "REAL", folder, *size)
+    real = Path(about["settings"].get("data") or "")  # of a study before paths were kept whole
+    if real.is_absolute() and real.is_dir():
+        say_command(console, "python", "-m", "trainable.metrics", real, folder, *size)
     return 0
 
 

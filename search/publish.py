@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.cli import OUTPUT, add_stores, check_stores, default_tracking, study_command, ui_command
+from search.cli import OUTPUT, add_stores, check_stores, default_tracking, study_command
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
 from trainable.basics.stopping import run_command
@@ -47,7 +47,7 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
     from trainable.bars import bar
     from trainable.lock import locked  # what follows costs seconds to import, bad flags need not
     from trainable.objective import Objective
-    from trainable.stores import reason
+    from trainable.stores import reason, ui_command
 
     args.output, args.study = placed(args.output, args.study, "the study")
     check_stores(args)

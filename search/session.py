@@ -25,7 +25,6 @@ from search.cli import (
     run_flags,
     smaller_command,
     study_command,
-    ui_command,
 )
 from search.ending import (
     HALTED,
@@ -72,7 +71,7 @@ from trainable.job import Job
 from trainable.lock import locked
 from trainable.mirror import Mirror
 from trainable.resources import Resources, resolve_resources
-from trainable.stores import reason
+from trainable.stores import reason, ui_command
 
 LONG = 1800
 """Seconds of estimated search above which a smaller one is named."""
@@ -230,7 +229,9 @@ def _check_nodes(place: Path | Mirror, console: Console) -> list[Node]:
     """
     nodes = survey(place)
     if found := faults(nodes):
-        raise InputError("\n  ".join(found) + "\npython -m search.doctor says more")
+        raise InputError(
+            "\n  ".join(found) + "\npython -m search.doctor, with the same flags, says more"
+        )
     models = Counter(name for node in nodes for name, _ in node.gpus)
     said = ", ".join(f"{n} {name}" for name, n in models.items()) or "no GPU"
     there = counted(len(nodes), "node")

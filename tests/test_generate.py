@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from pathlib import Path
 
 import mlflow
@@ -53,7 +54,7 @@ def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
     assert call(out, "--model", str(grey / export.WEIGHTS)) == 0
     said = capsys.readouterr().out
     assert "synthetic images, drawn by a generator; next:" in said
-    assert f"  python -m trainable.metrics REAL {out} --image-size 32\n" in said
+    assert "python -m trainable.metrics" not in said  # nobody knows where the real images are
     data = load(str(out), 32)
     assert data.counts == {"class0": 10, "class1": 10}
     assert data.images.shape == (20, 1, 32, 32)
@@ -63,6 +64,22 @@ def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
     about = json.loads((out / "generated.json").read_text())
     assert (about["seed"], about["per_class"], about["settings"]["data_digest"]) == (0, 10, "d")
     assert not out.with_name("set.part").exists()
+
+
+@pytest.mark.parametrize("name", ["real", "chest_xray (1)", "o'brien [a]", "$a$b"])
+def test_what_it_says_to_do_next_works_from_any_folder(grey, tmp_path, capsys, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    real = tmp_path / name
+    real.mkdir()
+    tensors, about = read_generator(grey / export.WEIGHTS)
+    write_generator(tmp_path / "g.safetensors", tensors, {**about, "settings": {"data": str(real)}})
+    assert call(Path(f"set {name}"), "--model", "g.safetensors") == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    drawn = str(tmp_path / f"set {name}")
+    assert [shlex.split(line)[2:] for line in lines] == [
+        ["trainable.data", "show", drawn, "--out", f"{drawn}.png"],
+        ["trainable.metrics", str(real), drawn, "--image-size", "32"],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ GRID_COLUMNS = 8
 HANGS = 1
 """Times a trial that hangs is tried again."""
 RESOURCES = ("epoch", "seconds")
+LONGEST = 10**9
+"""Epochs, or seconds of training, of a trial."""
 COLLAPSE = 0.4
 """Within-class diversity, real images having 1, below which a class has collapsed. Five images in
 place of a hundred have 0.66, two 0.4."""
