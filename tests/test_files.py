@@ -315,6 +315,17 @@ def test_a_range_too_narrow_is_named(tmp_path: Path):
     assert "all pixels between 0 and 15 of 0 to 255" in str(load_folder(tmp_path, 32).report)
 
 
+def test_values_beyond_the_levels_of_another_set_are_said(tmp_path: Path):
+    for name in ("a", "b"):
+        films(tmp_path / "train" / name, 0, 4095 if name == "a" else 3999)
+        films(tmp_path / "test" / name, 0, 4000 if name == "a" else 60000)
+    data = load_folder(tmp_path, 32)
+    assert data.report.clipped == 0
+    said: list[str] = []
+    held_out(data, str(tmp_path), None, say=said.append)
+    assert "16-bit 0 to 4095 scaled to 0 to 255, 10 with values beyond that, which w" in said[0]
+
+
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 def test_held_out_images_are_read_as_the_training_images_were(fit: str, tmp_path: Path):
     for name in ("a", "b"):

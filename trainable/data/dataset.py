@@ -31,6 +31,7 @@ class LoadReport:
         nested: files read from subfolders of their class's folder.
         transparent: images in which the background shows.
         several: files that hold more images than the first, which was read.
+        clipped: images with values beyond the set's levels, which another set may have given.
         narrow: the least and greatest value of all pixels, where they are too few to be useful.
         reading: how files became pixels; its levels are those of this set.
         layout: the folder layout that was recognised, or the embedded source.
@@ -48,6 +49,7 @@ class LoadReport:
     nested: int = 0
     transparent: int = 0
     several: int = 0
+    clipped: int = 0
     narrow: tuple[int, int] | None = None
     reading: Reading = USUAL
     layout: str = "folders"
@@ -84,6 +86,8 @@ class LoadReport:
             parts.append(f"{self.several} of several images, of which the first")
         if stretched := str(self.reading.levels.stretched):
             parts.append(f"values of {stretched} scaled to 0 to 255")
+        if self.clipped:
+            parts.append(f"{self.clipped} with values beyond that, which were clipped")
         if self.narrow:
             parts.append(f"all pixels between {self.narrow[0]} and {self.narrow[1]} of 0 to 255")
         if self.known:

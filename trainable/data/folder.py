@@ -127,6 +127,7 @@ def report(
         nested=sum(d.entry.nested for d in kept),
         transparent=sum(p.transparent for p in pictures),
         several=sum(p.several for p in pictures),
+        clipped=sum(_clipped(p, how) for p in pictures),
         narrow=(least, greatest) if greatest - least < _NARROW else None,
         reading=how,
         layout=found.layout,
@@ -164,6 +165,13 @@ def read_set(
 
 def _levels(picture: Picture, how: Reading) -> tuple[float, float]:
     return how.levels.at(picture.depth, picture.span)
+
+
+def _clipped(picture: Picture, how: Reading) -> bool:
+    if not picture.depth:
+        return False
+    (black, white), (least, greatest) = _levels(picture, how), picture.span
+    return least < black or greatest > white
 
 
 def read_all(
