@@ -284,7 +284,7 @@ def test_a_class_needs_ten_readable_images(root: Path):
 def test_folders_that_cannot_serve(tmp_path: Path, root: Path):
     with pytest.raises(InputError, match="nowhere does not exist"):
         load_folder(tmp_path / "nowhere", 32)
-    with pytest.raises(InputError, match="is a file, not a folder of class folders"):
+    with pytest.raises(InputError, match="is a file, not a folder of images"):
         load_folder(root / "cat" / "000.png", 32)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no class folders"):

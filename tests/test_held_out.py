@@ -263,5 +263,7 @@ def test_a_class_that_has_none_left(tmp_path, named):
         assert find(tmp_path / "own")[1] is None
         assert "no image of class 'ill' to hold out" in lines(tmp_path / "own")[0]
         return
-    with pytest.raises(InputError, match=r"--held-out .*test has no image of class 'ill' to hold out; left out: 10"):
+    with pytest.raises(
+        InputError, match=r"--held-out .*test has no image of class 'ill' to hold out; left out: 10"
+    ):
         find(own, other)

@@ -10,6 +10,7 @@ import numpy as np
 
 from spaces.errors import InputError
 from spaces.task import Task
+from trainable.data.listing import reasons
 from trainable.data.reading import USUAL, Reading
 
 IMAGE_SIZES = (32, 64, 128, 256)
@@ -71,7 +72,7 @@ class LoadReport:
             parts.append(f"{self.duplicates} duplicates dropped")
         if self.skipped:
             parts.append(f"{len(self.skipped)} unreadable skipped")
-        parts += [f"{count} {reason} left out" for reason, count in self.left_out.items()]
+        parts += [f"{reason} left out" for reason in reasons(self.left_out)]
         if 0 < self.colour < self.files:
             parts.append(f"{self.colour} in colour")
         if self.nested:

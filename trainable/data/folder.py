@@ -14,7 +14,7 @@ from PIL import Image
 
 from spaces.errors import InputError
 from trainable.basics.machine import local_cores
-from trainable.basics.terminal import printable
+from trainable.basics.terminal import one_line
 from trainable.data.dataset import TINT, Dataset, LoadReport, check_image_size, grey
 from trainable.data.decode import Picture, UnreadableError, decode
 from trainable.data.opening import opened
@@ -100,7 +100,7 @@ def load_folder(
         classes=found.classes,
         sources=tuple(d.entry.source for d in kept),
         patients=tuple(d.entry.patient for d in kept),
-        name=printable(root.resolve().name) or "root",
+        name=one_line(root.resolve().name) or "root",
         report=report(found, decoded, kept, images, colour, how),
     )
 
