@@ -121,6 +121,16 @@ def register_champion(
     return str(version)
 
 
+def withdraw_champion(uri: str, model_name: str, study_key: str, alias: str = "champion") -> None:
+    """Take the alias off a version that a run of this study made; the version itself stays."""
+    client = connect(uri)
+    champion = _by_alias(client, model_name, alias)
+    if champion is None or champion.run_id is None:
+        return
+    if client.get_run(champion.run_id).data.tags.get("cgan.study") == study_key:
+        client.delete_registered_model_alias(model_name, alias)
+
+
 def _by_alias(client: MlflowClient, model_name: str, alias: str) -> ModelVersion | None:
     from mlflow.exceptions import MlflowException
 
