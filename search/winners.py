@@ -184,7 +184,7 @@ def hand_over(
             raise ConnectionError(f"trial {row.record.number} is not there yet")
         trial = trial_folder(trials, row.record.number)
         kept = _export(folder / WINNERS, row)
-        log_winner(uri, run, trial, kept, row.rank, _scores(row), row.failed)
+        log_winner(uri, run, trial, kept, row.rank, _scores(row), row.failed, row.tie)
         if champion is None and row.wins:
             champion = register_champion(uri, run, kept, study.study_name)
     if champion is None:

@@ -102,12 +102,13 @@ def test_a_winner_is_kept_once(uri, winner):
     assert sum(path.endswith(".png") for path in pictures) == 2
     assert grids.logged_epochs(client, run_id) == {1, 2}
     champion.clear_winners(uri, "s")
-    marks = {champion.WINNER, champion.RANK, champion.FAILED}
+    marks = {champion.WINNER, champion.RANK, champion.FAILED, champion.TIE}
     assert not marks & set(client.get_run(run_id).data.tags)
-    champion.log_winner(uri, run_id, trial.folder, out, 2, {}, ["coverage 0.00", "copies"])
+    champion.log_winner(uri, run_id, trial.folder, out, 2, {}, ["coverage 0.00", "copies"], True)
     tags = client.get_run(run_id).data.tags
     assert {name: tags.get(name) for name in marks} == {
-        champion.WINNER: None, champion.RANK: "2", champion.FAILED: "coverage 0.00; copies"
+        champion.WINNER: None, champion.RANK: "2", champion.FAILED: "coverage 0.00; copies",
+        champion.TIE: "True",
     }  # fmt: skip
     champion.clear_winners(uri, "s")
     assert not marks & set(client.get_run(run_id).data.tags)
