@@ -24,6 +24,7 @@ from analysis.figures import BLUE, GREEN, ORANGE, RED, canvas, clean, plain_log,
 from analysis.store import FRESH, StudyTable, load_study
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import ratio
@@ -191,4 +192,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -35,6 +35,7 @@ from analysis.figures import (
 from analysis.importance import searched, values_of
 from analysis.rungs import BROKEN
 from analysis.store import StudyTable
+from trainable.basics.stopping import run_command
 from trainable.durations import format_duration, parse_duration
 
 _WIDE = 20.0
@@ -272,4 +273,4 @@ def _drawn(table: StudyTable, args: argparse.Namespace) -> tuple[Figure, list[st
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

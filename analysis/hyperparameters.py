@@ -33,6 +33,7 @@ from analysis.importance import (
 from analysis.rungs import at, at_rung
 from analysis.store import StudyTable
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command
 
 SHOWN, EFFECTS, SAID = 12, 4, 5
 _BINS = 5
@@ -177,4 +178,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

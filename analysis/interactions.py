@@ -34,6 +34,7 @@ from analysis.importance import (
 from analysis.rungs import at, at_rung, rungs
 from analysis.store import StudyTable
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command
 
 AMONG, SHOWN = 8, 6
 """Pairs are looked for among so many most important hyperparameters, and so many are drawn."""
@@ -215,4 +216,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from analysis.figures import OTHER, STYLES, canvas, clean, in_order, parser, plain_log, run, words
 from analysis.rungs import BROKEN, at_rung, axis, rungs
 from analysis.store import StudyTable
+from trainable.basics.stopping import run_command
 
 
 def draw(table: StudyTable) -> Figure:
@@ -92,4 +93,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

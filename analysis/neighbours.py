@@ -19,6 +19,7 @@ from analysis.figures import canvas, parser, run
 from analysis.samples import shown_trial
 from analysis.store import StudyTable
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command
 from trainable.data import Dataset, load
 from trainable.data.hold_back import divided
 from trainable.data.reading import Reading
@@ -115,4 +116,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -26,6 +26,7 @@ from analysis.figures import OTHER, STYLES, canvas, clean, in_order, parser, pla
 from analysis.rungs import BROKEN, at, first_at, rungs
 from analysis.store import StudyTable
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command
 from trainable.pareto import fronts
 
 _FEWEST = 4
@@ -239,4 +240,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -31,6 +31,7 @@ from analysis.rungs import at, at_rung, rungs
 from analysis.store import StudyTable
 from analysis.verdict import best
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command
 
 AXES = 9
 BEST = 0.1
@@ -170,4 +171,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -33,6 +33,7 @@ from analysis.verdict import best, verdict, winners
 from spaces.errors import InputError
 from trainable.bars import bar
 from trainable.basics.files import write_whole
+from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 from trainable.grid import spread
 from trainable.stages import Progress, Stage, silent
@@ -329,4 +330,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -23,6 +23,7 @@ from analysis.figures import canvas, label, parser, run
 from analysis.store import StudyTable
 from analysis.verdict import best
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command
 from trainable.grid import draw_grid, spread
 from trainable.start import Start
 
@@ -204,4 +205,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

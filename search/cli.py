@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from spaces.errors import InputError
 from spaces.presets import BACKBONE
 from trainable.basics.addresses import (
-    absolute_address,
     check_address,
     check_mlflow,
+    pasted,
     sqlite_address,
-    without_password,
 )
 from trainable.basics.files import check_text
 from trainable.basics.terminal import command
@@ -281,22 +280,9 @@ def _stores(args: argparse.Namespace) -> list[str | Path]:
     return words
 
 
-def pasted(address: str, instead: str) -> str:
-    """A store's address as a printed command has it: `instead` of one that holds a password."""
-    hidden = without_password(address) != address
-    return instead if hidden else absolute_address(address)
-
-
 def report_command(name: str, output: Path, uri: str) -> str:
     """The command that makes a page of a study in the folder `output`, in the store `uri`."""
     return command(
         "python", "-m", "analysis.report", "--study", name,
         "--tracking-uri", pasted(uri, "URI"), "--out", output / name / "figures",
     )  # fmt: skip
-
-
-def ui_command(uri: str) -> str:
-    """The command that opens MLflow's pages on a tracking store."""
-    if uri.startswith("http"):
-        return command("python", "-m", "webbrowser", without_password(uri))
-    return command("mlflow", "ui", "--backend-store-uri", pasted(uri, "URI"))

@@ -34,6 +34,8 @@ def log_data(
     }
     digest = config.data_digest[:_DIGITS]
     source = json.dumps({"uri": config.data})
-    data = Dataset(Path(config.data).name, digest, "local", source, None, json.dumps(profile))
+    data = Dataset(
+        Path(config.data).name or "root", digest, "local", source, None, json.dumps(profile)
+    )
     client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
     return digest

@@ -23,6 +23,7 @@ from rich.console import Console
 from spaces.errors import InputError
 from trainable.bars import bar
 from trainable.basics.files import name_fault, whole_folder
+from trainable.basics.stopping import run_command, say_stopped
 from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.export import ImageGenerator
 from trainable.registry import load_start
@@ -41,16 +42,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         say_error(error)
         return 2
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was written; the same command starts again", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        return say_stopped(stop, "nothing was written; the same command starts again")
     about = json.loads((folder / ABOUT).read_text())
     say(console, f"{folder}: synthetic images, {about['synthetic']}; next:")
     picture = folder.absolute().with_name(f"{folder.absolute().name}.png")
     say_command(console, "python", "-m", "trainable.data", "show", folder, "--out", picture)
     # As its training images were read: larger real ones have detail that it never saw.
     size = ("--image-size", str(about["image_size"]))
-    say_command(console, "python", "-m", "trainable.metrics", "REAL", folder, *size)
+    real = Path(about["settings"].get("data") or "")  # of a study before paths were kept whole
+    if real.is_absolute() and real.is_dir():
+        say_command(console, "python", "-m", "trainable.metrics", real, folder, *size)
     return 0
 
 
@@ -170,4 +172,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

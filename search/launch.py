@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import shutil
-import signal
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,14 +32,19 @@ from search.study import TrialRecord, interrupt_running, read_learnt, read_recor
 from search.watchdog import Watchdog
 from spaces.catalog import Space
 from spaces.presets import default
+from trainable.basics.files import disk_fault
+from trainable.basics.stopping import Stop, stopped_gently
 from trainable.basics.terminal import say
 from trainable.config import TrialConfig
 from trainable.evaluation import Assessment
 from trainable.job import Job
 from trainable.ray_trainable import CGANTrainable
 from trainable.resources import Resources
+from trainable.stop_mark import ask_to_stop, take_back
 from trainable.trial import assess
 
+SAVING = 30.0
+"""Seconds that trials have to save once the search is asked to stop; an epoch takes less."""
 _SCRATCH = "tune"
 
 
@@ -51,11 +55,13 @@ class Outcome:
     Attributes:
         done: whether all trials that the study owes have ended.
         halted: why it could not go on, or None.
+        stopped: the signal that asked it to stop, or None.
         avoided: addresses of nodes on which nothing more is to run.
     """
 
     done: bool
     halted: str | None
+    stopped: int | None = None
     avoided: frozenset[str] = frozenset()
 
 
@@ -78,11 +84,14 @@ def run_trials(
 ) -> Outcome:
     """Run the trials that the study still owes.
 
-    At `deadline` (seconds since 1970), and at the user's Ctrl-C, running trials are stopped and
-    marked interrupted. `progress` is one of `search.cli.MODES`. `wake` is called after every
-    change of the study, and must not block. `refuse` says why a configuration is not worth trying,
-    for want of memory, or None. `nodes` are the addresses of the cluster's nodes that have been
-    looked at. `trainable` is given the `job`; benchmarks run one that costs nothing.
+    At `deadline` (seconds since 1970), and at the user's Ctrl-C or SIGTERM, running trials save,
+    stop and are marked interrupted. `progress` is one of `search.cli.MODES`. `wake` is called after
+    every change of the study, and must not block. `refuse` says why a configuration is not worth
+    trying, for want of memory, or None. `nodes` are the addresses of the cluster's nodes that have
+    been looked at. `trainable` is given the `job`; benchmarks run one that costs nothing.
+
+    Raises:
+        Stopped: a second signal came before that was done, or the terminal is gone.
     """
     interrupt_running(study, storage)  # of a former life; who calls this holds the study's lock
     job.trials.mkdir(parents=True, exist_ok=True)  # a node on which it is not there is found out
@@ -93,7 +102,8 @@ def run_trials(
     scheduler, stopped = rebuild(config, records, placement)
     ledger = Ledger(config, study, storage, read_learnt(study, storage), refuse)
     searcher = StudySearcher(ledger, config, space, job.task, records, stopped, deadline=deadline)
-    failed = None
+    failed, asked = None, None
+    take_back(job.trials)  # a killed life's
     try:
         if searcher.finished < config.trials:
             ledger.flush()
@@ -102,24 +112,46 @@ def run_trials(
             screen = Screen(board, floor, default(job.task), job.trials)
             shown = Progress(console, progress, board, screen, searcher, wake, deadline)
             watchdog = Watchdog(job.trials, resources.report_timeout, shown.say)
-            with shown, patient_controller(), _terminated_like_interrupted():
+
+            def tell_of_stop() -> None:
+                waits = job.mirror is None
+                shown.say(_stopping(searcher.under_way, waits))
+                if waits:
+                    ask_to_stop(job.trials)
+
+            with shown, patient_controller(), stopped_gently(searcher.close, tell_of_stop) as stop:
                 runner: Any = tune.with_parameters(trainable, job=job)
                 runner.__name__ = runner.__qualname__ = trainable.__name__  # as `ps` shows it
                 # A cluster may grow: there Tune itself sees how many trials fit.
                 limit = workers if resources.cluster is None else resources.max_concurrent
-                callbacks = [shown, watchdog, placement]
-                halt = _Halt(lambda: searcher.halted or placement.halted)
+                saving = _Saving(stop, waits=job.mirror is None)
+                callbacks = [shown, watchdog, placement, saving]
+                halt = _Halt(lambda: saving.over or searcher.halted or placement.halted)
                 _tuner(config, job, runner, limit, searcher, scheduler, callbacks, halt).fit()
-    except Exception as error:  # Tune writes files of its own, and has no mercy on a full disk
-        if (failed := os.strerror(errno.ENOSPC)) not in str(error):
+                asked = stop.number
+    except Exception as error:  # Tune writes files of its own
+        if (failed := disk_fault(error)) is None:
             raise
     finally:
         searcher.interrupt_rest()
         ledger.close()
         shutil.rmtree(_scratch(job), ignore_errors=True)
         wake()
+        with suppress(OSError):  # the next life takes it back
+            take_back(job.trials)
     halted = searcher.halted or placement.halted or failed
-    return Outcome(searcher.finished >= config.trials, halted, frozenset(placement.avoided))
+    done = searcher.finished >= config.trials
+    return Outcome(done, halted, asked, frozenset(placement.avoided))
+
+
+def _stopping(trials: int, waits: bool) -> str:
+    """What is said as soon as a search is asked to stop."""
+    if trials == 0:
+        return "stopping"
+    them = "1 trial" if trials == 1 else f"{trials} trials"
+    if not waits:  # their nodes do not see that they are to save
+        return f"stopping; {them} will go on from the last score; Ctrl-C again stops at once"
+    return f"stopping, saving {them}; Ctrl-C again stops at once, and back at their last score"
 
 
 def _tuner(
@@ -139,6 +171,7 @@ def _tuner(
         TUNE_DISABLE_STRICT_METRIC_CHECKING="1",  # a trial that broke down has no FID to report
         TUNE_PRINT_ALL_TRIAL_ERRORS="0",  # we say them in a line
         TUNE_GLOBAL_CHECKPOINT_S="3600",
+        TUNE_DISABLE_SIGINT_HANDLER="1",  # ours lets trials save, and says so
         TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="0",
     )
     # What goes wrong there reaches the user as a line of ours, or as the exception itself.
@@ -174,31 +207,39 @@ def _scratch(job: Job) -> Path:
 class _Halt(tune.Stopper):
     """Ends the experiment when there is a reason."""
 
-    def __init__(self, reason: Callable[[], str | None]):
+    def __init__(self, reason: Callable[[], object]):
         self._reason = reason
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return self._reason() is not None
+        return bool(self._reason())
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM, as from a cluster's scheduler, end the search in order, as Ctrl-C does."""
+class _Saving(tune.Callback):
+    """Waits, once the search is asked to stop, for the trials at work to save."""
 
-    def interrupt(*_: object) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+    def __init__(self, stop: Stop, waits: bool):
+        self._stop, self._waits = stop, waits
+        self._since: float | None = None
+        self.over = False
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks into its snapshots, which nobody reads: nothing to keep."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Whether none is at work any more, or they have had long enough."""
+        if not self._stop:
+            return
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        busy = any(trial.status == "RUNNING" for trial in trials)
+        self.over = not busy or not self._waits or now - self._since > SAVING
 
 
 def assess_on_ray(

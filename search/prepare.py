@@ -103,7 +103,8 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
     for name in ("time_budget", "max_trial_time", "train_time"):
         asked[name] = None if asked[name] is None else parse_duration(asked[name])
     for name in ("data", "held_out", "init_from"):
-        asked[name] = located(f"--{name.replace('_', '-')}", asked[name])
+        if asked[name] is not None:
+            asked[name] = located(f"--{name.replace('_', '-')}", asked[name])
     check_settings(asked)  # what images have no part in is said before they are read
     check_schedule(asked)
     space = get_space(asked["space"])
@@ -213,7 +214,8 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
         flag, now, before = f"--{name.replace('_', '-')}", getattr(args, name), getattr(old, name)
         if before is None and now is not None:
             raise InputError(f"--resume {old.name}: it began without {flag}; leave that out")
-        changes[name] = located(flag, before if now is None else now)
+        if before is not None:
+            changes[name] = located(flag, before if now is None else now)
     config = replace(old, **{**changes, "time_budget": budget})
     with bar(console, "reading images") as progress, _perhaps_moved(config, "data"):
         whole = load(config.data, config.image_size, how=config.reading, progress=progress)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.cli import OUTPUT, add_stores, check_stores, default_tracking, study_command, ui_command
+from search.cli import OUTPUT, add_stores, check_stores, default_tracking, study_command
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
+from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 
 
@@ -46,7 +47,7 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
     from trainable.bars import bar
     from trainable.lock import locked  # what follows costs seconds to import, bad flags need not
     from trainable.objective import Objective
-    from trainable.stores import reason
+    from trainable.stores import reason, ui_command
 
     args.output, args.study = placed(args.output, args.study, "the study")
     check_stores(args)
@@ -91,4 +92,4 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

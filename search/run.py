@@ -11,6 +11,7 @@ from rich.console import Console
 
 from search.cli import parser
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command, say_stopped
 from trainable.basics.terminal import make_console, say_error
 
 
@@ -28,9 +29,8 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         say_error(error)
         return 2
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        return say_stopped(stop, "nothing was begun, or changed")
 
 
 def _console(args: argparse.Namespace) -> Console:
@@ -50,4 +50,4 @@ def _console(args: argparse.Namespace) -> Console:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

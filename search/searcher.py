@@ -16,7 +16,7 @@ from search.settings import StudyConfig
 from search.study import TrialRecord
 from spaces.catalog import Space
 from spaces.task import Task
-from trainable.trial import SPENT, Report, Status
+from trainable.trial import ASKED, SPENT, Report, Status
 
 
 class StudySearcher(Searcher):
@@ -45,6 +45,7 @@ class StudySearcher(Searcher):
         self._ledger, self._space, self._task = ledger, space, task
         self._deadline = deadline
         self._halted: str | None = None
+        self._closed = False
         self._live: dict[str, Entry] = {}
         self._unfinished: list[TrialRecord] = []
         for record in records:
@@ -74,12 +75,21 @@ class StudySearcher(Searcher):
         """Trials that have ended, in all lives of the study."""
         return self._ledger.ended
 
+    @property
+    def under_way(self) -> int:
+        """Trials that have been given to Tune and have not ended."""
+        return len(self._live)
+
+    def close(self) -> None:
+        """Propose no more."""
+        self._closed = True
+
     def suggest(  # pyright: ignore[reportIncompatibleMethodOverride]  # Tune's FINISHED is text
         self, trial_id: str
     ) -> dict[str, Any] | str:
         """The arguments of the next `Trial`, or that there are no more to come."""
         late = self._deadline is not None and time.time() >= self._deadline
-        while self._owed > 0 and not late and self.halted is None:
+        while self._owed > 0 and not late and not self._closed and self.halted is None:
             self._owed -= 1
             if self._unfinished:
                 old = self._unfinished.pop(0)
@@ -121,7 +131,7 @@ class StudySearcher(Searcher):
         if status is Status.RUNNING:  # had more to do, and Tune ended it: the scheduler's decision
             status = Status.PRUNED
         if status is Status.INTERRUPTED:
-            if report["reason"] != SPENT:
+            if report["reason"] not in (SPENT, ASKED):
                 self._halted = report["reason"]
             self._ledger.interrupt(entry)
         else:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -23,10 +25,16 @@ from search.cli import (
     run_flags,
     smaller_command,
     study_command,
-    ui_command,
+)
+from search.ending import (
+    HALTED,
+    EndedError,
+    head_watched,
+    how_to_go_on,
+    said_at_once,
 )
 from search.estimate import Speed
-from search.launch import run_trials
+from search.launch import Outcome, run_trials
 from search.nodes import Node, faults, local_gpus, shown, survey
 from search.plan import budgeted, counted, make_job, speed_of, total_seconds, tried_budget
 from search.prepare import Prepared, prepare
@@ -51,7 +59,8 @@ from spaces.errors import InputError
 from spaces.presets import default
 from trainable.bars import bar
 from trainable.basics.addresses import without_password
-from trainable.basics.files import write_whole
+from trainable.basics.files import disk_fault, write_whole
+from trainable.basics.stopping import Stop
 from trainable.basics.terminal import say
 from trainable.cluster import check_surroundings, connected
 from trainable.config import TrialConfig
@@ -62,14 +71,10 @@ from trainable.job import Job
 from trainable.lock import locked
 from trainable.mirror import Mirror
 from trainable.resources import Resources, resolve_resources
-from trainable.stores import reason
+from trainable.stores import reason, ui_command
 
 LONG = 1800
 """Seconds of estimated search above which a smaller one is named."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
-HALTED = 1
-"""Exit code of a search that could not go on, such as on a full disk."""
 
 
 def run_session(args: argparse.Namespace, console: Console, since: float) -> int:
@@ -96,7 +101,13 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
         prepared = tried_budget(prepared, where, since, asked=asked, say=partial(say, console))
         say(console, json.dumps(prepared.config.to_json(), indent=2))
         return 0
-    return _search(args, prepared, where, console, since)
+    try:
+        return _search(args, prepared, where, console, since)
+    except Exception as error:
+        if isinstance(error, InputError) or (fault := disk_fault(error)) is None:
+            raise
+        say(console, f"the search could not begin: {fault}; make room, and give the command again")
+        return HALTED
 
 
 def _search(
@@ -108,7 +119,10 @@ def _search(
     folder.mkdir(exist_ok=True)
     with locked(folder):
         try:
-            return _locked_search(args, prepared, where, console, folder, since)
+            with said_at_once(args, prepared.config, console):
+                return _locked_search(args, prepared, where, console, folder, since)
+        except EndedError as ended:
+            return ended.code
         except BaseException:
             # What others made stays, and so does what a database may know of by now.
             if ours and not began(folder) and read_key(folder) is None:
@@ -133,6 +147,8 @@ def _locked_search(
     with (
         console.status("starting Ray") as status,
         connected(where, partial(say, console)) as (where, workers),
+        said_at_once(args, config, console),
+        head_watched(args, config, console),
     ):
         mirror = settle(folder, args.storage)
         nodes, gpus = [], local_gpus()
@@ -174,8 +190,8 @@ def _locked_search(
             wake=tracker.wake, refuse=shares.refusal, nodes={node.address for node in nodes},
         )  # fmt: skip
         in_time = deadline is None or time.time() < deadline
-        if outcome.halted or (not outcome.done and in_time):
-            return _stopped(args, config, outcome.halted, tracker, console)
+        if outcome.stopped or outcome.halted or (not outcome.done and in_time):
+            return _stopped(args, config, outcome, tracker, console)
         rows = conclude(study, config, job, where, folder, console, outcome.avoided)
         print_winners(rows, default(job.task), console)
     version = None
@@ -212,7 +228,9 @@ def _check_nodes(place: Path | Mirror, console: Console) -> list[Node]:
     """
     nodes = survey(place)
     if found := faults(nodes):
-        raise InputError("\n  ".join(found) + "\npython -m search.doctor says more")
+        raise InputError(
+            "\n  ".join(found) + "\npython -m search.doctor, with the same flags, says more"
+        )
     models = Counter(name for node in nodes for name, _ in node.gpus)
     said = ", ".join(f"{n} {name}" for name, n in models.items()) or "no GPU"
     there = counted(len(nodes), "node")
@@ -223,17 +241,17 @@ def _check_nodes(place: Path | Mirror, console: Console) -> list[Node]:
 def _stopped(
     args: argparse.Namespace,
     config: StudyConfig,
-    halted: str | None,
+    outcome: Outcome,
     tracker: Tracker,
     console: Console,
 ) -> int:
     """Say how to go on after a stop that the study did not ask for; returns the exit code."""
-    if halted:
-        say(console, f"the search had to stop: {halted}")
-    again = study_command("search.run --resume", config.name, args, run_flags(args))
-    say(console, f"stopped; what is trained is kept. To go on:\n  {again}")
-    tracker.close(interrupted=True)
-    return HALTED if halted else INTERRUPTED
+    if outcome.halted:
+        say(console, f"the search had to stop: {outcome.halted}")
+    say(console, f"stopped; {how_to_go_on(args, config)}")
+    with suppress(KeyboardInterrupt):  # again: it is said already
+        tracker.close(interrupted=True)
+    return HALTED if outcome.halted else Stop(outcome.stopped or signal.SIGINT).code
 
 
 def _open(

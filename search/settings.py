@@ -10,12 +10,13 @@ from typing import Any
 
 from search.names import check_legal
 from spaces.errors import InputError
+from trainable.basics.ranges import check_range
 from trainable.chance import MOST_SEED
 from trainable.data.hold_back import check_share
 from trainable.data.reading import Reading
 from trainable.durations import format_duration
 from trainable.objective import Objective
-from trainable.trial import RESOURCES
+from trainable.trial import LONGEST, RESOURCES
 
 SAMPLERS = ("tpe", "random", "gp", "nsgaii")
 LENGTH_FLAG = {"epoch": "--epochs", "seconds": "--train-time"}
@@ -27,8 +28,6 @@ ninth and at a third, and none close to the end."""
 
 FEWEST = 20
 """Winner images a class, below which their scores' intervals say nothing."""
-LONGEST = 10**9
-"""Epochs, or seconds of training, of a trial."""
 MOST_EVALUATIONS = 10_000
 """Of a trial: each leaves a report in the database and points in MLflow."""
 _RANGES = {
@@ -110,7 +109,7 @@ class StudyConfig:
         check_legal(self.name)
         check_settings(vars(self))
         length = LENGTH_FLAG[self.resource]
-        _check_ranges({length: (self.length, 1, LONGEST)})
+        check_range(length, self.length, 1, LONGEST)
         between = {"--eval-every": self.eval_every, "--grace": self.grace}
         for flag, value in between.items():
             if not 1 <= value <= self.length:
@@ -183,7 +182,8 @@ def check_settings(values: Mapping[str, Any]) -> None:
     Raises:
         InputError: the message names the flag, its value and the rule.
     """
-    _check_ranges({f"--{k.replace('_', '-')}": (values[k], *ends) for k, ends in _RANGES.items()})
+    for name, ends in _RANGES.items():
+        check_range(f"--{name.replace('_', '-')}", values[name], *ends)
     for name, choices in (("resource", RESOURCES), ("sampler", SAMPLERS)):
         if values[name] not in choices:
             known = ", ".join(choices)
@@ -212,16 +212,9 @@ def check_schedule(values: Mapping[str, Any]) -> None:
         )
     if not timed and values["train_time"] is not None:
         raise InputError("--train-time goes with --resource seconds; here, give --epochs")
-    given = {f"--{k.replace('_', '-')}": values[k] for k in ("epochs", "eval_every", "grace")}
-    _check_ranges({flag: (v, 1, LONGEST) for flag, v in given.items() if v is not None})
-
-
-def _check_ranges(ranges: Mapping[str, tuple[int, int, int]]) -> None:
-    for flag, (value, least, most) in ranges.items():
-        if value < least:
-            raise InputError(f"{flag} is {value}, but must be at least {least}")
-        if value > most:
-            raise InputError(f"{flag} is {value}, but must be at most {most}")
+    for name in ("epochs", "eval_every", "grace"):
+        if values[name] is not None:
+            check_range(f"--{name.replace('_', '-')}", values[name], 1, LONGEST)
 
 
 def resolve_epochs(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from search.cli import check_stores, default_tracking, parser, pasted
+from search.cli import check_stores, default_tracking, parser
 from search.projection import EXPERIMENT, connect
 from search.study import create_study, database_url, open_storage
 from spaces.errors import InputError
@@ -17,6 +17,7 @@ from tests.by_hand import YARDSTICK, config
 from trainable.basics.addresses import (
     absolute_address,
     check_address,
+    pasted,
     sqlite_address,
     sqlite_file,
     without_password,

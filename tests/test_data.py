@@ -69,6 +69,13 @@ def decode(data: bytes, size: int = 32, fit: str = "crop", background: str = "bl
 # --- one file ---------------------------------------------------------------------------------
 
 
+def test_classes_are_found_once(root: Path):
+    """Not for each image again, which took minutes for 100,000."""
+    found = scan(root)
+    assert found.classes == ("ant", "cat")
+    assert found.classes is found.classes
+
+
 def test_16_bit_grey_uses_its_full_range():
     levels = np.array([0, 257, 128 * 257, 65535], dtype=np.uint16)
     for value, expected in zip(levels, (0, 1, 128, 255), strict=True):

@@ -9,6 +9,7 @@ import io
 import math
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,15 @@ from rich.console import Console
 from search.launch import Outcome, run_trials
 from search.progress import RETRIES
 from search.settings import StudyConfig
-from search.study import create_study, database_url, open_storage, read_records
+from search.study import create_study, database_url, load_study, open_storage, read_records
 from spaces.presets import default
 from spaces.task import Task
 from tests.conftest import make_data, make_job
+from trainable.checkpoints import newest
 from trainable.cluster import connected
 from trainable.ray_trainable import CGANTrainable
 from trainable.resources import Resources
-from trainable.trial import Status
+from trainable.trial import Status, trial_folder
 
 YARDSTICK = {"floor": 1.0, "untrained": {"fid": 100.0, "kid": 0.1}}
 
@@ -47,6 +49,13 @@ class Refusing(CGANTrainable):
         if new_config["number"] == 4:
             raise ZeroDivisionError("by accident")
         return super().reset_config(new_config)
+
+
+class Deaf(CGANTrainable):
+    """Its trials do not save when they are asked to."""
+
+    def _heed(self) -> None:
+        return
 
 
 class Faulty(CGANTrainable):
@@ -216,3 +225,47 @@ def test_every_retry_is_said_and_they_are_bounded(survived):
     assert [len(of[n]) for n in range(TRIALS)] == [1, 1, 2, RETRIES, 0, 0, 1, 0]
     assert "died unexpectedly" in of[0][0]
     assert "no report for 12 s: its worker is killed" in said
+
+
+def signals(folder: Path, *numbers: int) -> threading.Thread:
+    """Send them to this process once two trials of the search in `folder` train, 2 s apart."""
+
+    def send() -> None:
+        while len(list(folder.glob("trials/*/attempt-*"))) < 2:
+            time.sleep(0.1)
+        for number in numbers:
+            time.sleep(2.0)
+            os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    return sender
+
+
+LONG = {"trials": 2, "length": 200_000, "eval_every": 100_000, "grace": 100_000}
+
+
+def test_a_search_that_is_asked_to_stop_says_so_at_once_and_saves_what_is_trained(ray, tmp_path):
+    """Also what no evaluation has saved; the mark that asks for it is gone afterwards."""
+    sender = signals(tmp_path / "asked", signal.SIGTERM)
+    outcome, records, said = search(tmp_path / "asked", CGANTrainable, ray[0], **LONG)
+    sender.join()
+    assert (outcome.done, outcome.halted, outcome.stopped) == (False, None, signal.SIGTERM)
+    assert {r.status for r in records} == {Status.INTERRUPTED}
+    assert "stopping, saving 2 trials; Ctrl-C again stops at once" in said
+    trials = tmp_path / "asked" / "trials"
+    seen = [newest(trial_folder(trials, r.number))["run"]["images_seen"] for r in records]
+    assert len(seen) == 2
+    assert sum(seen) > 0
+    assert not list(trials.glob(".*"))
+
+
+def test_a_second_signal_ends_a_search_at_once(ray, tmp_path):
+    """Here none of its trials heeds the first."""
+    sender = signals(tmp_path / "again", signal.SIGINT, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):  # out of Ray's own code, without the signal's number
+        search(tmp_path / "again", Deaf, ray[0], **LONG)
+    sender.join()
+    storage = open_storage(database_url(tmp_path / "again"))
+    records = read_records(load_study("again", storage))
+    assert {r.status for r in records} == {Status.INTERRUPTED}

@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -205,6 +206,33 @@ def test_threads_share_the_pixels_that_are_decoded_at_once(monkeypatch: pytest.M
         thread.join()
     assert most[0] == 1800
     assert decoding._free == 2000
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from trainable.data import decode
+from trainable.data.folder import read_all
+from trainable.data.scan import Entry
+
+decode._free = 4000**2
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before, paths = peak(), sorted(Path(sys.argv[1]).iterdir())
+read = list(read_all([Entry(path, path.name, "", None) for path in paths], 32, workers=4))
+assert all(item.picture and item.picture.transparent for item in read)
+print((peak() - before) * 1024 // 4000**2)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
+def test_threads_do_not_keep_the_memory_of_what_they_decoded(tmp_path: Path):
+    large = png(Image.new("RGBA", (4000, 4000), (9, 9, 9, 0)), compress_level=1)
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(large)
+    # A process of its own: the most memory that one has ever held never falls.
+    words = [sys.executable, "-c", MEMORY, str(tmp_path)]
+    run = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 40  # bytes a pixel of one image: 61 if they kept it
 
 
 # --- depth ---------------------------------------------------------------------------------------

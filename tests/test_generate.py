@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from pathlib import Path
 
 import mlflow
@@ -53,7 +54,7 @@ def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
     assert call(out, "--model", str(grey / export.WEIGHTS)) == 0
     said = capsys.readouterr().out
     assert "synthetic images, drawn by a generator; next:" in said
-    assert f"  python -m trainable.metrics REAL {out} --image-size 32\n" in said
+    assert "python -m trainable.metrics" not in said  # nobody knows where the real images are
     data = load(str(out), 32)
     assert data.counts == {"class0": 10, "class1": 10}
     assert data.images.shape == (20, 1, 32, 32)
@@ -63,6 +64,22 @@ def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
     about = json.loads((out / "generated.json").read_text())
     assert (about["seed"], about["per_class"], about["settings"]["data_digest"]) == (0, 10, "d")
     assert not out.with_name("set.part").exists()
+
+
+@pytest.mark.parametrize("name", ["real", "chest_xray (1)", "o'brien [a]", "$a$b"])
+def test_what_it_says_to_do_next_works_from_any_folder(grey, tmp_path, capsys, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    real = tmp_path / name
+    real.mkdir()
+    tensors, about = read_generator(grey / export.WEIGHTS)
+    write_generator(tmp_path / "g.safetensors", tensors, {**about, "settings": {"data": str(real)}})
+    assert call(Path(f"set {name}"), "--model", "g.safetensors") == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    drawn = str(tmp_path / f"set {name}")
+    assert [shlex.split(line)[2:] for line in lines] == [
+        ["trainable.data", "show", drawn, "--out", f"{drawn}.png"],
+        ["trainable.metrics", str(real), drawn, "--image-size", "32"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -150,13 +167,35 @@ def test_what_cannot_be_done_is_said(grey, tmp_path, monkeypatch, capsys, flags,
     assert [p.name for p in Path("full").iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("fault", ["absent", "bare"])
+@pytest.mark.parametrize("fault", ["absent", "bare", "newer", "newer task", "older"])
 def test_weights_that_do_not_say_what_they_are(grey, tmp_path, capsys, fault):
+    """Or that another version wrote."""
     weights = tmp_path / export.WEIGHTS
-    record = {} if fault == "absent" else {"classes": ["a", "b"]}
-    write_generator(weights, read_generator(grey / export.WEIGHTS)[0], record)
+    tensors, record = read_generator(grey / export.WEIGHTS)
+    params, task = record["params"], record["task"]
+    records = {
+        "absent": {},
+        "bare": {"classes": ["a", "b"]},
+        "newer": {**record, "params": {**params, "new_flag": 3}},
+        "newer task": {**record, "task": {**task, "depth": 3}},
+        "older": {**record, "params": {k: v for k, v in params.items() if k != "latent_size"}},
+    }
+    write_generator(weights, tensors, records[fault])
     assert call(tmp_path / "set", "--model", str(weights)) == 2
-    assert "does not say what it generates" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"--model {weights} does not say what it generates" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"settings": [1]}, {"images": [["x"]]}, {"params": 3}, {"classes": "ab"}]
+)
+def test_a_record_of_other_types_is_said_in_a_line(grey, tmp_path, capsys, changes):
+    weights = tmp_path / export.WEIGHTS
+    tensors, record = read_generator(grey / export.WEIGHTS)
+    write_generator(weights, tensors, {**record, **changes})
+    assert call(tmp_path / "set", "--model", str(weights)) == 2
+    assert "its record is not what an export writes" in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_nothing(grey, tmp_path, monkeypatch, capsys):

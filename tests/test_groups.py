@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
@@ -136,6 +137,32 @@ def test_the_same_film_in_another_guise_is_one_group(films):
     assert group.dtype == np.int64
     assert group.tolist() == [*range(12), *reversed(range(12))]
     assert said == f"24 images, patients unknown: 12 groups of look-alikes {HOW}"
+
+
+def test_many_look_alikes_cost_no_memory():
+    """Frames of one film: a million pairs look alike, of which none is kept."""
+    rng = np.random.default_rng(0)
+    frame = rng.integers(4, 250, (1, 32, 32))
+    images = (frame + rng.integers(-2, 3, (1000, 1, 32, 32))).astype(np.uint8)
+    tracemalloc.start()
+    group, _ = groups(dataset(images))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert not group.any()
+    assert peak < 30e6
+
+
+def test_chains_of_look_alikes_are_one_group_whatever_their_order():
+    """A looks like B and B like C: both ends and those between are joined."""
+    rng = np.random.default_rng(0)
+    ends = rng.integers(40, 215, (2, 8, 8)).repeat(4, 1).repeat(4, 2)
+    steps = np.linspace(0, 1, 60)[:, None, None]
+    film = (ends[0] * (1 - steps) + ends[1] * steps).round().astype(np.uint8)[:, None]
+    assert not len(look_alikes(film[:1], film[-1:]))
+    order = rng.permutation(60)
+    stranger = rng.integers(0, 256, (1, 1, 32, 32), dtype=np.uint8)
+    group, _ = groups(dataset(np.concatenate([film[order], stranger])))
+    assert group.tolist() == [0] * 60 + [1]
 
 
 def test_flat_images_are_joined_by_equal_pixels_only():

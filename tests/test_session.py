@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -117,6 +118,8 @@ def test_ctrl_c_says_how_to_go_on_and_so_does_who_publishes_it(said, place):
     assert f"\n  {again} --report-timeout 20m\n" in said[0]
     assert f"\n  {again} {stopped} --report-timeout 20m\n" in said[2]
     assert "Traceback" not in said[0] + said[1]
+    assert "\nstopping, saving " in said[0]
+    assert re.search(r"\nstopped; \d of 3 trials ended, \d interrupted; what is trained", said[0])
 
 
 def test_a_time_budget_counts_from_the_command(place, monkeypatch):
@@ -307,6 +310,26 @@ def test_a_finished_study_resumed_trains_nothing_and_says_the_same(said, place):
     assert (place / "runs/tiny/leaderboard.csv").read_bytes() == board
     assert sorted(p.name for p in place.glob("runs/tiny/trials/*/attempt-*/*.pt")) == kept
     assert len(mlflow_runs(place)) == 4
+
+
+def test_sigterm_while_winners_are_scored_says_how_to_go_on_and_keeps_the_former_ones(said, place):
+    """A process of its own, as Ray's code in it takes the signal away unless it is taken back."""
+    board = (place / "runs/tiny/leaderboard.csv").read_bytes()
+    kept = sorted(place.glob("runs/tiny/winners/*/*"))
+    process = start(place, "--resume", "tiny")
+    assert process.stdout is not None
+    first = []
+    for line in process.stdout:
+        first.append(line)
+        if " at a time on " in line:  # no trial is owed: the next thing is to score
+            process.send_signal(signal.SIGTERM)
+    text = "".join(first)
+    assert process.wait() == 143, text
+    assert "\nstopped; 3 of 3 trials ended; what is trained is kept. To go on:\n" in text
+    assert "Traceback" not in text, text
+    assert "SIGTERM" not in text, text
+    assert (place / "runs/tiny/leaderboard.csv").read_bytes() == board
+    assert sorted(place.glob("runs/tiny/winners/*/*")) == kept
 
 
 def test_the_champion_is_the_best_that_passes_and_answers(said, place):

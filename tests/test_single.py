@@ -145,7 +145,8 @@ def test_what_it_writes_and_says(tmp_path, capsys):
     assert names >= {"generator.pt2", WEIGHTS, "config.json", "run.json"}
     assert names >= {"00000/samples_000001.png", "00000/samples_000002.png"}
     about = json.loads((tmp_path / "config.json").read_text())
-    assert about["settings"] == settings(seed=5)
+    found = about["settings"]
+    assert found == settings(seed=5, data=str(Path("pictures").absolute()))  # known anywhere
     assert (about["trial"], about["classes"]) == (0, ["class0", "class1"])
     assert about["scores"]["fid"] == scores(tmp_path)[-1]["fid"]
     assert about["params"] == json.loads(Path("small.json").read_text())
@@ -237,9 +238,10 @@ def test_after_a_stop_the_same_command_goes_on(whole, tmp_path, capsys, number):
     before = signal.getsignal(number)
     with pytest.MonkeyPatch.context() as patch:
         stop_in(patch, 3, number)
-        assert call(tmp_path, *LENGTH) == 130
+        assert call(tmp_path, *LENGTH) == 128 + number
     said = capsys.readouterr().out
     assert said.rstrip().endswith("stopped; the same command goes on from here")
+    assert "stopping at the end of this epoch; Ctrl-C again stops at once\n" in said
     assert "budget" not in said
     assert signal.getsignal(number) == before
     assert not (tmp_path / WEIGHTS).exists()
@@ -342,7 +344,14 @@ def refused(capsys, out: Path, *flags: str) -> str:
         ("--train-time soon", "'soon', but must be like 90s"),
         ("--train-time 0s", "--train-time is 0, but must be at least 1"),
         ("--device cuda", "--device is cuda, but PyTorch finds no GPU here"),
-        ("--seed -1 --threads 0", "--seed is -1 and --threads 0, but"),
+        ("--seed -1", "--seed is -1, but must be at least 0"),
+        (f"--seed {2**64}", f"--seed is {2**64}, but must be at most {2**63 - 1}"),
+        ("--threads 0", "--threads is 0, but must be at least 1"),
+        ("--threads 1025", "--threads is 1025, but must be at most 1024"),
+        (f"--epochs {10**30}", "but must be at most 1000000000"),
+        ("--train-time 99999d", "'99999d', but must be at most 10000d"),
+        ("--hold-back nan", "--hold-back is nan, but must be 0, or a share"),
+        ("--hold-back 0.6", "--hold-back is 0.6, but must be 0, or a share"),
         ("--config default --backbone xrv-densenet121", "its weights are not at "),
         ("--backbone vgg16", "--backbone is vgg16, but the configuration's is none"),
         ("--backbone-weights small.json", "but --backbone is none"),

@@ -9,24 +9,24 @@ from pathlib import Path
 
 from spaces.errors import InputError
 from spaces.presets import PRESETS
+from trainable.basics.stopping import run_command, say_stopped
 from trainable.basics.terminal import make_console, say_error
-from trainable.single import STOPPED, run_single
+from trainable.single import run_single
 
 INPUT_ERROR = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 2 for a user's mistake, 1 for a broken run, 130
-    after Ctrl-C."""
+    after Ctrl-C, 143 after SIGTERM."""
     console = make_console()
     try:
         return run_single(_parser().parse_args(argv), console)
     except InputError as error:
         say_error(error)
         return INPUT_ERROR
-    except KeyboardInterrupt:  # while it was made ready; a run under way ends in order
-        print("\nstopped", file=sys.stderr)
-        return STOPPED
+    except KeyboardInterrupt as stop:
+        return say_stopped(stop, "what it had at its last score is kept; the same command goes on")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,4 +103,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -10,7 +10,8 @@ import torch
 from ray import tune
 
 from trainable.job import Job
-from trainable.trial import GOALS, Report, Status, Trial, breakdown
+from trainable.stop_mark import asked_to_stop
+from trainable.trial import ASKED, GOALS, Report, Status, Trial, breakdown
 
 
 class StorageUnseenError(Exception):
@@ -57,6 +58,8 @@ class CGANTrainable(tune.Trainable):
         """The trial's next report; it is built here, as its networks may not fit either."""
         if not self._job.trials.is_dir():  # a folder of its own here would lose the trial's past
             raise StorageUnseenError(f"{self._job.trials} is not there on this node")
+        if self._trial is None and asked_to_stop(self._job.trials):
+            return _bare(Status.INTERRUPTED, ASKED)
         try:
             if self._trial is None:
                 self._trial = Trial(self._job, **self._config)
@@ -64,8 +67,14 @@ class CGANTrainable(tune.Trainable):
             found = breakdown(error)
             if found is None:
                 raise
-            return {"resource": 0, "epoch": 0, "status": found[0].value, "reason": found[1]}
-        return self._trial.advance()
+            return _bare(*found)
+        self._heed()
+        return self._trial.advance(self._heed)
+
+    def _heed(self) -> None:
+        """Stop if the search asks for it."""
+        if self._trial is not None and asked_to_stop(self._job.trials):
+            self._trial.stop()
 
     def _release(self) -> None:
         if self._trial is not None and self._job.mirror is not None:
@@ -74,3 +83,8 @@ class CGANTrainable(tune.Trainable):
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _bare(status: Status, reason: str) -> Report:
+    """The report of a trial that was not built."""
+    return {"resource": 0, "epoch": 0, "status": status.value, "reason": reason}

@@ -12,12 +12,15 @@ from spaces.errors import InputError
 from spaces.presets import BACKBONE, PRESETS
 from trainable.backbones import backed_task
 from trainable.bars import bar
+from trainable.basics.ranges import check_range
 from trainable.basics.terminal import say
+from trainable.chance import MOST_SEED
 from trainable.config import TrialConfig
 from trainable.data import load
 from trainable.data.held_out import held_out
-from trainable.data.hold_back import divided
+from trainable.data.hold_back import check_share, divided
 from trainable.data.reading import Reading
+from trainable.data.sources import located
 from trainable.durations import parse_duration
 from trainable.evaluation import real_set, validation_of, witness_of
 from trainable.job import Job
@@ -25,9 +28,11 @@ from trainable.judges import load_judges
 from trainable.objective import Objective
 from trainable.recipe import Recipe
 from trainable.registry import load_start
+from trainable.trial import LONGEST
 
 _EVALUATIONS = 10
 _TRAIN_TIME = "10m"
+_MOST_THREADS = 1024
 
 
 def _schedule(args: argparse.Namespace) -> tuple[str, tuple[int, ...]]:
@@ -37,8 +42,7 @@ def _schedule(args: argparse.Namespace) -> tuple[str, tuple[int, ...]]:
     else:
         resource, flag = "seconds", "--train-time"
         length = round(parse_duration(args.train_time or _TRAIN_TIME))
-    if length < 1:
-        raise InputError(f"{flag} is {length}, but must be at least 1")
+    check_range(flag, length, 1, LONGEST)
     if args.evaluate_at is None:
         step = max(1, length // _EVALUATIONS)
         return resource, (*range(step, length - step + 1, step), length)
@@ -78,29 +82,28 @@ def build_job(
 
     resource, evaluations = _schedule(args)
     device = _device(args.device)
-    spec = asked("data", "phantom")
+    spec = located("--data", asked("data", "phantom"))
     how = Reading(asked("fit", "crop"), asked("background", "black"))
     seed = int(asked("seed", "0"))
-    if seed < 0 or args.threads < 1:
-        raise InputError(
-            f"--seed is {seed} and --threads {args.threads}, but must be at least 0 and 1"
-        )
+    check_range("--seed", seed, 0, MOST_SEED)
+    check_range("--threads", args.threads, 1, _MOST_THREADS)
+    share = float(asked("hold_back", "0"))
+    check_share(share)
     with bar(console, "reading images") as progress:
         whole = load(spec, int(asked("image_size", "64")), how=how, progress=progress)
-    share = float(asked("hold_back", "0"))
     data, validation, said = divided(whole, share)
     for line in said:
         say(console, line)
-    named = asked("held_out", "")
+    named = located("--held-out", asked("held_out", "")) or None
     with bar(console, "reading held-out images") as progress:
-        apart = held_out(data, spec, named or None, progress, instead=validation)
+        apart = held_out(data, spec, named, progress, instead=validation)
     wanted = _backbone(args, recipe)
     judges = load_judges(
         asked("features", "auto"), asked("protocol", "bilinear"), asked("backbone", wanted),
         args, shared=args.allow_shared_features,
     )  # fmt: skip
     backbone = judges.backbone
-    init = asked("init_from", "")
+    init = located("--init-from", asked("init_from", "")) or None
     start = load_start(init, args.tracking_uri) if init else None
     params = recipe.params
     task = backed_task(data.task, backbone)
@@ -136,7 +139,7 @@ def build_job(
         "data_digest": data.digest,
         "image_size": task.image_size,
         **data.report.reading.settings,
-        "held_out": named or None,
+        "held_out": named,
         "held_out_digest": apart.digest if apart else None,
         "hold_back": share,
         "validation_digest": validation.digest if validation else None,
@@ -145,7 +148,7 @@ def build_job(
         "weights_sha256": judges.extractor.sha256,
         "backbone": task.backbone,
         "backbone_sha256": backbone.sha256 if backbone else None,
-        "init_from": init or None,
+        "init_from": init,
         "init_sha256": start.sha256 if start else None,
         "seed": seed,
     }

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,8 @@ from rich.console import Console
 
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.files import write_whole
+from trainable.basics.stopping import Stop, stopped_gently
 from trainable.basics.terminal import say
 from trainable.config import TrialConfig
 from trainable.durations import format_duration
@@ -25,17 +25,17 @@ from trainable.metrics.classifier_score import KEY
 from trainable.metrics.independent import agreement
 from trainable.recipe import IDENTITY, read_recipe
 from trainable.request import build_job
-from trainable.trial import SPENT, Report, Status, Trial
+from trainable.trial import ASKED, Report, Status, Trial
 
 _RUN = "run.json"
 """Says whose an output folder is, and what its scores are held against."""
-BROKEN, STOPPED = 1, 130
-"""Exit codes."""
+BROKEN = 1
+"""Exit code of a run that has no generator to show."""
 _HEADS = ("seconds", "FID", "KID", "class", "divers.", "copies")
 
 
 def run_single(args: argparse.Namespace, console: Console) -> int:
-    """Train, with progress; returns the exit code: 0 complete, 130 stopped, 1 broken down.
+    """Train, with progress; returns the exit code: 0 complete, 130 or 143 stopped, 1 broken down.
 
     Raises:
         InputError: something that the flags ask for cannot be done.
@@ -69,8 +69,9 @@ def run_single(args: argparse.Namespace, console: Console) -> int:
         f"{yardstick['witness']:.0%} of others' classes{taught}",
     )
     trial = Trial(job, recipe.number, params, heard=sys.maxsize)
-    last = _train(trial, console)
-    return _conclude(args, trial, params, settings, last, console)
+    last, stop = _train(trial, console)
+    code = _conclude(args, trial, params, settings, last, console)
+    return stop.code if stop and last["status"] == Status.INTERRUPTED else code
 
 
 def _claimed(out: Path, about: dict[str, Any]) -> dict[str, Any] | None:
@@ -109,15 +110,15 @@ def _claim(out: Path, about: dict[str, Any], yardstick: dict[str, Any]) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        part = out / f"{_RUN}.part"
-        part.write_text(json.dumps({"run": about, "yardstick": yardstick}, indent=2) + "\n")
-        part.replace(out / _RUN)
+        whole = json.dumps({"run": about, "yardstick": yardstick}, indent=2) + "\n"
+        write_whole(out / _RUN, whole)
     except OSError as error:
         raise InputError(f"--out {out} cannot be written to: {error.strerror}") from error
 
 
-def _train(trial: Trial, console: Console) -> Report:
-    """Advance to the end, with a bar and a line for each evaluation; returns the last report."""
+def _train(trial: Trial, console: Console) -> tuple[Report, Stop]:
+    """Advance to the end, with a bar and a line for each evaluation; returns the last report, and
+    whether it was asked to stop."""
     job = trial.job
     heads = (job.resource, *_HEADS) if job.validation is None else (job.resource, *_HEADS, "CAS")
     say(console, _row(heads))
@@ -128,21 +129,25 @@ def _train(trial: Trial, console: Console) -> Report:
         last = dict(trial.reports[-1])
         if last["status"] == Status.RUNNING:  # it was to be longer when it was trained
             last["status"] = Status.COMPLETE.value
-        return last
+        return last, Stop()
     if trial.reports and trial.reports[-1]["status"] == Status.COLLAPSED:
-        return dict(trial.reports[-1])
+        return dict(trial.reports[-1]), Stop()
     report = {}
     total = job.evaluations[-1]
     unit = "epochs" if job.resource == "epoch" else "seconds"
+
+    def tell() -> None:
+        say(console, "stopping at the end of this epoch; Ctrl-C again stops at once")
+
     with (
         bar(console, f"training, {unit}", total, int(trial.progress)) as progress,
-        _stopping(trial),
+        stopped_gently(trial.stop, tell) as stop,
     ):
         while not report or report["status"] == Status.RUNNING:
             report = trial.advance(lambda: progress(int(trial.progress), total))
             if "fid" in report:
                 say(console, _line(report))
-    return report
+    return report, stop
 
 
 def _line(report: Report) -> str:
@@ -167,12 +172,12 @@ def _conclude(
 ) -> int:
     """Export what there is, say what became of the run and what to type next."""
     status = Status(last["status"])
-    reason = last.get("reason", SPENT)
-    if reason != SPENT:
+    reason = last.get("reason", ASKED)
+    if reason != ASKED:
         say(console, f"{status}: {reason}")
     if status is Status.INTERRUPTED:
         say(console, "stopped; the same command goes on from here")
-        return STOPPED if reason == SPENT else BROKEN
+        return BROKEN
     scored = {k: v for k, v in last.items() if isinstance(v, int | float)}
     if status is Status.COMPLETE:
         export_generator(
@@ -189,15 +194,3 @@ def _conclude(
             "with a larger --epochs or --train-time",
         )
     return 0 if status is Status.COMPLETE else BROKEN
-
-
-@contextmanager
-def _stopping(trial: Trial) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the run in order, at the end of the epoch under way."""
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(s, lambda *_: trial.stop()) for s in signals]
-    try:
-        yield
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)

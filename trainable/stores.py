@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
-from trainable.basics.addresses import check_address, sqlite_address, sqlite_file, without_password
+from trainable.basics.addresses import (
+    check_address,
+    pasted,
+    sqlite_address,
+    sqlite_file,
+    without_password,
+)
 from trainable.basics.terminal import command
 
 if TYPE_CHECKING:  # importing mlflow costs seconds
@@ -97,7 +103,7 @@ def find_experiment(client: MlflowClient, name: str, uri: str) -> Experiment | N
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage == "deleted":
         restore = command(
-            "env", f"MLFLOW_TRACKING_URI={without_password(uri)}",
+            "env", f"MLFLOW_TRACKING_URI={pasted(uri, 'URI')}",
             "mlflow", "experiments", "restore", "--experiment-id", str(found.experiment_id),
         )  # fmt: skip
         raise InputError(
@@ -161,13 +167,20 @@ def check_tracking(uri: str) -> None:
         )
 
 
+def ui_command(uri: str) -> str:
+    """The command that opens MLflow's pages on a tracking store."""
+    if uri.startswith("http"):
+        return command("python", "-m", "webbrowser", without_password(uri))
+    return command("mlflow", "ui", "--backend-store-uri", pasted(uri, "URI"))
+
+
 def reason(error: BaseException) -> str:
     """One line for an error: the network's or database's own words where there are any below.
 
     Our own errors name a remedy, and are said whole.
     """
     if isinstance(error, InputError):
-        return str(error)
+        return without_password(str(error))
     cause: BaseException | None = error
     root = error
     while cause is not None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from spaces.errors import InputError
 from trainable.checkpoints import Attempt, newest, times_hung
 from trainable.config import TrialConfig
 from trainable.evaluation import Assessment
@@ -23,6 +24,7 @@ from trainable.footprint import limit_memory
 from trainable.grid import draw_grid, grid_file
 from trainable.job import Job
 from trainable.training import DivergedError
+from trainable.weights import first_line
 
 Report = dict[str, Any]
 """What an evaluation says: ``resource`` (how much of what trials are given it has had: epochs or
@@ -32,10 +34,13 @@ GOALS = ("objective", "objective_2")
 """Keys of a report under which the goals of an `Objective` stand, as many as it has."""
 
 SPENT = "the time budget is spent"
+ASKED = "it was asked to stop"
 GRID_COLUMNS = 8
 HANGS = 1
 """Times a trial that hangs is tried again."""
 RESOURCES = ("epoch", "seconds")
+LONGEST = 10**9
+"""Epochs, or seconds of training, of a trial."""
 COLLAPSE = 0.4
 """Within-class diversity, real images having 1, below which a class has collapsed. Five images in
 place of a hundred have 0.66, two 0.4."""
@@ -71,6 +76,10 @@ def trial_seed(study_seed: int, number: int) -> int:
     return int(np.random.SeedSequence([study_seed, number]).generate_state(1)[0])
 
 
+class ForeignCheckpointError(InputError):
+    """What is trained is there, but this version cannot go on from it."""
+
+
 class Trial:
     """A trial under way. Build it anew to go on from its last checkpoint."""
 
@@ -95,7 +104,7 @@ class Trial:
         self.attempt = Attempt(self.folder)
         self._push()
         self._params = params
-        self._deadline = deadline
+        self._deadline, self._asked = deadline, False
         config = TrialConfig.from_params(params)
         self.run = job.build(config, trial_seed(job.seed, number))
         self.evaluator = job.evaluator
@@ -103,9 +112,17 @@ class Trial:
         self._reports: list[Report] = []
         state = self.attempt.resume(params, job.device)
         if state is not None:
-            self.run.load_state(state["run"])
-            self.eval_seconds = state["eval_seconds"]
-            self._reports = state["reports"]
+            try:
+                self.run.load_state(state["run"])
+                self.eval_seconds = state["eval_seconds"]
+                self._reports = state["reports"]
+            except torch.OutOfMemoryError:
+                raise
+            except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                raise ForeignCheckpointError(
+                    f"the checkpoints in {self.folder} are of another version of cgan-search "
+                    f"({type(error).__name__}: {first_line(error)}); take that version"
+                ) from error
         self._unheard = [r for r in self._reports if r["resource"] > heard]
 
     @property
@@ -114,8 +131,8 @@ class Trial:
         return tuple(self._reports)
 
     def stop(self) -> None:
-        """Have `advance` stop when the epoch under way ends, as if its deadline had come."""
-        self._deadline = 0.0
+        """Have `advance` save and stop when the epoch or evaluation under way has ended."""
+        self._asked = True
 
     def advance(self, watch: Callable[[], None] = lambda: None) -> Report:
         """Train to the next evaluation, score, save, and report; `watch` is called every epoch.
@@ -131,9 +148,11 @@ class Trial:
         losses: dict[str, float] = {}
         try:
             while not self._due():
-                if self._deadline is not None and time.time() >= self._deadline:
+                spent = self._deadline is not None and time.time() >= self._deadline
+                if self._asked or spent:
                     self._save()
-                    return self._report(Status.INTERRUPTED, reason=SPENT)
+                    reason = ASKED if self._asked else SPENT
+                    return self._report(Status.INTERRUPTED, reason=reason)
                 losses = self.run.train_epoch()
                 watch()
             started = time.perf_counter()
@@ -250,8 +269,11 @@ class Trial:
 def breakdown(error: Exception) -> tuple[Status, str] | None:
     """The status that an error amounts to, and why; None if it is a crash.
 
-    A configuration may diverge or not fit; a full disk is nobody's fault and only interrupts.
+    A configuration may diverge or not fit; a full disk, or what another version left, is nobody's
+    fault and only interrupts.
     """
+    if isinstance(error, ForeignCheckpointError):
+        return Status.INTERRUPTED, str(error)
     if isinstance(error, DivergedError):
         return Status.DIVERGED, str(error)
     if isinstance(error, torch.OutOfMemoryError):

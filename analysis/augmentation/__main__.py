@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from analysis.augmentation.flags import parser
 from spaces.errors import InputError
+from trainable.basics.stopping import run_command, say_stopped
 from trainable.basics.terminal import make_console, say_error
 
 
@@ -23,13 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         say_error(error)
         return 2
-    except KeyboardInterrupt:
-        print(
-            "\nstopped; finished cells are kept, and the same command goes on from here",
-            file=sys.stderr,
-        )
-        return 130
+    except KeyboardInterrupt as stop:
+        return say_stopped(stop, "finished cells are kept; the same command goes on from here")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -71,6 +71,12 @@ def check_address(flag: str, address: str) -> None:
         )
 
 
+def pasted(address: str, instead: str) -> str:
+    """A store's address as a printed command has it: `instead` of one that holds a password."""
+    hidden = without_password(address) != address
+    return instead if hidden else absolute_address(address)
+
+
 def without_password(text: str) -> str:
     """An address, or a line with addresses in it, as it may be shown and logged.
 

@@ -66,15 +66,19 @@ def look_alikes(images: np.ndarray, others: np.ndarray) -> np.ndarray:
         images: uint8 [n, C, S, S].
         others: uint8 [m, C, S, S]; C and S may differ from those of `images`.
     """
+    pairs = [np.empty((0, 2), np.int64)]
+    pairs += [np.argwhere(alike) + np.array([start, 0]) for start, alike in _alike(images, others)]
+    return np.concatenate(pairs)
+
+
+def _alike(images: np.ndarray, others: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Which look alike, some rows at a time: the first row, and bool [rows, m]."""
     hashes, views = perceptual_hash(images), _views(images)
     other_hashes, other_views = perceptual_hash(others), _views(others).T
-    pairs = [np.empty((0, 2), np.int64)]
     for start in range(0, len(images), _BLOCK):
         rows = slice(start, start + _BLOCK)
         near = np.bitwise_count(hashes[rows, None] ^ other_hashes) <= BITS
-        found = np.argwhere(near & (views[rows] @ other_views >= CORRELATION))
-        pairs.append(found + np.array([start, 0]))
-    return np.concatenate(pairs)
+        yield start, near & (views[rows] @ other_views >= CORRELATION)
 
 
 def groups(data: Dataset) -> tuple[np.ndarray, str]:
@@ -88,13 +92,13 @@ def groups(data: Dataset) -> tuple[np.ndarray, str]:
         The group of each image, int64 [n], counted from 0 by the first image of each; and a
         sentence for the log, such as ``235 images of 227 patients (from file names)``.
     """
-    alike = look_alikes(data.images, data.images)
-    links = [
-        *_chains(data.patients),
-        *_chains(pixel_digests(data.images)),
-        *map(tuple, alike.tolist()),
-    ]
-    group = _joined(data.n, links)
+    group = _joined(data.n, [*_chains(data.patients), *_chains(pixel_digests(data.images))])
+    for _, block in _alike(data.images, data.images):
+        for alike in block:  # row by row: of a film's frames all pairs look alike, too many to keep
+            together = np.unique(group[alike])
+            if len(together) > 1:
+                group[np.isin(group, together)] = together[0]
+    group = np.unique(group, return_inverse=True)[1].astype(np.int64)
     return group, _sentence(data, len(np.unique(group)))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from spaces.errors import InputError
@@ -51,9 +52,9 @@ class Scan:
     left_out: dict[str, int]
     patients: Patients = field(default_factory=Patients)
 
-    @property
+    @cached_property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, sorted."""
+        """Names of the classes, sorted; found once, as callers ask for each image."""
         return tuple(sorted({entry.label for entry in self.entries}))
 
 

@@ -26,13 +26,13 @@ PHANTOMS_PER_CLASS = 100
 _MNIST_SIZE = {32: 64, 64: 64, 128: 128, 256: 224}
 
 
-def located(flag: str, spec: str | None) -> str | None:
+def located(flag: str, spec: str) -> str:
     """What `flag` names, as it is called from any folder: a path whole, all else as it is.
 
     Raises:
         InputError: the path cannot be kept in a database.
     """
-    if spec is None or spec in EMBEDDED:
+    if spec in EMBEDDED:
         return spec
     check_text(flag, spec)
     if not os.path.exists(spec):  # noqa: PTH110  (which Path refuses to tell of some paths)

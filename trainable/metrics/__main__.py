@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, printable, say, say_error
 
 if TYPE_CHECKING:
@@ -140,4 +141,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))
