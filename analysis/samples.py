@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from analysis.artifacts import fetch_generator, fetch_grids, why_absent
-from analysis.figures import canvas, label, parser, run
+from analysis.figures import canvas, parser, run
 from analysis.store import StudyTable
 from analysis.verdict import best
 from spaces.errors import InputError
