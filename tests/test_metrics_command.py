@@ -412,9 +412,9 @@ def test_flags_out_of_range(folders, capsys, flags, message):
 def test_folders_that_are_not(tiny, folders, tmp_path, capsys):
     nowhere = tmp_path / "no where"
     for argv in ((nowhere, folders[1]), (folders[0], nowhere), (*folders, "--train", nowhere)):
-        assert f"{nowhere} cannot be listed: No such file" in refused(capsys, *argv)
+        assert f"{nowhere} does not exist" in refused(capsys, *argv)
     file = folders[0] / "000.png"
-    assert "cannot be listed: Not a directory" in refused(capsys, file, folders[1])
+    assert "is a file, not a folder of images" in refused(capsys, file, folders[1])
 
 
 def test_images_beside_folders_of_images(tiny, classes, capsys):

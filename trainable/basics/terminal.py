@@ -36,6 +36,11 @@ def printable(text: str) -> str:
     return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", _escape, text)
 
 
+def one_line(name: str) -> str:
+    """`printable`, for names: a file's may hold a line break."""
+    return printable(name).replace("\n", "\\n")
+
+
 def say(console: Console, text: str) -> None:
     """Print a line, however long, in one piece and as it is, but for passwords in addresses."""
     from rich.text import Text
