@@ -588,8 +588,9 @@ def test_a_line_break_in_a_name_breaks_no_line(root: Path):
 
 def test_accents_composed_in_either_way_are_the_same_class(root: Path):
     """An archive from a Mac has them in parts, and so has one half of many a data set."""
-    for split, form in (("train", "NFC"), ("test", "NFD")):
+    for split in ("train", "test"):
         for seed, name in enumerate(("Röntgen", "ant")):
+            form = "NFC" if split == "train" else "NFD"
             folder = root / "set" / split / unicodedata.normalize(form, name)
             class_folder(folder, 10, 10 * seed + len(split))
     data = load(str(root / "set"), 32)
