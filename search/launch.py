@@ -146,6 +146,8 @@ def run_trials(
 
 def _stopping(trials: int, waits: bool) -> str:
     """What is said as soon as a search is asked to stop."""
+    if trials == 0:
+        return "stopping"
     them = "1 trial" if trials == 1 else f"{trials} trials"
     if not waits:  # their nodes do not see that they are to save
         return f"stopping; {them} will go on from the last score; Ctrl-C again stops at once"

@@ -58,7 +58,7 @@ def read_queue(path: Path, space: Space, task: Task) -> list[dict[str, Any]]:
         found = json.loads(path.read_text())
     except OSError as error:
         raise InputError(f"--enqueue {path} cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"--enqueue {path} is no JSON ({error})") from error
     queue = found if isinstance(found, list) else [found]
     for place, values in enumerate(queue, start=1):

@@ -228,7 +228,9 @@ def _check_nodes(place: Path | Mirror, console: Console) -> list[Node]:
     """
     nodes = survey(place)
     if found := faults(nodes):
-        raise InputError("\n  ".join(found) + "\npython -m search.doctor says more")
+        raise InputError(
+            "\n  ".join(found) + "\npython -m search.doctor, with the same flags, says more"
+        )
     models = Counter(name for node in nodes for name, _ in node.gpus)
     said = ", ".join(f"{n} {name}" for name, n in models.items()) or "no GPU"
     there = counted(len(nodes), "node")

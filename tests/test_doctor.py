@@ -70,7 +70,7 @@ def test_the_storage_is_tried_and_measured(place, monkeypatch):
     (place / "file").write_text("")
     code, said = examine("--data", "nowhere", *flags, "file/new")
     assert (code, broken(said)) == (1, ["storage", "search"])
-    assert "--storage file/new cannot be written to (Not a directory)" in said
+    assert f"--storage {place}/file/new cannot be written to (Not a directory)" in said
 
 
 def test_a_budget_that_leaves_no_time_to_train(place):

@@ -312,6 +312,26 @@ def test_a_finished_study_resumed_trains_nothing_and_says_the_same(said, place):
     assert len(mlflow_runs(place)) == 4
 
 
+def test_sigterm_while_winners_are_scored_says_how_to_go_on_and_keeps_the_former_ones(said, place):
+    """A process of its own, as Ray's code in it takes the signal away unless it is taken back."""
+    board = (place / "runs/tiny/leaderboard.csv").read_bytes()
+    kept = sorted(place.glob("runs/tiny/winners/*/*"))
+    process = start(place, "--resume", "tiny")
+    assert process.stdout is not None
+    first = []
+    for line in process.stdout:
+        first.append(line)
+        if " at a time on " in line:  # no trial is owed: the next thing is to score
+            process.send_signal(signal.SIGTERM)
+    text = "".join(first)
+    assert process.wait() == 143, text
+    assert "\nstopped; 3 of 3 trials ended; what is trained is kept. To go on:\n" in text
+    assert "Traceback" not in text, text
+    assert "SIGTERM" not in text, text
+    assert (place / "runs/tiny/leaderboard.csv").read_bytes() == board
+    assert sorted(place.glob("runs/tiny/winners/*/*")) == kept
+
+
 def test_the_champion_is_the_best_that_passes_and_answers(said, place):
     """The same study, had its best trial failed and its second passed the gates."""
     uri = f"sqlite:///{place / 'runs' / 'mlflow.db'}"

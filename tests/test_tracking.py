@@ -261,6 +261,35 @@ def test_grids_of_those_that_got_to_the_second_rung(uri, folder):
     assert grids_of(client, children[0]) == [1, 2, 3, 4]
 
 
+def test_a_study_whose_folder_is_a_link_of_another_name_is_written(uri, folder, tmp_path):
+    link = tmp_path / "elsewhere" / folder.name
+    link.parent.mkdir()
+    folder.rename(tmp_path / "moved")
+    link.symlink_to(tmp_path / "moved")
+    storage = open_storage(database_url(link))
+    Projection(link, storage, uri).sync("FINISHED")
+    client, (parent,), children = runs(uri, link)
+    assert len(children) == 5
+    assert parent.info.run_name == folder.name
+    files = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert "study.json" in files
+
+
+def test_artifacts_of_a_linked_study_lie_beside_the_other_studies(tmp_path):
+    """A store of its own, as the place is settled when the experiment is made."""
+    (tmp_path / "big" / "x").mkdir(parents=True)
+    (tmp_path / "runs").mkdir()
+    link = tmp_path / "runs" / "s"
+    link.symlink_to(tmp_path / "big" / "x")
+    storage = open_storage(database_url(link))
+    create_study(storage, config(name="s"), YARDSTICK, {}, [])
+    uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
+    Projection(link, storage, uri).sync("FINISHED")
+    experiment = connect(uri).get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    assert experiment.artifact_location == (tmp_path / "runs" / "mlartifacts").as_uri()
+
+
 def test_once_and_only_once_however_often(uri, folder, monkeypatch):
     projection = projection_of(folder, uri)
     for again in (projection, projection, projection_of(folder, uri)):

@@ -19,7 +19,7 @@ from trainable.weights import first_line
 _RECORD = "cgan-search"
 """Key of the record in the file's header. The only one there: safetensors writes several in random
 order, and equal generators are to have equal checksums."""
-_KINDS = {"params": dict, "task": dict, "classes": list, "images": list}
+_KINDS = {"params": dict, "task": dict, "classes": list, "images": list, "settings": dict}
 
 
 def write_generator(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
@@ -67,8 +67,10 @@ def read_generator(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         record = json.loads(written)
     except ValueError as error:
         raise InputError(f"{fault}: its record is no JSON: {error}") from error
-    if not isinstance(record, dict) or not all(
-        isinstance(record.get(key, kind()), kind) for key, kind in _KINDS.items()
+    if (
+        not isinstance(record, dict)
+        or not all(isinstance(record.get(key, kind()), kind) for key, kind in _KINDS.items())
+        or not all(isinstance(mark, str) for mark in record.get("images", ()))
     ):
         raise InputError(f"{fault}: its record is not what an export writes")
     return tensors, record

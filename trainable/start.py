@@ -124,10 +124,10 @@ class Start:
             classes = [str(name) for name in self.about["classes"]]
             config = TrialConfig.from_params(self.about["params"])
             task = Task(classes=len(classes), **self.about["task"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, InputError) as error:
             raise InputError(
                 f"{self.flag} {self.source} does not say what it generates: its record is missing "
-                "or of another version; give a winner's generator.safetensors"
+                f"or of another version ({error}); give a winner's generator.safetensors"
             ) from error
         G = Generator(config, task)
         self.load_into(G, config, task)

@@ -103,7 +103,7 @@ def find_experiment(client: MlflowClient, name: str, uri: str) -> Experiment | N
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage == "deleted":
         restore = command(
-            "env", f"MLFLOW_TRACKING_URI={without_password(uri)}",
+            "env", f"MLFLOW_TRACKING_URI={pasted(uri, 'URI')}",
             "mlflow", "experiments", "restore", "--experiment-id", str(found.experiment_id),
         )  # fmt: skip
         raise InputError(
@@ -180,7 +180,7 @@ def reason(error: BaseException) -> str:
     Our own errors name a remedy, and are said whole.
     """
     if isinstance(error, InputError):
-        return str(error)
+        return without_password(str(error))
     cause: BaseException | None = error
     root = error
     while cause is not None:

@@ -29,6 +29,7 @@ from analysis.store import load_study
 from analysis.verdict import assessed, winners
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.addresses import without_password
 from trainable.basics.terminal import say, say_command
 from trainable.classifiers.fit import Recipe
 from trainable.classifiers.networks import load_weights
@@ -36,7 +37,7 @@ from trainable.classifiers.scores import positive_class
 from trainable.lock import locked
 from trainable.registry import load_start
 from trainable.resources import resolve_resources
-from trainable.stores import reason, ui_command, without_password
+from trainable.stores import reason, ui_command
 
 EVALUATIONS = 20
 """Looks at the validation images while a classifier is trained."""

@@ -64,9 +64,8 @@ def os_reason(error: OSError) -> str:
 def command(*words: str | Path) -> str:
     """A command line to be pasted into a POSIX shell, in any folder: each word is quoted where it
     must be, and paths are made absolute."""
-    return " ".join(
-        _quoted(str(word.absolute() if isinstance(word, Path) else word)) for word in words
-    )
+    absolute = (str(word.absolute()) if isinstance(word, Path) else word for word in words)
+    return " ".join(map(_quoted, absolute))
 
 
 def say_command(console: Console, *words: str | Path, note: str = "") -> None:

@@ -1,0 +1,214 @@
+"""Printed commands: pasted into a shell, in any folder, each finds what it was printed for."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import subprocess
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis.figures import parser as figure_parser
+from search import publish, session
+from search.cli import default_tracking, parser, study_command
+from search.estimate import Speed
+from search.labels import description
+from search.launch import Outcome
+from search.run import main
+from search.screen import Screen
+from search.tracking import Tracker
+from spaces.errors import InputError
+from tests.by_hand import YARDSTICK, config
+from tests.conftest import make_data, write_pictures
+from trainable.basics.addresses import sqlite_file
+from trainable.basics.terminal import make_console, say, say_error
+from trainable.data import __main__ as data_command
+
+WORST = [
+    "plain", "runs[old]", "[/x]", "[bold]x", "a b", "o'brien", 'say "hi"', "Röntgen", "$a$b `id`",
+    "#1 ;&|<>", "-n", "~", "a\\b", "new\nline", ":skull:", "50% off",
+]  # fmt: skip
+
+
+def words_of(line: str) -> list[str]:
+    """A printed command as bash reads it."""
+    script = f"printf '%s\\0' {line.strip()}"
+    said = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout
+    return said.decode().split("\0")[:-1]
+
+
+def commands(text: str) -> list[list[str]]:
+    """What a user would paste of a text: the indented lines."""
+    return [words_of(line) for line in text.splitlines() if line.startswith("  ")]
+
+
+@pytest.fixture(params=WORST)
+def output(request, tmp_path, monkeypatch) -> Path:
+    """A folder of studies of the worst name, given as from the folder that it lies in."""
+    (tmp_path / request.param).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    return Path(request.param)
+
+
+def said(show: Any, *args: Any) -> str:
+    """What `show` prints on a terminal, which it is told of last."""
+    screen = io.StringIO()
+    show(*args, make_console(file=screen, force_terminal=True, width=60))
+    assert "\x1b" not in screen.getvalue()
+    return screen.getvalue()
+
+
+def same(path: str | Path | None, there: Path) -> bool:
+    return path is not None and Path(path).is_absolute() and Path(path) == there.absolute()
+
+
+def test_the_end_of_a_search_says_where_its_figures_are(output, monkeypatch):
+    text = said(session._say_next, output, "s", default_tracking(output), "3")
+    pages, figures = commands(text)
+    assert pages[:-1] == ["mlflow", "ui", "--backend-store-uri"]
+    args = figure_parser("report", None).parse_args(figures[3:])
+    assert figures[:3] == ["python", "-m", "analysis.report"]
+    for uri in (pages[-1], args.tracking_uri):
+        assert same(sqlite_file(uri), output / "mlflow.db")
+    assert args.study == "s"
+    assert same(args.out, output / "s" / "figures")
+
+
+def flags_of(output: Path) -> argparse.Namespace:
+    weights = str(output / "w.pth")
+    store = f"sqlite:///{output}/other.db"
+    flags = [f"--output={output}", f"--tracking-uri={store}", f"--database=sqlite:///{output}/x.db"]
+    flags += [f"--features-weights={weights}", "--unverified-weights", "--devices", "cpu"]
+    return parser().parse_args(flags)
+
+
+def test_a_stopped_search_says_how_to_resume_it(output):
+    args = flags_of(output)
+    tracker: Any = SimpleNamespace(close=lambda **known: True)
+    text = said(session._stopped, args, config(name="s"), Outcome(False, "[/x] no"), tracker)
+    assert text.startswith("the search had to stop: [/x] no\n")
+    (again,) = commands(text)
+    assert again[:3] == ["python", "-m", "search.run"]
+    found = parser().parse_args(again[3:])
+    assert found.resume == "s"
+    assert same(found.output, output)
+    assert same(found.features_weights, output / "w.pth")
+    assert same(sqlite_file(found.tracking_uri), output / "other.db")
+    assert same(sqlite_file(found.database), output / "x.db")
+    assert (found.unverified_weights, found.devices) == (True, "cpu")
+
+
+def test_what_publishes_a_study_is_found_too(output, monkeypatch):
+    line = study_command("search.publish", "s", flags_of(output))
+    heard: list[argparse.Namespace] = []
+    monkeypatch.setattr(publish, "_publish", lambda args, console: heard.append(args) or 0)
+    publish.main(words_of(line)[3:])
+    (found,) = heard
+    assert found.study == "s"
+    assert same(found.output, output)
+    assert same(sqlite_file(found.database), output / "x.db")
+
+
+def test_a_smaller_search_reads_the_same_images_and_writes_to_the_same_place(output):
+    job: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
+    study = config(length=10**6, eval_every=1000, data=str(output.absolute() / "x"), held_out="y")
+    text = said(session._say_duration, flags_of(output), study, job, Speed(10.0, 10.0), 1)
+    (smaller,) = commands(text)
+    found = parser().parse_args(smaller[3:])
+    assert same(found.data, output / "x")
+    assert same(found.output, output)
+    assert (found.held_out, found.image_size, found.time_budget) == ("y", 32, "15m")
+
+
+def test_what_mlflow_keeps_is_a_command_too(output):
+    folder, uri = output / "s", default_tracking(output)
+    records: list[Any] = []
+    note = description(config(name="s"), YARDSTICK, records, folder, uri, "else", ["--devices cpu"])
+    lines = [line for line in note.splitlines() if line.startswith(("All figures", "To go on"))]
+    figures, again = (words_of(line.partition(": ")[2].strip("`")) for line in lines)
+    assert same(figure_parser("report", None).parse_args(figures[3:]).out, folder / "figures")
+    assert same(parser().parse_args(again[3:]).output, output)
+
+
+def test_a_look_at_a_folder_says_how_to_search_it(output, capsys):
+    write_pictures(output / "films", make_data(n=24))
+    flags = ["show", f"--out={output}/grid.png", "--image-size", "32", "--", f"{output}/films"]
+    assert data_command.main(flags) == 0
+    *_, line = capsys.readouterr().out.splitlines()
+    words = words_of(line)
+    assert words[:3] == ["python", "-m", "search.run"]
+    found = parser().parse_args(words[3:])
+    assert same(found.data, output / "films")
+    assert found.dry_run
+
+
+CLASSES = ["normal [ap]", "[x]", "[red]x[", "COVID+", "$a$b", ":x:", "o'brien"]
+
+
+def test_classes_of_any_name_are_shown_as_they_are(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name in CLASSES:
+        (tmp_path / "set [1]" / name).mkdir(parents=True)
+        for i in range(12):
+            picture = Image.fromarray(rng.integers(0, 255, (40, 40), dtype=np.uint8))
+            picture.save(tmp_path / "set [1]" / name / f"{i}.png")
+    flags = ["--data", str(tmp_path / "set [1]"), "--image-size", "32", "--backbone", "none"]
+    flags += ["--features", "efficientnet-lite0", "--output", str(tmp_path / "runs[old]")]
+    assert main([*flags, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert f"data: set [1]: {', '.join(f'12 {name}' for name in sorted(CLASSES))} (" in said
+    assert f'"data": "{tmp_path}/set [1]"' in said
+    assert '"name": "full-set-1-32-1"' in said
+
+
+def test_the_trackers_thread_survives_any_name(tmp_path):
+    """Rich took `[/x]` for the end of a style, and raised in the thread that writes MLflow."""
+    screen = io.StringIO()
+    console = make_console(file=screen, force_terminal=True)
+    storage: Any = None
+    uri = f"http://me:sec/ret@[/x]:{tmp_path}"
+    tracker = Tracker(tmp_path / "[/x]", storage, uri, partial(say, console))
+    tracker.start()
+    assert not tracker.close(timeout=20)
+    assert tracker.problem is not None
+    assert screen.getvalue().startswith("MLflow at http://[/x]:")
+    assert "sec" not in screen.getvalue()
+
+
+def test_the_screen_reads_no_markup_in_what_it_shows(tmp_path):
+    best: Any = SimpleNamespace(
+        number=1, params={"loss": "[/x]", "note": "\x1b[31m[bold]b"},
+        report={"epoch": 2, "fid": 50.0, "objective": 50.0},
+    )  # fmt: skip
+    board: Any = SimpleNamespace(config=config())
+    text = Screen(board, 30.0, {}, tmp_path / "runs[old]" / "[x]")._best(best)
+    screen = io.StringIO()
+    make_console(file=screen, width=200).print(text)
+    assert "loss=[/x], note=\\x1b[31m[bold]b" in screen.getvalue()
+    assert "runs[old]/[x]" in screen.getvalue()
+
+
+@pytest.mark.parametrize("password", ["secret", "sec@ret", "sec/ret", "sec:ret"])
+def test_no_line_of_a_search_shows_a_password(tmp_path, password, capsys):
+    uri, base = f"http://me:{password}@h:5000", f"postgresql://me:{password}@h/db?password=secret"
+    args = parser().parse_args([f"--tracking-uri={uri}", f"--database={base}"])
+    tracker: Any = SimpleNamespace(close=lambda **known: True)
+    job: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
+    study = config(length=10**6, eval_every=1000)
+    text = said(session._stopped, args, study, Outcome(False, f"no route to {base}"), tracker)
+    text += said(session._say_next, tmp_path, "s", uri, None)
+    text += said(session._say_duration, args, study, job, Speed(10.0, 10.0), 1)
+    text += description(study, YARDSTICK, [], tmp_path / "s", uri, base, [])
+    text += study_command("search.publish", "s", args)
+    say_error(InputError(f"MLflow at {uri} does not answer"))
+    text += capsys.readouterr().err
+    for part in ("sec", "ret", "me:"):
+        assert part not in text.replace("seconds", "")
+    assert text.count("--tracking-uri URI") == 6
+    assert text.count("--database URL") == 4
