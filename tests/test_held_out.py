@@ -112,7 +112,7 @@ def test_a_test_split_of_its_own_that_cannot_serve_is_left_alone(tmp_path, fault
     assert find(tmp_path)[1] is None
     said = lines(tmp_path)
     assert len(said) == 1
-    assert said[0].startswith("the test split is not used: ")
+    assert said[0].startswith("no held-out images: ")
     assert {"unlabelled": "no class folders", "few": "'ill'", "other classes": "ill, other"}[
         fault
     ] in said[0]

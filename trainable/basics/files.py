@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spaces.errors import InputError
-from trainable.basics.terminal import command, printable
+from trainable.basics.terminal import command, os_reason, printable
 
 _LONGEST_NAME = 255  # bytes, on Linux and macOS
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
@@ -134,7 +134,7 @@ def disk_fault(error: BaseException | None) -> str | None:
     """Why a disk refused a write, if that is what an error comes from: it is full, or read-only."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _REFUSED:
-            return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+            return os_reason(error)
         if isinstance(error, sqlite3.OperationalError) and str(error) in _SQLITE_REFUSED:
             return str(error)
         if os.strerror(errno.ENOSPC) in str(error):  # said by a library or another process

@@ -50,7 +50,15 @@ def say(console: Console, text: str) -> None:
 
 def say_error(error: Exception) -> None:
     """Say on standard error what the user must mend."""
-    say(make_console(stderr=True), f"error: {error}")
+    reason = os_reason(error) if isinstance(error, OSError) else error
+    say(make_console(stderr=True), f"error: {reason}")
+
+
+def os_reason(error: OSError) -> str:
+    """Why the system refused something, and for which file, without its number for that."""
+    if error.strerror is None:
+        return str(error) or type(error).__name__
+    return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
 
 
 def command(*words: str | Path) -> str:

@@ -54,7 +54,7 @@ def held_out(
     except InputError as error:
         if named is not None:
             raise
-        say(f"the test split is not used: {error}")  # nobody asked for it
+        say(f"no held-out images: {error}")  # nobody asked for it
         return None
     if found.report.files:
         say(line)
