@@ -49,6 +49,22 @@ def test_a_command_that_is_stopped_cleans_up_and_says_so_in_a_line(tmp_path, cap
     assert signal.getsignal(number) == before
 
 
+def test_a_signal_that_falls_into_a_finaliser_is_not_lost():
+    class Slow:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+
+    def main() -> int:
+        Slow()
+        time.sleep(30)
+        return 0
+
+    before = sys.unraisablehook
+    assert run_command(main) == 143
+    assert sys.unraisablehook is before
+
+
 def test_the_code_is_the_signals_also_where_ray_raises_in_its_place(capsys):
     def main() -> int:
         with suppress(Stopped):

@@ -77,7 +77,7 @@ def stopped_by_signals() -> Iterator[None]:
         _last.number = number
         raise Stopped(number)
 
-    with _handled(stop, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    with _handled(stop, signal.SIGINT, signal.SIGTERM, signal.SIGHUP), _raised_again():
         yield
 
 
@@ -105,6 +105,26 @@ def stopped_gently(ask: Callable[[], None], tell: Callable[[], None]) -> Iterato
     _last.number = None  # whoever asked is the caller's to tell of
     if stop:
         telling.join(1.0)  # lest it speaks after what comes next
+
+
+@contextmanager
+def _raised_again() -> Iterator[None]:
+    """A signal that falls into a finaliser is sent once more: Python drops what is raised there."""
+    before = sys.unraisablehook
+
+    def hook(dropped: Any) -> None:
+        if not isinstance(dropped.exc_value, Stopped):
+            before(dropped)
+            return
+        again = threading.Timer(0.05, os.kill, (os.getpid(), dropped.exc_value.args[0]))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _quietly(act: Callable[[], None]) -> None:
