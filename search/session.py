@@ -196,7 +196,7 @@ def _locked_search(
         print_winners(rows, default(job.task), console)
     version = None
     try:
-        with console.status("handing the winners to MLflow"):
+        with console.status("handing generators to MLflow"):
             if not tracker.flush():
                 raise ConnectionError(tracker.problem or "MLflow is slow to answer")
             run_id = tracker.projection.run_id
@@ -204,7 +204,7 @@ def _locked_search(
     except Exception as error:  # whatever ails MLflow, the search has its results
         say(
             console,
-            f"the winners are not in MLflow ({reason(error)}); they are in {folder / WINNERS}",
+            f"the generators are not in MLflow ({reason(error)}); they are in {folder / WINNERS}",
         )
     if not tracker.close():
         again = study_command("search.publish", config.name, args)

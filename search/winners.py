@@ -59,7 +59,7 @@ def conclude(
     """
     best = candidates(read_records(study), config.top_k)
     images = config.winner_images * len(job.data.classes)
-    said = f"scoring {len(best)} winners again on {images} fresh images each"
+    said = f"scoring the best {len(best)} again on {images} fresh images each"
     with bar(console, said, len(best)) as progress:
         assessed = assess_on_ray(job, best, config.winner_images, where, progress, avoided)
     for record in best:
@@ -72,7 +72,7 @@ def conclude(
     winners = _assessed(rows)
     with (
         replaced_folder(folder / WINNERS) as exported,
-        bar(console, "exporting the winners", len(winners)) as progress,
+        bar(console, "exporting generators", len(winners)) as progress,
     ):
         for done, row in enumerate(winners, start=1):
             fetch(trial_folder(job.trials, row.record.number), "*.pt")

@@ -96,7 +96,7 @@ def test_it_is_gone_at_the_end_and_lines_stay_above():
 
 
 def test_the_bar_gives_way_on_a_short_line():
-    said = "scoring 3 winners again on 500 fresh images each"
+    said = "scoring the best 3 again on 500 fresh images each"
     console, screen = terminal()
     with bar(console, said, 3) as progress:
         progress(1, 3)
