@@ -33,6 +33,7 @@ from analysis.verdict import best, verdict, winners
 from spaces.errors import InputError
 from trainable.bars import bar
 from trainable.basics.files import write_whole
+from trainable.basics.ranges import check_range
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 from trainable.grid import spread
@@ -41,6 +42,7 @@ from trainable.stores import reason
 
 _T = TypeVar("_T")
 PAGE = Path(__file__).with_name("report.html")
+_MOST_MEGABYTES = 10_000
 EPOCHS = 10
 """Pictures of a trial, spread over its training."""
 ROWS = 100
@@ -296,6 +298,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = p.parse_args(argv)
     console = make_console()
     try:
+        check_range("--megabytes", args.megabytes, 0, _MOST_MEGABYTES)
         with bar(console, "reading trials") as progress:
             table = load_study(args.study, args.tracking_uri, progress)
         text = page(table, args.megabytes, partial(bar, console))
