@@ -11,7 +11,9 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 
 from analysis.store import StudyTable
+from analysis.verdict import assessed
 from spaces.errors import InputError
+from trainable.basics.terminal import command
 from trainable.export import WEIGHTS
 from trainable.registry import no_winner
 from trainable.start import Start
@@ -61,6 +63,18 @@ def kept_instead(table: StudyTable, number: int, flag: str) -> str:
         raise InputError(
             f"--study {table.name}: trial {number} cannot be read ({reason(error)})"
         ) from error
+
+
+def why_absent(table: StudyTable, number: int, otherwise: str) -> str:
+    """Why MLflow has no generator, or no grids, of a trial: `otherwise`, unless it was scored on
+    fresh images, of which it had both."""
+    if number not in assessed(table):
+        return otherwise
+    again = command("python", "-m", "search.publish", table.name)
+    return (
+        f"what MLflow kept of trial {number} is no longer among its artifacts; where the study's "
+        f"folder is still there, {again} writes it again"
+    )
 
 
 def _picture(path: Path, table: StudyTable, number: int) -> Image.Image:

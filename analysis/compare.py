@@ -128,7 +128,7 @@ def summary(table: StudyTable) -> str:
     fresh, won = winners(table), verdict.winners(table)
     return (
         f"{table.name}: {len(table.trials)} trials, {trials['train_seconds'].sum() / 3600:.2f} h "
-        f"of training; best last FID {best[0]:.1f} (trial {best[1]})"
+        f"of training; least last FID {best[0]:.1f} (trial {best[1]})"
         + (f"; first winner on fresh images {fresh[0][0]:.1f} "
            f"({fresh[0][1]:.1f} to {fresh[0][2]:.1f})" if fresh else "")
         + ("" if won else f". {verdict.verdict(table)}")

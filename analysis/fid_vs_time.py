@@ -107,14 +107,15 @@ def draw(table: StudyTable, within: float | None = None) -> Figure:
 
 
 def summary(table: StudyTable) -> str:
-    """The best trial, and the fastest whose FID is within 10 % of its."""
+    """The trial of the least last FID, which need not be the winner, and the fastest whose FID is
+    within 10 % of its."""
     trials = candidates(table)
     if trials.empty:
         return "no trial with a score trains without breaking down"
     best = trials.sort_values("fid", kind="stable").iloc[0]
     near = pd.DataFrame(trials[trials["fid"] <= 1.1 * best["fid"]])
     fastest = near.sort_values("train_seconds", kind="stable").iloc[0]
-    said = f"best {table.score}: {best['fid']:.1f}, trial {best['number']}, {_seconds(best)}"
+    said = f"least last {table.score}: {best['fid']:.1f}, trial {best['number']}, {_seconds(best)}"
     if fastest["number"] == best["number"]:
         said += "; no trial within 10 % of it is faster"
     else:

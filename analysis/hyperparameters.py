@@ -21,13 +21,13 @@ from optuna.distributions import CategoricalDistribution
 
 from analysis.figures import BLUE, GREEN, ORANGE, canvas, clean, parser, plain_log, run
 from analysis.importance import (
-    FEWEST,
     Importances,
     check_differ,
     common_rungs,
     importances,
     is_log,
     searched,
+    too_few,
     values_of,
 )
 from analysis.rungs import at, at_rung
@@ -49,10 +49,7 @@ def found(table: StudyTable, seed: int = 0) -> list[Importances]:
     check_differ(table)
     both = [importances(table, rung, seed=seed) for rung in sorted(set(common_rungs(table)))]
     if both[0] is None:
-        raise InputError(
-            f"--study {table.name}: with {len(table.trials)} trials nothing can be said of its "
-            f"hyperparameters; it takes {FEWEST} that ended, more to be sure"
-        )
+        raise InputError(f"--study {table.name}: {too_few(table, 'its hyperparameters')}")
     return [one for one in both if one is not None]
 
 

@@ -21,7 +21,7 @@ from optuna.distributions import (
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial
 
-from analysis.rungs import at_rung, rungs
+from analysis.rungs import at, at_rung, rungs
 from analysis.store import StudyTable
 from spaces.errors import InputError
 
@@ -32,6 +32,7 @@ GOOD = 0.25
 FEWEST = 10
 """Trials below which nothing is said."""
 _FEWEST_GOOD = 3
+_FEWEST_OBSERVED = math.ceil(1.5 * _FEWEST_GOOD)
 _GROUPS = 5
 _RESAMPLES = 60
 _SHUFFLES = 99
@@ -121,7 +122,7 @@ def importances(table: StudyTable, rung: float, *, seed: int = 0) -> Importances
     status = dict(zip(table.trials["number"], table.trials["status"], strict=True))
     known = {n: v for n, v in there.fid.items() if status[n] == "pruned" or not math.isnan(v)}
     fid, observed = pd.Series(known, dtype=float), len(there.observed)
-    good = min(round(GOOD * len(fid)), 2 * observed // 3)
+    good = min(math.floor(GOOD * len(fid) + 0.5), 2 * observed // 3)
     if len(fid) < FEWEST or good < _FEWEST_GOOD:
         return None
     kinds = searched(table)
@@ -144,6 +145,16 @@ def importances(table: StudyTable, rung: float, *, seed: int = 0) -> Importances
         for i in np.argsort(-share, kind="stable")
     }
     return Importances(rung, len(fid), observed, good, found)
+
+
+def too_few(table: StudyTable, of: str) -> str:
+    """Why `importances` says nothing of `of` at the first rung."""
+    rung = rungs(table)[0]
+    return (
+        f"{len(table.trials)} trials, {len(at_rung(table, rung).observed)} of them with a score "
+        f"{at(table, rung)}, say nothing of {of}; it takes {FEWEST} that ended, "
+        f"{_FEWEST_OBSERVED} of them with a score there, and more to be sure"
+    )
 
 
 def common_rungs(table: StudyTable) -> tuple[float, float]:

@@ -22,7 +22,15 @@ from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution
 
 from analysis.figures import canvas, parser, run
-from analysis.importance import FEWEST, groups, importances, searched, values_of
+from analysis.importance import (
+    FEWEST,
+    check_differ,
+    groups,
+    importances,
+    searched,
+    too_few,
+    values_of,
+)
 from analysis.rungs import at, at_rung, rungs
 from analysis.store import StudyTable
 from spaces.errors import InputError
@@ -60,12 +68,14 @@ def strongest(table: StudyTable, *, seed: int = 0) -> list[Pair]:
         InputError: there are too few trials, or hyperparameters, to say anything.
     """
     rung = rungs(table)[0]
-    found = importances(table, rung, seed=seed)
-    if found is None or len(found.by_name) < 2:
+    if len(check_differ(table)) < 2:
         raise InputError(
-            f"--study {table.name}: with {len(table.trials)} trials nothing can be said of pairs "
-            f"of hyperparameters; it takes {FEWEST} that ended, and two that differ"
+            f"--study {table.name}: but one hyperparameter differs between its trials; there are "
+            "no pairs to compare"
         )
+    found = importances(table, rung, seed=seed)
+    if found is None:
+        raise InputError(f"--study {table.name}: {too_few(table, 'pairs of hyperparameters')}")
     fid = at_rung(table, rung).observed
     levels = {name: _levels(table, name) for name in list(found.by_name)[:AMONG]}
     rng = np.random.default_rng(seed)
@@ -77,8 +87,8 @@ def strongest(table: StudyTable, *, seed: int = 0) -> list[Pair]:
         pairs.append(Pair((one, other), *_strength(both, rng)))
     if not pairs:
         raise InputError(
-            f"--study {table.name}: no two hyperparameters differ together in {FEWEST} trials that "
-            f"got to {at(table, rung)}; there are no pairs to compare"
+            f"--study {table.name}: no two hyperparameters differ together in {FEWEST} trials "
+            f"with a score {at(table, rung)}; there are no pairs to compare"
         )
     return sorted(pairs, key=lambda pair: (pair.p, -pair.strength))
 
@@ -130,21 +140,25 @@ def draw(table: StudyTable, pairs: list[Pair]) -> Figure:
     lines = math.ceil(len(shown) / columns)
     figure = canvas(4.3 * columns, 3.4 * lines + 0.6)
     axes = figure.subplots(lines, columns, squeeze=False)
+    clear = told(pairs)
     norm = LogNorm(fid.quantile(0.05), max(fid.quantile(0.95), fid.quantile(0.05) * 1.01))
     for ax, pair in itertools.zip_longest(axes.flat, shown):
         if pair is None:
             ax.axis("off")
         else:
-            _draw_pair(ax, table, pair, fid, norm)
+            _draw_pair(ax, table, pair, fid, norm, " *" if pair in clear else "")
     figure.suptitle(
         f"{table.name}: median {table.score} {at(table, rung)}, and how many trials\n"
-        "stars: p below 0.05 for an effect of the pair beyond the two alone, one pair at a time",
+        f"stars: an effect of the pair beyond the two alone, p below 0.05 for all {len(pairs)} "
+        "together (Bonferroni)",
         x=0.01, ha="left", fontsize=10,
     )  # fmt: skip
     return figure
 
 
-def _draw_pair(ax: Axes, table: StudyTable, pair: Pair, fid: pd.Series, norm: LogNorm) -> None:
+def _draw_pair(
+    ax: Axes, table: StudyTable, pair: Pair, fid: pd.Series, norm: LogNorm, star: str
+) -> None:
     down, across = (_levels(table, name) for name in pair.names)
     both = pd.DataFrame({"down": down, "across": across, "fid": fid}).dropna()
     rows, columns = (
@@ -165,8 +179,7 @@ def _draw_pair(ax: Axes, table: StudyTable, pair: Pair, fid: pd.Series, norm: Lo
     ax.set_xticks(range(len(columns)), columns, fontsize=7, rotation=15, ha="right")
     ax.set_ylabel(pair.names[0])
     ax.set_xlabel(pair.names[1])
-    star = " *" if pair.p < 0.05 else ""
-    ax.set_title(f"{pair.strength:.0%} of variance, p = {pair.p:.2f}{star}", fontsize=9)
+    ax.set_title(f"{pair.strength:.0%} of variance, p = {pair.p:.2g}{star}", fontsize=9)
 
 
 def _ordered(table: StudyTable, name: str, levels: pd.Series) -> list[str]:
@@ -181,10 +194,14 @@ def _ordered(table: StudyTable, name: str, levels: pd.Series) -> list[str]:
     return sorted(first, key=lambda level: first[level])
 
 
+def told(pairs: list[Pair]) -> list[Pair]:
+    """Those that stand out among all, by Bonferroni: one alone would in one study of twenty."""
+    return [pair for pair in pairs if pair.p < 0.05 / len(pairs)]
+
+
 def summary(pairs: list[Pair]) -> list[str]:
     """The pairs that stand out, or that none does."""
-    clear = [pair for pair in pairs if pair.p < 0.05 / max(1, len(pairs))]
-    said = "; ".join(f"{' with '.join(p.names)} {p.strength:.0%}" for p in clear)
+    said = "; ".join(f"{' with '.join(p.names)} {p.strength:.0%}" for p in told(pairs))
     return [f"{len(pairs)} pairs looked at; beyond chance, all of them together: {said or 'none'}"]
 
 

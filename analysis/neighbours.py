@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from analysis.artifacts import fetch_generator
+from analysis.artifacts import fetch_generator, why_absent
 from analysis.figures import canvas, parser, run
 from analysis.samples import shown_trial
 from analysis.store import StudyTable
@@ -66,10 +66,11 @@ def nearest(table: StudyTable, number: int, data: Dataset) -> tuple[np.ndarray, 
     """
     start = fetch_generator(table, number)
     if start is None:
-        raise InputError(
-            f"--study {table.name}: the generator of trial {number} was not kept; those of trials "
-            "that were scored on fresh images are"
+        otherwise = (
+            f"the generator of trial {number} was not kept; those of trials that were scored on "
+            "fresh images are"
         )
+        raise InputError(f"--study {table.name}: {why_absent(table, number, otherwise)}")
     images, classes, latent = start.generator()
     rng = torch.Generator().manual_seed(0)
     found = []

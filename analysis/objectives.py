@@ -116,7 +116,12 @@ def agreements(table: StudyTable) -> list[str]:
         both = [n for n in fids if n in sound and not math.isnan(shares[n])]
         found = agreement([fids[n] for n in both], [1 - shares[n] for n in both])
         if found is None:
-            said.append(f"{at(table, rung)}: too few trials to compare the rankings ({len(both)})")
+            why = (
+                f"too few trials ({len(both)})"
+                if len(both) < _FEWEST
+                else "one score is the same in all"
+            )
+            said.append(f"{at(table, rung)}: the rankings cannot be compared, {why}")
         else:
             said.append(
                 f"{at(table, rung)}: rank correlation of FID and the classifier's error "
@@ -136,6 +141,11 @@ def best(rows: Sequence[Row]) -> dict[str, Row]:
         "by FID": min(rows, key=lambda row: (row["fid"], row["error"], row["number"])),
         "by classifier": min(rows, key=lambda row: (row["error"], row["fid"], row["number"])),
     }
+
+
+def _fails(row: Row) -> bool:
+    """Whether it is known to fail a gate, of which only those that were assessed are known."""
+    return isinstance(row["failed"], str) and row["failed"] != ""
 
 
 def draw(table: StudyTable) -> Figure:
@@ -194,7 +204,7 @@ def _scatter(ax: Axes, table: StudyTable, rows: Sequence[Row]) -> None:
 def _pictures(ax: Axes, table: StudyTable, how: str, row: Row) -> None:
     ax.set_title(
         f"best {how}: trial {row['number']}, FID {row['fid']:.1f}, error "
-        f"{100 * row['error']:.0f} %",
+        f"{100 * row['error']:.0f} %" + (", fails a gate" if _fails(row) else ""),
         fontsize=10,
     )
     ax.axis("off")
@@ -208,14 +218,14 @@ def _pictures(ax: Axes, table: StudyTable, how: str, row: Row) -> None:
 
 
 def summary(table: StudyTable) -> list[str]:
-    """The two winners, the front, and the agreement, a line each."""
+    """The best by each score, the front, and the agreement, a line each."""
     rows = scored(table)
     lines = []
     for how, row in best(rows).items():
         said = f"best {how}: trial {row['number']}, FID {row['fid']:.1f}, error {row['error']:.1%}"
         if not math.isnan(row["fresh"]) and not math.isnan(row["fresh_cas"]):
             said += f"; on fresh images FID {row['fresh']:.1f}, error {1 - row['fresh_cas']:.1%}"
-        lines.append(said)
+        lines.append(said + (f"; it fails: {row['failed']}" if _fails(row) else ""))
     numbers = ", ".join(str(row["number"]) for row in front(rows))
     return [*lines, f"Pareto front, by FID: trials {numbers}", *agreements(table)]
 

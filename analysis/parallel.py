@@ -58,7 +58,7 @@ def draw(table: StudyTable) -> Figure:
     names, kinds, rung = chosen(table), searched(table), rungs(table)[0]
     fid = at_rung(table, rung).observed.sort_values(ascending=False)  # the best on top
     if fid.empty:
-        raise InputError(f"--study {table.name}: no trial has got to {at(table, rung)} yet")
+        raise InputError(f"--study {table.name}: no trial has a score {at(table, rung)} yet")
     norm = LogNorm(fid.min(), max(fid.max(), fid.min() * 1.01))
     colours = colormaps["viridis"]
     figure = canvas(max(7.0, 1.35 * len(names) + 1.5), 5.6)
@@ -94,7 +94,7 @@ def draw(table: StudyTable) -> Figure:
     ax.axis("off")
     ax.set_title(
         f"{table.name}: {len(fid)} trials; strong: the best tenth {at(table, rung)}"
-        + (f"; black: trial {found[0]}, {found[1]}" if found else ""),
+        + (f"\nblack: trial {found[0]}, {found[1]}" if found else ""),
         loc="left", pad=26, fontsize=10,
     )  # fmt: skip
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=ax, fraction=0.025, pad=0.02)

@@ -33,7 +33,6 @@ from analysis.verdict import best, verdict, winners
 from spaces.errors import InputError
 from trainable.bars import bar
 from trainable.basics.files import write_whole
-from trainable.basics.ranges import check_range
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 from trainable.grid import spread
@@ -42,7 +41,6 @@ from trainable.stores import reason
 
 _T = TypeVar("_T")
 PAGE = Path(__file__).with_name("report.html")
-_MOST_MEGABYTES = 10_000
 EPOCHS = 10
 """Pictures of a trial, spread over its training."""
 ROWS = 100
@@ -82,13 +80,13 @@ def _cost(trials: pd.DataFrame, number: int, how: str, floor: float) -> list[str
         return []
     own = rows[0]
     said = f"Trial {number}, {how}: FID {own['fid']:.1f}"
-    if math.isfinite(floor):
-        said += f", {own['fid'] / floor:.2f} times the floor of {floor:.1f}"
     if math.isfinite(own.get("fresh", math.nan)):
         said += (
             f", and {own['fresh']:.1f} ({own['fresh_low']:.1f} to {own['fresh_high']:.1f}) on "
             "fresh images"
         )
+    if math.isfinite(floor):
+        said += f", {_over(own, floor):.2f} times the floor of {floor:.1f}"
     lines = [said + f", after {own['train_seconds']:.0f} s of training."]
     columns = (trials[c].tolist() for c in ("train_seconds", "fid", "number"))
     near = [row for row in zip(*columns, strict=True) if row[1] <= 1.1 * own["fid"]]
@@ -100,6 +98,12 @@ def _cost(trials: pd.DataFrame, number: int, how: str, floor: float) -> list[str
         f"Within 10 % of its FID, trial {fastest} took the least training: {seconds:.0f} s, "
         f"FID {fid:.1f}.",
     ]
+
+
+def _over(row: dict[str, Any], floor: float) -> float:
+    """FID over the floor as the leaderboard has it: of fresh images where there are any."""
+    fresh = row.get("fresh", math.nan)
+    return (fresh if math.isfinite(fresh) else row["fid"]) / floor
 
 
 def _decides(table: StudyTable) -> str:
@@ -179,7 +183,7 @@ def page(table: StudyTable, megabytes: float, stage: Stage = silent) -> str:
             made, fault = _attempt(table, partial(_figure, title, draw))
             figures.append(made or f"<p class='note'>{html.escape(f'{title}: {fault}')}</p>")
             progress(len(figures), len(drawings))
-    trials = [_trial(row, pictures) for row in order.to_dict("records")]
+    trials = [_trial(row, pictures, table.floor) for row in order.to_dict("records")]
     data = {
         "trials": trials,
         "floor": _number(table.floor),
@@ -197,15 +201,15 @@ def page(table: StudyTable, megabytes: float, stage: Stage = silent) -> str:
     kept = (
         f"Images of {len(pictures)} of {len(order)} trials: those that got to the second rung, "
         f"winners and the best first, as far as {megabytes:g} MB hold. "
-        f"A row a class{': ' if table.counts else ''}{', '.join(table.counts)}."
         + (f" Of {len(faults)} trials they cannot be had: {faults[0]}." if faults else "")
     )
+    names = ", ".join(f"<bdi>{html.escape(name)}</bdi>" for name in table.counts)
     more = f" The best {ROWS}; leaderboard.csv of the study has all." if len(order) > ROWS else ""
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
         title=html.escape(f"Study {table.name}"),
         about=html.escape(about),
         answer="".join(f"<p>{html.escape(line)}</p>" for line in answer(table)),
-        gallery=html.escape(kept),
+        gallery=f"{html.escape(kept)} A row a class{f': {names}' if names else ''}.",
         board=html.escape("Click a row to see its images." + more),
         figures="\n".join(figures),
         reading=READING + (OF_PATIENTS if table.of_patients else ""),
@@ -241,7 +245,9 @@ def _figure(title: str, draw: Callable[[], Figure]) -> str:
     return f"<figure><h3>{said}</h3><img alt='{said}' src='{image}'>{more}</figure>"
 
 
-def _trial(row: dict[str, Any], pictures: dict[int, list[dict[str, Any]]]) -> dict[str, Any]:
+def _trial(
+    row: dict[str, Any], pictures: dict[int, list[dict[str, Any]]], floor: float
+) -> dict[str, Any]:
     fresh = ""
     if math.isfinite(row.get("fresh", math.nan)):
         fresh = f"{row['fresh_low']:.0f} to {row['fresh_high']:.0f}"
@@ -259,6 +265,8 @@ def _trial(row: dict[str, Any], pictures: dict[int, list[dict[str, Any]]]) -> di
         "winner": _number(row["winner"]),
         "fid": _number(row["fid"]),
         "fresh": fresh,
+        "over": _number(_over(row, floor)),
+        "tie": bool(row["tie"]),
         "copies": _number(row["copy_rate"]),
         "coverage": _number(row["coverage"]),
         "gates": _gates(row["failed"]),
@@ -298,7 +306,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = p.parse_args(argv)
     console = make_console()
     try:
-        check_range("--megabytes", args.megabytes, 0, _MOST_MEGABYTES)
+        if not 0 <= args.megabytes < math.inf:
+            raise InputError(f"--megabytes is {args.megabytes:g}, but must be a number from 0")
         with bar(console, "reading trials") as progress:
             table = load_study(args.study, args.tracking_uri, progress)
         text = page(table, args.megabytes, partial(bar, console))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,12 +18,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from analysis.artifacts import fetch_generator, fetch_grids
-from analysis.figures import canvas, label, parser, run
+from analysis.artifacts import fetch_generator, fetch_grids, why_absent
+from analysis.figures import canvas, parser, run
 from analysis.store import StudyTable
 from analysis.verdict import best
 from spaces.errors import InputError
 from trainable.basics.stopping import run_command
+from trainable.basics.terminal import one_line
 from trainable.grid import draw_grid, spread
 from trainable.start import Start
 
@@ -31,6 +33,7 @@ COLUMNS = 8
 _STEPS = COLUMNS
 _LATENTS = 2
 _LONGEST = 20  # letters of a class in a label
+_WIDE = 110  # letters of a line of the title
 _SEED = 0
 
 
@@ -112,7 +115,7 @@ def between(start: Start) -> list[Strip]:
 
 
 def _short(name: str) -> str:
-    name = label(name)
+    name = one_line(name)
     return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
 
 
@@ -132,16 +135,19 @@ def draw(table: StudyTable, number: int) -> tuple[Figure, str]:
     """
     strips = progress(table, number)
     if not strips:
-        raise InputError(
-            f"--study {table.name}: MLflow has no sample grids of trial {number}; it keeps those "
-            "of trials that got to the second rung, and of winners"
+        otherwise = (
+            f"MLflow has no sample grids of trial {number}; it keeps those of trials that got to "
+            "the second rung, or were scored on fresh images"
         )
+        raise InputError(f"--study {table.name}: {why_absent(table, number, otherwise)}")
     more, note = _between(table, number)
     heights = [
         8.0 * strip.picture.height / strip.picture.width + 0.08 for strip in (*strips, *more)
     ]
-    figure = canvas(9.6, sum(heights) + 0.9, loose=True)
-    figure.subplots_adjust(0.19, 0.01, 0.99, 1 - 0.7 / figure.get_figheight(), hspace=0.03)
+    title = _title(table, number, bool(more))
+    above = 0.3 + 0.2 * len(title)  # in inches
+    figure = canvas(9.6, sum(heights) + above + 0.2, loose=True)
+    figure.subplots_adjust(0.19, 0.01, 0.99, 1 - above / figure.get_figheight(), hspace=0.03)
     axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, strip in zip(axes, (*strips, *more), strict=True):
         grey = strip.picture.mode == "L"
@@ -154,14 +160,21 @@ def draw(table: StudyTable, number: int) -> tuple[Figure, str]:
         ax.text(-0.01, 0.5, strip.name, transform=ax.transAxes, ha="right", va="center", fontsize=8)
         for side in ax.spines.values():
             side.set_visible(False)
-    classes = f" ({', '.join(map(_short, table.counts))})" if table.counts else ""
     figure.suptitle(
-        f"{table.name}, trial {number}: the same latents as it trained, a row a class{classes}"
-        + ("; below, between latents and classes" if more else "")
-        + f"\n{table.score}; generated images",
-        x=0.01, ha="left", fontsize=10,
+        "\n".join(title), x=0.01, y=1 - 0.15 / figure.get_figheight(), ha="left", va="top",
+        fontsize=10,
     )  # fmt: skip
     return figure, note
+
+
+def _title(table: StudyTable, number: int, more: bool) -> list[str]:
+    """In lines that the figure is wide enough for, however many classes there are."""
+    classes = f" ({', '.join(map(_short, table.counts))})" if table.counts else ""
+    said = (
+        f"{table.name}, trial {number}: the same latents as it trained, a row a class{classes}"
+        + ("; below, between latents and classes" if more else "")
+    )
+    return [*textwrap.wrap(said, _WIDE, break_on_hyphens=False), f"{table.score}; generated images"]
 
 
 def _between(table: StudyTable, number: int) -> tuple[list[Strip], str]:
@@ -170,7 +183,8 @@ def _between(table: StudyTable, number: int) -> tuple[list[Strip], str]:
         start = fetch_generator(table, number)
         if start is not None:
             return between(start), ""
-        why = "only generators of trials that were scored on fresh images are kept"
+        otherwise = "only generators of trials that were scored on fresh images are kept"
+        why = why_absent(table, number, otherwise)
     except InputError as error:
         why = str(error)
     return [], f"nothing between latents and classes, as {why}"

@@ -45,6 +45,7 @@ OF_PATIENTS = "cgan.of_patients"  # on the parent
 WINNER = "cgan.winner"  # the rank, from 1
 RANK = "cgan.rank"  # among all that were assessed, winners first
 FAILED = "cgan.failed_gates"  # in words; empty for winners
+TIE = "cgan.tie"  # whether an assessed trial cannot be told from the best
 CAS = "cas"  # classification accuracy score, where the study held images back
 FRESH = {"fresh": "fresh_fid_mean", "fresh_low": "fresh_fid_low", "fresh_high": "fresh_fid_high"}
 
@@ -70,6 +71,7 @@ class StudyTable:
             fresh images, mean and 95 % interval; NaN but for assessed trials), ``fresh_cas``,
             ``rank`` (among the assessed, from 1, or NaN), ``failed`` (the gates that an assessed
             trial does not pass, in words; empty if it passes all, NaN if it was not assessed),
+            ``tie`` (whether it cannot be told from the best; earlier versions do not say),
             ``copy_rate`` and ``coverage`` (of fresh images where there are any, else of the last
             evaluation), ``reason`` (why it ended as it did), ``device`` (the last one it trained
             on), and ``params.NAME`` for each parameter.
@@ -250,6 +252,7 @@ def _read_trials(
         "fresh_cas",
         "rank",
         "failed",
+        "tie",
         "copy_rate",
         "coverage",
         "reason",
@@ -279,6 +282,7 @@ def _row(run: Run, number: int, curve: list[dict[str, Any]], marked: bool) -> di
         "fresh_cas": fresh.get(CAS, nan),
         "rank": float(tags.get(RANK, tags.get(WINNER, nan))),
         "failed": _failed(run, marked),
+        "tie": tags.get(TIE) == "True",
         **{name: fresh.get(name, metrics.get(name, nan)) for name in ("copy_rate", "coverage")},
         "reason": tags.get("reason", ""),
         "device": tags.get("device", ""),

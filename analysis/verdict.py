@@ -34,13 +34,22 @@ def best(table: StudyTable) -> tuple[int, str] | None:
     return None if last is None else (last, "the least last FID, but no winner")
 
 
+def _ties(table: StudyTable, won: list[int]) -> str:
+    """Which other winners may be as good, as far as one training of each tells."""
+    tied = [n for n in won if n in set(table.trials["number"][table.trials["tie"]])]
+    if not tied:
+        return ""
+    named = f"{'trial' if len(tied) == 1 else 'trials'} {', '.join(map(str, tied))}"
+    return f" By one training of each it cannot be told from {named}."
+
+
 def verdict(table: StudyTable) -> str:
     """Who won, in a sentence; or that nobody did, and why."""
     tried, won = assessed(table), winners(table)
     if won:
         return (
             f"Trial {won[0]} is the winner: of {len(tried)} scored on fresh images, {len(won)} "
-            "passed the gates, and it ranks first."
+            f"passed the gates, and it ranks first.{_ties(table, won)}"
         )
     if not tried:
         return (

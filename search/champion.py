@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 WINNER, RANK, FAILED = "cgan.winner", "cgan.rank", "cgan.failed_gates"
+TIE = "cgan.tie"
 _DIGEST = "cgan.weights_sha256"
 _LONGEST_CARD = 5000  # letters, in MLflow's tables; last comes the configuration
 _MODEL = Path(__file__).with_name("champion_model.py")
@@ -41,11 +42,13 @@ def log_winner(
     rank: int,
     metrics: Mapping[str, float],
     failed: Sequence[str] = (),
+    tie: bool = False,
 ) -> None:
     """Keep an assessed trial's generator, sample grids and new scores in its run.
 
     `rank` is its place among all that were assessed, `failed` the gates that it does not pass, in
-    words: it is marked as a winner if there are none.
+    words: it is marked as a winner if there are none. `tie` says whether it cannot be told from the
+    best.
     `trial` is the trial's folder, `exported` what `export_generator` wrote. Doing it again replaces
     files and scores. A grid's step is its epoch, so that MLflow's page steps through training.
     """
@@ -61,6 +64,7 @@ def log_winner(
     if not failed:
         client.set_tag(run_id, WINNER, rank)
     client.set_tag(run_id, RANK, rank)
+    client.set_tag(run_id, TIE, tie)
 
 
 def clear_winners(uri: str, study_key: str) -> None:
@@ -70,7 +74,7 @@ def clear_winners(uri: str, study_key: str) -> None:
     experiment = find_experiment(client, EXPERIMENT, uri)
     if experiment is None:
         return
-    for mark in (WINNER, FAILED, RANK):
+    for mark in (WINNER, FAILED, RANK, TIE):
         marked = f"tags.`cgan.study` = '{study_key}' AND tags.`{mark}` LIKE '%'"
         for run in search_runs(client, experiment.experiment_id, marked):
             client.delete_tag(run.info.run_id, mark)
@@ -119,6 +123,16 @@ def register_champion(
     ).version  # fmt: skip
     client.set_registered_model_alias(model_name, alias, str(version))
     return str(version)
+
+
+def withdraw_champion(uri: str, model_name: str, study_key: str, alias: str = "champion") -> None:
+    """Take the alias off a version that a run of this study made; the version itself stays."""
+    client = connect(uri)
+    champion = _by_alias(client, model_name, alias)
+    if champion is None or champion.run_id is None:
+        return
+    if client.get_run(champion.run_id).data.tags.get("cgan.study") == study_key:
+        client.delete_registered_model_alias(model_name, alias)
 
 
 def _by_alias(client: MlflowClient, model_name: str, alias: str) -> ModelVersion | None:

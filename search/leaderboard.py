@@ -39,9 +39,10 @@ class Row:
         record: the trial.
         assessment: its scores on fresh latents, for the best trials.
         failed: gates that it does not pass.
-        tie: whether its configuration cannot be told from the first row's. FID tells it where
-            they differ by more than two trainings of one configuration may; how far those lie
-            apart in another objective is not known, so that nothing is told by one.
+        tie: whether its configuration cannot be told from that which scores best; not of the
+            first row. FID tells it where they differ by more than two trainings of one
+            configuration may; how far those lie apart in another objective is not known, so that
+            nothing is told by one.
         over_floor: FID, fresh where there is one, over the floor.
     """
 
@@ -91,7 +92,7 @@ def rank(
     parts = [_by_fresh(part, assessed, objective, untrained) for part in (passing, failing) if part]
     ranked = [record for part, _ in parts for record in part]
     ranked += _best_first([r for r in rest if r.goals]) + [r for r in rest if not r.goals]
-    ties = {record.number for _, tied in parts[:1] for record in tied} - {ranked[0].number}
+    ties = {record.number for _, tied in parts[:1] for record in tied if record != ranked[0]}
     rows: list[Row] = []
     for record in ranked:
         found = assessed.get(record.number)
@@ -226,7 +227,7 @@ def _ties(objective: Objective) -> str:
     """What ``=`` means in the table."""
     known = [goal.text for goal in objective.goals if goal.text == "fid"]
     unknown = [goal.name for goal in objective.goals if goal.text not in known]
-    said = "= not told from the first"
+    said = "= not told from the best"
     if known:
         said += f" by FID, which another training moves by some {FID_NOISE.sd:.1%}"
     if unknown:

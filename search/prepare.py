@@ -60,7 +60,7 @@ class Prepared:
         start: the generator that all trials begin with, or None.
         portrait: what the space looks like now.
         study, storage: a resumed study and its database, None for a new one.
-        said: lines that say what is held back, and which extractor was taken and why.
+        said: lines that say what is held back or out, and which extractor was taken and why.
         first: searched values of the default configuration, None if a new study's space leaves it
             out.
         queue: searched values that the user wants tried next.
@@ -123,8 +123,11 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
     if asked["hold_back"] is None:
         asked["hold_back"] = SHARE if Objective.parse(asked["objective"]).needs_validation else 0.0
     data, validation, parted = divided(whole, asked["hold_back"])
+    said = [*parted]
     with bar(console, "reading held-out images") as progress:
-        apart = held_out(data, asked["data"], asked["held_out"], progress, instead=validation)
+        apart = held_out(
+            data, asked["data"], asked["held_out"], progress, instead=validation, say=said.append
+        )
     judges = load_judges(
         asked["features"], asked["protocol"], asked["backbone"], args,
         shared=args.allow_shared_features,
@@ -155,7 +158,7 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
         learnt = learn_from(old, config, seen)
     return Prepared(
         config, space, data, apart, validation, extractor, backbone, start, seen, None, None,
-        (*parted, judges.said), first, queue, learnt,
+        (*said, judges.said), first, queue, learnt,
     )  # fmt: skip
 
 
@@ -229,11 +232,14 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             f"--resume {config.name}: {config.data} {holds} the images that the study began with "
             f"({how}); bring them back, or start a new study"
         )
+    said = [*parted]
     with (
         bar(console, "reading held-out images") as progress,
         _perhaps_moved(config, "held_out"),
     ):
-        apart = held_out(data, config.data, config.held_out, progress, instead=validation)
+        apart = held_out(
+            data, config.data, config.held_out, progress, instead=validation, say=said.append
+        )
     for part, digest, what in (
         (validation, config.validation_digest, "images that are held back"),
         (apart, config.held_out_digest, f"held-out images ({config.held_out or config.data})"),
@@ -275,7 +281,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
     queue = read_queue(args.enqueue, space, task) if args.enqueue else []
     return Prepared(
         config, space, data, apart, validation, extractor, backbone, start, seen, study, storage,
-        (*parted, judges.said), None, queue, [],
+        (*said, judges.said), None, queue, [],
     )  # fmt: skip
 
 

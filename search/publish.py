@@ -43,7 +43,7 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
     from search.study import interrupt_running, open_study
     from search.tracking import check
     from search.versions import settings_of
-    from search.winners import hand_over, leaderboard
+    from search.winners import arrange, hand_over, leaderboard
     from trainable.bars import bar
     from trainable.lock import locked  # what follows costs seconds to import, bad flags need not
     from trainable.objective import Objective
@@ -70,6 +70,8 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
         try:
             with bar(console, "writing trials", len(rows)) as progress:
                 projection.sync("FINISHED" if done else "KILLED", progress)
+            if arrange(rows, folder):
+                say(console, f"by this version's gates the ranking is another: see {folder}")
             with console.status("handing over the winners"):
                 trials = folder / "trials"
                 version = hand_over(rows, study, trials, folder, uri, projection.run_id)

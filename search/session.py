@@ -60,7 +60,7 @@ from spaces.presets import default
 from trainable.bars import bar
 from trainable.basics.addresses import without_password
 from trainable.basics.files import disk_fault, write_whole
-from trainable.basics.stopping import Stop, stopped_by_signals
+from trainable.basics.stopping import Stop
 from trainable.basics.terminal import say
 from trainable.cluster import check_surroundings, connected
 from trainable.config import TrialConfig
@@ -147,7 +147,6 @@ def _locked_search(
     with (
         console.status("starting Ray") as status,
         connected(where, partial(say, console)) as (where, workers),
-        stopped_by_signals(),  # once more: Ray has put handlers of its own in their place
         said_at_once(args, config, console),
         head_watched(args, config, console),
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,18 +12,19 @@ from typing import Any
 import optuna
 from rich.console import Console
 
-from search.champion import clear_winners, log_winner, register_champion
+from search.champion import clear_winners, log_winner, register_champion, withdraw_champion
 from search.launch import assess_on_ray
 from search.leaderboard import Row, candidates, changes, rank, table, write_csv
 from search.projection import study_key
 from search.settings import StudyConfig
 from search.storage import fetch
 from search.study import read_records
+from spaces.errors import InputError
 from trainable.bars import bar
 from trainable.basics.files import replaced_folder, whole_file, write_whole
 from trainable.basics.terminal import say
 from trainable.evaluation import Assessment
-from trainable.export import export_generator
+from trainable.export import CONFIG, export_generator
 from trainable.job import Job
 from trainable.metrics.intervals import Interval
 from trainable.objective import Objective
@@ -86,11 +88,42 @@ def conclude(
                 start=job.start,
             )
             progress(done, len(winners))
-    searched = [row.record.searched for row in winners]
+    _write_board(folder, rows)
+    return rows
+
+
+def _write_board(folder: Path, rows: list[Row]) -> None:
+    searched = [row.record.searched for row in _assessed(rows)]
     write_whole(folder / "best.json", json.dumps(searched, indent=2) + "\n")
     with whole_file(folder / "leaderboard.csv") as part:
         write_csv(part, rows)
-    return rows
+
+
+def arrange(rows: list[Row], folder: Path) -> bool:
+    """Have what `conclude` left in `folder` say what `rows` do; returns whether it did not.
+
+    Gates may have moved since a former version wrote it, which also kept those that fail among the
+    winners. So an export is known by the trial that its record names, never by its place.
+
+    Raises:
+        InputError: an assessed trial was not exported.
+        OSError: something cannot be read or written.
+    """
+    records = (folder / WINNERS).glob(f"**/{CONFIG}")
+    kept = {json.loads(path.read_text())["trial"]: path.parent for path in records}
+    wanted = {row.record.number: _export(folder / WINNERS, row) for row in _assessed(rows)}
+    if lacking := sorted(wanted.keys() - kept):
+        raise InputError(
+            f"{folder / WINNERS} lacks trial {lacking[0]}, which was scored on fresh images; "
+            "resume the search, which scores and exports it again"
+        )
+    if all(kept[number] == place for number, place in wanted.items()):
+        return False
+    with replaced_folder(folder / WINNERS) as exported:
+        for row in _assessed(rows):
+            shutil.copytree(kept[row.record.number], _export(exported, row))
+    _write_board(folder, rows)
+    return True
 
 
 def leaderboard(study: optuna.Study, objective: Objective) -> list[Row]:
@@ -133,7 +166,9 @@ def hand_over(
     """Keep the assessed trials' generators in MLflow, and register the best that passes the gates.
 
     `trials` holds the trials' folders; `run_id` gives the run of a trial, which must be written
-    already. Needs what `conclude` exported. Returns the champion's version, None if none passes.
+    already. Needs what `conclude` exported, where the rows have it (`arrange`). Returns the
+    champion's version; None if none passes, and then what a former life of the study registered is
+    champion no more.
 
     Raises:
         Exception: MLflow did not take it all.
@@ -148,10 +183,12 @@ def hand_over(
         if run is None:
             raise ConnectionError(f"trial {row.record.number} is not there yet")
         trial = trial_folder(trials, row.record.number)
-        kept = _kept(folder, row)
-        log_winner(uri, run, trial, kept, row.rank, _scores(row), row.failed)
+        kept = _export(folder / WINNERS, row)
+        log_winner(uri, run, trial, kept, row.rank, _scores(row), row.failed, row.tie)
         if champion is None and row.wins:
             champion = register_champion(uri, run, kept, study.study_name)
+    if champion is None:
+        withdraw_champion(uri, study.study_name, study_key(study))
     return champion
 
 
@@ -162,12 +199,6 @@ def _assessed(rows: list[Row]) -> list[Row]:
 def _export(folder: Path, row: Row) -> Path:
     """Where the export of a row is within the folder of winners."""
     return folder / ("" if row.wins else NO_WINNERS) / str(row.rank)
-
-
-def _kept(folder: Path, row: Row) -> Path:
-    """Where it is in a study's folder: earlier versions had all of them in one place."""
-    old = folder / WINNERS / str(row.rank)
-    return old if old.exists() else _export(folder / WINNERS, row)
 
 
 def _scores(row: Row) -> dict[str, float]:

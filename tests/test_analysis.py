@@ -26,6 +26,7 @@ from analysis.store import (
     RANK,
     STATUS,
     STUDY,
+    TIE,
     TRIAL,
     WINNER,
     StudyTable,
@@ -115,7 +116,8 @@ def test_names_are_those_that_the_search_writes():
     from search import champion, labels, projection
 
     written = inspect.getsource(projection) + inspect.getsource(labels)
-    assert (champion.WINNER, champion.RANK, champion.FAILED) == (WINNER, RANK, FAILED)
+    names = (champion.WINNER, champion.RANK, champion.FAILED, champion.TIE)
+    assert names == (WINNER, RANK, FAILED, TIE)
     assert projection.EXPERIMENT == EXPERIMENT
     assert all(f'"{name}"' in written for name in (STUDY, TRIAL, STATUS))
 
@@ -296,7 +298,7 @@ def test_pareto_front_by_hand():
 
 def test_summary_names_best_and_fastest_near_it(table):
     assert summary(table) == (
-        "best FID (tiny/1, 200 generated): 48.0, trial 4, trained 60 s; "
+        "least last FID (tiny/1, 200 generated): 48.0, trial 4, trained 60 s; "
         "the fastest within 10 % of it: 50.0, trial 0, trained 30 s"
     )
     alone = made([("complete", 48.0, 60.0, 1.0), ("diverged", 40.0, 4.0, math.nan)])
@@ -356,7 +358,7 @@ def test_command_writes_both_figures_and_leaves_matplotlib_alone(uri, tmp_path, 
     png, svg = tmp_path / "a" / "b" / "fid_vs_time.png", tmp_path / "a" / "b" / "fid_vs_time.svg"
     out = capsys.readouterr().out.splitlines()
     assert out[:2] == [str(png), str(svg)]
-    assert out[2].startswith("best FID (tiny/1, 200 generated): 48.0, trial 4")
+    assert out[2].startswith("least last FID (tiny/1, 200 generated): 48.0, trial 4")
     with Image.open(png) as image:
         image.load()
         assert min(image.size) > 700
@@ -420,7 +422,7 @@ def test_studies_side_by_side(table):
     assert compare.winners(table) == []
     assert compare.winners(other) == [(40.0, 38.0, 43.0)] * 2
     assert compare.summary(other).endswith(
-        "best last FID 38.0 (trial 4); first winner on fresh images 40.0 (38.0 to 43.0)"
+        "least last FID 38.0 (trial 4); first winner on fresh images 40.0 (38.0 to 43.0)"
     )
 
 

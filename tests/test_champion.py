@@ -102,12 +102,13 @@ def test_a_winner_is_kept_once(uri, winner):
     assert sum(path.endswith(".png") for path in pictures) == 2
     assert grids.logged_epochs(client, run_id) == {1, 2}
     champion.clear_winners(uri, "s")
-    marks = {champion.WINNER, champion.RANK, champion.FAILED}
+    marks = {champion.WINNER, champion.RANK, champion.FAILED, champion.TIE}
     assert not marks & set(client.get_run(run_id).data.tags)
-    champion.log_winner(uri, run_id, trial.folder, out, 2, {}, ["coverage 0.00", "copies"])
+    champion.log_winner(uri, run_id, trial.folder, out, 2, {}, ["coverage 0.00", "copies"], True)
     tags = client.get_run(run_id).data.tags
     assert {name: tags.get(name) for name in marks} == {
-        champion.WINNER: None, champion.RANK: "2", champion.FAILED: "coverage 0.00; copies"
+        champion.WINNER: None, champion.RANK: "2", champion.FAILED: "coverage 0.00; copies",
+        champion.TIE: "True",
     }  # fmt: skip
     champion.clear_winners(uri, "s")
     assert not marks & set(client.get_run(run_id).data.tags)
@@ -172,6 +173,9 @@ def test_another_champion_is_another_version(uri, winner, tmp_path):
         found = connect(uri).get_model_version_by_alias("moved", "champion")
         assert (str(found.version), found.run_id) == (version, run_id)
     assert versions == ["1", "2", "2", "3"]
+    for study, there in (("another", True), ("s", False), ("s", False)):
+        champion.withdraw_champion(uri, "moved", study)
+        assert ("champion" in connect(uri).get_registered_model("moved").aliases) is there
 
 
 def test_an_image_depends_on_its_class_and_seed_alone(tmp_path):

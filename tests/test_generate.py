@@ -167,13 +167,35 @@ def test_what_cannot_be_done_is_said(grey, tmp_path, monkeypatch, capsys, flags,
     assert [p.name for p in Path("full").iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("fault", ["absent", "bare"])
+@pytest.mark.parametrize("fault", ["absent", "bare", "newer", "newer task", "older"])
 def test_weights_that_do_not_say_what_they_are(grey, tmp_path, capsys, fault):
+    """Or that another version wrote."""
     weights = tmp_path / export.WEIGHTS
-    record = {} if fault == "absent" else {"classes": ["a", "b"]}
-    write_generator(weights, read_generator(grey / export.WEIGHTS)[0], record)
+    tensors, record = read_generator(grey / export.WEIGHTS)
+    params, task = record["params"], record["task"]
+    records = {
+        "absent": {},
+        "bare": {"classes": ["a", "b"]},
+        "newer": {**record, "params": {**params, "new_flag": 3}},
+        "newer task": {**record, "task": {**task, "depth": 3}},
+        "older": {**record, "params": {k: v for k, v in params.items() if k != "latent_size"}},
+    }
+    write_generator(weights, tensors, records[fault])
     assert call(tmp_path / "set", "--model", str(weights)) == 2
-    assert "does not say what it generates" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"--model {weights} does not say what it generates" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"settings": [1]}, {"images": [["x"]]}, {"params": 3}, {"classes": "ab"}]
+)
+def test_a_record_of_other_types_is_said_in_a_line(grey, tmp_path, capsys, changes):
+    weights = tmp_path / export.WEIGHTS
+    tensors, record = read_generator(grey / export.WEIGHTS)
+    write_generator(weights, tensors, {**record, **changes})
+    assert call(tmp_path / "set", "--model", str(weights)) == 2
+    assert "its record is not what an export writes" in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_nothing(grey, tmp_path, monkeypatch, capsys):
@@ -279,9 +301,8 @@ def test_a_record_that_claims_anything_is_refused_before_it_takes_memory(
 
 def test_a_record_too_deep_to_be_read_is_said(grey, tmp_path, monkeypatch, capsys):
     weights, _ = read_generator(grey / export.WEIGHTS)
-    with monkeypatch.context() as there:
-        there.setattr("trainable.generator_file.json.dumps", lambda record: "[" * 10**5)
-        write_generator(tmp_path / "g.safetensors", weights, {})
+    monkeypatch.setattr("trainable.generator_file.json.dumps", lambda record: "[" * 10**5)
+    write_generator(tmp_path / "g.safetensors", weights, {})
     flags = ["--per-class", "1", "--out", str(tmp_path / "out")]
     assert generate.main(["--model", str(tmp_path / "g.safetensors"), *flags]) == 2
     assert "not valid JSON" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,15 @@ import pytest
 
 from search import winners
 from search.leaderboard import Row, rank
-from search.winners import NO_WINNERS, WINNERS, hand_over, print_winners
+from search.winners import NO_WINNERS, WINNERS, arrange, hand_over, print_winners
+from spaces.errors import InputError
 from tests.by_hand import YARDSTICK
 from tests.test_labels import PASSING, record
 from tests.test_winners import GOOD, Ended
 from trainable.basics.terminal import make_console
 from trainable.data import Dataset
 from trainable.evaluation import Assessment
-from trainable.export import WEIGHTS
+from trainable.export import CONFIG, WEIGHTS
 from trainable.metrics.intervals import Interval
 from trainable.objective import Objective
 
@@ -47,6 +49,7 @@ def logged(monkeypatch) -> list[tuple[str, int, tuple[str, ...]]]:
     """Folder, rank and failed gates of each generator that is handed to MLflow."""
     told = []
     monkeypatch.setattr(winners, "clear_winners", lambda *_: None)
+    monkeypatch.setattr(winners, "withdraw_champion", lambda *_: told.clear())
     monkeypatch.setattr(
         winners, "log_winner", lambda *args: told.append((str(args[3]), args[4], args[6]))
     )
@@ -67,6 +70,11 @@ def test_generators_that_fail_a_gate_are_not_kept_among_the_winners(logged, tmp_
     assert failed == ("copy rate in features 0.50, at most 0.25",)
 
 
+def test_where_none_passes_a_former_champion_is_withdrawn(logged, tmp_path):
+    assert handed_over(rows(FAILING), tmp_path) is None
+    assert logged == []
+
+
 def test_the_folder_of_winners_has_those_that_fail_apart(tmp_path, monkeypatch):
     ended = Ended(tmp_path / "s", monkeypatch)
     monkeypatch.setitem(GOOD, "copy_rate", 0.9)
@@ -82,12 +90,6 @@ def test_the_folder_of_winners_has_those_that_fail_apart(tmp_path, monkeypatch):
     ]  # fmt: skip
 
 
-def test_a_study_of_an_earlier_version_is_handed_over_too(logged, tmp_path):
-    (tmp_path / "winners" / "1").mkdir(parents=True)
-    assert handed_over(rows(FAILING), tmp_path) is None
-    assert logged[0][0] == str(tmp_path / "winners" / "1")
-
-
 def test_where_nothing_won_the_terminal_names_what_there_is():
     for scores, said in (
         ((FAILING,), f"registered as champion; {WINNERS}/{NO_WINNERS} has the assessed"),
@@ -101,3 +103,31 @@ def test_where_nothing_won_the_terminal_names_what_there_is():
     out = io.StringIO()
     print_winners(rows(PASSING), {}, make_console(file=out, width=500))
     assert "none" not in out.getvalue()
+
+
+def exported(folder: Path, place: str, trial: int) -> None:
+    """What `conclude` leaves of a trial, by its name alone."""
+    (folder / WINNERS / place).mkdir(parents=True)
+    (folder / WINNERS / place / CONFIG).write_text(json.dumps({"trial": trial}))
+
+
+def test_an_export_is_known_by_its_trial_where_gates_have_moved_since(tmp_path):
+    """An earlier version had all in one place, by ranks that a stricter gate has exchanged."""
+    found = rows(FAILING, PASSING)
+    exported(tmp_path, "1", 0)
+    exported(tmp_path, "2", 1)
+    assert arrange(found, tmp_path)
+    places = {"1": 1, f"{NO_WINNERS}/2": 0}
+    records = {place: tmp_path / WINNERS / place / CONFIG for place in places}
+    assert {p: json.loads(r.read_text())["trial"] for p, r in records.items()} == places
+    assert not (tmp_path / WINNERS / "2").exists()
+    first = (tmp_path / "leaderboard.csv").read_text().splitlines()[1]
+    assert first.startswith("1,1,")
+    assert not arrange(found, tmp_path)
+
+
+def test_a_trial_that_was_not_exported_is_named(tmp_path):
+    exported(tmp_path, "1", 1)
+    with pytest.raises(InputError, match=r"lacks trial 0, .*resume"):
+        arrange(rows(FAILING, PASSING), tmp_path)
+    assert (tmp_path / WINNERS / "1").exists()

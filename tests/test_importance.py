@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def study(trials: dict[int, Any], **settings: str) -> StudyTable:
         epoch, fid = curve[-1] if curve else (math.nan, math.nan)
         row = {"number": number, "status": status, "winner": math.nan, "fid": fid, "epoch": epoch}
         row |= {"train_seconds": epoch, "eval_seconds": 1.0, "failed": None, "reason": ""}
-        row |= dict.fromkeys(("rank", *FRESH, "copy_rate", "coverage"), math.nan)
+        row |= dict.fromkeys(("rank", *FRESH, "copy_rate", "coverage"), math.nan) | {"tie": False}
         rows.append(row | {f"params.{name}": params.get(name) for name in names})
         points += [
             {"number": number, "epoch": e, "fid": f, "train_seconds": float(e)} for e, f in curve
@@ -199,6 +200,18 @@ def test_equal_configurations_have_no_hyperparameters_to_draw():
             draw(table)
 
 
+def test_as_many_trials_as_are_asked_for_are_enough():
+    trials = {n: ("complete", {"x": float(n)}, [(10, 50.0 + n)]) for n in range(10)}
+    assert importances(study(trials), GRACE) is not None
+    early = {
+        n: (("pruned", p, c) if n < 5 else ("pruned", p, [])) for n, (_, p, c) in trials.items()
+    }
+    assert importances(study(early), GRACE) is not None
+    early[4] = early[5]
+    with pytest.raises(InputError, match="4 of them with a score at epoch 10"):
+        hyperparameters.found(study(early))
+
+
 def test_pairs_that_never_differ_together_are_said():
     """Each of two hyperparameters occurs where the other does not."""
     trials = {
@@ -247,7 +260,7 @@ def test_searched_are_those_that_differ():
 def test_too_few_trials_are_said():
     table = study({n: ("complete", {"x": n}, [(90, 50.0 + n)]) for n in range(9)})
     assert importances(table, 90) is None
-    with pytest.raises(InputError, match=r"--study planted: with 9 trials nothing can be said"):
+    with pytest.raises(InputError, match=r"planted: 9 trials, 9 of them .* say nothing of its"):
         hyperparameters.draw(table)
 
 
@@ -308,6 +321,16 @@ def test_a_planted_pair_is_found_and_effects_of_one_are_no_pair():
     assert interactions.summary(interactions.strongest(paired(strength=0)))[0].endswith(": none")
 
 
+def test_a_pair_is_starred_only_if_it_stands_out_among_all():
+    """One of 28 has a p below 0.05 where nothing is to be found."""
+    table = paired(strength=0)
+    pairs = [replace(pair, p=0.02) for pair in interactions.strongest(table)]
+    assert not any("*" in ax.get_title() for ax in interactions.draw(table, pairs).axes)
+    pairs[0] = replace(pairs[0], p=0.0005)
+    stars = ["*" in ax.get_title() for ax in interactions.draw(table, pairs).axes]
+    assert (stars[0], sum(stars)) == (True, 1)
+
+
 def test_pairs_are_drawn_with_the_trials_behind_each_cell():
     table = paired()
     pairs = interactions.strongest(table)
@@ -345,7 +368,7 @@ def test_parallel_does_not_take_the_best_at_the_first_rung_for_the_best():
         table.trials["winner"] = [winner if n == 7 else math.nan for n in range(12)]
         (ax, _) = parallel.draw(table).axes
         title = ax.get_title(loc="left")
-        assert title.endswith(f"strong: the best tenth at epoch 10; black: trial 7, {said}")
+        assert title.endswith(f"strong: the best tenth at epoch 10\nblack: trial 7, {said}")
         (best,) = [patch for patch in ax.patches if patch.get_edgecolor()[:3] == (0, 0, 0)]
         assert np.asarray(best.get_path().vertices)[0, 1] == pytest.approx(7 / 11)
     strong = [patch for patch in ax.patches if patch.get_linewidth() > 1.7]

@@ -109,7 +109,7 @@ def test_ties_rank_by_kid_and_the_rest_by_fid():
         (2, False), (1, True), (4, False), (0, False), (3, False)
     ]  # fmt: skip
     shown = table(rows, config(hold_back=0.25), HELD)
-    assert "FID, which another training moves by some 4.5%; these rank by KID" in str(shown.caption)
+    assert "FID, which another training moves by some 5.2%; these rank by KID" in str(shown.caption)
     kids = next(column for column in shown.columns if column.header == "KID")
     assert list(kids.cells) == ["30.0", "40.0", "20.0", "10.0", "20.0"]
     assert [row.record.number for row in rank(
@@ -266,3 +266,7 @@ def test_of_two_goals_the_front_comes_first_and_its_ends_before_its_middle():
     assessed = {n: assessment(fid, cas=1 - error) for n, (fid, error) in values.items() if n != 0}
     rows = rank(records, assessed, Objective.parse("fid,classifier"), YARDSTICK)
     assert [row.record.number for row in rows] == [1, 4, 2, 3, 0]  # 0 was not assessed
+
+
+def test_a_study_without_a_trial_has_no_rows():
+    assert rank([], {}, Objective.parse("fid"), YARDSTICK) == []

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from analysis import objectives
-from analysis.objectives import agreement, agreements, best, front, scored
+from analysis.objectives import agreement, agreements, best, front, scored, summary
 from analysis.store import EXPERIMENT, STATUS, STUDY, TRIAL, StudyTable, load_study
 from spaces.errors import InputError
 from tests.test_importance import study
@@ -30,6 +30,7 @@ def made(rows=ROWS, curves=()) -> StudyTable:
     trials = pd.DataFrame(rows, columns=["status", "fid", "cas"])
     trials.insert(0, "number", range(len(trials)))
     trials = trials.assign(winner=math.nan, fresh=math.nan, fresh_cas=math.nan, train_seconds=1.0)
+    trials["failed"] = None
     columns = ["number", "epoch", "fid", "cas", "train_seconds"]
     settings = {"grace": "2", "eta": "3", "length": "6"}
     return StudyTable(
@@ -50,6 +51,14 @@ def test_a_pruned_trial_counts_where_it_was_scored_as_a_winner():
     rows = scored(made([("complete", 180.0, 0.88), ("pruned", 70.0, 0.87), ("pruned", 60.0, 0.95)]))
     rows[1]["fresh"] = 72.0
     assert [row["number"] for row in best(rows).values()] == [1, 0]
+
+
+def test_the_best_by_a_score_is_no_winner_where_it_fails_a_gate():
+    table = made([("complete", 50.0, 0.7), ("complete", 60.0, 0.8)])
+    table.trials["failed"] = ["copies", None]
+    by_fid, by_classifier = summary(table)[:2]
+    assert by_fid.endswith("; it fails: copies")
+    assert "fails" not in by_classifier
 
 
 def test_without_complete_trials_the_best_of_the_others_serve():
@@ -92,7 +101,7 @@ def test_rankings_are_compared_where_trials_had_the_same_training():
     first, last = agreements(made(rows, curves))
     assert first.startswith("at epoch 2: rank correlation of FID and the classifier's error -1.00")
     assert first.endswith("4 trials")
-    assert last == "at epoch 6: too few trials to compare the rankings (2)"
+    assert last == "at epoch 6: the rankings cannot be compared, too few trials (2)"
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from PIL import Image
 
 from analysis import report, samples
 from analysis.store import StudyTable
+from analysis.verdict import verdict
 from spaces.errors import InputError
 from tests.conftest import Told
 from tests.test_importance import GRACE, planted, study
@@ -82,7 +83,9 @@ def test_the_page_has_everything_and_asks_for_nothing(table):
     assert "<study>" not in page
     assert page.count("<figure>") == 6
     assert page.count("</script>") == 2  # of ours; a class of that name is text
-    assert "A row a class: &lt;/script&gt;, $a$b, &lt;b&gt;." in page
+    assert (
+        "A row a class: <bdi>&lt;/script&gt;</bdi>, <bdi>$a$b</bdi>, <bdi>&lt;b&gt;</bdi>." in page
+    )
     assert not re.findall(r"(?:src|href)=['\"](?!data:)", page)
     assert "http://www.w3.org/2000/svg" in page  # a name, and the only address
     assert len(set(re.findall(r"https?://[^\"'\s)]+", page))) == 1
@@ -93,6 +96,9 @@ def test_the_page_has_everything_and_asks_for_nothing(table):
     assert len(data["trials"]) == len(table.trials)
     assert data["trials"][0]["winner"] == 1
     assert data["trials"][0]["fresh"] == "105 to 118"
+    assert data["trials"][0]["over"] == 110 / 20  # of fresh images, as on the terminal
+    assert data["trials"][1]["over"] == round(data["trials"][1]["fid"] / 20, 4)
+    assert not data["trials"][0]["tie"]
     assert [data["trials"][0][k] for k in ("gates", "copies", "coverage")] == ["passed", 0.125, 0.5]
     assert [t["gates"] for t in data["trials"][1:3]] == [f"fails: {FAULT}", ""]
     assert "What the winner learned to draw" in page
@@ -119,10 +125,25 @@ def test_the_answer_is_four_sentences(table):
         "ranks first."
     )
     assert best.startswith(f"Trial {number}, the winner: FID ")
-    assert "times the floor of 20.0, and 110.0 (105.0 to 118.0) on fresh images, after 90 s" in best
+    assert ", and 110.0 (105.0 to 118.0) on fresh images, 5.50 times the floor of 20.0, aft" in best
     assert cost.startswith(("Within 10 % of its FID, trial ", "No trial within 10 % "))
     assert decides.startswith("rate, width")
     assert decides.endswith(" mattered most for FID at epoch 10, of all that was searched.")
+
+
+def test_the_verdict_names_winners_that_may_be_as_good(table):
+    trials = table.trials.copy()
+    number = trials["number"][trials["rank"] == 2].tolist()[0]
+    trials.loc[trials["rank"] == 2, ["winner", "tie", "failed"]] = 2.0, True, ""
+    said = verdict(replace(table, trials=trials))
+    assert said.endswith(f" By one training of each it cannot be told from trial {number}.")
+    assert "told from" not in verdict(table)
+
+
+@pytest.mark.parametrize("megabytes", ["nan", "inf", "-1"])
+def test_a_size_that_is_none_is_refused_before_any_work(megabytes, capsys):
+    assert report.main(["--study", "s", "--megabytes", megabytes]) == 2
+    assert f"--megabytes is {megabytes}, but must be" in capsys.readouterr().err
 
 
 def test_images_are_as_many_as_the_limit_holds(table):

@@ -157,11 +157,23 @@ def test_names_of_classes_are_no_formulas(table, tmp_path):
     names = ["$a$b", "a_$x^{$", "COVID+", "COVID-", "</script>", "two\nlines"]
     figure, _ = samples.draw(replace(table, counts=dict.fromkeys(names, 3)), 1)
     said = "a row a class ($a$b, a_$x^{$, COVID+, COVID-, </script>, two\\nlines)"
-    assert said in figure.get_suptitle()
+    assert said in figure.get_suptitle().replace("\n", " ")
     save(figure, tmp_path, "samples")
     assert (
         "$a$b, a_$x^{$, COVID+, COVID-, &lt;/script&gt;" in (tmp_path / "samples.svg").read_text()
     )
+
+
+def test_a_title_of_many_classes_is_within_the_figure_and_above_its_pictures(table):
+    names = [f"{n} of a dozen classes" for n in range(12)]
+    figure, _ = samples.draw(replace(table, counts=dict.fromkeys(names, 3)), 1)
+    figure.draw_without_rendering()
+    (title,) = figure.texts
+    box = title.get_window_extent()
+    assert all(name[:19] in title.get_text().replace("\n", " ") for name in names)
+    assert box.x1 <= figure.bbox.x1
+    assert box.y1 <= figure.bbox.y1
+    assert box.y0 >= max(ax.get_window_extent().y1 for ax in figure.axes)
 
 
 def test_neighbours_are_looked_for_in_the_studys_own_images(study, table, tmp_path, monkeypatch):
@@ -212,3 +224,15 @@ def test_a_generator_that_copies_is_seen_to(study, table, monkeypatch):
     again, copies = neighbours.nearest(table, 0, own)
     assert (again == drawn).all()
     assert (copies.nearest.numpy() == np.arange(100)).all()
+
+
+def test_files_that_were_kept_and_are_gone_are_not_denied(table, monkeypatch):
+    monkeypatch.setattr("analysis.artifacts._fetched", lambda *_: nullcontext(None))
+    for absent in (
+        lambda n: samples.draw(table, n),
+        lambda n: neighbours.nearest(table, n, make_data()),
+    ):
+        with pytest.raises(InputError, match=f"no longer among .*search.publish {NAME}"):
+            absent(0)
+        with pytest.raises(InputError, match="trial 2"):
+            absent(2)

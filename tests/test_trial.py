@@ -14,11 +14,21 @@ import PIL.Image
 import pytest
 import torch
 
+from spaces.errors import InputError
 from tests.conftest import fids, full, make_job, out_of_memory, run_on
 from trainable.checkpoints import mark_hung, newest
 from trainable.job import Job
 from trainable.training import Run
-from trainable.trial import SPENT, Trial, _device, assess, trial_folder, trial_seed
+from trainable.trial import (
+    SPENT,
+    Status,
+    Trial,
+    _device,
+    assess,
+    breakdown,
+    trial_folder,
+    trial_seed,
+)
 
 
 def test_trial_reports_in_order_and_goes_on_from_its_checkpoint(data, tmp_path, params, whole):
@@ -99,6 +109,31 @@ def test_a_worker_that_outlived_its_search_does_not_disturb_its_successor(
         late.advance()
     third = Trial(job, 4, params, heard=2).advance()
     assert fids([second, third]) == fids(whole)[1:]
+
+
+@pytest.mark.parametrize("fault", ["less", "shape", "bare", "no params"])
+def test_a_checkpoint_of_another_version_interrupts_and_stays(data, tmp_path, params, fault):
+    """It is not trained over: that version can go on from it."""
+    job = make_job(data, tmp_path)
+    trial = Trial(job, 4, params)
+    trial.advance()
+    state = newest(trial.folder)
+    if fault == "less":
+        del state["run"]["G_ema"]
+    elif fault == "shape":
+        state["run"]["G_ema"] = {"old.weight": torch.zeros(2)}
+    elif fault == "bare":
+        state = {}
+    kept: Any = {} if fault == "no params" else params
+    trial.attempt.save(10**6, kept, state)
+    if fault == "no params":  # passed over, as another configuration's
+        assert Trial(job, 4, params).run.epoch == 1
+        return
+    with pytest.raises(InputError, match="are of another version of cgan-search") as caught:
+        Trial(job, 4, params)
+    assert breakdown(caught.value) == (Status.INTERRUPTED, str(caught.value))
+    assert "\n" not in str(caught.value)
+    assert newest(trial.folder).keys() == state.keys()
 
 
 def test_a_number_that_came_to_another_configuration_begins_afresh(data, tmp_path, params):

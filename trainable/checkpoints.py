@@ -59,7 +59,7 @@ class Attempt:
         """
         for path in _newest_first(self._trial, below=self.number):
             state = _load(path, device)
-            if state is not None and state["params"] == params:
+            if state is not None and state.get("params") == params:
                 _link(path, self.folder / path.name)
                 return state["state"]
         return None

@@ -22,6 +22,7 @@ from ray.exceptions import AuthenticationError
 from spaces.errors import InputError
 from trainable.basics.machine import local_cores
 from trainable.basics.private import private_folder
+from trainable.basics.stopping import stopped_by_signals
 from trainable.durations import format_duration
 from trainable.ray_token import guard_token, has_token
 from trainable.resources import Resources
@@ -51,8 +52,9 @@ def connected(
     else:
         _join(resources.cluster, quiet)
     try:
-        resources, fits = _settle(resources, say)
-        yield resources, min(fits, resources.max_concurrent or fits)
+        with stopped_by_signals():  # Ray's own code has taken them, and would abort
+            resources, fits = _settle(resources, say)
+            yield resources, min(fits, resources.max_concurrent or fits)
     finally:
         ray.shutdown()
 

@@ -125,10 +125,10 @@ class Start:
             config = TrialConfig.from_params(self.about["params"])
             task = Task(classes=len(classes), **self.about["task"])
             check_image_size(task.image_size)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, InputError) as error:
             raise InputError(
                 f"{self.flag} {self.source} does not say what it generates: its record is missing "
-                "or of another version; give a winner's generator.safetensors"
+                f"or of another version ({error}); give a winner's generator.safetensors"
             ) from error
         self.check(config, task)  # before memory is taken for what a record only claims
         G = Generator(config, task)

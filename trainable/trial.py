@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from spaces.errors import InputError
 from trainable.checkpoints import Attempt, newest, times_hung
 from trainable.config import TrialConfig
 from trainable.evaluation import Assessment
@@ -23,6 +24,7 @@ from trainable.footprint import limit_memory
 from trainable.grid import draw_grid, grid_file
 from trainable.job import Job
 from trainable.training import DivergedError
+from trainable.weights import first_line
 
 Report = dict[str, Any]
 """What an evaluation says: ``resource`` (how much of what trials are given it has had: epochs or
@@ -74,6 +76,10 @@ def trial_seed(study_seed: int, number: int) -> int:
     return int(np.random.SeedSequence([study_seed, number]).generate_state(1)[0])
 
 
+class ForeignCheckpointError(InputError):
+    """What is trained is there, but this version cannot go on from it."""
+
+
 class Trial:
     """A trial under way. Build it anew to go on from its last checkpoint."""
 
@@ -106,9 +112,17 @@ class Trial:
         self._reports: list[Report] = []
         state = self.attempt.resume(params, job.device)
         if state is not None:
-            self.run.load_state(state["run"])
-            self.eval_seconds = state["eval_seconds"]
-            self._reports = state["reports"]
+            try:
+                self.run.load_state(state["run"])
+                self.eval_seconds = state["eval_seconds"]
+                self._reports = state["reports"]
+            except torch.OutOfMemoryError:
+                raise
+            except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                raise ForeignCheckpointError(
+                    f"the checkpoints in {self.folder} are of another version of cgan-search "
+                    f"({type(error).__name__}: {first_line(error)}); take that version"
+                ) from error
         self._unheard = [r for r in self._reports if r["resource"] > heard]
 
     @property
@@ -255,8 +269,11 @@ class Trial:
 def breakdown(error: Exception) -> tuple[Status, str] | None:
     """The status that an error amounts to, and why; None if it is a crash.
 
-    A configuration may diverge or not fit; a full disk is nobody's fault and only interrupts.
+    A configuration may diverge or not fit; a full disk, or what another version left, is nobody's
+    fault and only interrupts.
     """
+    if isinstance(error, ForeignCheckpointError):
+        return Status.INTERRUPTED, str(error)
     if isinstance(error, DivergedError):
         return Status.DIVERGED, str(error)
     if isinstance(error, torch.OutOfMemoryError):

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from spaces.errors import InputError
+from trainable.basics.terminal import os_reason
 
 _OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """Names in torchvision's DenseNet files: ``norm.1`` for what is ``norm1`` now."""
@@ -71,7 +72,7 @@ class Published:
             except OSError as error:
                 raise InputError(
                     f"{self.flag} is {self.name}, but its weights are not at {path} and cannot be "
-                    f"downloaded ({first_line(error)}); put {self.source} there, name a copy with "
+                    f"downloaded ({os_reason(error)}); put {self.source} there, name a copy with "
                     f"{self.flag}-weights, or choose {self.flag} {self.instead}"
                 ) from error
         yield path
@@ -103,7 +104,9 @@ def download(url: str, path: Path, sha256: str) -> None:
     try:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256, progress=False)
     except (urllib.error.URLError, http.client.HTTPException, RuntimeError) as error:
-        raise OSError(str(getattr(error, "reason", error))) from error
+        reason = getattr(error, "reason", error)
+        told = os_reason(reason) if isinstance(reason, OSError) else first_line(error)
+        raise OSError(told.strip()) from error
 
 
 def checksum(path: Path, flag: str) -> str:

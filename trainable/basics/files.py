@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import json
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.errors import InputError
-from trainable.basics.terminal import command, printable
+from trainable.basics.terminal import command, os_reason, printable
 
 _LONGEST_NAME = 255  # bytes, on Linux and macOS
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
@@ -41,6 +42,13 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def path_argument(text: str) -> Path:
+    """A path on a command line: an empty one is refused, which would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty")
+    return Path(text)
 
 
 def check_text(flag: str, path: str | Path) -> None:
@@ -151,7 +159,7 @@ def disk_fault(error: BaseException | None) -> str | None:
     """Why a disk refused a write, if that is what an error comes from: it is full, or read-only."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _REFUSED:
-            return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+            return os_reason(error)
         if isinstance(error, sqlite3.OperationalError) and str(error) in _SQLITE_REFUSED:
             return str(error)
         if os.strerror(errno.ENOSPC) in str(error):  # said by a library or another process

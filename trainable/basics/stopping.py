@@ -68,25 +68,24 @@ def run_command(main: Callable[[], int]) -> int:
     except KeyboardInterrupt as error:
         return say_stopped(error, "the same command starts again")
     except BrokenPipeError:  # as by `| head`
-        _hush()
+        _lead_nowhere()
         return 1
     except Exception as error:
         if (fault := disk_fault(error)) is None:
             raise
         with suppress(OSError):
             say(make_console(stderr=True), f"error: {fault}; make room, and give it again")
-        _hush()
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError:
+            _lead_nowhere()
         return 1
 
 
-def _hush() -> None:
-    """Have standard output lead nowhere if it takes no more: Python flushes it at exit."""
-    if (out := sys.stdout) is None:
-        return
-    try:
-        out.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+def _lead_nowhere() -> None:
+    """Have standard output take all, for the flush at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 _last = Stop()

@@ -37,6 +37,11 @@ def printable(text: str) -> str:
     return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", _escape, text)
 
 
+def one_line(name: str) -> str:
+    """`printable`, for names: a file's may hold a line break."""
+    return printable(name).replace("\n", "\\n")
+
+
 def say(console: Console, text: str) -> None:
     """Print a line, however long, in one piece and as it is, but for passwords in addresses."""
     from rich.text import Text
@@ -46,7 +51,15 @@ def say(console: Console, text: str) -> None:
 
 def say_error(error: Exception) -> None:
     """Say on standard error what the user must mend."""
-    say(make_console(stderr=True), f"error: {error}")
+    reason = os_reason(error) if isinstance(error, OSError) else error
+    say(make_console(stderr=True), f"error: {reason}")
+
+
+def os_reason(error: OSError) -> str:
+    """Why the system refused something, and for which file, without its number for that."""
+    if error.strerror is None:
+        return str(error) or type(error).__name__
+    return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
 
 
 def command(*words: str | Path) -> str:
