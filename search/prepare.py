@@ -101,7 +101,8 @@ def prepare(args: argparse.Namespace, console: Console) -> Prepared:
 def _new(args: argparse.Namespace, console: Console) -> Prepared:
     asked = {k: v if (v := getattr(args, k)) is not None else d for k, d in STUDY_DEFAULTS.items()}
     for name in ("time_budget", "max_trial_time", "train_time"):
-        asked[name] = None if asked[name] is None else parse_duration(asked[name])
+        if asked[name] is not None:
+            asked[name] = parse_duration(asked[name], f"--{name.replace('_', '-')}")
     for name in ("data", "held_out", "init_from"):
         if asked[name] is not None:
             asked[name] = located(f"--{name.replace('_', '-')}", asked[name])
@@ -212,7 +213,8 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
     study, storage = open_study(args.output, args.resume, args.database)
     old = settings_of(study)
     changes: dict[str, Any] = {k: v for k in _FREE if (v := getattr(args, k)) is not None}
-    budget = None if args.time_budget is None else parse_duration(args.time_budget)
+    budget = args.time_budget
+    budget = None if budget is None else parse_duration(budget, "--time-budget")
     for name in _MOVED:
         flag, now, before = f"--{name.replace('_', '-')}", getattr(args, name), getattr(old, name)
         if before is None and now is not None:

@@ -41,7 +41,8 @@ def _schedule(args: argparse.Namespace) -> tuple[str, tuple[int, ...]]:
         resource, length, flag = "epoch", args.epochs, "--epochs"
     else:
         resource, flag = "seconds", "--train-time"
-        length = round(parse_duration(args.train_time or _TRAIN_TIME))
+        given = _TRAIN_TIME if args.train_time is None else args.train_time
+        length = round(parse_duration(given, flag))
     check_range(flag, length, 1, LONGEST)
     if args.evaluate_at is None:
         step = max(1, length // _EVALUATIONS)

@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import pickle
 import re
+import stat
 import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,9 +113,12 @@ def checksum(path: Path, flag: str) -> str:
     """SHA-256, in hex, of the file that `flag` names.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or is a pipe or a device: those may never end.
     """
     try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise InputError(f"{flag} {path} cannot be read: it is a pipe or a device")
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

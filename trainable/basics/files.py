@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
 import os
 import shutil
 import sqlite3
@@ -11,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from spaces.errors import InputError
 from trainable.basics.terminal import command, os_reason, printable
@@ -68,6 +70,29 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with whole_file(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def read_json(flag: str, path: Path) -> Any:
+    """What the JSON file that `flag` names holds; a byte order mark, as Windows' editors write it,
+    is passed over.
+
+    Raises:
+        InputError: it cannot be read, or gives a key of an object twice.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
+    except OSError as error:
+        raise InputError(f"{flag} {path} cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{flag} {path} is not valid JSON ({error})") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    known = dict(pairs)
+    if len(known) < len(pairs):
+        twice = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
+        raise ValueError(f"it gives {twice!r} twice")
+    return known
 
 
 @contextmanager

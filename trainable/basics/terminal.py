@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,22 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    shown = printable(word)
-    if shown == word and "\n" not in word:
+    if all(map(_plain, word)):
         return shlex.quote(word)
-    escaped = word.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
-    return f"$'{printable(escaped)}'"  # bash and zsh read escapes so
+    octets = (c if _plain(c) and c not in "\\'" else _octets(c) for c in word)
+    return f"$'{''.join(octets)}'"  # bash and zsh read escapes so
+
+
+def _plain(character: str) -> bool:
+    """Whether it can be printed as it is, in the encoding of standard output."""
+    try:
+        character.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return character != "\n" and printable(character) == character
+
+
+def _octets(character: str) -> str:
+    """It as a file name has it, byte by byte."""
+    lone = "surrogateescape" if 0xDC80 <= ord(character) <= 0xDCFF else "surrogatepass"
+    return "".join(f"\\x{octet:02x}" for octet in character.encode("utf-8", lone))
