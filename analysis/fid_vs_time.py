@@ -267,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _drawn(table: StudyTable, args: argparse.Namespace) -> tuple[Figure, list[str]]:
-    within = parse_duration(args.within) if args.within else None
+    within = None if args.within is None else parse_duration(args.within, "--within")
     said = [summary(table)] + ([] if within is None else [recommended(table, within)])
     return draw(table, within), said
 

@@ -20,7 +20,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from analysis.store import StudyTable, load_study
 from spaces.errors import InputError
 from trainable.bars import bar
-from trainable.basics.terminal import make_console, printable, say, say_error
+from trainable.basics.terminal import make_console, say, say_error
 
 # Names of classes and studies are users' text: two dollar signs in one are no formula. Set here, as
 # a text takes it when it is made, and ticks are made while a figure is drawn.
@@ -101,11 +101,6 @@ def legible(figure: Figure) -> str:
     if not wanted:
         return ""
     return f"no installed font has {''.join(sorted(wanted))}; they are drawn as boxes"
-
-
-def label(text: str) -> str:
-    """A user's text as one line of a figure: control characters escaped, line breaks too."""
-    return printable(text).replace("\n", "\\n")
 
 
 def write(figure: Figure, file: Path | BinaryIO, **options: Any) -> None:

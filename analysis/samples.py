@@ -20,11 +20,12 @@ from PIL import Image
 from torch import Tensor
 
 from analysis.artifacts import fetch_generator, fetch_grids, why_absent
-from analysis.figures import canvas, label, parser, run
+from analysis.figures import canvas, parser, run
 from analysis.store import StudyTable
 from analysis.verdict import best
 from spaces.errors import InputError
 from trainable.basics.stopping import run_command
+from trainable.basics.terminal import one_line
 from trainable.grid import draw_grid, spread
 from trainable.start import Start
 
@@ -116,7 +117,7 @@ def between(start: Start) -> list[Strip]:
 
 
 def _short(name: str) -> str:
-    name = label(name)
+    name = one_line(name)
     short = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
     # Marks without a width, or names written to the left would turn the order of the rows around.
     leftward = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in name)

@@ -23,14 +23,18 @@ from rich.console import Console
 from spaces.errors import InputError
 from trainable.bars import bar
 from trainable.basics.files import name_fault, whole_folder
+from trainable.basics.ranges import check_range
 from trainable.basics.stopping import run_command, say_stopped
 from trainable.basics.terminal import make_console, say, say_command, say_error
+from trainable.chance import MOST_SEED
 from trainable.export import ImageGenerator
 from trainable.registry import load_start
 from trainable.start import Start
 
 FORMATS = {"png": {}, "jpeg": {"quality": 95}}
 ABOUT, MANIFEST = "generated.json", "manifest.csv"
+MOST_IMAGES = 10**6
+"""Of a class: more in one folder than file systems and viewers bear."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,10 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _generate(args: argparse.Namespace, console: Console) -> Path:
-    if args.per_class < 1 or args.seed < 0:
-        raise InputError(
-            f"--per-class is {args.per_class} and --seed {args.seed}, but must be at least 1 and 0"
-        )
+    check_range("--per-class", args.per_class, 1, MOST_IMAGES)
+    check_range("--seed", args.seed, 0, MOST_SEED)
     taken = f"--out {args.out} exists already; choose another folder, or remove it"
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise InputError(taken)

@@ -60,7 +60,7 @@ class Prepared:
         start: the generator that all trials begin with, or None.
         portrait: what the space looks like now.
         study, storage: a resumed study and its database, None for a new one.
-        said: lines that say what is held back, and which extractor was taken and why.
+        said: lines that say what is held back or out, and which extractor was taken and why.
         first: searched values of the default configuration, None if a new study's space leaves it
             out.
         queue: searched values that the user wants tried next.
@@ -101,7 +101,8 @@ def prepare(args: argparse.Namespace, console: Console) -> Prepared:
 def _new(args: argparse.Namespace, console: Console) -> Prepared:
     asked = {k: v if (v := getattr(args, k)) is not None else d for k, d in STUDY_DEFAULTS.items()}
     for name in ("time_budget", "max_trial_time", "train_time"):
-        asked[name] = None if asked[name] is None else parse_duration(asked[name])
+        if asked[name] is not None:
+            asked[name] = parse_duration(asked[name], f"--{name.replace('_', '-')}")
     for name in ("data", "held_out", "init_from"):
         if asked[name] is not None:
             asked[name] = located(f"--{name.replace('_', '-')}", asked[name])
@@ -122,8 +123,11 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
     if asked["hold_back"] is None:
         asked["hold_back"] = SHARE if Objective.parse(asked["objective"]).needs_validation else 0.0
     data, validation, parted = divided(whole, asked["hold_back"])
+    said = [*parted]
     with bar(console, "reading held-out images") as progress:
-        apart = held_out(data, asked["data"], asked["held_out"], progress, instead=validation)
+        apart = held_out(
+            data, asked["data"], asked["held_out"], progress, instead=validation, say=said.append
+        )
     judges = load_judges(
         asked["features"], asked["protocol"], asked["backbone"], args,
         shared=args.allow_shared_features,
@@ -154,7 +158,7 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
         learnt = learn_from(old, config, seen)
     return Prepared(
         config, space, data, apart, validation, extractor, backbone, start, seen, None, None,
-        (*parted, judges.said), first, queue, learnt,
+        (*said, judges.said), first, queue, learnt,
     )  # fmt: skip
 
 
@@ -209,7 +213,8 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
     study, storage = open_study(args.output, args.resume, args.database)
     old = settings_of(study)
     changes: dict[str, Any] = {k: v for k in _FREE if (v := getattr(args, k)) is not None}
-    budget = None if args.time_budget is None else parse_duration(args.time_budget)
+    budget = args.time_budget
+    budget = None if budget is None else parse_duration(budget, "--time-budget")
     for name in _MOVED:
         flag, now, before = f"--{name.replace('_', '-')}", getattr(args, name), getattr(old, name)
         if before is None and now is not None:
@@ -227,11 +232,14 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             f"--resume {config.name}: {config.data} {holds} the images that the study began with "
             f"({how}); bring them back, or start a new study"
         )
+    said = [*parted]
     with (
         bar(console, "reading held-out images") as progress,
         _perhaps_moved(config, "held_out"),
     ):
-        apart = held_out(data, config.data, config.held_out, progress, instead=validation)
+        apart = held_out(
+            data, config.data, config.held_out, progress, instead=validation, say=said.append
+        )
     for part, digest, what in (
         (validation, config.validation_digest, "images that are held back"),
         (apart, config.held_out_digest, f"held-out images ({config.held_out or config.data})"),
@@ -273,7 +281,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
     queue = read_queue(args.enqueue, space, task) if args.enqueue else []
     return Prepared(
         config, space, data, apart, validation, extractor, backbone, start, seen, study, storage,
-        (*parted, judges.said), None, queue, [],
+        (*said, judges.said), None, queue, [],
     )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from spaces.catalog import Space
 from spaces.describe import check_draw
 from spaces.errors import InputError
 from spaces.task import Task
+from trainable.basics.files import read_json
 
 STARTUP = 10
 """Random trials before a sampler that learns is asked."""
@@ -54,12 +54,7 @@ def read_queue(path: Path, space: Space, task: Task) -> list[dict[str, Any]]:
     Raises:
         InputError: the file cannot be read, or the space cannot draw what it asks for.
     """
-    try:
-        found = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"--enqueue {path} cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"--enqueue {path} is no JSON ({error})") from error
+    found = read_json("--enqueue", path)
     queue = found if isinstance(found, list) else [found]
     for place, values in enumerate(queue, start=1):
         if not isinstance(values, dict):

@@ -45,7 +45,7 @@ class Screen:
         facts.add_row("passed", self._rungs())
         if self.board.best is not None:
             facts.add_row("best", self._best(self.board.best))
-        hint = Text("Ctrl-C stops in order; nothing that is trained is lost", style="dim")
+        hint = Text("Ctrl-C shuts down cleanly; nothing that is trained is lost", style="dim")
         return Group(self._head(elapsed, left), facts, self._workers(now), hint)
 
     def line(self, elapsed: float, left: float | None) -> str:

@@ -236,7 +236,7 @@ def open_study(output: Path, name: str, database: str | None) -> tuple[optuna.St
     return study, storage
 
 
-_PARTS = ("id", "space", "yardstick", "queue", "config")
+_PARTS = {"id": str, "space": dict, "yardstick": dict, "queue": list, "config": object}
 _YARDSTICK = ("floor", "untrained")
 _REPORT = ("resource", "epoch", "objective", "order")
 
@@ -244,8 +244,13 @@ _REPORT = ("resource", "epoch", "objective", "order")
 def check_readable(study: optuna.Study) -> None:
     """Raise InputError unless all of the study is as this version writes it."""
     attrs = study.user_attrs
-    missing = [name for name in _PARTS if name not in attrs]
-    missing += [f"yardstick/{n}" for n in _YARDSTICK if n not in attrs.get("yardstick", ())]
+    missing = [
+        name
+        for name, kind in _PARTS.items()
+        if name not in attrs or not isinstance(attrs[name], kind)
+    ]
+    if "yardstick" not in missing:
+        missing += [f"yardstick/{n}" for n in _YARDSTICK if n not in attrs["yardstick"]]
     if missing:
         raise foreign(study, f"record: {', '.join(missing)} is missing")
     settings_of(study)
@@ -254,7 +259,7 @@ def check_readable(study: optuna.Study) -> None:
             reports = read_record(trial).reports
         except ValueError as error:
             raise foreign(study, f"trial {trial.number}: {error}") from error
-        lacking = [key for r in reports for key in _REPORT if key not in r]
+        lacking = [k for r in reports for k in _REPORT if not isinstance(r, dict) or k not in r]
         if lacking:
             raise foreign(study, f"trial {trial.number}: a report without {lacking[0]}")
 

@@ -22,7 +22,8 @@ PIPED_WIDTH = 200  # a file or a pipe has no width of its own, and should not wr
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 2 for a user's mistake, else 0."""
-    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    terminal = sys.stdout is not None and sys.stdout.isatty()  # None: closed
+    width = None if terminal else PIPED_WIDTH
     console = Console(width=width, highlight=False, markup=False, emoji=False)
     try:
         options = _parser().parse_args(argv)

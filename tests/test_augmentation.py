@@ -291,6 +291,10 @@ def test_validation_is_of_what_the_generator_never_saw_and_subsets_of_what_it_sa
             assert set(rows) <= set(real.rows[160, repeat])
     assert set(real.rows[20, 0]) != set(real.rows[20, 1])
     assert "Of the 120 images that the generator saw 120 are among them" in real.said[0]
+    odd = replace(test, report=replace(test.report, files=210, left_out={".dcm files": 10}))
+    said = divide(odd, odd, source_of(None, seen), [20], 1, 0).said
+    assert "210 files read, 10 .dcm files left out" in said[0]
+    assert "210 files read, 10 .dcm files left out" in said[2]
 
 
 def test_too_few_unseen_images_are_refused(phantoms):

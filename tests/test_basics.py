@@ -7,7 +7,14 @@ import pytest
 
 from trainable.basics.files import name_fault, whole_file, whole_folder, write_whole
 from trainable.basics.markdown import code, escaped
-from trainable.basics.terminal import command, make_console, printable, say, say_command
+from trainable.basics.terminal import (
+    command,
+    make_console,
+    printable,
+    say,
+    say_command,
+    say_error,
+)
 
 # Names that people have, and names that break shells, markup and terminals.
 NAMES = [
@@ -84,6 +91,14 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(OSError, match="not empty"):
         take()
     assert [p.name for p in path.parent.rglob("*")] == ["set", "1"]
+
+
+def test_an_error_of_the_system_is_said_without_its_number(tmp_path, capsys):
+    for error in (FileNotFoundError(2, "No such file", "a.png"), OSError(28, "Disk full")):
+        say_error(error)
+    say_error(OSError("away"))
+    said = capsys.readouterr().err
+    assert said == "error: No such file: a.png\nerror: Disk full\nerror: away\n"
 
 
 @pytest.mark.parametrize("name", NAMES)

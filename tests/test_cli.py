@@ -54,11 +54,11 @@ def run(folder: Path, output: Path, *flags: str) -> int:
         (["--gpus-per-trial", "0"], "to train without, --devices cpu"),
         (["--gpus-per-trial", "1.5"], "a fraction above 0, or whole GPUs"),
         (["--gpus-per-trial", "1", "--devices", "cpu"], "contradicts --devices cpu; drop one"),
-        (["--wait-for-nodes", "soon"], "a duration is 'soon', but must be like"),
+        (["--wait-for-nodes", "soon"], "--wait-for-nodes is 'soon', but must be like"),
         (["--cpus-per-trial", "9999"], "--cpus-per-trial is 9999, but this machine has"),
         (["--cpus-per-trial", "0"], "--cpus-per-trial is 0, but must be at least 1"),
         (["--max-concurrent", "0"], "--max-concurrent is 0, but must be at least 1"),
-        (["--time-budget", "2 hours"], "a duration is '2 hours', but must be like 90s"),
+        (["--time-budget", "2 hours"], "--time-budget is '2 hours', but must be like 90s"),
         (["--study", "a/b"], "--study is 'a/b'"),
         (["--features", "vgg"], "--features is 'vgg', but must be one of"),
         (["--features-weights", "absent.pth"], "absent.pth cannot be read"),
@@ -79,7 +79,7 @@ def run(folder: Path, output: Path, *flags: str) -> int:
         ),
         (["--resource", "seconds", "--epochs", "9"], "--resource seconds needs --train-time"),
         (["--train-time", "2m"], "--train-time goes with --resource seconds; here, give --epochs"),
-        (["--resource", "seconds", "--train-time", "soon"], "a duration is 'soon', but must be"),
+        (["--resource", "seconds", "--train-time", "soon"], "--train-time is 'soon', but must be"),
         (
             ["--resource", "seconds", "--train-time", "60s", "--grace", "61"],
             "--grace is 61, but must lie between 1 and --train-time, 60",
@@ -89,8 +89,8 @@ def run(folder: Path, output: Path, *flags: str) -> int:
             "--eval-every is 61, but must lie between 1 and --train-time, 60",
         ),
         (["--max-trial-time", "0s"], "--max-trial-time is 0.0 s, but must be above 0"),
-        (["--max-trial-time", "fast"], "a duration is 'fast', but must be like 90s"),
-        (["--report-timeout", "never"], "a duration is 'never', but must be like 90s"),
+        (["--max-trial-time", "fast"], "--max-trial-time is 'fast', but must be like 90s"),
+        (["--report-timeout", "never"], "--report-timeout is 'never', but must be like 90s"),
         (["--enqueue", "absent.json"], "--enqueue absent.json cannot be read"),
         (["--warm-start", "absent"], "there is no study absent under"),
     ],
@@ -230,13 +230,13 @@ def test_help_is_quick_because_it_imports_nothing_heavy():
     ("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), ("1h30m", 5400), ("1.5h", 5400)]
 )
 def test_durations(text, seconds):
-    assert parse_duration(text) == seconds
+    assert parse_duration(text, "--within") == seconds
 
 
 @pytest.mark.parametrize("text", ["", "90", "1h 30m", "h", "-5m", "2h!"])
 def test_texts_that_are_no_durations(text):
-    with pytest.raises(InputError, match="a duration is"):
-        parse_duration(text)
+    with pytest.raises(InputError, match="--within is"):
+        parse_duration(text, "--within")
 
 
 def test_durations_to_read():

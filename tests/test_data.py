@@ -69,13 +69,6 @@ def decode(data: bytes, size: int = 32, fit: str = "crop", background: str = "bl
 # --- one file ---------------------------------------------------------------------------------
 
 
-def test_classes_are_found_once(root: Path):
-    """Not for each image again, which took minutes for 100,000."""
-    found = scan(root)
-    assert found.classes == ("ant", "cat")
-    assert found.classes is found.classes
-
-
 def test_16_bit_grey_uses_its_full_range():
     levels = np.array([0, 257, 128 * 257, 65535], dtype=np.uint16)
     for value, expected in zip(levels, (0, 1, 128, 255), strict=True):
@@ -181,6 +174,13 @@ def test_broken_files_say_why(data: bytes, reason: str):
 # --- a folder ---------------------------------------------------------------------------------
 
 
+def test_classes_are_found_once(root: Path):
+    """Not for each image again, which took minutes for 100,000."""
+    found = scan(root)
+    assert found.classes == ("ant", "cat")
+    assert found.classes is found.classes
+
+
 def test_a_folder_becomes_a_dataset(root: Path):
     (root / "cat" / ".hidden.png").write_bytes(b"x")
     (root / "cat" / "notes.txt").write_text("x")
@@ -284,7 +284,7 @@ def test_a_class_needs_ten_readable_images(root: Path):
 def test_folders_that_cannot_serve(tmp_path: Path, root: Path):
     with pytest.raises(InputError, match="nowhere does not exist"):
         load_folder(tmp_path / "nowhere", 32)
-    with pytest.raises(InputError, match="is a file, not a folder of class folders"):
+    with pytest.raises(InputError, match="is a file, not a folder of images"):
         load_folder(root / "cat" / "000.png", 32)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no class folders"):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 from dataclasses import replace
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -314,6 +316,18 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, inception_file):
     torch.save(state, tmp_path / "nan.pth")
     with pytest.raises(InputError, match="some weights are not finite"):
         unverified(tmp_path / "nan.pth")
+
+
+def test_a_network_that_is_away_is_said_in_words(tmp_path, monkeypatch):
+    def away(*args, **flags):
+        raise URLError(socket.gaierror(-2, "Name or service not known"))
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", away)
+    reason = "Inception weights cannot be had here: Name or service not known"
+    assert load_extractor("auto")[1] == f"features: efficientnet-lite0 ({reason})"
+    with pytest.raises(InputError, match=r"cannot be downloaded \(Name or service not known\)"):
+        load_extractor("inception")
 
 
 def test_a_pickle_with_code_is_refused_before_it_runs(tmp_path):

@@ -6,14 +6,17 @@ import csv
 import io
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
 import sys
 import threading
 import time
+import unicodedata
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from PIL import Image
 
 from search.cli import check_output
 from spaces.errors import InputError
+from tests.conftest import make_data
 from tests.test_data import class_folder, image, jpeg, png, raw_png
 from trainable.data import decode as decoding
 from trainable.data import load, load_folder, opening
@@ -29,9 +33,12 @@ from trainable.data.decode import FORMATS, SUFFIXES, UnreadableError, decode
 from trainable.data.folder import stack
 from trainable.data.held_out import held_out
 from trainable.data.images import image_differences, write_images
+from trainable.data.listing import folders
 from trainable.data.reading import USUAL, Levels, Reading
 from trainable.data.scan import scan
 from trainable.data.small import build_small
+from trainable.metrics.__main__ import main as score
+from trainable.metrics.folders import list_images
 
 
 @pytest.fixture
@@ -99,6 +106,16 @@ def test_a_class_of_other_files_says_what_they_are(root: Path):
         load_folder(root, 32)
 
 
+def test_only_the_most_common_reasons_are_listed(root: Path):
+    for number in range(9):
+        (root / "cat" / f"x.{number}").write_bytes(b"x")
+    (root / "cat" / "y.8").write_bytes(b"x")
+    said = str(load_folder(root, 32).report)
+    assert "2 .8 files left out" in said
+    assert "3 of other kinds left out" in said
+    assert said.count("left out") == 7
+
+
 def test_loops_of_links_end_and_linked_folders_are_read_once(root: Path, tmp_path: Path):
     class_folder(tmp_path / "more", 3, 9)
     (root / "cat" / "here").symlink_to(root / "cat")
@@ -144,6 +161,65 @@ def test_broken_links_and_links_in_a_circle_are_named(root: Path):
     skipped = dict(load_folder(root, 32).report.skipped)
     assert skipped["cat/gone.png"] == "No such file or directory"
     assert "symbolic links" in skipped["cat/circle.png"]
+
+
+def test_a_class_that_is_a_broken_link_is_refused(root: Path):
+    (root / "dog").symlink_to("/mnt/disk/dog")
+    with pytest.raises(InputError, match=r"set/dog is a link to /mnt/disk/dog, which is not there"):
+        load_folder(root, 32)
+
+
+def test_a_folder_that_cannot_be_entered_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch):
+    """Tests may run as root, who may enter all."""
+
+    def is_dir(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    with pytest.raises(InputError, match=r"ant cannot be listed: Permission denied"):
+        folders(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("set.zip", r"set\.zip is an archive; unpack it"),
+        ("set.tar.gz", r"set\.tar\.gz is an archive; unpack it"),
+        ("https://a.b/set.zip", r"https://a\.b/set\.zip is an address; download"),
+        ("none/at/all", r"none/at/all does not exist"),
+        ("x" * 300, r"is no folder"),
+        (f"a/{'x' * 300}", r"File name too long"),
+        ("", r"is empty"),
+    ],
+)
+def test_what_is_no_folder_says_what_to_do(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("a").mkdir()
+    for archive in ("set.zip", "set.tar.gz"):
+        Path(archive).write_bytes(b"x")
+    with pytest.raises(InputError, match=message):
+        load(name, 32)
+    with pytest.raises(InputError, match=message):
+        held_out(make_data(), "phantom", name)
+    if name:
+        with pytest.raises(InputError, match=message.replace("is no folder", "File name too long")):
+            list_images(Path(name))
+        return
+    for command in (["small", "--source", ""], ["small", "--source", "a", "--out", ""]):
+        with pytest.raises(SystemExit):
+            main(command)
+        assert "is empty" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        score(["", "a"])
+    assert "argument real: is empty" in capsys.readouterr().err
+
+
+def test_a_folder_with_an_archive_in_it(tmp_path: Path):
+    (tmp_path / "set.zip").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"no class folders; unpack set\.zip, and give the folder"):
+        load_folder(tmp_path, 32)
 
 
 def test_show_and_small_pass_over_them_too(root: Path, tmp_path: Path):
@@ -313,6 +389,17 @@ def test_a_range_too_narrow_is_named(tmp_path: Path):
                 np.random.default_rng([number, name == "b"]).integers(0, 16, (32, 32), np.uint8),
             )
     assert "all pixels between 0 and 15 of 0 to 255" in str(load_folder(tmp_path, 32).report)
+
+
+def test_values_beyond_the_levels_of_another_set_are_said(tmp_path: Path):
+    for name in ("a", "b"):
+        films(tmp_path / "train" / name, 0, 4095 if name == "a" else 3999)
+        films(tmp_path / "test" / name, 0, 4000 if name == "a" else 60000)
+    data = load_folder(tmp_path, 32)
+    assert data.report.clipped == 0
+    said: list[str] = []
+    held_out(data, str(tmp_path), None, say=said.append)
+    assert "16-bit 0 to 4095 scaled to 0 to 255, 10 with values beyond that, which w" in said[0]
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
@@ -489,6 +576,43 @@ def test_names_that_are_not_utf_8_are_escaped_once_and_for_all(tmp_path: Path, c
     with (tmp_path / "small" / "manifest.csv").open(encoding="utf-8") as file:
         assert {row["class"] for row in csv.DictReader(file)} == {"gro\\xdf", "klein"}
     assert load_folder(tmp_path / "small", 32).classes == data.classes
+
+
+def test_a_line_break_in_a_name_breaks_no_line(root: Path):
+    (root / "cat").rename(root / "c\nat")
+    (root / "c\nat" / "000.png").rename(root / "c\nat" / "0\n.png")
+    data = load_folder(root, 32)
+    assert data.classes == ("ant", "c\\nat")
+    assert "c\\nat/0\\n.png" in data.sources
+    assert data.n == 40
+
+
+def test_accents_composed_in_either_way_are_the_same_class(root: Path):
+    """An archive from a Mac has them in parts, and so has one half of many a data set."""
+    forms: tuple[tuple[str, Literal["NFC", "NFD"]], ...] = (("train", "NFC"), ("test", "NFD"))
+    for split, form in forms:
+        for seed, name in enumerate(("Röntgen", "ant")):
+            folder = root / "set" / split / unicodedata.normalize(form, name)
+            class_folder(folder, 10, 10 * seed + len(split))
+    data = load(str(root / "set"), 32)
+    assert data.classes == ("Röntgen", "ant")
+    apart = held_out(data, str(root / "set"), None)
+    assert apart is not None
+    assert apart.n == 20
+
+
+@pytest.mark.parametrize("name", ["CAT", "cat ", "Cat"])
+def test_classes_that_are_called_alike_are_refused(root: Path, name: str):
+    class_folder(root / name, 10, 3)
+    with pytest.raises(InputError, match=r"two classes that are called alike, .*; merge them"):
+        load_folder(root, 32)
+
+
+def test_classes_that_look_the_same_are_told_apart_by_the_message(root: Path):
+    for seed, form in enumerate(("NFC", "NFD")):
+        class_folder(root / unicodedata.normalize(form, "ö"), 10, 3 + seed)
+    with pytest.raises(InputError, match=re.escape(r"'o\u0308' and '\xf6'")):
+        load_folder(root, 32)
 
 
 def test_a_folder_that_no_study_can_record_is_refused_with_a_way_out(root: Path, tmp_path: Path):

@@ -142,8 +142,8 @@ def test_as_jpeg(grey, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ("--per-class 0", "--per-class is 0 and --seed 0, but must be at least 1 and 0"),
-        ("--seed -1", "--seed -1, but must be"),
+        ("--per-class 0", "--per-class is 0, but must be at least 1"),
+        ("--seed -1", "--seed is -1, but must be"),
         ("--model nowhere.pt", "--model nowhere.pt cannot be read: No such file"),
         ("--model models:/x", "--model is models:/x, but must be models:/NAME@ALIAS"),
         ("--model models:/x@y --tracking-uri sqlite:///nowhere.db", "there is no file nowhere.db"),
@@ -278,6 +278,34 @@ def test_classes_that_differ_in_case_alone_are_two_where_the_disk_can_tell(
     assert call(tmp_path / "one", "--model", str(model)) == 2
     assert "class 'Normal' cannot have a folder of that name" in capsys.readouterr().err
     assert not (tmp_path / "one").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"settings": []}, {"settings": {"data": 5}}, {"classes": [["a"], {}]}, {"images": [1]},
+     {"task": {"image_size": 2**40, "channels": 1, "images": 9}},
+     {"task": {"image_size": -32, "channels": 1, "images": 9}},
+     {"task": {"image_size": "32", "channels": 1, "images": 9}},
+     {"classes": [str(k) for k in range(10**6)]}],
+)  # fmt: skip
+def test_a_record_that_claims_anything_is_refused_before_it_takes_memory(
+    grey, tmp_path, capsys, change
+):
+    weights, about = read_generator(grey / export.WEIGHTS)
+    write_generator(tmp_path / "g.safetensors", weights, {**about, **change})
+    flags = ["--per-class", "1", "--out", str(tmp_path / "out")]
+    assert generate.main(["--model", str(tmp_path / "g.safetensors"), *flags]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_record_too_deep_to_be_read_is_said(grey, tmp_path, monkeypatch, capsys):
+    weights, _ = read_generator(grey / export.WEIGHTS)
+    monkeypatch.setattr("trainable.generator_file.json.dumps", lambda record: "[" * 10**5)
+    write_generator(tmp_path / "g.safetensors", weights, {})
+    flags = ["--per-class", "1", "--out", str(tmp_path / "out")]
+    assert generate.main(["--model", str(tmp_path / "g.safetensors"), *flags]) == 2
+    assert "not valid JSON" in capsys.readouterr().err
 
 
 def test_what_others_left_beside_the_set_stays(grey, tmp_path):

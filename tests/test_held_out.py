@@ -39,6 +39,13 @@ def find(spec: Path | str, named: Path | str | None = None) -> tuple[Dataset, Da
     return data, held_out(data, str(spec), None if named is None else str(named))
 
 
+def lines(spec: Path | str, named: Path | None = None) -> list[str]:
+    said: list[str] = []
+    named_so = None if named is None else str(named)
+    held_out(load(str(spec), 32), str(spec), named_so, say=said.append)
+    return said
+
+
 @pytest.fixture
 def own(tmp_path) -> Path:
     return paint(tmp_path / "own", 0)
@@ -103,6 +110,12 @@ def test_a_test_split_of_its_own_that_cannot_serve_is_left_alone(tmp_path, fault
         classes = ("ill", "other") if fault == "other classes" else ("ill", "well")
         paint(tmp_path / "test", 2, classes=classes, n=3 if fault == "few" else N)
     assert find(tmp_path)[1] is None
+    said = lines(tmp_path)
+    assert len(said) == 1
+    assert said[0].startswith("no held-out images: ")
+    assert {"unlabelled": "no class folders", "few": "'ill'", "other classes": "ill, other"}[
+        fault
+    ] in said[0]
 
 
 def test_the_same_fault_in_a_named_folder_is_said(own, tmp_path):
@@ -208,6 +221,26 @@ def test_a_patient_spelled_otherwise_in_another_folder_is_the_same(own, tmp_path
     assert [(a, b) for a, b, _ in overlaps(data, load(str(other), 32))] == [("ill/00.png",) * 2]
 
 
+def test_what_was_read_and_left_out_is_said(own, tmp_path):
+    """Of two tables that number patients from 1, equal numbers count as one patient."""
+    other = paint(tmp_path / "other", 1)
+    (other / "ill" / "copy.png").write_bytes((own / "ill" / "00.png").read_bytes())
+    (other / "ill" / "notes.txt").write_text("x")
+    for root, first in ((own, 1), (other, 8)):
+        rows = [f"{name}/{i:02d}.png,{i + first}" for name in ("ill", "well") for i in range(10)]
+        (root / "manifest.csv").write_text("\n".join(["file,patient", *rows]))
+    assert lines(own, other) == [
+        "held out: 7 ill, 7 well (21 files read, 1 .txt files left out, patients of 20 of 21 "
+        "images from manifest.csv; left out: 1 that are training images and 6 of patients whose "
+        "names are in the training images too, such as '8')"
+    ]
+
+
+def test_phantoms_need_no_line(monkeypatch):
+    monkeypatch.setattr(sources, "PHANTOMS_PER_CLASS", 10)
+    assert lines("phantom") == []
+
+
 def test_copies_are_found_after_the_conversion_of_colours(tmp_path):
     own, other = paint(tmp_path / "own", 0, colour=True), paint(tmp_path / "other", 1)
     with Image.open(other / "ill" / "00.png") as image:
@@ -228,6 +261,9 @@ def test_a_class_that_has_none_left(tmp_path, named):
         (other / "ill" / path.name).write_bytes(path.read_bytes())
     if not named:
         assert find(tmp_path / "own")[1] is None
+        assert "no image of class 'ill' to hold out" in lines(tmp_path / "own")[0]
         return
-    with pytest.raises(InputError, match=r"--held-out .*test has no image of one class that is no"):
+    with pytest.raises(
+        InputError, match=r"--held-out .*test has no image of class 'ill' to hold out; left out: 10"
+    ):
         find(own, other)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from analysis import report
 from search import prepare
 from search.cli import STUDY_DEFAULTS, parser
 from search.names import LONGEST, check_name, free_name
 from search.run import main
 from spaces.errors import InputError
+from trainable.basics.files import read_json
+from trainable.basics.terminal import command
+from trainable.weights import checksum
 
 
 @pytest.mark.parametrize(
@@ -115,7 +123,7 @@ def test_the_longest_name_is_taken():
         (["--cpus-per-trial", str(10**30)], "--cpus-per-trial is 1"),
         (["--max-concurrent", "0"], "--max-concurrent is 0"),
         (["--time-budget", "0s"], "--time-budget is 0.0 s, but must be above 0"),
-        (["--time-budget", ""], "a duration is ''"),
+        (["--time-budget", ""], "--time-budget is ''"),
         (["--time-budget", "9" * 400 + "d"], "but must be at most 10000d"),
         (["--max-trial-time", "0s"], "--max-trial-time is 0.0 s, but must be above 0"),
         (["--resource", "seconds", "--train-time", "9" * 400 + "s"], "must be at most 10000d"),
@@ -148,3 +156,45 @@ def test_paths_that_are_not_utf8_are_refused(tmp_path, capsys):
     for flags in (["--output", bad], ["--output", str(tmp_path / "o"), "--data", bad]):
         assert main(["--dry-run", *flags]) == 2
         assert "caf\\xe9, whose name is not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("[" * 10**5, "not valid JSON"), ('{"a": 1, "a": 2}', "gives 'a' twice"), ("{", "not valid")],
+)
+def test_json_of_users_is_refused_in_a_line(tmp_path, content, said):
+    path = tmp_path / "best.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=said):
+        read_json("--enqueue", path)
+
+
+def test_json_with_a_byte_order_mark_is_read(tmp_path):
+    path = tmp_path / "best.json"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json("--enqueue", path) == {"a": 1}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_weights_that_never_end_are_not_read(tmp_path, kind):
+    path = tmp_path / "pipe" if kind == "pipe" else Path("/dev/zero")
+    if kind == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(InputError, match="a pipe or a device"):
+        checksum(path, "--model")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_the_reports_size_is_checked_before_anything_is_read(value, capsys):
+    assert report.main(["--study", "s", "--megabytes", value]) == 2
+    assert "--megabytes is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["größe", "a\x85b", "it's\n", "x\udce4"])
+def test_a_word_is_pasted_byte_for_byte_from_a_terminal_that_lacks_its_letters(monkeypatch, name):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    line = command("printf", "%s", name)
+    assert line.isascii()
+    # Only a shell says what it reads.
+    read = subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout
+    assert read == os.fsencode(name)

@@ -193,6 +193,16 @@ def test_a_manifest_that_cannot_be_believed_is_refused(root: Path, how: str):
         scan(root)
 
 
+@pytest.mark.parametrize("name", ["patients.csv", "Manifest.xlsx", "manifest.csv.txt", "Data.TSV"])
+def test_a_table_under_another_name_is_said_to_be_unread(root: Path, name: str):
+    (root / name).write_text("file,patient\n")
+    said = f"tables that may name patients are not read ({name}); only manifest.csv is"
+    assert said in str(load_folder(root, 32).report)
+    shown = next(path for path in root.rglob("*.png")).relative_to(root)
+    (root / "manifest.csv").write_text(f"file,patient\n{shown},P1\n")
+    assert "not read" not in str(load_folder(root, 32).report)
+
+
 def test_of_two_manifests_none_is_chosen(root: Path):
     write(root, table(), "Manifest.csv")
     write(root, table(), "MANIFEST.csv")

@@ -291,7 +291,7 @@ def test_data_are_kept_by_their_whole_path_and_found_from_another_folder(place, 
     monkeypatch.chdir(place)
     flags = ["--data", "pictures", "--space", "resumed_space:line", "--image-size", "32"]
     flags += ["--features", "efficientnet-lite0", "--study", "t", "--held-out", "pictures/"]
-    with pytest.raises(InputError, match=r"--held-out .* has no image of one class that is not"):
+    with pytest.raises(InputError, match=r"--held-out .* has no image of class 'cats' to hold"):
         prepared_from(place / "runs", *flags)
     assert prepared_from(place / "runs", *flags[:-2]).config.data == str(place / "pictures")
     keep_setting(place, data="pictures")  # as studies began before

@@ -41,7 +41,7 @@ def written(path: Path, content: Any) -> Path:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not valid JSON"),
         ([{"g_lr": 0.001}, 7], "entry 2 is 7, but must be an object of searched values"),
         ('"g_lr"', "entry 1 is 'g_lr', but must be an object"),
         ({"g_lrr": 0.001}, "entry 1: g_lrr is not searched by the space pair; did you mean g_lr?"),

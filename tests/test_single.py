@@ -371,7 +371,7 @@ def test_flags_that_cannot_be_met(tmp_path, monkeypatch, capsys, flags, said):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "cannot be read as JSON: Expecting"),
+        ("{", "is not valid JSON (Expecting"),
         ("[1]", "holds a list, but must hold a dict"),
         ({"g_lrr": 1e-3}, "g_lrr is no hyperparameter; did you mean g_lr?"),
         ({"batch_size": 64}, "batch_size is 64, but there are 24 training images"),

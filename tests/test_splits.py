@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from spaces.errors import InputError
+from trainable.data import splits
+from trainable.data.listing import visible
 from trainable.data.scan import scan
 from trainable.data.splits import split_of
 
@@ -110,3 +112,24 @@ def test_a_folder_too_low(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_a_split_itself_serves(tmp_path: Path):
     fill(tmp_path, both("train", "test"))
     assert scan(tmp_path / "train").classes == ("cat", "dog")
+
+
+def test_a_split_that_is_not_there_names_the_folder_of_one_that_is(tmp_path: Path):
+    root = fill(tmp_path, both("test"))
+    assert refusal(root).endswith(
+        f"it has test: give a split's own folder, such as {tmp_path}/test"
+    )
+
+
+def test_what_lies_beside_a_folder_without_classes_cannot_break_the_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fill(tmp_path, ["cat", "private"])
+
+    def listed(folder: Path) -> list[Path]:
+        if folder.name == "private":
+            raise InputError("private cannot be listed: Permission denied")
+        return visible(folder)
+
+    monkeypatch.setattr(splits, "visible", listed)
+    assert "cat holds no class folders; put the images in one folder" in refusal(tmp_path / "cat")

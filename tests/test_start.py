@@ -257,7 +257,7 @@ def test_no_code_in_a_pickle_is_run(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "its record is no JSON"),
+        ("{", "its record is not valid JSON"),
         *((text, "its record is not what an export writes") for text in (
             "[]", '{"params": []}', '{"task": 3}', '{"classes": {}}',
         )),

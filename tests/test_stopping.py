@@ -21,7 +21,7 @@ from spaces.errors import InputError
 from tests.by_hand import Search, config
 from trainable.basics.files import whole_folder
 from trainable.basics.stopping import Stopped, run_command, stopped_by_signals, stopped_gently
-from trainable.basics.terminal import make_console
+from trainable.basics.terminal import make_console, say
 from trainable.trial import Status
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
@@ -47,6 +47,22 @@ def test_a_command_that_is_stopped_cleans_up_and_says_so_in_a_line(tmp_path, cap
     assert said.out == ""
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_falls_into_a_finaliser_is_not_lost():
+    class Slow:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+
+    def main() -> int:
+        Slow()
+        time.sleep(30)
+        return 0
+
+    before = sys.unraisablehook
+    assert run_command(main) == 143
+    assert sys.unraisablehook is before
 
 
 def test_the_code_is_the_signals_also_where_ray_raises_in_its_place(capsys):
@@ -82,6 +98,31 @@ def test_a_reader_that_has_enough_ends_a_command_quietly(tmp_path, monkeypatch, 
         assert run_command(main) == 1
         pipe.write("more, at the interpreter's end")
     assert capfd.readouterr().err == ""
+
+
+def test_a_full_disk_at_any_write_is_a_line(capsys):
+    def main() -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    assert run_command(main) == 1
+    assert "No space left on device; make room" in capsys.readouterr().err
+
+
+def test_letters_that_the_terminal_lacks_are_escaped(monkeypatch):
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))
+
+    def main() -> int:
+        say(make_console(), "class größe")
+        return 0
+
+    assert run_command(main) == 0
+    assert out.getvalue() == rb"class gr\xf6\xdfe" + b"\n"
+
+
+def test_a_closed_standard_output_is_no_fault(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run_command(lambda: 0) == 0
 
 
 def test_what_nohup_has_ignored_stays_ignored():

@@ -190,6 +190,12 @@ def foreign(study: optuna.Study, fault: str) -> None:
             study.set_user_attr("config", [1])
         case "no floor":
             study.set_user_attr("yardstick", {"untrained": {}})
+        case "no yardstick":
+            study.set_user_attr("yardstick", 5)
+        case "other space":
+            study.set_user_attr("space", [])
+        case "other report":
+            study._storage.set_trial_user_attr(trial, "report/000001", 5)
         case "unknown status":
             study._storage.set_trial_user_attr(trial, "status", "paused")
         case "bare report":
@@ -204,6 +210,9 @@ def foreign(study: optuna.Study, fault: str) -> None:
         ("wrong type", "settings: "),
         ("no settings", "settings: name is missing"),
         ("no floor", "record: yardstick/floor is missing"),
+        ("no yardstick", "record: yardstick is missing"),
+        ("other space", "record: space is missing"),
+        ("other report", "trial 0: a report without resource"),
         ("unknown status", "trial 0: 'paused' is not a valid Status"),
         ("bare report", "trial 0: a report without resource"),
     ],

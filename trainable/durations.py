@@ -10,18 +10,18 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MOST = 10_000 * _UNITS["d"]
 
 
-def parse_duration(text: str) -> float:
-    """Seconds in a text such as ``90s``, ``10m``, ``1h30m`` or ``2h``.
+def parse_duration(text: str, flag: str) -> float:
+    """Seconds in the text that `flag` was given, such as ``90s``, ``10m``, ``1h30m`` or ``2h``.
 
     Raises:
         InputError: the text is no such duration.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
     if not parts or "".join(n + u for n, u in parts) != text:
-        raise InputError(f"a duration is {text!r}, but must be like 90s, 10m, 2h or 1h30m")
+        raise InputError(f"{flag} is {text!r}, but must be like 90s, 10m, 2h or 1h30m")
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if seconds > _MOST:
-        raise InputError(f"a duration is {text!r}, but must be at most {_MOST // _UNITS['d']}d")
+        raise InputError(f"{flag} is {text!r}, but must be at most {_MOST // _UNITS['d']}d")
     return seconds
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from spaces.errors import InputError
+from trainable.basics.terminal import os_reason
 from trainable.inception import FIDInception
 from trainable.lite import Lite
 from trainable.resize import RULES, resized
@@ -178,11 +179,11 @@ def load_extractor(
             download(spec.url, path, spec.sha256)
     except OSError as error:
         if choice == "auto":
-            reason = f"Inception weights cannot be had here: {error}"
+            reason = f"Inception weights cannot be had here: {os_reason(error)}"
             return _bundled(resize), f"features: efficientnet-lite0 ({reason})"
         raise InputError(
             f"--features is inception, but its weights are not at {path} and cannot be downloaded "
-            f"({error}); put {spec.url} there, name a copy with --features-weights, "
+            f"({os_reason(error)}); put {spec.url} there, name a copy with --features-weights, "
             "or choose --features efficientnet-lite0"
         ) from error
     return Extractor("inception", path, resize=resize), f"features: inception, weights {path}"

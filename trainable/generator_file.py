@@ -19,7 +19,9 @@ from trainable.weights import first_line
 _RECORD = "cgan-search"
 """Key of the record in the file's header. The only one there: safetensors writes several in random
 order, and equal generators are to have equal checksums."""
-_KINDS = {"params": dict, "task": dict, "classes": list, "images": list, "settings": dict}
+_KINDS = {"params": dict, "task": dict, "settings": dict, "classes": list, "images": list}
+_OF_TEXT = ("classes", "images")
+_OF_NUMBERS = ("image_size", "channels", "images")
 
 
 def write_generator(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
@@ -65,12 +67,22 @@ def read_generator(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{fault}: some weights are not finite")
     try:
         record = json.loads(written)
-    except ValueError as error:
-        raise InputError(f"{fault}: its record is no JSON: {error}") from error
-    if (
-        not isinstance(record, dict)
-        or not all(isinstance(record.get(key, kind()), kind) for key, kind in _KINDS.items())
-        or not all(isinstance(mark, str) for mark in record.get("images", ()))
-    ):
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{fault}: its record is not valid JSON: {error}") from error
+    if not _as_written(record):
         raise InputError(f"{fault}: its record is not what an export writes")
     return tensors, record
+
+
+def _as_written(record: Any) -> bool:
+    """Whether what a record holds is of the kinds that an export writes."""
+    if not isinstance(record, dict) or not all(
+        isinstance(record.get(key, kind()), kind) for key, kind in _KINDS.items()
+    ):
+        return False
+    texts = [text for key in _OF_TEXT for text in record.get(key, ())]
+    numbers = [record.get("task", {}).get(key, 1) for key in _OF_NUMBERS]
+    data = record.get("settings", {}).get("data", "")
+    return all(isinstance(text, str) for text in (*texts, data)) and all(
+        type(number) is int and number > 0 for number in numbers
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from spaces.errors import InputError
 from spaces.presets import PRESETS
+from trainable.basics.files import read_json
 from trainable.registry import read_trial
 
 SETTINGS = (
@@ -72,14 +72,11 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
     if args.config in PRESETS:
         return Recipe(None, args.config)
     path = Path(args.config)
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError as error:
+    if not path.exists():
         raise InputError(
             f"--config is {args.config!r}, which is no file and no preset ({', '.join(PRESETS)})"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"--config {path} cannot be read as JSON: {error}") from error
+        )
+    content = read_json("--config", path)
     if not isinstance(content, dict):
         raise InputError(f"--config {path} holds a {type(content).__name__}, but must hold a dict")
     if "params" not in content:

@@ -41,7 +41,8 @@ def _schedule(args: argparse.Namespace) -> tuple[str, tuple[int, ...]]:
         resource, length, flag = "epoch", args.epochs, "--epochs"
     else:
         resource, flag = "seconds", "--train-time"
-        length = round(parse_duration(args.train_time or _TRAIN_TIME))
+        given = _TRAIN_TIME if args.train_time is None else args.train_time
+        length = round(parse_duration(given, flag))
     check_range(flag, length, 1, LONGEST)
     if args.evaluate_at is None:
         step = max(1, length // _EVALUATIONS)
@@ -92,11 +93,12 @@ def build_job(
     with bar(console, "reading images") as progress:
         whole = load(spec, int(asked("image_size", "64")), how=how, progress=progress)
     data, validation, said = divided(whole, share)
-    for line in said:
-        say(console, line)
+    lines = [*said]
     named = located("--held-out", asked("held_out", "")) or None
     with bar(console, "reading held-out images") as progress:
-        apart = held_out(data, spec, named, progress, instead=validation)
+        apart = held_out(data, spec, named, progress, instead=validation, say=lines.append)
+    for line in lines:
+        say(console, line)
     wanted = _backbone(args, recipe)
     judges = load_judges(
         asked("features", "auto"), asked("protocol", "bilinear"), asked("backbone", wanted),

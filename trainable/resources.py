@@ -107,10 +107,13 @@ def resolve_resources(args: argparse.Namespace) -> Resources:
             raise InputError(f"--gpus-per-trial {gpus:g} contradicts --devices cpu; drop one")
     asked = Resources(
         args.address, args.cpus_per_trial, 0.0 if args.devices == "cpu" else gpus,
-        args.max_concurrent, devices=args.devices, patience=parse_duration(args.wait_for_nodes),
+        args.max_concurrent, devices=args.devices,
+        patience=parse_duration(args.wait_for_nodes, "--wait-for-nodes"),
     )  # fmt: skip
     if "report_timeout" in args:
-        asked = replace(asked, report_timeout=parse_duration(args.report_timeout))
+        asked = replace(
+            asked, report_timeout=parse_duration(args.report_timeout, "--report-timeout")
+        )
         if asked.report_timeout < 1:
             raise InputError(f"--report-timeout is {args.report_timeout}, but must be at least 1s")
     if asked.cluster is not None:

@@ -60,7 +60,7 @@ def run_single(args: argparse.Namespace, console: Console) -> int:
     size = job.task.image_size
     if changed := recipe.changed(settings):
         say(console, f"no replay, as these differ from the trial's: {', '.join(changed)}")
-    say(console, f"data: {job.data.name}: {counts}, {size} pixels")
+    say(console, f"data: {job.data.name}: {counts}, {size} pixels ({job.data.report})")
     say(
         console,
         f"FID by {yardstick['protocol']}: floor {yardstick['floor']:.1f}, untrained "

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from spaces.errors import InputError
 from spaces.task import Task
 from trainable.config import TrialConfig
-from trainable.data.dataset import Dataset
+from trainable.data.dataset import Dataset, check_image_size
 from trainable.data.images import fingerprints
 from trainable.data.reading import Reading
 from trainable.export import ImageGenerator
@@ -121,14 +121,16 @@ class Start:
             InputError: what is known of the weights does not say what they generate.
         """
         try:
-            classes = [str(name) for name in self.about["classes"]]
+            classes = list(self.about["classes"])
             config = TrialConfig.from_params(self.about["params"])
             task = Task(classes=len(classes), **self.about["task"])
+            check_image_size(task.image_size)
         except (KeyError, TypeError, InputError) as error:
             raise InputError(
                 f"{self.flag} {self.source} does not say what it generates: its record is missing "
                 f"or of another version ({error}); give a winner's generator.safetensors"
             ) from error
+        self.check(config, task)  # before memory is taken for what a record only claims
         G = Generator(config, task)
         self.load_into(G, config, task)
         return ImageGenerator(G, config).eval(), classes, config.latent_size

@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import pickle
 import re
+import stat
 import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from spaces.errors import InputError
+from trainable.basics.terminal import os_reason
 
 _OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """Names in torchvision's DenseNet files: ``norm.1`` for what is ``norm1`` now."""
@@ -70,7 +72,7 @@ class Published:
             except OSError as error:
                 raise InputError(
                     f"{self.flag} is {self.name}, but its weights are not at {path} and cannot be "
-                    f"downloaded ({first_line(error)}); put {self.source} there, name a copy with "
+                    f"downloaded ({os_reason(error)}); put {self.source} there, name a copy with "
                     f"{self.flag}-weights, or choose {self.flag} {self.instead}"
                 ) from error
         yield path
@@ -102,16 +104,21 @@ def download(url: str, path: Path, sha256: str) -> None:
     try:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256, progress=False)
     except (urllib.error.URLError, http.client.HTTPException, RuntimeError) as error:
-        raise OSError(str(getattr(error, "reason", error))) from error
+        reason = getattr(error, "reason", error)
+        told = os_reason(reason) if isinstance(reason, OSError) else first_line(error)
+        raise OSError(told.strip()) from error
 
 
 def checksum(path: Path, flag: str) -> str:
     """SHA-256, in hex, of the file that `flag` names.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or is a pipe or a device: those may never end.
     """
     try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise InputError(f"{flag} {path} cannot be read: it is a pipe or a device")
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

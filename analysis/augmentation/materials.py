@@ -193,12 +193,13 @@ def divide(
     counts = np.bincount(data.labels[valid], minlength=len(data.classes))
     tested, told = groups(test)
     said = (
-        f"training: {sentence}; {len(pool)} are to train on. Of the {len(source.seen)} images that "
-        f"the generator saw {known} are among them",
+        f"training: {sentence}; {data.report}; {len(pool)} are to train on. Of the "
+        f"{len(source.seen)} images that the generator saw {known} are among them",
         "validation: "
         + ", ".join(f"{n} {name}" for n, name in zip(counts, data.classes, strict=True))
         + ", which the generator never saw",
-        f"test: {', '.join(f'{n} {name}' for name, n in test.counts.items())} ({told})",
+        f"test: {', '.join(f'{n} {name}' for name, n in test.counts.items())} ({told}; "
+        f"{test.report})",
     )
     return RealImages(data, rows, valid, test, tested, beyond, said)
 

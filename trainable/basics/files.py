@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
+import json
 import os
 import shutil
 import sqlite3
@@ -10,9 +12,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from spaces.errors import InputError
-from trainable.basics.terminal import command, printable
+from trainable.basics.terminal import command, os_reason, printable
 
 _LONGEST_NAME = 255  # bytes, on Linux and macOS
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
@@ -41,6 +44,13 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def path_argument(text: str) -> Path:
+    """A path on a command line: an empty one is refused, which would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty")
+    return Path(text)
+
+
 def check_text(flag: str, path: str | Path) -> None:
     """Raise InputError unless the bytes of a path are UTF-8, which is all that databases keep."""
     try:
@@ -60,6 +70,29 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with whole_file(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def read_json(flag: str, path: Path) -> Any:
+    """What the JSON file that `flag` names holds; a byte order mark, as Windows' editors write it,
+    is passed over.
+
+    Raises:
+        InputError: it cannot be read, or gives a key of an object twice.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
+    except OSError as error:
+        raise InputError(f"{flag} {path} cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{flag} {path} is not valid JSON ({error})") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    known = dict(pairs)
+    if len(known) < len(pairs):
+        twice = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
+        raise ValueError(f"it gives {twice!r} twice")
+    return known
 
 
 @contextmanager
@@ -126,7 +159,7 @@ def disk_fault(error: BaseException | None) -> str | None:
     """Why a disk refused a write, if that is what an error comes from: it is full, or read-only."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _REFUSED:
-            return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+            return os_reason(error)
         if isinstance(error, sqlite3.OperationalError) and str(error) in _SQLITE_REFUSED:
             return str(error)
         if os.strerror(errno.ENOSPC) in str(error):  # said by a library or another process

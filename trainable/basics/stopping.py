@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from trainable.basics.files import disk_fault
 from trainable.basics.terminal import make_console, say
 
 
@@ -52,17 +54,38 @@ class Stop:
 
 
 def run_command(main: Callable[[], int]) -> int:
-    """A command's exit code, with no traceback where it is stopped or its reader has enough."""
+    """A command's exit code, with no traceback where it is stopped, its reader has enough or a disk
+    is full, and letters that the terminal's encoding lacks escaped."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed by who started it
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with stopped_by_signals():
             code = main()
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
             return code
     except KeyboardInterrupt as error:
         return say_stopped(error, "the same command starts again")
     except BrokenPipeError:  # as by `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        _lead_nowhere()
         return 1
+    except Exception as error:
+        if (fault := disk_fault(error)) is None:
+            raise
+        with suppress(OSError):
+            say(make_console(stderr=True), f"error: {fault}; make room, and give it again")
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError:
+            _lead_nowhere()
+        return 1
+
+
+def _lead_nowhere() -> None:
+    """Have standard output take all, for the flush at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 _last = Stop()
@@ -77,7 +100,7 @@ def stopped_by_signals() -> Iterator[None]:
         _last.number = number
         raise Stopped(number)
 
-    with _handled(stop, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    with _handled(stop, signal.SIGINT, signal.SIGTERM, signal.SIGHUP), _raised_again():
         yield
 
 
@@ -105,6 +128,26 @@ def stopped_gently(ask: Callable[[], None], tell: Callable[[], None]) -> Iterato
     _last.number = None  # whoever asked is the caller's to tell of
     if stop:
         telling.join(1.0)  # lest it speaks after what comes next
+
+
+@contextmanager
+def _raised_again() -> Iterator[None]:
+    """A signal that falls into a finaliser is sent once more: Python drops what is raised there."""
+    before = sys.unraisablehook
+
+    def hook(dropped: Any) -> None:
+        if not isinstance(dropped.exc_value, Stopped):
+            before(dropped)
+            return
+        again = threading.Timer(0.05, os.kill, (os.getpid(), dropped.exc_value.args[0]))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _quietly(act: Callable[[], None]) -> None:

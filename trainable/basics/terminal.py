@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,11 @@ def printable(text: str) -> str:
     return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", _escape, text)
 
 
+def one_line(name: str) -> str:
+    """`printable`, for names: a file's may hold a line break."""
+    return printable(name).replace("\n", "\\n")
+
+
 def say(console: Console, text: str) -> None:
     """Print a line, however long, in one piece and as it is, but for passwords in addresses."""
     from rich.text import Text
@@ -45,7 +51,15 @@ def say(console: Console, text: str) -> None:
 
 def say_error(error: Exception) -> None:
     """Say on standard error what the user must mend."""
-    say(make_console(stderr=True), f"error: {error}")
+    reason = os_reason(error) if isinstance(error, OSError) else error
+    say(make_console(stderr=True), f"error: {reason}")
+
+
+def os_reason(error: OSError) -> str:
+    """Why the system refused something, and for which file, without its number for that."""
+    if error.strerror is None:
+        return str(error) or type(error).__name__
+    return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
 
 
 def command(*words: str | Path) -> str:
@@ -68,8 +82,22 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    shown = printable(word)
-    if shown == word and "\n" not in word:
+    if all(map(_plain, word)):
         return shlex.quote(word)
-    escaped = word.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
-    return f"$'{printable(escaped)}'"  # bash and zsh read escapes so
+    octets = (c if _plain(c) and c not in "\\'" else _octets(c) for c in word)
+    return f"$'{''.join(octets)}'"  # bash and zsh read escapes so
+
+
+def _plain(character: str) -> bool:
+    """Whether it can be printed as it is, in the encoding of standard output."""
+    try:
+        character.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return character != "\n" and printable(character) == character
+
+
+def _octets(character: str) -> str:
+    """It as a file name has it, byte by byte."""
+    lone = "surrogateescape" if 0xDC80 <= ord(character) <= 0xDCFF else "surrogatepass"
+    return "".join(f"\\x{octet:02x}" for octet in character.encode("utf-8", lone))

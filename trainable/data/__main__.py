@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
+from trainable.basics.files import path_argument
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.data.dataset import check_image_size
+from trainable.data.listing import reasons
 from trainable.data.reading import BACKGROUNDS, FITS, USUAL, Reading
 from trainable.data.show import check_picture, data_table, grid, small_table
 from trainable.data.small import build_small
@@ -41,8 +43,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     small = commands.add_parser("small", help="draw a small, balanced set of similar images")
-    small.add_argument("--source", required=True, help="folder of class folders to draw from")
-    small.add_argument("--out", required=True, help="folder to make; must not hold anything yet")
+    small.add_argument(
+        "--source", type=path_argument, required=True, help="folder of class folders to draw from"
+    )
+    small.add_argument(
+        "--out",
+        type=path_argument,
+        required=True,
+        help="folder to make; must not hold anything yet",
+    )
     small.add_argument("--per-class", type=int, default=100, help="images a class (%(default)s)")
     small.add_argument(
         "--target-kb", type=float, default=50.0, help="file size to draw near (%(default)g)"
@@ -80,8 +89,8 @@ def _small(args: argparse.Namespace) -> int:
                 f"{c.name}: too few images to choose from by file size, all {c.pool} were the "
                 "pool; lower --per-class for more similar ones",
             )
-    for reason, count in report.left_out.items():
-        say(console, f"{count} {reason} left out")
+    for reason in reasons(report.left_out):
+        say(console, f"{reason} left out")
     if report.duplicates:
         say(console, f"{report.duplicates} duplicates dropped")
     for source, reason in report.skipped:

@@ -10,6 +10,7 @@ import numpy as np
 
 from spaces.errors import InputError
 from spaces.task import Task
+from trainable.data.listing import reasons
 from trainable.data.reading import USUAL, Reading
 
 IMAGE_SIZES = (32, 64, 128, 256)
@@ -31,6 +32,7 @@ class LoadReport:
         nested: files read from subfolders of their class's folder.
         transparent: images in which the background shows.
         several: files that hold more images than the first, which was read.
+        clipped: images with values beyond the set's levels, which another set may have given.
         narrow: the least and greatest value of all pixels, where they are too few to be useful.
         reading: how files became pixels; its levels are those of this set.
         layout: the folder layout that was recognised, or the embedded source.
@@ -48,6 +50,7 @@ class LoadReport:
     nested: int = 0
     transparent: int = 0
     several: int = 0
+    clipped: int = 0
     narrow: tuple[int, int] | None = None
     reading: Reading = USUAL
     layout: str = "folders"
@@ -69,7 +72,7 @@ class LoadReport:
             parts.append(f"{self.duplicates} duplicates dropped")
         if self.skipped:
             parts.append(f"{len(self.skipped)} unreadable skipped")
-        parts += [f"{count} {reason} left out" for reason, count in self.left_out.items()]
+        parts += [f"{reason} left out" for reason in reasons(self.left_out)]
         if 0 < self.colour < self.files:
             parts.append(f"{self.colour} in colour")
         if self.nested:
@@ -84,6 +87,8 @@ class LoadReport:
             parts.append(f"{self.several} of several images, of which the first")
         if stretched := str(self.reading.levels.stretched):
             parts.append(f"values of {stretched} scaled to 0 to 255")
+        if self.clipped:
+            parts.append(f"{self.clipped} with values beyond that, which were clipped")
         if self.narrow:
             parts.append(f"all pixels between {self.narrow[0]} and {self.narrow[1]} of 0 to 255")
         if self.known:

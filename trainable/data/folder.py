@@ -14,7 +14,7 @@ from PIL import Image
 
 from spaces.errors import InputError
 from trainable.basics.machine import local_cores
-from trainable.basics.terminal import printable
+from trainable.basics.terminal import one_line
 from trainable.data.dataset import TINT, Dataset, LoadReport, check_image_size, grey
 from trainable.data.decode import Picture, UnreadableError, decode
 from trainable.data.opening import opened
@@ -100,7 +100,7 @@ def load_folder(
         classes=found.classes,
         sources=tuple(d.entry.source for d in kept),
         patients=tuple(d.entry.patient for d in kept),
-        name=printable(root.resolve().name) or "root",
+        name=one_line(root.resolve().name) or "root",
         report=report(found, decoded, kept, images, colour, how),
     )
 
@@ -127,6 +127,7 @@ def report(
         nested=sum(d.entry.nested for d in kept),
         transparent=sum(p.transparent for p in pictures),
         several=sum(p.several for p in pictures),
+        clipped=sum(_clipped(p, how) for p in pictures),
         narrow=(least, greatest) if greatest - least < _NARROW else None,
         reading=how,
         layout=found.layout,
@@ -164,6 +165,13 @@ def read_set(
 
 def _levels(picture: Picture, how: Reading) -> tuple[float, float]:
     return how.levels.at(picture.depth, picture.span)
+
+
+def _clipped(picture: Picture, how: Reading) -> bool:
+    if not picture.depth:
+        return False
+    (black, white), (least, greatest) = _levels(picture, how), picture.span
+    return least < black or greatest > white
 
 
 def read_all(

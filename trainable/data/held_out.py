@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +28,7 @@ def held_out(
     named: str | None,
     progress: Progress | None = None,
     instead: Dataset | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Dataset | None:
     """Held-out images of the same classes, or None if there are none.
 
@@ -33,35 +36,28 @@ def held_out(
     is given, and the test split stays unread; or else the test split of `spec`, which `data` was
     loaded from. They are read as `data` was. Whatever has the pixels of a training image, or
     shows a patient who is shown in one, is left out.
-    `progress` is told how many files are read.
+    `progress` is told how many files are read; `say` in a line what was found in files, or why a
+    test split that nobody named does not serve.
 
     Raises:
         InputError: what was named cannot serve.
     """
     if named is None and instead is not None:
         return instead
+    what = f"the test split of {spec}" if named is None else f"--held-out {named}"
     try:
         how = data.report.reading
         found = load_apart(spec, named, data.images.shape[2], how, _OTHER_SEED, progress)
-    except InputError:
+        if found is None:
+            return None
+        apart, line = _disjoint(_of_colours(found, data.images.shape[1]), data, what)
+    except InputError as error:
         if named is not None:
             raise
-        return None  # unlabelled, or too few: nobody asked for it
-    if found is None:
+        say(f"no held-out images: {error}")  # nobody asked for it
         return None
-    if found.classes != data.classes:
-        if named is None:
-            return None
-        raise InputError(
-            f"--held-out {named} has the classes {', '.join(found.classes)}, but the data "
-            f"{', '.join(data.classes)}; name images of the same classes"
-        )
-    apart = _disjoint(_of_colours(found, data.images.shape[1]), data)
-    if apart is None and named is not None:
-        raise InputError(
-            f"--held-out {named} has no image of one class that is not a training image too, or of "
-            "a patient in one; name other images"
-        )
+    if found.report.files:
+        say(line)
     return apart
 
 
@@ -89,7 +85,7 @@ def load_apart(
 def _has_test(spec: str) -> bool:
     if spec in EMBEDDED:
         return spec == "pneumoniamnist"
-    return Path(spec).is_dir() and "test" in split_folders(Path(spec))
+    return os.path.isdir(spec) and "test" in split_folders(Path(spec))  # noqa: PTH112  (never raises)
 
 
 def _of_colours(found: Dataset, channels: int) -> Dataset:
@@ -101,11 +97,33 @@ def _of_colours(found: Dataset, channels: int) -> Dataset:
     return replace(found, images=grey(found.images))
 
 
-def _disjoint(found: Dataset, data: Dataset) -> Dataset | None:
+def _disjoint(found: Dataset, data: Dataset, what: str) -> tuple[Dataset, str]:
+    """Those of `found`, called `what`, that are not of training images, and a line that counts.
+
+    Raises:
+        InputError: their classes are others, or no image of one is left.
+    """
+    if found.classes != data.classes:
+        raise InputError(
+            f"{what} has the classes {', '.join(found.classes)}, but the data "
+            f"{', '.join(data.classes)}; name images of the same classes"
+        )
     images, patients = set(pixel_digests(data.images)), {*map(same_patient, data.patients)} - {None}
-    keep = [
-        digest not in images and same_patient(patient) not in patients
-        for digest, patient in zip(pixel_digests(found.images), found.patients, strict=True)
-    ]
-    apart = found.at(np.array(keep))
-    return apart if len(np.unique(apart.labels)) == len(data.classes) else None
+    same = np.array([digest in images for digest in pixel_digests(found.images)])
+    known = ~same & [same_patient(patient) in patients for patient in found.patients]
+    apart = found.at(~(same | known))
+    left_out = []
+    if same.any():
+        left_out.append(f"{same.sum()} that are training images")
+    if known.any():
+        who = found.patients[int(known.argmax())]
+        left_out.append(
+            f"{known.sum()} of patients whose names are in the training images too, such as {who!r}"
+        )
+    omitted = f"; left out: {' and '.join(left_out)}" if left_out else ""
+    if empty := [name for name, count in apart.counts.items() if not count]:
+        raise InputError(
+            f"{what} has no image of class {empty[0]!r} to hold out{omitted}; name other images"
+        )
+    counts = ", ".join(f"{count} {name}" for name, count in apart.counts.items())
+    return apart, f"held out: {counts} ({found.report}{omitted})"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from spaces.errors import InputError
@@ -11,7 +13,30 @@ from trainable.data.decode import SUFFIXES
 
 # What systems leave beside images: nobody misses these. Synology keeps thumbnails in @eaDir.
 _NOISE = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini"}
+_ARCHIVES = (
+    ".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar",
+)  # fmt: skip
+_SHOWN = 6
 _MASKS = {"mask", "masks"}  # of segmentations, as in the COVID-19 Radiography Database
+
+
+def check_folder(folder: Path) -> None:
+    """Raise InputError unless `folder` is a folder."""
+    try:
+        folder.stat()
+    except FileNotFoundError as error:
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
+            raise InputError(
+                f"{str(folder).replace(':/', '://', 1)} is an address; download what is there, and "
+                "give the folder"
+            ) from error
+        raise InputError(f"{folder} does not exist; give a folder of images") from error
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}") from error
+    if is_archive(folder):
+        raise InputError(f"{folder} is an archive; unpack it, and give the folder that it holds")
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file, not a folder of images")
 
 
 def visible(folder: Path) -> list[Path]:
@@ -29,7 +54,11 @@ def visible(folder: Path) -> list[Path]:
 def folders(folder: Path) -> list[Path]:
     """Visible folders in `folder`, without links back to it or to what it lies in."""
     above = (folder.resolve() / "-").parents
-    return [p for p in visible(folder) if p.is_dir() and p.resolve() not in above]
+    try:
+        return [p for p in visible(folder) if p.is_dir() and p.resolve() not in above]
+    except OSError as error:  # the folder may be listed, but not entered
+        _refuse(error)
+        raise
 
 
 def is_image(path: Path) -> bool:
@@ -37,7 +66,12 @@ def is_image(path: Path) -> bool:
 
     A dangling link, a pipe or a device counts, to be told; a folder does not, whatever its name.
     """
-    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+    return path.suffix.lower() in SUFFIXES and not os.path.isdir(path)  # noqa: PTH112  (never raises)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether `path` is named like a file that holds others."""
+    return path.suffix.lower() in _ARCHIVES and path.is_file()
 
 
 def image_files(folder: Path) -> tuple[list[str], Counter[str]]:
@@ -79,6 +113,14 @@ def image_files(folder: Path) -> tuple[list[str], Counter[str]]:
             entered.append(name)
         inside[:] = entered
     return sorted(found), left_out
+
+
+def reasons(left_out: Mapping[str, int]) -> list[str]:
+    """Why files were left out, such as ``3 .dcm files``: the `_SHOWN` most common, and the rest."""
+    common = Counter(left_out).most_common()
+    shown = [f"{count} {reason}" for reason, count in common[:_SHOWN]]
+    rest = sum(count for _, count in common[_SHOWN:])
+    return [*shown, f"{rest} of other kinds"] if rest else shown
 
 
 def _is_noise(name: str) -> bool:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import posixpath
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from spaces.errors import InputError
 from trainable.data.kaggle import patients_by_name
+from trainable.data.listing import visible
 from trainable.data.manifest import FILE_NAME, Manifest, Named, read_manifest
 from trainable.data.splits import split_of
 
 NAMES = "file names"
+_TABLES = (".csv", ".tsv", ".xlsx", ".xls", ".ods")
+_SHOWN = 3
 MAX_UNMATCHED = 0.05
 """Share of a manifest's rows that may name no file, where images are without a patient."""
 
@@ -65,7 +68,22 @@ def find_patients(root: Path, base: Path, files: Mapping[str, Sequence[str]]) ->
     renamed = {by_name[file]: who for file, who in stated.items() if file in by_name}
     told = {file: renamed.get(who, who) for file, who in by_name.items() if file not in stated}
     sources = [name for name, found in ((FILE_NAME, stated), (NAMES, told)) if found]
+    if not sources:
+        note = "; ".join(filter(None, (note, _unread_tables({base, root}))))
     return Patients(told | stated, " and ".join(sources), note)
+
+
+def _unread_tables(folders: Iterable[Path]) -> str:
+    """A word on tables in `folders` that may name patients, but are not called `FILE_NAME`."""
+    names = sorted(
+        path.name for folder in folders for path in visible(folder)
+        if path.name.casefold() != FILE_NAME and path.is_file()
+        and (path.suffix.lower() in _TABLES or path.name.casefold().startswith(FILE_NAME))
+    )  # fmt: skip
+    if not names:
+        return ""
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    return f"tables that may name patients are not read ({shown}); only {FILE_NAME} is"
 
 
 def _stated(manifest: Manifest, at: str, images: Sequence[str]) -> tuple[dict[str, str], str]:

@@ -6,17 +6,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from spaces.errors import InputError
-from trainable.basics.terminal import printable
+from trainable.basics.terminal import one_line
 from trainable.data.kaggle import KaggleXray
 from trainable.data.layout import ClassFolders, Layout
-from trainable.data.listing import folders, image_files, is_image, visible
+from trainable.data.listing import folders, image_files, is_archive, is_image, reasons, visible
 from trainable.data.patients import Patients, find_patients
 from trainable.data.splits import class_base, elsewhere
 
@@ -29,8 +30,9 @@ class Entry:
 
     Attributes:
         path: where it lies.
-        source: the same, relative to the root, posix; bytes that are not UTF-8 are escaped.
-        label: its class; escaped likewise.
+        source: the same, relative to the root, posix; line breaks and bytes that are not UTF-8
+            are escaped.
+        label: its class; escaped likewise, with accents composed: file systems differ in that.
         patient: whom it shows, if known.
         nested: whether it lies in a subfolder of its class's folder.
     """
@@ -67,9 +69,11 @@ def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
 
     Raises:
         InputError: the folder cannot serve: missing, a file, without classes, without the split,
-            or with a class of fewer than `MIN_PER_CLASS` image files.
+            with a class of fewer than `MIN_PER_CLASS` image files, with two that are called alike,
+            or with a link to a folder that is gone.
     """
     base = class_base(root, split)
+    _check_links(base)
     files: dict[str, list[str]] = {}
     left_out: Counter[str] = Counter()
     for folder in folders(base):
@@ -78,9 +82,12 @@ def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
     if not files:
         sorted_so = f"put the images in one folder per class, {base.name}/<class>/*.png"
         meant = elsewhere(base)
+        if packed := [path.name for path in visible(base) if is_archive(path)]:
+            meant = f"unpack {packed[0]}, and give the folder that it holds"
         raise InputError(
             f"{base} holds no class folders; " + (f"{meant}; else " if meant else "") + sorted_so
         )
+    _check_names(base, files)
     prefix = base.relative_to(root)
     layout = _recognise(root, files, viral)
     patients = find_patients(root, base, files)
@@ -93,7 +100,7 @@ def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
                 continue
             inner = prefix / folder / name
             who = patients.of.get(inner.as_posix())
-            source, label = printable(inner.as_posix()), printable(place.label)
+            source, label = one_line(inner.as_posix()), label_of(place.label)
             entries.append(Entry(root / inner, source, label, who, nested="/" in name))
     entries.sort(key=lambda entry: (entry.label, entry.source))
     if beside := sum(is_image(p) for p in visible(base)):
@@ -101,6 +108,11 @@ def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
     found = Scan(root, layout.name, tuple(entries), dict(sorted(left_out.items())), patients)
     _check_classes(base, files, found)
     return found
+
+
+def label_of(folder: str) -> str:
+    """The class of a folder of that name, as `Entry.label` has it."""
+    return unicodedata.normalize("NFC", one_line(folder))
 
 
 def check_counts(where: Path, counts: dict[str, int], note: Callable[[str], str]) -> None:
@@ -113,17 +125,39 @@ def check_counts(where: Path, counts: dict[str, int], note: Callable[[str], str]
             )
 
 
+def _check_links(base: Path) -> None:
+    """Raise InputError for a broken link in `base`, which may have been a class."""
+    for path in visible(base):
+        if path.is_symlink() and not path.exists() and not is_image(path):
+            raise InputError(
+                f"{path} is a link to {path.readlink()}, which is not there; mend the link if it "
+                "is a class, or remove it"
+            )
+
+
+def _check_names(base: Path, names: Iterable[str]) -> None:
+    """Raise InputError for two class folders that no reader, or not every disk, tells apart."""
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(" ".join(label_of(name).casefold().split()), name)
+        if other != name:
+            raise InputError(
+                f"{base} has two classes that are called alike, {other!a} and {name!a}: they "
+                "differ in capitals, blanks or how accents are composed; merge them, or rename one"
+            )
+
+
 def _check_classes(base: Path, files: dict[str, list[str]], found: Scan) -> None:
     counts = dict(Counter(entry.label for entry in found.entries))
-    counts |= {printable(folder): 0 for folder, names in files.items() if not names}
+    counts |= {label_of(folder): 0 for folder, names in files.items() if not names}
     if len(counts) < 2:
         names = ", ".join(f"{label!r}" for label in counts) or "none"
-        omitted = "".join(f"; {n} {why} left out" for why, n in found.left_out.items())
+        omitted = "".join(f"; {reason} left out" for reason in reasons(found.left_out))
         raise InputError(
             f"{base} holds fewer than two classes ({names}{omitted}), but a conditional GAN needs "
             f"at least two; {elsewhere(base) or 'put each class in a folder of its own'}"
         )
-    omitted = ", ".join(f"{n} {why}" for why, n in found.left_out.items())
+    omitted = ", ".join(reasons(found.left_out))
     check_counts(base, counts, lambda _: "image files" + (omitted and f" (left out: {omitted})"))
 
 

@@ -67,8 +67,10 @@ def load(
     check_image_size(size)
     if split not in SPLITS:
         raise InputError(f"split is {split!r}, but must be one of {', '.join(SPLITS)}")
+    if not spec:
+        raise InputError("the data's name is empty; give phantom, pneumoniamnist or a folder")
     if spec not in EMBEDDED:
-        if not Path(spec).exists() and spec == Path(spec).name:
+        if spec == Path(spec).name and not os.path.exists(spec):  # noqa: PTH110  (as above)
             raise InputError(_unknown(spec))
         check_text("--data", spec)
         return load_folder(spec, size, how=how, split=split, viral=viral, progress=progress)

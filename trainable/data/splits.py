@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from spaces.errors import InputError
-from trainable.data.listing import folders, is_image, visible
+from trainable.data.listing import check_folder, folders, is_image, visible
 
 SPLITS = ("train", "test", "val")
 
@@ -41,10 +41,7 @@ def class_base(root: Path, split: str) -> Path:
         InputError: `root` cannot serve: missing, a file, without the split, or with folders that
             might be classes, splits or whole data sets.
     """
-    if not root.exists():
-        raise InputError(f"{root} does not exist; give a folder of class folders")
-    if not root.is_dir():
-        raise InputError(f"{root} is a file, not a folder of class folders")
+    check_folder(root)
     if split not in SPLITS:
         raise InputError(f"split is {split!r}, but must be one of {', '.join(SPLITS)}")
     present = split_folders(root)
@@ -61,7 +58,10 @@ def class_base(root: Path, split: str) -> Path:
             f"these into {root / 'train'}"
         )
     if present and not named:
-        raise InputError(f"{root} has no split {split!r}; it has {_names(splits)}")
+        raise InputError(
+            f"{root} has no split {split!r}; it has {_names(splits)}: give a split's own folder, "
+            f"such as {splits[0]}"
+        )
     if not named and split != "train":
         raise InputError(
             f"{root} has no split {split!r}: its class folders are not divided into "
@@ -85,10 +85,13 @@ def elsewhere(base: Path) -> str:
     if not any(map(is_image, visible(base))):
         return ""
     above = base.absolute().parent
-    if not _serves(above):
+    try:
+        if not _serves(above, depth=0):
+            return ""
+        if split_of(above.name) and _serves(above.parent, depth=0):
+            above = above.parent
+    except InputError:  # a folder beside it, which may be nobody's business
         return ""
-    if split_of(above.name) and _serves(above.parent):
-        above = above.parent
     shown = above if base.is_absolute() else Path(os.path.relpath(above))
     return f"if it is one of several classes, give the folder of all, {shown}"
 
@@ -113,15 +116,18 @@ def _check_undivided(base: Path) -> None:
     )
 
 
-def _serves(folder: Path) -> bool:
-    """Whether it has class folders, or has them in the folder of its split for training."""
+def _serves(folder: Path, depth: int = _DEPTH) -> bool:
+    """Whether it has class folders, or has them in the folder of its split for training.
+
+    `depth` is how deep in a class images are looked for.
+    """
     splits = split_folders(folder)
-    inner = _with_images(splits["train"][0] if "train" in splits else folder)
+    inner = _with_images(splits["train"][0] if "train" in splits else folder, depth)
     return len(inner) > 1 and not any(split_of(path.name) for path in inner)
 
 
-def _with_images(folder: Path) -> list[Path]:
-    return [inner for inner in folders(folder) if _has_images(inner)]
+def _with_images(folder: Path, depth: int = _DEPTH) -> list[Path]:
+    return [inner for inner in folders(folder) if _has_images(inner, depth)]
 
 
 def _has_images(folder: Path, depth: int = _DEPTH) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
 from trainable.bars import bar
+from trainable.basics.files import path_argument
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, printable, say, say_error
 
@@ -105,8 +106,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m trainable.metrics",
         description="FID, KID and what they cannot see, for two folders of images.",
     )
-    p.add_argument("real", type=Path, help="real images, in class folders or not")
-    p.add_argument("fake", type=Path, help="generated images, in class folders or not")
+    p.add_argument("real", type=path_argument, help="real images, in class folders or not")
+    p.add_argument("fake", type=path_argument, help="generated images, in class folders or not")
     p.add_argument(
         "--image-size", type=int, metavar="PIXELS",
         help="bring all images to squares of this side first, as a search does (default: score "
@@ -126,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         help="under transparency: black, white or #rrggbb (default: black)",
     )
     p.add_argument(
-        "--train", type=Path, metavar="DIR",
+        "--train", type=path_argument, metavar="DIR",
         help="what the generator was trained on, to look for copies of (default: REAL)",
     )  # fmt: skip
     p.add_argument(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from spaces.errors import InputError
-from trainable.basics.files import whole_file
+from trainable.basics.files import read_json, whole_file
 from trainable.data import Dataset, check_image_size
 from trainable.data.reading import USUAL, Reading
 from trainable.extractors import Extractor, load_extractor
@@ -229,13 +228,9 @@ def _floor_warnings(scores: Scores) -> list[str]:
 
 
 def _read_baseline(path: Path) -> Result:
-    try:
-        result = json.loads(path.read_text())
-        if not isinstance(result, dict) or "protocol" not in result:
-            raise ValueError("no result of this command with --json")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"--baseline {path} cannot be read: {reason}") from error
+    result = read_json("--baseline", path)
+    if not isinstance(result, dict) or "protocol" not in result:
+        raise InputError(f"--baseline {path} is not what this command prints with --json")
     return result
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from spaces.errors import InputError
-from trainable.basics.terminal import printable
+from trainable.basics.terminal import one_line
 from trainable.data import Dataset
 from trainable.data.dataset import IMAGE_SIZES
 from trainable.data.folder import (
@@ -26,9 +26,9 @@ from trainable.data.folder import (
     report,
     stack,
 )
-from trainable.data.listing import folders, image_files, is_image, visible
+from trainable.data.listing import check_folder, folders, image_files, is_image, reasons, visible
 from trainable.data.reading import USUAL, Reading
-from trainable.data.scan import Entry, Scan, check_counts, scan
+from trainable.data.scan import Entry, Scan, check_counts, label_of, scan
 from trainable.data.splits import split_of
 from trainable.extractors import Extractor
 from trainable.stages import Progress
@@ -110,6 +110,7 @@ def list_images(root: Path) -> Scan:
     Raises:
         InputError: no folder, or one with too few images, or with images in both ways.
     """
+    check_folder(root)
     images = [p for p in visible(root) if is_image(p)]
     inside = [p for p in folders(root) if split_of(p.name) or image_files(p)[0]]
     if images and inside:
@@ -124,7 +125,9 @@ def list_images(root: Path) -> Scan:
         names, left_out = image_files(base)
         entries = (_entry(root, base / name, label, nested="/" in name) for name in names)
         found = Scan(root, "folders", tuple(entries), dict(sorted(left_out.items())))
-    _check_number(len(found.entries), root, "images")
+    omitted = ", ".join(reasons(found.left_out))
+    what = "images" + (omitted and f" (left out: {omitted})")
+    _check_number(len(found.entries), root, what)
     return found
 
 
@@ -236,8 +239,8 @@ def _median_size(folder: Folder) -> tuple[int, int]:
 
 
 def _entry(root: Path, path: Path, label: str, nested: bool = False) -> Entry:
-    source = printable(path.relative_to(root).as_posix())
-    return Entry(path, source, printable(label), None, nested)
+    source = one_line(path.relative_to(root).as_posix())
+    return Entry(path, source, label_of(label), None, nested)
 
 
 def _check_number(n: int, root: Path, which: str) -> None:
