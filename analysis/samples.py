@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ _STEPS = COLUMNS
 _LATENTS = 2
 _LONGEST = 20  # letters of a class in a label
 _WIDE = 110  # letters of a line of the title
+_RIGHTWARD = "\u200e"
 _SEED = 0
 
 
@@ -116,7 +118,10 @@ def between(start: Start) -> list[Strip]:
 
 def _short(name: str) -> str:
     name = one_line(name)
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+    short = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+    # Marks without a width, or names written to the left would turn the order of the rows around.
+    leftward = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in name)
+    return f"{_RIGHTWARD}{short}{_RIGHTWARD}" if leftward else short
 
 
 def _arc(a: Tensor, b: Tensor, share: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from analysis import neighbours, samples
 from analysis.artifacts import fetch_generator, fetch_grids
-from analysis.figures import save
+from analysis.figures import legible, save
 from analysis.store import EXPERIMENT, STATUS, STUDY, TRIAL, WINNER, load_study
 from search import champion, grids
 from search.projection import connect
@@ -162,6 +162,14 @@ def test_names_of_classes_are_no_formulas(table, tmp_path):
     assert (
         "$a$b, a_$x^{$, COVID+, COVID-, &lt;/script&gt;" in (tmp_path / "samples.svg").read_text()
     )
+
+
+def test_names_written_to_the_left_stay_in_the_order_of_the_rows(table):
+    names = ["ab", "\u0645\u0631", "\u05d0\u05d1"]
+    figure, _ = samples.draw(replace(table, counts=dict.fromkeys(names, 3)), 1)
+    mark = "\u200e"
+    assert f"(ab, {mark}{names[1]}{mark}, {mark}{names[2]}{mark})" in figure.get_suptitle()
+    assert legible(figure) == ""
 
 
 def test_a_title_of_many_classes_is_within_the_figure_and_above_its_pictures(table):
