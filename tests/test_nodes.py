@@ -4,6 +4,8 @@ import importlib
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -246,6 +248,19 @@ def test_a_cluster_is_joined_from_this_machines_own_address(monkeypatch):
     monkeypatch.setattr(ray, "init", join)
     with pytest.raises(JoinedError), connected(Resources("here:1", 1, 0.0, None)):
         pass
+
+
+@pytest.mark.parametrize("folder", ["/opt/env", "/home/a b (1)", "/home/o'brien [x]", "/Röntgen"])
+def test_workers_start_from_an_environment_in_any_folder(folder, monkeypatch):
+    """Ray writes ``exec PYTHON`` into a shell's command line as it is."""
+    python = f"{folder}/bin/python"
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(sys, "executable", python)
+    monkeypatch.setattr(ray, "init", lambda **told: given.update(told))
+    cluster._start({})
+    told = (given["runtime_env"] or {}).get("py_executable", python)
+    words = ["bash", "-c", f"printf %s {told}"]
+    assert subprocess.run(words, capture_output=True, check=True).stdout.decode() == python
 
 
 def test_a_node_whose_scratch_folder_is_taken_says_so(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -105,10 +106,21 @@ def _start(quiet: dict[str, Any]) -> None:
             address="local",  # no less: a stale address file would otherwise capture this call
             num_cpus=local_cores(),
             include_dashboard=False,
+            runtime_env=_interpreter(),
             _temp_dir=_ray_folder(),
             _system_config={"enable_metrics_collection": False},  # nobody asks its exporters
             **quiet,
         )
+
+
+def _interpreter() -> dict[str, str] | None:
+    """What workers need to be told of their Python; None where Ray's own way works.
+
+    Ray starts them by a shell and does not quote the path: in a folder with a space in its name
+    none ever starts, and Ray tries again for ever.
+    """
+    quoted = shlex.quote(sys.executable)
+    return None if quoted == sys.executable else {"py_executable": quoted}
 
 
 @contextmanager
