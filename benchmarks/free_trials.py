@@ -29,8 +29,9 @@ def free_job(folder: Path, reports: int, together: int = 1) -> Any:
     marks = folder / "marks"
     marks.mkdir(exist_ok=True)
     return SimpleNamespace(
-        task=TASK, trials=folder / "trials", marks=str(marks), reports=reports, together=together
-    )
+        task=TASK, trials=folder / "trials", mirror=None, marks=str(marks), reports=reports,
+        together=together,
+    )  # fmt: skip
 
 
 def free_fid(params: dict[str, Any], share: float) -> float:
