@@ -24,6 +24,7 @@ resumed. What a killed search left running is made so by `interrupt_running`.
 from __future__ import annotations
 
 import math
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,7 +124,7 @@ def open_storage(url: str) -> RDBStorage:
     # SQLAlchemy's own default for SQLite gives up on a locked file after 5 s.
     options = {"connect_args": {"timeout": _WAIT}} if url.startswith("sqlite:") else {}
     try:
-        return RDBStorage(url, engine_kwargs=options)
+        return _opened(url, options)
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
         # Optuna hides which driver is missing, SQLAlchemy what the driver said.
         cause = error.__cause__ if isinstance(error, ImportError) else getattr(error, "orig", None)
@@ -133,6 +134,18 @@ def open_storage(url: str) -> RDBStorage:
             f"--database {shown} cannot be opened ({reason}); Optuna takes SQLAlchemy URLs, such "
             "as sqlite:////path/study.db or postgresql://user@host/name"
         ) from error
+
+
+def _opened(url: str, options: dict[str, Any], tries: int = 5) -> RDBStorage:
+    """Optuna looks for tables, then creates what is missing: two at once get in each other's way."""
+    try:
+        return RDBStorage(url, engine_kwargs=options)
+    except sqlalchemy.exc.DBAPIError as error:
+        theirs = isinstance(error, sqlalchemy.exc.IntegrityError) or "already exists" in str(error)
+        if not theirs or tries == 1:
+            raise
+    time.sleep(0.2)
+    return _opened(url, options, tries - 1)
 
 
 def create_study(

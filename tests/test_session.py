@@ -30,7 +30,7 @@ from rich.console import Console
 
 from search import session
 from search.cli import parser
-from search.leaderboard import rank
+from search.leaderboard import Row, rank
 from search.session import run_session
 from search.study import open_study, read_records
 from search.tracking import Tracker
@@ -333,6 +333,11 @@ def test_sigterm_while_winners_are_scored_says_how_to_go_on_and_keeps_the_former
     assert sorted(place.glob("runs/tiny/winners/*/*")) == kept
 
 
+def exported(folder: Path, row: Row) -> Path:
+    """Where a search leaves the generator of a row."""
+    return folder / "winners" / ("" if row.wins else "failed_gates") / str(row.rank)
+
+
 def test_the_champion_is_the_best_that_passes_and_answers(said, place):
     """The same study, had its best trial failed and its second passed the gates."""
     uri = f"sqlite:///{place / 'runs' / 'mlflow.db'}"
@@ -350,7 +355,7 @@ def test_the_champion_is_the_best_that_passes_and_answers(said, place):
     for row in rows[:2]:
         export_generator(
             folder / "trials" / f"{row.record.number:05d}", row.record.params,
-            make_data(n=24), folder / "winners" / str(row.rank),
+            make_data(n=24), exported(folder, row),
             study="tiny", settings={"seed": 0}, number=row.record.number, scores={},
         )  # fmt: skip
     tracker = Tracker(folder, storage, uri)

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy.exc
 from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 from optuna.trial import create_trial
 
 from search.study import (
@@ -318,3 +320,19 @@ def test_a_study_is_held_by_one_process_for_as_long_as_that_lives(tmp_path, end)
         assert (tmp_path / "lock").read_text() == f"process {os.getpid()} on {socket.gethostname()}"
     with locked(tmp_path):  # and let go at the end
         pass
+
+
+def test_two_processes_may_create_one_database(tmp_path, monkeypatch):
+    """Optuna looks for tables, then creates those that lack; the other one was faster."""
+    tries = []
+
+    def create(url: str, **options: object) -> RDBStorage:
+        tries.append(url)
+        if len(tries) < 3:
+            raise sqlalchemy.exc.OperationalError("CREATE", {}, Exception("a already exists"))
+        return RDBStorage(url)
+
+    monkeypatch.setattr("search.study.RDBStorage", create)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    assert isinstance(open_storage(database_url(tmp_path)), RDBStorage)
+    assert len(tries) == 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ from spaces.errors import InputError
 from trainable.basics.machine import local_cores
 from trainable.basics.private import private_folder
 from trainable.basics.stopping import stopped_by_signals
+from trainable.basics.terminal import command
 from trainable.durations import format_duration
 from trainable.ray_token import guard_token, has_token
 from trainable.resources import Resources
@@ -119,7 +119,7 @@ def _interpreter() -> dict[str, str] | None:
     Ray starts them by a shell and does not quote the path: in a folder with a space in its name
     none ever starts, and Ray tries again for ever.
     """
-    quoted = shlex.quote(sys.executable)
+    quoted = command(sys.executable)
     return None if quoted == sys.executable else {"py_executable": quoted}
 
 
