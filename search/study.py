@@ -137,7 +137,7 @@ def open_storage(url: str) -> RDBStorage:
 
 
 def _opened(url: str, options: dict[str, Any], tries: int = 5) -> RDBStorage:
-    """Optuna looks for tables, then creates what is missing: two at once get in each other's way."""
+    """Optuna looks for tables, then creates what is missing: two at once may collide."""
     try:
         return RDBStorage(url, engine_kwargs=options)
     except sqlalchemy.exc.DBAPIError as error:
