@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from spaces.errors import InputError
+from trainable.basics.addresses import without_password
 from trainable.basics.terminal import command
 from trainable.stages import Progress
 from trainable.stores import (
@@ -28,7 +29,6 @@ from trainable.stores import (
     reason,
     search_runs,
     study_name,
-    without_password,
 )
 
 if TYPE_CHECKING:  # importing mlflow costs seconds: only those who read pay

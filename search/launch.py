@@ -23,6 +23,7 @@ from search.board import Board
 from search.controller import patient_controller
 from search.ledger import Ledger
 from search.placement import Placement, away_from
+from search.plan import counted
 from search.progress import RETRIES, Progress
 from search.scheduler import StudyASHA, rebuild
 from search.screen import Screen
@@ -148,7 +149,7 @@ def _stopping(trials: int, waits: bool) -> str:
     """What is said as soon as a search is asked to stop."""
     if trials == 0:
         return "stopping"
-    them = "1 trial" if trials == 1 else f"{trials} trials"
+    them = counted(trials, "trial")
     if not waits:  # their nodes do not see that they are to save
         return f"stopping; {them} will go on from the last score; Ctrl-C again stops at once"
     return f"stopping, saving {them}; Ctrl-C again stops at once, and back at their last score"

@@ -73,6 +73,16 @@ class TinyExtractor(nn.Module):
         return features
 
 
+@pytest.fixture
+def tiny(monkeypatch) -> TinyExtractor:
+    """The extractor that `trainable.metrics` takes for its own."""
+    extractor = TinyExtractor()
+    monkeypatch.setattr(
+        "trainable.metrics.compare.load_extractor", lambda *a, **k: (extractor, "features: tiny")
+    )
+    return extractor
+
+
 class Told(dict[str, list[tuple[int, int]]]):
     """What stages were told, by their names: called, it is one."""
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import TinyExtractor, Told
+from tests.conftest import Told
 from trainable.data import load_folder
 from trainable.data.phantom import phantom
 from trainable.lite import Lite
@@ -37,15 +37,6 @@ def _cache(tmp_path, monkeypatch):
     monkeypatch.setenv("CGAN_SEARCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "120")
-
-
-@pytest.fixture
-def tiny(monkeypatch) -> TinyExtractor:
-    extractor = TinyExtractor()
-    monkeypatch.setattr(
-        "trainable.metrics.compare.load_extractor", lambda *a, **k: (extractor, "features: tiny")
-    )
-    return extractor
 
 
 def pictures(n: int, seed: int, channels: int = 1) -> np.ndarray:

@@ -17,7 +17,6 @@ from pytorch_fid.inception import InceptionV3
 from torch import Tensor, nn
 
 from spaces.errors import InputError
-from tests.conftest import TinyExtractor
 from trainable import extractors
 from trainable.metrics import folders as folders_module
 from trainable.metrics.__main__ import main
@@ -37,15 +36,6 @@ SIZES: dict[str, list[Size]] = {
 def _cache(tmp_path, monkeypatch):
     monkeypatch.setenv("CGAN_SEARCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "120")
-
-
-@pytest.fixture
-def tiny(monkeypatch) -> TinyExtractor:
-    extractor = TinyExtractor()
-    monkeypatch.setattr(
-        "trainable.metrics.compare.load_extractor", lambda *a, **k: (extractor, "features: tiny")
-    )
-    return extractor
 
 
 class Small(nn.Module):
