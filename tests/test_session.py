@@ -324,7 +324,8 @@ def test_sigterm_while_winners_are_scored_says_how_to_go_on_and_keeps_the_former
         first.append(line)
         if " at a time on " in line:  # no trial is owed: the next thing is to score
             process.send_signal(signal.SIGTERM)
-    text = "".join(first)
+            break  # a line that is being written when the signal comes is written again
+    text = "".join([*first, *process.stdout])
     assert process.wait() == 143, text
     assert "\nstopped; 3 of 3 trials ended; what is trained is kept. To go on:\n" in text
     assert "Traceback" not in text, text
