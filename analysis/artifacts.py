@@ -14,10 +14,10 @@ from analysis.store import StudyTable
 from analysis.verdict import assessed
 from spaces.errors import InputError
 from trainable.basics.terminal import command
-from trainable.export import WEIGHTS
-from trainable.registry import no_winner
-from trainable.start import Start
-from trainable.stores import reason
+from trainable.generators.export import WEIGHTS
+from trainable.generators.saved import Start
+from trainable.tracking.client import reason
+from trainable.tracking.registry import no_winner
 
 
 def fetch_grids(table: StudyTable, number: int) -> dict[int, Image.Image]:

@@ -23,7 +23,7 @@ from analysis.fid_vs_time import candidates, pareto_front
 from analysis.figures import BLUE, GREEN, ORANGE, RED, canvas, clean, plain_log, save
 from analysis.store import FRESH, StudyTable, load_study
 from spaces.errors import InputError
-from trainable.bars import bar
+from trainable.basics.progress import bar
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 from trainable.metrics.intervals import Interval

@@ -36,7 +36,7 @@ from analysis.importance import searched, values_of
 from analysis.rungs import BROKEN
 from analysis.store import StudyTable
 from trainable.basics.stopping import run_command
-from trainable.durations import format_duration, parse_duration
+from trainable.basics.wording import format_duration, parse_duration
 
 _WIDE = 20.0
 """An axis whose values span more than this factor is logarithmic."""

@@ -19,7 +19,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from analysis.store import StudyTable, load_study
 from spaces.errors import InputError
-from trainable.bars import bar
+from trainable.basics.progress import bar
 from trainable.basics.terminal import make_console, say, say_error
 
 # Names of classes and studies are users' text: two dollar signs in one are no formula. Set here, as

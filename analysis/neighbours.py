@@ -21,10 +21,10 @@ from analysis.store import StudyTable
 from spaces.errors import InputError
 from trainable.basics.stopping import run_command
 from trainable.data import Dataset, load
-from trainable.data.hold_back import divided
 from trainable.data.reading import Reading
+from trainable.data.sheets import draw_pairs
+from trainable.data.split.hold_back import divided
 from trainable.metrics.pixels import Copies, pixel_copies
-from trainable.metrics.sheet import draw_pairs
 
 PER_CLASS, PAIRS = 250, 16
 _BATCH = 50

@@ -27,7 +27,7 @@ from analysis.rungs import BROKEN, at, first_at, rungs
 from analysis.store import StudyTable
 from spaces.errors import InputError
 from trainable.basics.stopping import run_command
-from trainable.pareto import fronts
+from trainable.trial.pareto import fronts
 
 _FEWEST = 4
 """Trials below which no rank correlation is said."""

@@ -31,13 +31,12 @@ from analysis.rungs import BROKEN, at, at_rung, rungs
 from analysis.store import StudyTable, load_study
 from analysis.verdict import best, verdict, winners
 from spaces.errors import InputError
-from trainable.bars import bar
 from trainable.basics.files import write_whole
+from trainable.basics.progress import Progress, Stage, bar, silent
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
-from trainable.grid import spread
-from trainable.stages import Progress, Stage, silent
-from trainable.stores import reason
+from trainable.data.sheets import spread
+from trainable.tracking.client import reason
 
 _T = TypeVar("_T")
 PAGE = Path(__file__).with_name("report.html")

@@ -26,8 +26,8 @@ from analysis.verdict import best
 from spaces.errors import InputError
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import one_line
-from trainable.grid import draw_grid, spread
-from trainable.start import Start
+from trainable.data.sheets import draw_grid, spread
+from trainable.generators.saved import Start
 
 EPOCHS = 6
 COLUMNS = 8

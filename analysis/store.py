@@ -19,9 +19,9 @@ import pandas as pd
 
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
+from trainable.basics.progress import Progress
 from trainable.basics.terminal import command
-from trainable.stages import Progress
-from trainable.stores import (
+from trainable.tracking.client import (
     EXPERIMENT,
     check_tracking,
     find_experiment,

@@ -25,7 +25,7 @@ EVERY = 10
 
 
 def free_job(folder: Path, reports: int, together: int = 1) -> Any:
-    """What `Free` and `search.launch.run_trials` ask of a `trainable.trial.Job`; see `mark`."""
+    """What `Free` and `search.launch.run_trials` ask of a trial's `Job`; see `mark`."""
     marks = folder / "marks"
     marks.mkdir(exist_ok=True)
     return SimpleNamespace(

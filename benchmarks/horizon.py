@@ -23,7 +23,7 @@ from benchmarks import free_trials as free
 from search import horizon
 from search.ledger import Ledger
 from spaces.catalog import full
-from trainable.trial import Status
+from trainable.trial.trial import Status
 
 REPORTS = 20
 LAST = 100

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from spaces.errors import InputError
 from trainable.data import Dataset, load
-from trainable.extractors import Extractor, load_extractor
 from trainable.metrics.scores import RealSet, Scores, all_scores
+from trainable.pretrained.extractors import Extractor, load_extractor
 
 FEWEST = 20
 """Images in a half below which ranks are chance."""

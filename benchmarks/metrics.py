@@ -32,9 +32,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from trainable.data.sources import load
-from trainable.extractors import Extractor, load_extractor
-from trainable.inception import FIDInception
 from trainable.metrics.frechet import FeatureStats, frechet_distance
+from trainable.pretrained.extractors import Extractor, load_extractor
+from trainable.pretrained.fid_inception import FIDInception
 
 SINGLE = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
 Times = dict[str, list[tuple[float, float]]]

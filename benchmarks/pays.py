@@ -57,7 +57,7 @@ from benchmarks.replay import (
 )
 from search import ledger as ledger_module
 from search.sampling import build_sampler
-from trainable.trial import Status
+from trainable.trial.trial import Status
 
 
 def contenders(length: int) -> dict[str, Contender]:

@@ -38,8 +38,8 @@ from search.ledger import Entry, Ledger
 from search.projection import Projection
 from search.tracking import Tracker, check
 from spaces.catalog import full
-from trainable.grid import draw_grid, grid_file
-from trainable.trial import GRID_COLUMNS, Status, trial_folder
+from trainable.data.sheets import draw_grid, grid_file
+from trainable.trial.trial import GRID_COLUMNS, Status, trial_folder
 
 PIXELS, TRAINED_PIXELS = 64, 32
 STARTED = 600
@@ -119,10 +119,10 @@ def train(counts: Any, place: int) -> None:
     import torch
 
     from spaces.presets import BACKBONE, default
-    from trainable.backbones import backed_task, load_backbone
-    from trainable.config import TrialConfig
     from trainable.data import load
-    from trainable.training import Run
+    from trainable.gan.config import TrialConfig
+    from trainable.gan.run import Run
+    from trainable.pretrained.backbones import backed_task, load_backbone
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

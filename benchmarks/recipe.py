@@ -31,15 +31,15 @@ from rich.table import Table
 from scipy.stats import t as student_t
 
 from spaces.presets import BACKBONE, PRESETS
-from trainable.backbones import backed_task, load_backbone
-from trainable.config import TrialConfig
 from trainable.data import load
-from trainable.data.held_out import held_out
-from trainable.evaluation import Evaluator, real_set, witness_of
-from trainable.extractors import load_extractor
-from trainable.grid import draw_grid
+from trainable.data.sheets import draw_grid
+from trainable.data.split.held_out import held_out
+from trainable.gan.config import TrialConfig
+from trainable.gan.run import Run
 from trainable.metrics.independent import agreement
-from trainable.training import Run
+from trainable.pretrained.backbones import backed_task, load_backbone
+from trainable.pretrained.extractors import load_extractor
+from trainable.trial.evaluation import Evaluator, real_set, witness_of
 
 CHUNK = 10
 """Steps between two looks at the clock."""

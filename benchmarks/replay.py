@@ -28,7 +28,7 @@ from search.ledger import Ledger
 from search.scheduler import StudyASHA
 from search.searcher import StudySearcher
 from search.settings import StudyConfig
-from trainable.trial import Status
+from trainable.trial.trial import Status
 
 MARKS = (0.25, 0.5, 1.0)
 """Shares of the budget at which is reported what was found."""

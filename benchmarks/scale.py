@@ -62,8 +62,8 @@ from search.searcher import StudySearcher
 from search.study import read_records
 from search.tracking import Tracker, check
 from spaces.catalog import full
-from trainable import cluster
-from trainable.resources import Resources
+from trainable.distributed import cluster
+from trainable.distributed.resources import Resources
 
 WINDOW = 100
 SHOWN = (200, 500, 1000, 1500, 2000)

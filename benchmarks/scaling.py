@@ -57,9 +57,9 @@ from search.sampling import build_sampler
 from search.tracking import Tracker
 from search.writer import StudyWriter
 from spaces.catalog import full
-from trainable import cluster
-from trainable.resources import Resources
-from trainable.trial import Status
+from trainable.distributed import cluster
+from trainable.distributed.resources import Resources
+from trainable.trial.trial import Status
 
 REPORTS = 18
 """Of a complete trial."""

@@ -71,9 +71,9 @@ from search.sampling import STARTUP
 from search.study import TrialRecord, database_url, load_study, open_storage, read_records
 from search.tracking import Tracker, check
 from spaces.catalog import full
-from trainable.cluster import connected
-from trainable.resources import Resources
-from trainable.trial import Status
+from trainable.distributed.cluster import connected
+from trainable.distributed.resources import Resources
+from trainable.trial.trial import Status
 
 RESOURCES = Resources("local", 1, 0.0, None, 1800.0)
 

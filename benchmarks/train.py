@@ -13,7 +13,7 @@ process's CPU time. The profile says which share of it is spent in convolutions:
 faster than those.
 
 With ``--device cuda`` time is the clock's, the GPU waited for at the end of a block; each of ours
-runs recorded (see `trainable.graphs`) and not, and utilisation is what the driver says.
+runs recorded (see `trainable.gan.cuda_graphs`) and not, and utilisation is what the driver says.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from torch.nn.functional import one_hot
 from torch.utils.data import DataLoader, TensorDataset
 
 from spaces.presets import default, study2023
-from trainable.backbones import load_backbone
-from trainable.config import TrialConfig
 from trainable.data import Dataset, load
-from trainable.training import Run
+from trainable.gan.config import TrialConfig
+from trainable.gan.run import Run
+from trainable.pretrained.backbones import load_backbone
 
 WARM_UP = 20  # steps, in which a GPU's are recorded
 STEPS = 4  # between two looks at the clock

@@ -26,8 +26,8 @@ from torch import Tensor
 from benchmarks.ladders import Remembering, halve
 from spaces.errors import InputError
 from trainable.data import Dataset, load
-from trainable.extractors import load_extractor
 from trainable.metrics.scores import RealSet, Scores, evaluation_scores
+from trainable.pretrained.extractors import load_extractor
 
 FACTORS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5)
 """What the spread within a class is multiplied by."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from search.settings import StudyConfig
 from search.study import TrialRecord
-from trainable.trial import Report, Status
+from trainable.trial.trial import Report, Status
 
 
 @dataclass

@@ -17,7 +17,7 @@ _OF_PATIENTS = (
 
 
 def card(about: Mapping[str, Any]) -> str:
-    """Markdown, from what `trainable.export` keeps beside a generator (``config.json``)."""
+    """Markdown, from what is kept beside an exported generator (``config.json``)."""
     scores, settings, task = about["scores"], about["settings"], about["task"]
     colours = "grey" if task["channels"] == 1 else "colour"
     size = task["image_size"]

@@ -18,9 +18,9 @@ from search.card import card
 from search.grids import KEPT, grid_files, log_grids, logged_epochs
 from search.projection import connect
 from search.storage import fetch
-from trainable.export import CONFIG, EXPORTED, WEIGHTS
-from trainable.grid import spread
-from trainable.stores import EXPERIMENT, find_experiment, search_runs
+from trainable.data.sheets import spread
+from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
+from trainable.tracking.client import EXPERIMENT, find_experiment, search_runs
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -18,7 +18,7 @@ from trainable.basics.addresses import (
 )
 from trainable.basics.files import check_text
 from trainable.basics.terminal import command
-from trainable.resources import add_resources
+from trainable.distributed.resources import add_resources
 
 if TYPE_CHECKING:  # torch: seconds, not for --help
     from search.settings import StudyConfig

@@ -30,18 +30,18 @@ from search.study import open_storage
 from search.tracking import check
 from spaces.errors import InputError
 from spaces.presets import default
-from trainable.bars import bar
 from trainable.basics.addresses import sqlite_file, without_password
 from trainable.basics.machine import file_system, local_cores, memory_bytes
+from trainable.basics.progress import bar
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
-from trainable.cluster import connected
-from trainable.config import TrialConfig
-from trainable.durations import format_duration
-from trainable.evaluation import real_set
-from trainable.job import Job
-from trainable.mirror import Mirror
-from trainable.resources import Resources, resolve_resources
+from trainable.basics.wording import format_duration
+from trainable.distributed.cluster import connected
+from trainable.distributed.resources import Resources, resolve_resources
+from trainable.gan.config import TrialConfig
+from trainable.trial.evaluation import real_set
+from trainable.trial.object_store import Mirror
+from trainable.trial.workload import Job
 
 GOOD, NOTE, BREAKS = "ok", "note", "BREAKS"
 _GRID_BYTES = 60_000

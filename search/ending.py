@@ -25,7 +25,7 @@ from spaces.errors import InputError
 from trainable.basics.files import disk_fault
 from trainable.basics.stopping import say_stopped
 from trainable.basics.terminal import say
-from trainable.stores import reason
+from trainable.tracking.client import reason
 
 HALTED = 1
 """Exit code of a search that could not go on, such as on a full disk."""

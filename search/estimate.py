@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from search.settings import FEWEST, StudyConfig
-from trainable.config import TrialConfig
 from trainable.data import Dataset
-from trainable.evaluation import GENERATED, SEEDS
-from trainable.extractors import Extractor
-from trainable.job import Job
+from trainable.gan.config import TrialConfig
 from trainable.metrics.classifier_score import Validation
 from trainable.metrics.quick_classifier import NETS
+from trainable.pretrained.extractors import Extractor
+from trainable.trial.evaluation import GENERATED, SEEDS
+from trainable.trial.workload import Job
 
 _PROBE_SECONDS = 1.0
 _MARGIN = 1.5  # distances, intervals and two workers that share a memory bus come on top

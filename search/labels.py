@@ -14,8 +14,8 @@ from search.settings import StudyConfig
 from search.study import TrialRecord, database_url
 from trainable.basics.markdown import code, escaped
 from trainable.metrics.classifier_score import KEY
-from trainable.objective import Objective
-from trainable.trial import Status
+from trainable.trial.objective import Objective
+from trainable.trial.trial import Status
 
 LEADERBOARD = "leaderboard.csv"
 

@@ -36,13 +36,13 @@ from spaces.presets import default
 from trainable.basics.files import disk_fault
 from trainable.basics.stopping import Stop, stopped_gently
 from trainable.basics.terminal import say
-from trainable.config import TrialConfig
-from trainable.evaluation import Assessment
-from trainable.job import Job
+from trainable.distributed.resources import Resources
+from trainable.distributed.stop_mark import ask_to_stop, take_back
+from trainable.gan.config import TrialConfig
 from trainable.ray_trainable import CGANTrainable
-from trainable.resources import Resources
-from trainable.stop_mark import ask_to_stop, take_back
-from trainable.trial import assess
+from trainable.trial.evaluation import Assessment
+from trainable.trial.trial import assess
+from trainable.trial.workload import Job
 
 SAVING = 30.0
 """Seconds that trials have to save once the search is asked to stop; an epoch takes less."""
@@ -251,7 +251,7 @@ def assess_on_ray(
     progress: Callable[[int, int], None],
     avoided: frozenset[str] = frozenset(),
 ) -> dict[int, Assessment]:
-    """Assess trials side by side on Ray, by trial number; see `trainable.trial.assess`.
+    """Assess trials side by side on Ray, by trial number; see `trainable.trial.trial.assess`.
 
     A trial whose checkpoints are lost is left out. `progress` is told how many trials are done;
     nothing runs on the nodes at the addresses `avoided`.

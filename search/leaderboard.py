@@ -15,13 +15,13 @@ from rich.table import Table
 from search.gates import failed_gates
 from search.settings import StudyConfig
 from search.study import TrialRecord
-from trainable.evaluation import Assessment
 from trainable.metrics.classifier_score import KEY
 from trainable.metrics.independent import agreement
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import FID_NOISE, told_apart
-from trainable.objective import Objective
-from trainable.pareto import order
+from trainable.trial.evaluation import Assessment
+from trainable.trial.objective import Objective
+from trainable.trial.pareto import order
 
 SHOWN = 10
 """Rows on the terminal; the file has them all."""
@@ -34,8 +34,8 @@ class Row:
     Attributes:
         rank: from 1: assessed trials that pass the gates, by their fresh objective, then assessed
             ones that do not, then the rest by the search's objective; of two goals by
-            `trainable.pareto.order`. Ties by FID stand by KID, which unlike FID does not improve
-            where images vary less.
+            `trainable.trial.pareto.order`. Ties by FID stand by KID, which unlike FID does not
+            improve where images vary less.
         record: the trial.
         assessment: its scores on fresh latents, for the best trials.
         failed: gates that it does not pass.

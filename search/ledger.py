@@ -3,8 +3,8 @@
 Tune's loop must not wait for a disk, nor the sampler for a database: each drawn value alone would
 be a transaction. So a trial is drawn in memory, and one thread repeats there what was done here, in
 the same order. A crash loses the last moments at most, and nothing of value: what trials reported
-they keep in their checkpoints and say again (see `trainable.trial`), and a proposal that was lost
-is drawn again from the same seed.
+they keep in their checkpoints and say again (see `trainable.trial.trial`), and a proposal that was
+lost is drawn again from the same seed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from search.horizon import LongMemory
 from search.sampling import build_sampler
 from search.settings import StudyConfig
 from search.study import REPORT, directions, goals, read_record
-from search.version import code_version
 from search.writer import GOALS, StudyWriter, tell_end, tell_report, untold_reports
 from spaces.catalog import Space
 from spaces.errors import InputError
 from spaces.presets import default
 from spaces.task import Task
-from trainable.config import TrialConfig
-from trainable.trial import Report, Status
+from trainable.distributed.code import code_version
+from trainable.gan.config import TrialConfig
+from trainable.trial.trial import Report, Status
 
 
 @dataclass

@@ -17,10 +17,9 @@ from typing import Any
 import ray
 import torch
 
-from search.version import code_version
 from spaces.errors import InputError
-from trainable.mirror import Mirror, scratch
-from trainable.shipping import code_digest
+from trainable.distributed.code import code_digest, code_version
+from trainable.trial.object_store import Mirror, scratch
 
 _PATIENCE = 60.0  # seconds for a node's answer; its first worker imports torch and Ray
 SKEW = 5.0

@@ -21,12 +21,12 @@ from spaces.catalog import Params, Space
 from spaces.errors import InputError
 from spaces.recorder import Recorder
 from spaces.task import Task
-from trainable.config import TrialConfig
-from trainable.evaluation import GENERATED
-from trainable.footprint import Footprint, Memory, cap_mb, footprint, limit_memory, room
-from trainable.graphs import WARM_UP
-from trainable.job import Job
-from trainable.resources import Resources
+from trainable.distributed.resources import Resources
+from trainable.gan.config import TrialConfig
+from trainable.gan.cuda_graphs import WARM_UP
+from trainable.gan.footprint import Footprint, Memory, cap_mb, footprint, limit_memory, room
+from trainable.trial.evaluation import GENERATED
+from trainable.trial.workload import Job
 
 TRIALS = (1, 2, 4, 8)
 """Trials a GPU that are tried."""

@@ -17,9 +17,9 @@ import ray
 from ray import tune
 from ray._private.state import actors  # the public one asks the dashboard, which may be off
 
-from trainable.cluster import fitting
+from trainable.distributed.cluster import fitting
+from trainable.distributed.resources import Resources
 from trainable.ray_trainable import StorageUnseenError
-from trainable.resources import Resources
 
 LOST = 3
 """Trials that fail on a node, each counted once, until it is avoided."""

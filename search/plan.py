@@ -24,15 +24,15 @@ from search.storage import TRIALS
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.basics.machine import local_cores
-from trainable.cluster import fitting
-from trainable.config import TrialConfig
-from trainable.durations import format_duration
-from trainable.evaluation import validation_of, witness_of
-from trainable.job import Job
+from trainable.basics.wording import format_duration
+from trainable.distributed.cluster import fitting
+from trainable.distributed.resources import Resources
+from trainable.gan.config import TrialConfig
 from trainable.metrics.scores import RealSet
-from trainable.mirror import Mirror
-from trainable.objective import Objective
-from trainable.resources import Resources
+from trainable.trial.evaluation import validation_of, witness_of
+from trainable.trial.object_store import Mirror
+from trainable.trial.objective import Objective
+from trainable.trial.workload import Job
 
 
 def counted(number: int, what: str) -> str:

@@ -33,21 +33,21 @@ from spaces.describe import portrait, starting_point, validate
 from spaces.errors import InputError
 from spaces.presets import default
 from spaces.task import Task
-from trainable.backbones import Backbone, backed_task
-from trainable.bars import bar
-from trainable.config import TrialConfig
+from trainable.basics.progress import bar
+from trainable.basics.wording import parse_duration
 from trainable.data import Dataset, load
-from trainable.data.held_out import held_out
-from trainable.data.hold_back import SHARE, divided
-from trainable.data.images import IMAGES, image_differences
+from trainable.data.fingerprints import IMAGES, image_differences
 from trainable.data.reading import Reading
 from trainable.data.sources import located
-from trainable.durations import parse_duration
-from trainable.extractors import Extractor
-from trainable.judges import load_judges
-from trainable.objective import Objective
-from trainable.registry import load_start
-from trainable.start import Start
+from trainable.data.split.held_out import held_out
+from trainable.data.split.hold_back import SHARE, divided
+from trainable.gan.config import TrialConfig
+from trainable.generators.saved import Start
+from trainable.pretrained.backbones import Backbone, backed_task
+from trainable.pretrained.extractors import Extractor
+from trainable.pretrained.load import load_judges
+from trainable.tracking.registry import load_start
+from trainable.trial.objective import Objective
 
 
 @dataclass(frozen=True)

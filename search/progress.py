@@ -14,7 +14,7 @@ from search.board import Board
 from search.screen import Screen
 from search.searcher import StudySearcher
 from trainable.basics.terminal import say
-from trainable.trial import Report, Status
+from trainable.trial.trial import Report, Status
 
 RETRIES = 3
 """Times a trial whose worker died is started again from its checkpoint."""

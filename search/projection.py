@@ -25,15 +25,15 @@ from search.labels import LEADERBOARD, code_tags, description, trial_name, trial
 from search.settings import StudyConfig
 from search.study import TrialRecord, load_study, read_record
 from search.versions import settings_of
-from trainable.bars import Progress
-from trainable.stores import (
+from trainable.basics.progress import Progress
+from trainable.tracking.client import (
     EXPERIMENT,
     create_tracking,
     experiment_id,
     quiet_mlflow,
     search_runs,
 )
-from trainable.trial import Status, trial_folder
+from trainable.trial.trial import Status, trial_folder
 
 if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
     import optuna

@@ -44,10 +44,12 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
     from search.tracking import check
     from search.versions import settings_of
     from search.winners import arrange, hand_over, leaderboard
-    from trainable.bars import bar
-    from trainable.lock import locked  # what follows costs seconds to import, bad flags need not
-    from trainable.objective import Objective
-    from trainable.stores import reason, ui_command
+    from trainable.basics.lock import (
+        locked,  # what follows costs seconds to import, bad flags need not
+    )
+    from trainable.basics.progress import bar
+    from trainable.tracking.client import reason, ui_command
+    from trainable.trial.objective import Objective
 
     args.output, args.study = placed(args.output, args.study, "the study")
     check_stores(args)

@@ -19,9 +19,9 @@ from ray.tune.schedulers.async_hyperband import _Bracket
 from search.placement import Placement
 from search.settings import StudyConfig
 from search.study import TrialRecord, goals
-from trainable.objective import Objective
-from trainable.pareto import order
-from trainable.trial import GOALS, Status
+from trainable.trial.objective import Objective
+from trainable.trial.pareto import order
+from trainable.trial.trial import GOALS, Status
 
 
 class ParetoBracket(_Bracket):

@@ -15,10 +15,10 @@ from rich.text import Text
 from search.board import Best, Board
 from search.leaderboard import changes
 from trainable.basics.terminal import printable
-from trainable.durations import format_duration
-from trainable.grid import grid_file
-from trainable.objective import Objective
-from trainable.trial import GOALS, Status, trial_folder
+from trainable.basics.wording import format_duration
+from trainable.data.sheets import grid_file
+from trainable.trial.objective import Objective
+from trainable.trial.trial import GOALS, Status, trial_folder
 
 WORKERS = 12
 """Workers that are shown one by one; more would push the rest off the screen."""

@@ -16,7 +16,7 @@ from search.settings import StudyConfig
 from search.study import TrialRecord
 from spaces.catalog import Space
 from spaces.task import Task
-from trainable.trial import ASKED, SPENT, Report, Status
+from trainable.trial.trial import ASKED, SPENT, Report, Status
 
 
 class StudySearcher(Searcher):

@@ -57,21 +57,21 @@ from search.transaction import one_transaction
 from search.winners import WINNERS, conclude, hand_over, print_winners
 from spaces.errors import InputError
 from spaces.presets import default
-from trainable.bars import bar
 from trainable.basics.addresses import without_password
 from trainable.basics.files import disk_fault, write_whole
+from trainable.basics.lock import locked
+from trainable.basics.progress import bar
 from trainable.basics.stopping import Stop
 from trainable.basics.terminal import say
-from trainable.cluster import check_surroundings, connected
-from trainable.config import TrialConfig
-from trainable.data.images import IMAGES, write_images
-from trainable.durations import format_duration
-from trainable.evaluation import measure, real_set
-from trainable.job import Job
-from trainable.lock import locked
-from trainable.mirror import Mirror
-from trainable.resources import Resources, resolve_resources
-from trainable.stores import reason, ui_command
+from trainable.basics.wording import format_duration
+from trainable.data.fingerprints import IMAGES, write_images
+from trainable.distributed.cluster import check_surroundings, connected
+from trainable.distributed.resources import Resources, resolve_resources
+from trainable.gan.config import TrialConfig
+from trainable.tracking.client import reason, ui_command
+from trainable.trial.evaluation import measure, real_set
+from trainable.trial.object_store import Mirror
+from trainable.trial.workload import Job
 
 LONG = 1800
 """Seconds of estimated search above which a smaller one is named."""

@@ -10,13 +10,13 @@ from typing import Any
 
 from search.names import check_legal
 from spaces.errors import InputError
+from trainable.basics.randomness import MOST_SEED
 from trainable.basics.ranges import check_range
-from trainable.chance import MOST_SEED
-from trainable.data.hold_back import check_share
+from trainable.basics.wording import format_duration
 from trainable.data.reading import Reading
-from trainable.durations import format_duration
-from trainable.objective import Objective
-from trainable.trial import LONGEST, RESOURCES
+from trainable.data.split.hold_back import check_share
+from trainable.trial.objective import Objective
+from trainable.trial.trial import LONGEST, RESOURCES
 
 SAMPLERS = ("tpe", "random", "gp", "nsgaii")
 LENGTH_FLAG = {"epoch": "--epochs", "seconds": "--train-time"}

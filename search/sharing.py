@@ -9,12 +9,12 @@ import ray
 
 from search.packing import probe_gpu
 from spaces.catalog import Space
-from trainable.cluster import fitting
-from trainable.config import TrialConfig
-from trainable.durations import format_duration
-from trainable.footprint import Memory, cap_mb, footprint
-from trainable.job import Job
-from trainable.resources import Resources
+from trainable.basics.wording import format_duration
+from trainable.distributed.cluster import fitting
+from trainable.distributed.resources import Resources
+from trainable.gan.config import TrialConfig
+from trainable.gan.footprint import Memory, cap_mb, footprint
+from trainable.trial.workload import Job
 
 PROBED_FROM = 600.0
 """Seconds of a time budget below which measuring, a minute, costs more than it gains."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from search.cli import check_folder
 from spaces.errors import InputError
 from trainable.basics.files import write_whole
-from trainable.mirror import Mirror, scratch
+from trainable.trial.object_store import Mirror, scratch
 
 TRIALS = "trials"
 _MARK = "storage"

@@ -6,8 +6,8 @@ An Optuna trial carries, besides its searched parameters and intermediate values
     started         when, in seconds since 1970: Optuna's own start moves when a trial goes on
     queued          its place in the study's queue, if it was not left to the sampler
     origin          then, ``default`` or ``enqueued``
-    code            what trains it, see `search.version`; of several lives, the last
-    status          a `trainable.trial.Status`, once it is no longer running
+    code            what trains it, see `trainable.distributed.code`; of several lives, the last
+    status          a `trainable.trial.trial.Status`, once it is no longer running
     reason          why, where the status alone does not say
     report/000040   the whole report at resource 40, with ``order``, its place among all reports
     goals           of a study with two: both, at the last report; Optuna keeps no intermediate
@@ -44,8 +44,8 @@ from search.versions import foreign, settings_of
 from spaces.errors import InputError
 from trainable.basics.addresses import sqlite_address, without_password
 from trainable.basics.terminal import command
-from trainable.objective import Objective
-from trainable.trial import GOALS, Report, Status
+from trainable.trial.objective import Objective
+from trainable.trial.trial import GOALS, Report, Status
 
 REPORT = "report/"
 _WAIT = 60  # seconds for which another reader or writer may hold a SQLite file
@@ -65,7 +65,7 @@ class TrialRecord:
         reports: its reports, by resource.
         started, ended: seconds since 1970; `ended` is None while it runs.
         origin: ``default`` or ``enqueued``; empty if the sampler proposed it.
-        code: what trained it, see `search.version`.
+        code: what trained it, see `trainable.distributed.code`.
     """
 
     number: int

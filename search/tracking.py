@@ -17,7 +17,7 @@ from optuna.storages import RDBStorage
 
 from search.projection import Projection, connect, prepare_mlflow
 from trainable.basics.addresses import without_password
-from trainable.stores import EXPERIMENT, reason
+from trainable.tracking.client import EXPERIMENT, reason
 
 _LONGEST_WAIT = 60.0
 _log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ import ray
 from ray import tune
 
 from search.storage import fetch, send
-from trainable.checkpoints import mark_hung
-from trainable.durations import format_duration
-from trainable.trial import trial_folder
+from trainable.basics.wording import format_duration
+from trainable.trial.checkpoints import mark_hung
+from trainable.trial.trial import trial_folder
 
 _PAUSE = 1.0  # seconds between looks
 

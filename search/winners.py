@@ -20,17 +20,17 @@ from search.settings import StudyConfig
 from search.storage import fetch
 from search.study import read_records
 from spaces.errors import InputError
-from trainable.bars import bar
 from trainable.basics.files import replaced_folder, whole_file, write_whole
+from trainable.basics.progress import bar
 from trainable.basics.terminal import say
-from trainable.evaluation import Assessment
-from trainable.export import CONFIG, export_generator
-from trainable.job import Job
+from trainable.distributed.resources import Resources
+from trainable.generators.export import CONFIG, export_generator
 from trainable.metrics.intervals import Interval
-from trainable.objective import Objective
-from trainable.recipe import SETTINGS
-from trainable.resources import Resources
-from trainable.trial import trial_folder
+from trainable.single.recipe import SETTINGS
+from trainable.trial.evaluation import Assessment
+from trainable.trial.objective import Objective
+from trainable.trial.trial import trial_folder
+from trainable.trial.workload import Job
 
 WINNERS, NO_WINNERS = "winners", "failed_gates"
 """The study's folder of what is exported, with a folder for each rank; those that fail a gate are

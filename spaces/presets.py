@@ -1,6 +1,6 @@
 """Whole configurations with a name, as plain parameters: a space starts from one and varies it.
 
-Keys are the fields of `trainable.config.TrialConfig`; that class says what each one means.
+Keys are the fields of `trainable.gan.config.TrialConfig`; that class says what each one means.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from search.projection import EXPERIMENT, connect, study_key
 from search.scheduler import rebuild
 from search.settings import StudyConfig
 from search.study import database_url, load_study, open_storage, read_records
-from trainable.trial import Status
+from trainable.trial.trial import Status
 
 PROJECT = Path(__file__).parents[1]
 SPACE = """

@@ -18,16 +18,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from spaces.presets import default
-from trainable.config import TrialConfig
+from trainable.basics.progress import Progress
 from trainable.data import Dataset, LoadReport
-from trainable.evaluation import Evaluator, witness_of
-from trainable.job import Job
+from trainable.gan.config import TrialConfig
 from trainable.metrics import quick_classifier
 from trainable.metrics.independent import Witness
 from trainable.metrics.scores import RealSet
-from trainable.objective import Objective
-from trainable.stages import Progress
-from trainable.trial import Trial
+from trainable.trial.evaluation import Evaluator, witness_of
+from trainable.trial.objective import Objective
+from trainable.trial.trial import Trial
+from trainable.trial.workload import Job
 
 
 def pytest_configure() -> None:
@@ -78,7 +78,8 @@ def tiny(monkeypatch) -> TinyExtractor:
     """The extractor that `trainable.metrics` takes for its own."""
     extractor = TinyExtractor()
     monkeypatch.setattr(
-        "trainable.metrics.compare.load_extractor", lambda *a, **k: (extractor, "features: tiny")
+        "trainable.metrics.two_folders.compare.load_extractor",
+        lambda *a, **k: (extractor, "features: tiny"),
     )
     return extractor
 

@@ -33,7 +33,7 @@ from analysis.store import (
     load_study,
 )
 from spaces.errors import InputError
-from trainable.trial import Status
+from trainable.trial.trial import Status
 
 NAME, KEY = "planted", "planted-0123456789ab"
 # Trial: status, winner, and (epoch, fid, train_seconds) of each evaluation.

@@ -35,10 +35,10 @@ from spaces.errors import InputError
 from tests.conftest import make_data
 from trainable.classifiers.fit import Recipe
 from trainable.data import sources
-from trainable.data.images import fingerprints
+from trainable.data.fingerprints import fingerprints
 from trainable.data.sources import load
-from trainable.start import Start
-from trainable.training import DivergedError
+from trainable.gan.run import DivergedError
+from trainable.generators.saved import Start
 
 QUICK = Recipe("small_cnn", 60, 16, 3e-3, 1e-2, 0.05, 6, classical=False)
 

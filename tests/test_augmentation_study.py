@@ -25,11 +25,11 @@ from analysis.store import STATUS, STUDY, TRIAL
 from search import champion
 from search.projection import connect
 from tests.conftest import make_data, make_job, small_params, write_pictures
-from trainable.data.images import fingerprints
+from trainable.data.fingerprints import fingerprints
 from trainable.data.sources import load
-from trainable.export import WEIGHTS, export_generator
-from trainable.generator_file import read_generator
-from trainable.trial import Trial
+from trainable.generators.export import WEIGHTS, export_generator
+from trainable.generators.weights_file import read_generator
+from trainable.trial.trial import Trial
 
 ROOT = Path(__file__).parents[1]
 

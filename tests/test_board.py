@@ -20,7 +20,7 @@ from search.screen import WORKERS, Screen
 from search.study import TrialRecord, read_records
 from spaces.errors import InputError
 from tests.by_hand import STOP, Search, config, drive
-from trainable.trial import Status
+from trainable.trial.trial import Status
 
 LEFT = {"length": 12, "grace": 2, "eta": 3}  # rungs 2 and 6
 

@@ -14,10 +14,10 @@ import torch
 from search import champion, grids
 from search.projection import EXPERIMENT, connect
 from tests.conftest import make_data, make_job, small_params
-from trainable import export
-from trainable.generator_file import read_generator
-from trainable.grid import spread
-from trainable.trial import Trial
+from trainable.data.sheets import spread
+from trainable.generators import export
+from trainable.generators.weights_file import read_generator
+from trainable.trial.trial import Trial
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tests.conftest import make_data
 from trainable.classifiers import fit as fitting
 from trainable.classifiers.fit import Fitted, Recipe, fit, predict
 from trainable.classifiers.networks import load_weights
-from trainable.training import DivergedError
+from trainable.gan.run import DivergedError
 
 RECIPE = Recipe("small_cnn", 24, 8, 3e-3, 1e-2, 0.1, 4, False)
 LITE = "efficientnet-lite0"

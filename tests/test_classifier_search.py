@@ -20,7 +20,7 @@ class Quick(importlib.abc.MetaPathFinder):
 
     changes = {
         "trainable.metrics.quick_classifier": ("STEPS", 3),
-        "trainable.evaluation": ("GENERATED", 40),
+        "trainable.trial.evaluation": ("GENERATED", 40),
     }
 
     def find_spec(self, name, path, target=None):

@@ -18,7 +18,7 @@ from search.run import main
 from search.study import create_study, database_url, open_storage
 from spaces.errors import InputError
 from tests.by_hand import YARDSTICK, config
-from trainable.durations import format_duration, parse_duration
+from trainable.basics.wording import format_duration, parse_duration
 
 
 @pytest.fixture(scope="module")

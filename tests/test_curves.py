@@ -10,7 +10,7 @@ from benchmarks.curves import Curves, Landscape, load, write
 from benchmarks.curves_space import TASK, tabulated
 from benchmarks.replay import Contender, Tune, ours, stock
 from spaces.recorder import Recorder
-from trainable.config import TrialConfig
+from trainable.gan.config import TrialConfig
 
 BUDGET = 480
 

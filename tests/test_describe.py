@@ -11,7 +11,7 @@ from spaces.describe import describe, starting_point, validate
 from spaces.errors import InputError
 from spaces.recorder import Choice, Interval
 from spaces.task import Task
-from trainable.config import TrialConfig
+from trainable.gan.config import TrialConfig
 
 XRAYS = Task(image_size=64, channels=1, classes=2, images=200)
 

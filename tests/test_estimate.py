@@ -22,8 +22,8 @@ from spaces.errors import InputError
 from spaces.presets import BACKBONE
 from tests.by_hand import config
 from tests.conftest import make_job, small_config
-from trainable.evaluation import GENERATED, SEEDS, validation_of
 from trainable.metrics import quick_classifier
+from trainable.trial.evaluation import GENERATED, SEEDS, validation_of
 
 
 def test_a_score_by_classifiers_counts_at_every_evaluation_and_seed():

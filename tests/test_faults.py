@@ -26,11 +26,11 @@ from search.study import create_study, database_url, load_study, open_storage, r
 from spaces.presets import default
 from spaces.task import Task
 from tests.conftest import make_data, make_job
-from trainable.checkpoints import newest
-from trainable.cluster import connected
+from trainable.distributed.cluster import connected
+from trainable.distributed.resources import Resources
 from trainable.ray_trainable import CGANTrainable
-from trainable.resources import Resources
-from trainable.trial import Status, trial_folder
+from trainable.trial.checkpoints import newest
+from trainable.trial.trial import Status, trial_folder
 
 YARDSTICK = {"floor": 1.0, "untrained": {"fid": 100.0, "kid": 0.1}}
 

@@ -18,10 +18,10 @@ from tests.test_labels import PASSING, record
 from tests.test_winners import GOOD, Ended
 from trainable.basics.terminal import make_console
 from trainable.data import Dataset
-from trainable.evaluation import Assessment
-from trainable.export import CONFIG, WEIGHTS
+from trainable.generators.export import CONFIG, WEIGHTS
 from trainable.metrics.intervals import Interval
-from trainable.objective import Objective
+from trainable.trial.evaluation import Assessment
+from trainable.trial.objective import Objective
 
 FAILING = {**PASSING, "copy_rate": 0.5}
 

@@ -15,7 +15,7 @@ from search.sampling import STARTUP
 from search.study import directions
 from tests.by_hand import TASK, config, space
 from tests.test_resume import check_resumed_proposals
-from trainable.trial import GOALS, Status
+from trainable.trial.trial import GOALS, Status
 
 
 @pytest.fixture

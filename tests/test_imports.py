@@ -23,7 +23,7 @@ CONFINED = {
     "ray": (
         "search/",
         "trainable/ray_trainable.py",
-        "trainable/cluster.py",
+        "trainable/distributed/cluster.py",
         "analysis/augmentation/cells.py",
     ),
     "mlflow": (
@@ -34,8 +34,8 @@ CONFINED = {
         "search/champion_model.py",
         "analysis/store.py",
         "analysis/artifacts.py",
-        "trainable/registry.py",
-        "trainable/stores.py",
+        "trainable/tracking/registry.py",
+        "trainable/tracking/client.py",
         "analysis/augmentation/log.py",
     ),
     "optuna": ("search/", "analysis/"),
@@ -133,7 +133,7 @@ def test_confinement_lists_no_file_that_does_not_need_it(library):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("spaces/a.py", "import trainable.config"),
+        ("spaces/a.py", "import trainable.gan.config"),
         ("spaces/a.py", "import optuna"),
         ("spaces/a.py", "def f():\n    from search.study import load_study"),
         ("trainable/a.py", "from search import study"),
@@ -160,7 +160,7 @@ def test_broken_rules_are_seen(path, source):
         ("spaces/a.py", "import numpy"),
         ("trainable/ray_trainable.py", "from ray import tune"),
         ("trainable/a.py", "import torch.nn, json\nfrom spaces.errors import InputError"),
-        ("search/a.py", "import optuna, ray\nfrom trainable.trial import Status"),
+        ("search/a.py", "import optuna, ray\nfrom trainable.trial.trial import Status"),
         ("analysis/store.py", "def f():\n    import mlflow"),
     ],
 )

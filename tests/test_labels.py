@@ -11,10 +11,10 @@ from search.labels import code_tags, description, trial_name, trial_tags
 from search.leaderboard import rank, write_csv
 from search.study import TrialRecord, database_url
 from tests.by_hand import YARDSTICK, config
-from trainable.evaluation import Assessment
 from trainable.metrics.intervals import Interval
-from trainable.objective import Objective
-from trainable.trial import Status
+from trainable.trial.evaluation import Assessment
+from trainable.trial.objective import Objective
+from trainable.trial.trial import Status
 
 RUNGS = (2, 6)
 CONFIG = config(name="films", data="/somewhere/chest films", trials=3)

@@ -36,7 +36,7 @@ from spaces.errors import InputError
 from tests.conftest import TinyExtractor, make_data
 from trainable.data import Dataset, LoadReport
 from trainable.data.phantom import CLASSES, phantom
-from trainable.extractors import load_extractor
+from trainable.pretrained.extractors import load_extractor
 
 RUNGS = {
     "blur": (0, 1, 3), "noise": (0, 8, 40), "collapse": (1, 0.25, 0), "class mix": (0, 0.5, 1),

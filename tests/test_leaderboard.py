@@ -17,12 +17,12 @@ from search.leaderboard import Row, candidates, differing, rank, table, write_cs
 from search.study import TrialRecord
 from spaces.errors import InputError
 from tests.by_hand import YARDSTICK, config
-from trainable.evaluation import Assessment
 from trainable.metrics.intervals import Interval
 from trainable.metrics.scores import RealSet, evaluation_scores
 from trainable.metrics.seed_noise import FID_NOISE
-from trainable.objective import Objective
-from trainable.trial import Status
+from trainable.trial.evaluation import Assessment
+from trainable.trial.objective import Objective
+from trainable.trial.trial import Status
 
 
 def record(

@@ -16,10 +16,10 @@ from ray.tune.search import Searcher
 
 from search.ledger import Ledger
 from search.study import load_study, open_storage, read_records
-from search.version import code_version
 from spaces.presets import default
 from tests.by_hand import TASK, Search, config, space
-from trainable.trial import Status
+from trainable.distributed.code import code_version
+from trainable.trial.trial import Status
 
 
 def full_disk(error: str = "database or disk is full") -> StorageInternalError:

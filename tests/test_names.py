@@ -18,7 +18,7 @@ from search.run import main
 from spaces.errors import InputError
 from trainable.basics.files import read_json
 from trainable.basics.terminal import command
-from trainable.weights import checksum
+from trainable.pretrained.weights import checksum
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ from search import nodes
 from search.cli import parser
 from search.nodes import Node, faults, local_versions, survey
 from spaces.errors import InputError
-from trainable import cluster
-from trainable.cluster import connected, fitting
-from trainable.mirror import Mirror
-from trainable.resources import Resources, resolve_resources
+from trainable.distributed import cluster
+from trainable.distributed.cluster import connected, fitting
+from trainable.distributed.resources import Resources, resolve_resources
+from trainable.trial.object_store import Mirror
 
 
 def listed(cpus: float, gpus: float = 0, alive: bool = True) -> dict:

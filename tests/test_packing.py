@@ -20,11 +20,11 @@ from spaces.errors import InputError
 from spaces.presets import default
 from spaces.task import Task
 from tests.conftest import make_data, make_job, small_params
-from trainable.config import TrialConfig
-from trainable.footprint import Footprint, Memory, footprint
-from trainable.job import Job
-from trainable.resources import Resources
-from trainable.training import Run
+from trainable.distributed.resources import Resources
+from trainable.gan.config import TrialConfig
+from trainable.gan.footprint import Footprint, Memory, footprint
+from trainable.gan.run import Run
+from trainable.trial.workload import Job
 
 MB = 2**20
 L4 = {"gpu": "NVIDIA L4", "total_mb": 24 * 1024.0, "outside_mb": 400.0}

@@ -13,8 +13,8 @@ from PIL import Image
 
 from spaces.errors import InputError
 from trainable.data import Dataset, LoadReport, load
-from trainable.data.groups import groups
 from trainable.data.partition import check_apart, nested_subsets, overlaps
+from trainable.data.split.groups import groups
 
 CLASSES = ("ill", "well")
 OF_KIND = [("person3_virus_3", []), ("person3_bacteria_99", ["the same patient"])]

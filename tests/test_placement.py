@@ -7,8 +7,8 @@ import ray
 
 from search import placement as module
 from search.placement import LOST, Placement
+from trainable.distributed.resources import Resources
 from trainable.ray_trainable import StorageUnseenError
-from trainable.resources import Resources
 
 
 class Cluster:

@@ -26,9 +26,9 @@ from search.study import create_study, database_url, load_study, open_storage
 from spaces.errors import InputError
 from tests.by_hand import YARDSTICK
 from tests.conftest import make_data
-from trainable.data.images import IMAGES, fingerprints, image_differences, write_images
-from trainable.generator_file import write_generator
-from trainable.weights import checksum
+from trainable.data.fingerprints import IMAGES, fingerprints, image_differences, write_images
+from trainable.generators.weights_file import write_generator
+from trainable.pretrained.weights import checksum
 
 SPACE = """
 from spaces.presets import default

@@ -20,7 +20,7 @@ from spaces.describe import portrait
 from spaces.errors import InputError
 from spaces.task import Task
 from tests.by_hand import TASK, Search, config, drive, flat, space, warm
-from trainable.trial import Status
+from trainable.trial.trial import Status
 
 
 def pair(trial: optuna.Trial, task: Task) -> dict[str, Any]:

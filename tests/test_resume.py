@@ -18,7 +18,7 @@ from search.settings import SAMPLERS
 from search.study import interrupt_running, read_records
 from spaces.task import Task
 from tests.by_hand import CONTINUE, STOP, Search, drive, flat, space
-from trainable.trial import SPENT, Status
+from trainable.trial.trial import SPENT, Status
 
 
 def kill(search: Search) -> None:

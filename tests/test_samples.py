@@ -20,11 +20,11 @@ from search import champion, grids
 from search.projection import connect
 from spaces.errors import InputError
 from tests.conftest import make_data, make_job, small_params, write_pictures
-from trainable import export
 from trainable.data import load
-from trainable.data.hold_back import hold_back
-from trainable.generator_file import read_generator
-from trainable.trial import Trial
+from trainable.data.split.hold_back import hold_back
+from trainable.generators import export
+from trainable.generators.weights_file import read_generator
+from trainable.trial.trial import Trial
 
 NAME = "pictured"
 

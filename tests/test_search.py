@@ -19,7 +19,7 @@ from search.screen import Screen
 from search.study import read_records
 from spaces.task import Task
 from tests.by_hand import CONTINUE, STOP, Search, flat, space
-from trainable.trial import SPENT, Status
+from trainable.trial.trial import SPENT, Status
 
 
 def test_stopped_by_asha_is_pruned_with_all_its_reports_the_last_included(tmp_path):

@@ -39,10 +39,10 @@ from spaces.errors import InputError
 from tests.by_hand import config
 from tests.conftest import make_data, write_pictures
 from trainable.basics.terminal import make_console
-from trainable.evaluation import Assessment
-from trainable.export import export_generator
+from trainable.generators.export import export_generator
 from trainable.metrics.intervals import Interval
-from trainable.objective import Objective
+from trainable.trial.evaluation import Assessment
+from trainable.trial.objective import Objective
 
 SPACE = """
 from spaces.presets import default

@@ -12,9 +12,9 @@ from search.sharing import Shares, share
 from tests.by_hand import config
 from tests.conftest import make_data, make_job, small_config
 from tests.test_faults import space
-from trainable.footprint import Memory, footprint
-from trainable.resources import Resources
-from trainable.trial import Status
+from trainable.distributed.resources import Resources
+from trainable.gan.footprint import Memory, footprint
+from trainable.trial.trial import Status
 
 GPU = Resources("x", 1, 1.0, None)
 

@@ -17,7 +17,7 @@ from spaces.errors import InputError
 from spaces.presets import default
 from spaces.recorder import Choice, Distribution, Interval, Recorder
 from spaces.task import Task
-from trainable.config import TrialConfig
+from trainable.gan.config import TrialConfig
 
 XRAYS = Task(image_size=64, channels=1, classes=2, images=200)
 BACKED = Task(image_size=64, channels=1, classes=2, images=200, backbone="efficientnet-lite1")

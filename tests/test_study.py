@@ -32,7 +32,7 @@ from spaces.errors import InputError
 from tests.by_hand import YARDSTICK, config
 from tests.test_transaction import CutError, cut_at
 from trainable.basics.addresses import without_password
-from trainable.lock import locked
+from trainable.basics.lock import locked
 
 PROJECT = Path(__file__).parents[1]
 
@@ -286,7 +286,7 @@ def hold(folder: Path) -> subprocess.Popen[str]:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from trainable.lock import locked\n"
+        "from trainable.basics.lock import locked\n"
         "with locked(Path(sys.argv[1])):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"

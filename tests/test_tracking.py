@@ -33,8 +33,8 @@ from search.writer import tell_end
 from spaces.errors import InputError
 from spaces.presets import default
 from tests.by_hand import TASK, Search, config
-from trainable.stores import create_tracking
-from trainable.trial import Status, trial_folder
+from trainable.tracking.client import create_tracking
+from trainable.trial.trial import Status, trial_folder
 
 YARDSTICK = {"protocol": "tiny/1", "n_real": 40, "floor": 2.5, "untrained": {"fid": 90.0}}
 STATUSES = ["FINISHED", "FINISHED", "FAILED", "FAILED", "RUNNING"]

@@ -15,7 +15,7 @@ from optuna.storages import RDBStorage
 
 from search.writer import StudyWriter
 from tests.by_hand import Search
-from trainable.trial import Status
+from trainable.trial.trial import Status
 
 
 class CutError(Exception):

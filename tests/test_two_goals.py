@@ -12,7 +12,7 @@ from search.sampling import learn_from
 from search.scheduler import ParetoBracket
 from search.study import read_learnt
 from tests.by_hand import CONTINUE, STOP, Search, config, warm
-from trainable.trial import GOALS
+from trainable.trial.trial import GOALS
 
 TWO = {"objective": "fid,classifier", "hold_back": 0.25, "sampler": "tpe"}
 

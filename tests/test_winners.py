@@ -21,11 +21,11 @@ from tests.conftest import full, make_data, make_job, small_params
 from trainable.basics.files import disk_fault
 from trainable.basics.terminal import make_console
 from trainable.data import Dataset
-from trainable.evaluation import Assessment
-from trainable.export import CONFIG, EXPORTED, WEIGHTS
+from trainable.distributed.resources import Resources
+from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
 from trainable.metrics.intervals import Interval
-from trainable.resources import Resources
-from trainable.trial import Trial
+from trainable.trial.evaluation import Assessment
+from trainable.trial.trial import Trial
 
 SOME = Interval(50.0, 60.0, 55.0)
 GOOD = {"copy_rate": 0.0, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.5}

@@ -11,7 +11,7 @@ from spaces.errors import InputError
 from spaces.presets import PRESETS
 from trainable.basics.stopping import run_command, say_stopped
 from trainable.basics.terminal import make_console, say_error
-from trainable.single import run_single
+from trainable.single.run import run_single
 
 INPUT_ERROR = 2
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from ray import tune
 
-from trainable.job import Job
-from trainable.stop_mark import asked_to_stop
-from trainable.trial import ASKED, GOALS, Report, Status, Trial, breakdown
+from trainable.distributed.stop_mark import asked_to_stop
+from trainable.trial.trial import ASKED, GOALS, Report, Status, Trial, breakdown
+from trainable.trial.workload import Job
 
 
 class StorageUnseenError(Exception):

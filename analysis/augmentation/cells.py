@@ -17,9 +17,9 @@ from analysis.augmentation.plan import Cell, Images, compose
 from analysis.augmentation.retrain import Which
 from trainable.classifiers.fit import Recipe, fit, predict
 from trainable.classifiers.scores import choose_threshold, classification_scores
-from trainable.export import draw_images
-from trainable.resources import Resources
-from trainable.training import DivergedError
+from trainable.distributed.resources import Resources
+from trainable.gan.run import DivergedError
+from trainable.generators.export import draw_images
 
 COMPLETE, DIVERGED = "complete", "diverged"
 _DIGITS = 6

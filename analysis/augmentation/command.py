@@ -28,16 +28,16 @@ from analysis.augmentation.work import Work
 from analysis.store import load_study
 from analysis.verdict import assessed, winners
 from spaces.errors import InputError
-from trainable.bars import bar
 from trainable.basics.addresses import without_password
+from trainable.basics.lock import locked
+from trainable.basics.progress import bar
 from trainable.basics.terminal import say, say_command
 from trainable.classifiers.fit import Recipe
 from trainable.classifiers.networks import load_weights
 from trainable.classifiers.scores import positive_class
-from trainable.lock import locked
-from trainable.registry import load_start
-from trainable.resources import resolve_resources
-from trainable.stores import reason, ui_command
+from trainable.distributed.resources import resolve_resources
+from trainable.tracking.client import reason, ui_command
+from trainable.tracking.registry import load_start
 
 EVALUATIONS = 20
 """Looks at the validation images while a classifier is trained."""

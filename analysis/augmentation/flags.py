@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from trainable.resources import add_resources
+from trainable.distributed.resources import add_resources
 
 
 def parser() -> argparse.ArgumentParser:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from analysis.augmentation.cells import COMPLETE, Result
 from analysis.augmentation.plan import Cell
 from analysis.augmentation.results import Findings
-from trainable.stages import Progress
-from trainable.stores import create_tracking, experiment_id, quiet_mlflow, search_runs
+from trainable.basics.progress import Progress
+from trainable.tracking.client import create_tracking, experiment_id, quiet_mlflow, search_runs
 
 if TYPE_CHECKING:
     from mlflow.entities import RunInfo

@@ -13,16 +13,16 @@ import numpy as np
 
 from analysis.augmentation.plan import Images
 from spaces.errors import InputError
+from trainable.basics.progress import Progress
 from trainable.data.dataset import Dataset
-from trainable.data.groups import groups
-from trainable.data.held_out import load_apart
-from trainable.data.images import fingerprints
+from trainable.data.fingerprints import fingerprints
 from trainable.data.partition import check_apart, nested_subsets
 from trainable.data.reading import Reading
 from trainable.data.sources import load
-from trainable.export import ImageGenerator
-from trainable.stages import Progress
-from trainable.start import Start
+from trainable.data.split.groups import groups
+from trainable.data.split.held_out import load_apart
+from trainable.generators.export import ImageGenerator
+from trainable.generators.saved import Start
 
 FEWEST_VALID, MOST_VALID = 5, 50
 """Validation images of a class."""

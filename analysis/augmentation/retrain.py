@@ -15,14 +15,14 @@ from torch import Tensor
 
 from analysis.augmentation.materials import RealImages, Source
 from spaces.errors import InputError
-from trainable.backbones import Backbone, backed_task, load_backbone
-from trainable.config import TrialConfig
+from trainable.basics.wording import format_duration
 from trainable.data.dataset import Dataset
-from trainable.data.images import fingerprints
-from trainable.durations import format_duration
-from trainable.generator_file import write_generator
-from trainable.start import Start
-from trainable.training import Run
+from trainable.data.fingerprints import fingerprints
+from trainable.gan.config import TrialConfig
+from trainable.gan.run import Run
+from trainable.generators.saved import Start
+from trainable.generators.weights_file import write_generator
+from trainable.pretrained.backbones import Backbone, backed_task, load_backbone
 
 FOLDER = "generators"
 Which = tuple[int, int]

@@ -13,11 +13,11 @@ from analysis.augmentation.materials import Source
 from analysis.augmentation.plan import Cell
 from analysis.augmentation.retrain import Drawn, Retraining, Which
 from analysis.augmentation.store import Store
-from trainable.bars import bar
+from trainable.basics.progress import bar
 from trainable.basics.terminal import say
-from trainable.cluster import connected
-from trainable.durations import format_duration
-from trainable.resources import Resources
+from trainable.basics.wording import format_duration
+from trainable.distributed.cluster import connected
+from trainable.distributed.resources import Resources
 
 _LINES = 20
 """Of progress, where there is no terminal for a bar."""

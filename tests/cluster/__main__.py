@@ -36,7 +36,7 @@ from pathlib import Path
 from search.study import database_url, load_study, open_storage, read_records
 from tests.chaos import PROJECT, SPACE, Place
 from tests.cluster.hosts import PORT, RAY, Host, Network, missing
-from trainable.checkpoints import _attempts, _checkpoints
+from trainable.trial.checkpoints import _attempts, _checkpoints
 
 EVERY = 3
 """Epochs between reports."""

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spaces.errors import InputError
-from trainable.augment import augment
-from trainable.chance import private_chance
+from trainable.basics.randomness import private_chance
 from trainable.classifiers.networks import CLASSIFIERS, build
-from trainable.training import DivergedError
+from trainable.gan.augment import augment
+from trainable.gan.run import DivergedError
 
 Labelled = tuple[Tensor, Tensor]
 """Images uint8 [n, C, S, S], and their classes int64 [n]."""

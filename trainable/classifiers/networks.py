@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from torchvision import models
 
 from spaces.errors import InputError
-from trainable import pretrained
-from trainable.lite import Lite
-from trainable.weights import Published, fill, known_checksum, read_tensors
+from trainable.pretrained import catalog as pretrained
+from trainable.pretrained.efficientnet_lite import Lite
+from trainable.pretrained.weights import Published, fill, known_checksum, read_tensors
 
 CLASSIFIERS = ("small_cnn", "resnet18", "densenet121", "vgg11", "efficientnet-lite0")
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
 from trainable.basics.files import path_argument
+from trainable.basics.progress import Stage
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.data.dataset import check_image_size
-from trainable.data.listing import reasons
+from trainable.data.folders.listing import reasons
+from trainable.data.folders.splits import SPLITS
 from trainable.data.reading import BACKGROUNDS, FITS, USUAL, Reading
 from trainable.data.show import check_picture, data_table, grid, small_table
 from trainable.data.small import build_small
 from trainable.data.sources import EMBEDDED, load
-from trainable.data.splits import SPLITS
-from trainable.stages import Stage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -140,7 +140,7 @@ def _show(args: argparse.Namespace) -> int:
 
 def _screen() -> tuple[Console, Stage]:
     """Where a command speaks, and what shows how far it is."""
-    from trainable.bars import bar
+    from trainable.basics.progress import bar
 
     console = make_console()
     return console, partial(bar, console)

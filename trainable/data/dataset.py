@@ -10,7 +10,7 @@ import numpy as np
 
 from spaces.errors import InputError
 from spaces.task import Task
-from trainable.data.listing import reasons
+from trainable.data.folders.listing import reasons
 from trainable.data.reading import USUAL, Reading
 
 IMAGE_SIZES = (32, 64, 128, 256)

@@ -9,9 +9,9 @@ import numpy as np
 
 from spaces.errors import InputError
 from trainable.data.dataset import Dataset
-from trainable.data.groups import look_alikes
-from trainable.data.images import pixel_digests
-from trainable.data.patients import same_patient
+from trainable.data.fingerprints import pixel_digests
+from trainable.data.folders.patients import same_patient
+from trainable.data.split.groups import look_alikes
 
 SAME_PIXELS, LOOK_ALIKE, SAME_PATIENT = "the same pixels", "look alike", "the same patient"
 _SHOWN = 3
@@ -84,9 +84,9 @@ def _quota(size: int, label: int, kinds: int) -> int:
 def overlaps(train: Dataset, other: Dataset) -> list[tuple[str, str, str]]:
     """What two data sets share: (source in `train`, source in `other`, why), in their order.
 
-    Why is 'the same pixels', 'look alike' (see `trainable.data.groups`) or 'the same patient', the
-    first of these that holds. A patient is the same if the name is, in whatever folder; a set drawn
-    by the small builder keeps the names of its source.
+    Why is 'the same pixels', 'look alike' (see `trainable.data.split.groups`) or 'the same
+    patient', the first of these that holds. A patient is the same if the name is, in whatever
+    folder; a set drawn by the small builder keeps the names of its source.
     """
     by_why: tuple[tuple[str, Iterator[tuple[int, int]]], ...] = (
         (SAME_PIXELS, _equal(pixel_digests(train.images), pixel_digests(other.images))),

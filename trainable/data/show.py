@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from spaces.errors import InputError
+from trainable.basics.progress import Progress
 from trainable.basics.terminal import printable
 from trainable.data.dataset import Dataset
-from trainable.data.inventory import common_dimensions, inventory
-from trainable.data.kaggle import KaggleXray
-from trainable.data.scan import scan
+from trainable.data.folders.inventory import common_dimensions, inventory
+from trainable.data.folders.kaggle import KaggleXray
+from trainable.data.folders.scan import scan
 from trainable.data.small import SmallReport
-from trainable.stages import Progress
 
 if TYPE_CHECKING:
     from rich.table import Table

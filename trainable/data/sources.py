@@ -11,12 +11,12 @@ from PIL import Image
 
 from spaces.errors import InputError
 from trainable.basics.files import check_text
+from trainable.basics.progress import Progress
 from trainable.data.dataset import Dataset, LoadReport, check_image_size
-from trainable.data.decode import fit_square
-from trainable.data.folder import load_folder
+from trainable.data.folders.decode import fit_square
+from trainable.data.folders.read import load_folder
+from trainable.data.folders.splits import SPLITS
 from trainable.data.reading import USUAL, Reading
-from trainable.data.splits import SPLITS
-from trainable.stages import Progress
 
 EMBEDDED = ("phantom", "pneumoniamnist")
 PHANTOMS_PER_CLASS = 100

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
-from trainable.bars import bar
 from trainable.basics.files import path_argument
+from trainable.basics.progress import bar
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, printable, say, say_error
 
 if TYPE_CHECKING:
-    from trainable.metrics.compare import Result
+    from trainable.metrics.two_folders.compare import Result
 
 # A score's value for a generator that cannot be told from the real images.
 _BEST = {
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     errors = make_console(stderr=True)  # standard output is the result's
     try:
-        from trainable.metrics.compare import compare  # torch: seconds, not for --help
+        from trainable.metrics.two_folders.compare import compare  # torch: seconds, not for --help
 
         result = compare(
             args.real,

@@ -16,7 +16,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from trainable.chance import private_chance
+from trainable.basics.randomness import private_chance
 from trainable.metrics.intervals import Interval
 from trainable.metrics.quick_classifier import (
     NETS,

@@ -30,7 +30,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainable.chance import private_chance
+from trainable.basics.randomness import private_chance
 from trainable.metrics.kernel import kernel_distance
 from trainable.metrics.pixels import within_class_diversity
 from trainable.metrics.quick_classifier import (

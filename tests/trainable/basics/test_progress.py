@@ -1,0 +1,167 @@
+"""Bars: what a terminal shows of long work, that other output never changes, and who tells what."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+from rich.console import Console
+
+from search import launch
+from search.launch import assess_on_ray
+from tests.conftest import TinyExtractor, Told, make_data
+from trainable.basics import progress as bars
+from trainable.basics.progress import bar, silent
+from trainable.distributed.resources import Resources
+from trainable.trial.evaluation import real_set
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch):
+    """Whatever the tests themselves run in."""
+    for name in ("TTY_INTERACTIVE", "TTY_COMPATIBLE", "FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def terminal(width: int = 80) -> tuple[Console, io.StringIO]:
+    screen = io.StringIO()
+    return Console(file=screen, force_terminal=True, width=width, color_system=None), screen
+
+
+def frames(screen: io.StringIO) -> list[str]:
+    """The lines that were drawn, one over the other."""
+    return [line for line in re.split(r"\x1b\[\??\d+[A-Za-z]|[\r\n]", screen.getvalue()) if line]
+
+
+def test_a_terminal_sees_how_far_it_is_and_for_how_long_it_goes_on(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(bars, "Display", timed(now))
+    console, screen = terminal()
+    with bar(console, "scoring [a] of", 4) as progress:
+        now[0] += 90
+        progress(1, 4)
+    seen = frames(screen)
+    assert re.search(r"scoring \[a\] of .* 0/4 0 s gone$", seen[0])
+    assert re.search(r"scoring \[a\] of .* 1/4 90 s gone, about 4 min left$", seen[-1])
+
+
+def test_what_was_done_before_says_nothing_of_the_speed(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(bars, "Display", timed(now))
+    console, screen = terminal()
+    with bar(console, "training", 100, 80) as progress:
+        now[0] += 50
+        progress(90, 100)
+    assert "80/100 0 s gone" in frames(screen)[0]
+    assert "90/100 50 s gone, about 50 s left" in frames(screen)[-1]
+
+
+def timed(now: list[float]) -> Any:
+    """rich's display, by a clock that stands still."""
+    real = bars.Display
+
+    def display(*columns, **options):
+        return real(*columns, **options, get_time=lambda: now[0], auto_refresh=False)
+
+    return display
+
+
+def test_a_total_may_come_late():
+    console, screen = terminal()
+    with bar(console, "reading") as progress:
+        progress(7, 7)
+    assert "0/?" in frames(screen)[0]
+    assert "7/7" in frames(screen)[-1]
+
+
+def test_it_is_gone_at_the_end_and_lines_stay_above():
+    console, screen = terminal()
+    with suppress(KeyboardInterrupt), bar(console, "training", 2) as progress:
+        console.print("FID 90")
+        progress(1, 2)
+        raise KeyboardInterrupt
+    assert "\r\x1b[2KFID 90\ntraining" in screen.getvalue()
+    assert screen.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")  # cursor on, a line up, clear
+    console.print("after")
+    assert screen.getvalue().endswith("\x1b[2Kafter\n")
+
+
+def test_the_bar_gives_way_on_a_short_line():
+    said = "scoring the best 3 again on 500 fresh images each"
+    console, screen = terminal()
+    with bar(console, said, 3) as progress:
+        progress(1, 3)
+    last = frames(screen)[-1]
+    assert last.startswith(said)
+    assert re.search(r" 1/3 \d+ s gone, about \d+ s left$", last)
+
+
+@pytest.mark.parametrize("options", [{}, {"force_terminal": False}, {"force_terminal": True}])
+def test_elsewhere_nothing_at_all_is_written(options, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    screen = io.StringIO()
+    console = Console(file=screen, **options)
+    with bar(console, "reading", 3) as progress:
+        progress(1, 3)
+        time.sleep(0.2)  # rich draws ten times a second
+    assert screen.getvalue() == ""
+
+
+def test_nobody_need_watch():
+    with silent("reading") as progress:
+        progress(1, 3)
+
+
+def test_the_real_set_says_which_images_are_done_unless_they_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("CGAN_SEARCH_CACHE", str(tmp_path))
+    data, told = make_data(n=40), Told()
+    extractor: Any = TinyExtractor()
+    for name in ("first", "kept"):
+        with told(name) as progress:
+            real_set(data, extractor, progress=progress)
+    assert told == {"first": [(40, 40)], "kept": []}
+
+
+@pytest.fixture
+def cluster():
+    """Ray with places for three tasks, however many cores there are."""
+    ray.init(
+        address="local", num_cpus=3, include_dashboard=False, log_to_driver=False,
+        object_store_memory=80_000_000,
+    )  # fmt: skip
+    yield
+    ray.shutdown()
+
+
+def test_winners_count_as_they_end_and_lost_ones_too(cluster, tmp_path: Path, monkeypatch):
+    """The first waits until another one is counted: taken in order, they would never end."""
+
+    def scored(job, number, params, per_class):
+        if number == 4:
+            raise FileNotFoundError
+        while number == 1 and not params["counted"].exists():
+            assert time.time() < params["deadline"], "it waited for its turn"
+            time.sleep(0.05)
+        return number * per_class
+
+    monkeypatch.setattr(launch, "assess", scored)
+    counted, told = tmp_path / "counted", []
+    params = {"counted": counted, "deadline": time.time() + 120}
+    records: Any = [SimpleNamespace(number=n, params=params) for n in (1, 4, 7)]
+
+    def progress(done: int, total: int) -> None:
+        told.append((done, total))
+        counted.touch()
+
+    resources = Resources("local", 1, 0.0, None, 60.0)
+    found = assess_on_ray("a job", records, 100, resources, progress)  # pyright: ignore
+    assert found == {1: 100, 7: 700}
+    assert told == [(1, 3), (2, 3), (3, 3)]

@@ -1,0 +1,223 @@
+"""Ctrl-C, SIGTERM, a lost terminal, a reader that has enough: a line, a code, no traceback."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import io
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+
+from search.cli import parser
+from search.ending import EndedError, said_at_once, watched
+from spaces.errors import InputError
+from tests.by_hand import Search, config
+from trainable.basics.files import whole_folder
+from trainable.basics.stopping import Stopped, run_command, stopped_by_signals, stopped_gently
+from trainable.basics.terminal import make_console, say
+from trainable.trial.trial import Status
+
+CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+
+
+def raise_it(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(5)  # the handler ends it
+
+
+@pytest.mark.parametrize(("number", "code"), CODES)
+def test_a_command_that_is_stopped_cleans_up_and_says_so_in_a_line(tmp_path, capsys, number, code):
+    before = signal.getsignal(number)
+
+    def main() -> int:
+        with whole_folder(tmp_path / "out"):
+            raise_it(number)
+        return 0
+
+    assert run_command(main) == code
+    said = capsys.readouterr()
+    assert said.err == "\nstopped; the same command starts again\n"
+    assert said.out == ""
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_falls_into_a_finaliser_is_not_lost():
+    class Slow:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+
+    def main() -> int:
+        Slow()
+        time.sleep(30)
+        return 0
+
+    before = sys.unraisablehook
+    assert run_command(main) == 143
+    assert sys.unraisablehook is before
+
+
+def test_the_code_is_the_signals_also_where_ray_raises_in_its_place(capsys):
+    def main() -> int:
+        with suppress(Stopped):
+            raise_it(signal.SIGTERM)
+        raise KeyboardInterrupt
+
+    assert run_command(main) == 143
+
+
+def test_a_command_returns_its_code_and_its_errors_are_seen():
+    assert run_command(lambda: 2) == 2
+
+    def fail() -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_command(fail)
+
+
+def test_a_reader_that_has_enough_ends_a_command_quietly(tmp_path, monkeypatch, capfd):
+    """As `| head` does, whose end of the pipe is closed."""
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    def main() -> int:
+        print("x" * 100_000)
+        return 0
+
+    with os.fdopen(writing, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert run_command(main) == 1
+        pipe.write("more, at the interpreter's end")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_full_disk_at_any_write_is_a_line(capsys):
+    def main() -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    assert run_command(main) == 1
+    assert "No space left on device; make room" in capsys.readouterr().err
+
+
+def test_letters_that_the_terminal_lacks_are_escaped(monkeypatch):
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))
+
+    def main() -> int:
+        say(make_console(), "class größe")
+        return 0
+
+    assert run_command(main) == 0
+    assert out.getvalue() == rb"class gr\xf6\xdfe" + b"\n"
+
+
+def test_a_closed_standard_output_is_no_fault(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run_command(lambda: 0) == 0
+
+
+def test_what_nohup_has_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopped_by_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(("number", "code"), CODES[:2])
+def test_the_first_signal_asks_at_once_and_the_second_ends(number, code):
+    asked: list[str] = []
+    told = threading.Event()
+    before = signal.getsignal(number)
+    with stopped_gently(lambda: asked.append("asked"), told.set) as stop:
+        assert not stop
+        os.kill(os.getpid(), number)
+        assert told.wait(5)
+        assert (asked, stop.code) == (["asked"], code)
+        with pytest.raises(Stopped):
+            raise_it(signal.SIGTERM)
+    assert signal.getsignal(number) == before
+
+
+def test_a_terminal_that_is_gone_takes_nothing_down():
+    def tell() -> None:
+        raise OSError(errno.EIO, "terminal")
+
+    with stopped_gently(lambda: None, tell) as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+    assert stop.code == 130
+
+
+@pytest.fixture
+def broken(tmp_path) -> argparse.Namespace:
+    """The flags of a search of nine trials, of which one ended and two were under way."""
+    search = Search(tmp_path / "s")
+    for name in "abc":
+        search.start(name)
+    search.report("a", 12, 50.0, Status.COMPLETE.value)
+    search.ledger.close()
+    return parser().parse_args(["--output", str(tmp_path), "--report-timeout", "20m"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (Stopped(signal.SIGTERM), 143, "stopped; "),
+        (KeyboardInterrupt(), 130, "stopped; "),
+        (OSError(errno.ENOSPC, "No space", "a.pt"), 1, "had to stop: No space: a.pt\nstopped; "),
+        (ConnectionError("refused"), 1, "had to stop: Ray does not answer (refused)\nstopped; "),
+        (ZeroDivisionError("by accident"), 1, "had to stop: by accident\nstopped; "),
+    ],
+)
+def test_whatever_ends_a_search_it_says_how_many_trials_ran_and_how_to_go_on(
+    broken, tmp_path, capsys, error, code, said
+):
+    screen = io.StringIO()
+    with (
+        pytest.raises(EndedError) as ended,
+        said_at_once(broken, config(), make_console(file=screen)),
+    ):
+        raise error
+    assert ended.value.code == code
+    err = capsys.readouterr().err
+    text = screen.getvalue() + err
+    again = f"python -m search.run --resume s --output {tmp_path} --report-timeout 20m"
+    kept = "1 of 9 trials ended, 2 interrupted; what is trained is kept. To go on:\n"
+    assert f"{said}{kept}  {again}\n" in text
+    assert ("Traceback" in err) == isinstance(error, ZeroDivisionError)
+
+
+def test_before_a_study_has_begun_there_is_nothing_to_go_on_with(tmp_path):
+    args = parser().parse_args(["--output", str(tmp_path)])
+    (tmp_path / "s").mkdir()
+    for error in (KeyboardInterrupt(), OSError("x"), InputError("x")):
+        with pytest.raises(type(error)), said_at_once(args, config(), make_console()):
+            raise error
+
+
+def test_a_head_that_no_longer_listens_is_lost_and_one_that_does_is_not():
+    lost = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        with watched(address, lost.set, patience=0.2, pause=0.05):
+            assert not lost.wait(0.6)
+            head.close()
+            assert lost.wait(5)
+
+
+def test_a_block_that_has_ended_watches_no_more():
+    lost = threading.Event()
+    with watched("127.0.0.1:1", lost.set, patience=0.2, pause=0.05):
+        pass
+    assert not lost.wait(0.5)

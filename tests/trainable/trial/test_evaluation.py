@@ -1,0 +1,148 @@
+"""Scoring runs, assessing winners, and the yardstick that scores are held against."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from spaces.errors import InputError
+from tests.conftest import TinyExtractor, make_data, real_set, small_config, witness
+from trainable.data import Dataset
+from trainable.gan.run import DivergedError, Run
+from trainable.trial.evaluation import GENERATED, Evaluator, measure, spread_labels
+
+EVALUATION = {
+    "fid", "kid", "inception_score", "one_nn", "coverage", "copy_rate", "diversity",
+    "diversity/0", "diversity/1", "pixel_kid", "pixel_diversity", "class_agreement_train",
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(data: Dataset) -> Run:
+    return Run(small_config(data), data, seed=0)
+
+
+def test_scores_are_those_of_an_evaluation_and_fixed_by_the_seed(evaluator: Evaluator, run: Run):
+    first, again, other = (evaluator.scores(run, seed=s) for s in (1, 1, 2))
+    assert first.keys() == EVALUATION
+    assert first == again
+    assert first != other
+    assert all(isinstance(v, float) for v in first.values())
+    assert first["fid"] > 0
+
+
+def test_scores_come_from_as_many_images_as_said_in_the_real_proportions(
+    evaluator: Evaluator, run: Run, monkeypatch
+):
+    asked = []
+    sample = run.sample
+    monkeypatch.setattr(run, "sample", lambda y, seed: asked.append(y) or sample(y, seed=seed))
+    evaluator.scores(run, seed=0)
+    assert asked[0].bincount().tolist() == [GENERATED // 2] * 2
+
+
+def test_an_assessment_has_every_score_and_intervals_about_their_means(
+    evaluator: Evaluator, run: Run
+):
+    found = evaluator.assess(run, 30, seed=3)
+    assert found.generated == 60
+    assert found.scores.keys() > EVALUATION
+    for key in ("fid", "kid", "diversity"):
+        assert {f"{key}/0", f"{key}/1"} <= found.scores.keys()
+    for interval in (found.fid, found.kid):
+        assert interval.low < interval.mean < interval.high
+    # Fewer images in a draw than in all: FID is higher, KID, which is unbiased, about equal.
+    assert found.fid.mean > found.scores["fid"]
+    assert found.kid.low < found.scores["kid"] < found.kid.high
+    assert evaluator.assess(run, 30, seed=3) == found
+    assert evaluator.assess(run, 30, seed=4) != found
+
+
+def test_intervals_keep_the_real_proportions(data: Dataset, run: Run, monkeypatch):
+    """Winners are generated evenly by class, but an evaluation is not: 30 to 10 here."""
+    extractor: Any = TinyExtractor()
+    uneven = real_set(data, extractor)
+    uneven.labels[:] = torch.arange(40) // 30
+    sizes = []
+
+    def spied(statistic, real, fake, size, **kwargs):
+        sizes.append((len(fake), size))
+        return None
+
+    monkeypatch.setattr("trainable.trial.evaluation.interval", spied)
+    Evaluator(data, extractor, uneven, witness(data)).assess(run, 30, seed=0)
+    assert sizes == [(40, 20)] * 2
+
+
+@pytest.mark.parametrize("call", ["scores", "assess"])
+def test_features_that_are_not_finite_mean_divergence(
+    evaluator: Evaluator, run: Run, monkeypatch, call
+):
+    whole = evaluator.extractor.forward
+
+    def broken(images):
+        features = whole(images)
+        features[0, 0] = torch.nan
+        return features
+
+    monkeypatch.setattr(evaluator.extractor, "forward", broken)
+    with pytest.raises(DivergedError, match="no finite features in epoch 0"):
+        evaluator.scores(run, seed=0) if call == "scores" else evaluator.assess(run, 20, seed=0)
+
+
+def test_the_yardstick_lies_where_it_should(data: Dataset):
+    extractor: Any = TinyExtractor()
+    scorer = Evaluator(data, extractor, real_set(data, extractor), witness(data))
+    config = small_config(data)
+    found = measure(scorer, Run(config, data, seed=0), "tiny/mean-8", seed=0)
+    assert found.protocol == "tiny/mean-8"
+    assert (found.n_real, found.n_generated, found.half_n) == (40, GENERATED, 20)
+    assert 0 < found.floor < found.half_floor < found.untrained["fid"] / 3
+    assert found.untrained.keys() == EVALUATION
+    assert found.untrained == scorer.scores(Run(config, data, seed=0), seed=0)
+    assert found.witness == witness(data).accuracy
+    assert measure(scorer, Run(config, data, seed=0), "tiny/mean-8", seed=0) == found
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "n", "counts"),
+    [
+        ([0] * 30 + [1] * 10, 2, 8, [6, 2]),
+        ([0, 1, 2], 3, 200, [67, 67, 66]),
+        ([2, 2, 0], 3, 3, [1, 0, 2]),
+        ([1] * 5, 2, 7, [0, 7]),
+        ([0] * 999 + [1], 2, 200, [200, 0]),
+    ],
+)
+def test_generated_labels_follow_the_real_proportions(labels, classes, n, counts):
+    spread = spread_labels(torch.tensor(labels), classes, n)
+    assert spread.bincount(minlength=classes).tolist() == counts
+    assert spread.tolist() == sorted(spread.tolist())
+
+
+def test_a_class_as_scarce_as_can_be_is_scored():
+    assert spread_labels(torch.tensor([0] * 1500 + [1] * 10), 2, 200).bincount().tolist() == [
+        198, 2,
+    ]  # fmt: skip
+    assert spread_labels(torch.tensor([0] * 3000 + [1, 1, 2, 2]), 3, 200).bincount().tolist() == [
+        196, 2, 2,
+    ]  # fmt: skip
+    many = torch.arange(150).repeat(2)
+    assert spread_labels(many, 150, 200).bincount().tolist() == [2] * 50 + [1] * 100
+
+
+def test_a_class_without_any_variety_is_refused_before_a_search():
+    data = make_data()
+    images = data.images.copy()
+    images[data.labels == 1] = 128  # plain grey, as from a broken export
+    plain = replace(data, images=images)
+    extractor: Any = TinyExtractor()
+    scorer = Evaluator(plain, extractor, real_set(plain, extractor), witness(plain))
+    run = Run(small_config(plain), plain, seed=0)
+    with pytest.raises(
+        InputError, match=r"made cannot be scored \(\w*diversity is nan in epoch 0\)"
+    ):
+        measure(scorer, run, "tiny", seed=0)

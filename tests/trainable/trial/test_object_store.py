@@ -1,0 +1,270 @@
+"""Trials in an object store: over the real protocol, to a server that speaks it."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+from rich.console import Console
+
+from search.launch import run_trials
+from search.nodes import survey
+from search.storage import TRIALS, fetch, send, settle
+from search.study import create_study, database_url, open_storage, read_records
+from spaces.errors import InputError
+from tests.conftest import fids, make_data, make_job, run_on, small_params
+from tests.test_faults import TRIALS as NUMBER
+from tests.test_faults import YARDSTICK, Faulty, config, space
+from trainable.distributed.cluster import connected
+from trainable.distributed.resources import Resources
+from trainable.trial.checkpoints import mark_hung, newest, times_hung
+from trainable.trial.object_store import Mirror, scratch
+from trainable.trial.trial import Status, Trial, assess, trial_folder
+from trainable.trial.workload import Job
+
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "somebody",
+    "AWS_SECRET_ACCESS_KEY": "not-a-secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@pytest.fixture(scope="module")
+def store():
+    """An S3 server; the query of addresses there."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        yield f"endpoint_override={host}:{port}&scheme=http&allow_bucket_creation=true"
+        server.stop()
+
+
+@pytest.fixture(params=["s3", "file"])
+def mirror(request, store, tmp_path):
+    if request.param == "file":
+        return Mirror(f"file://{tmp_path / 'store'}")
+    bucket = request.node.name.translate(str.maketrans("_[]", "---")).strip("-")[-50:].strip("-")
+    made = Mirror(f"s3://{bucket}/runs/{TRIALS}?{store}")
+    system, base = made._open()
+    system.create_dir(base.partition("/")[0])
+    return made
+
+
+def test_what_is_written_is_read_until_it_is_deleted(mirror):
+    assert mirror.names("") == set()
+    mirror.write("a/b", b"hello")
+    mirror.write("a/c/d", b"")
+    assert mirror.names("a") == {"a/b", "a/c/d"}
+    assert mirror.names("a/c") == {"a/c/d"}
+    assert mirror.read("a/b") == b"hello"
+    mirror.delete("a/b")
+    mirror.delete("a/b")
+    assert mirror.names("a") == {"a/c/d"}
+    with pytest.raises(FileNotFoundError):
+        mirror.read("a/b")
+
+
+@pytest.fixture
+def job(mirror, tmp_path) -> Job:
+    """Of three evaluations; `node` is the folder of the machine at work."""
+    return replace(make_job(make_data(), tmp_path / "node"), mirror=mirror)
+
+
+def test_a_trial_goes_on_from_the_store_on_another_node(job, tmp_path):
+    params = small_params(job.data)
+    plain = run_on(Trial(make_job(job.data, tmp_path / "plain"), 3, params))
+    first = Trial(job, 3, params)
+    reports = [first.advance(), first.advance()]
+    shutil.rmtree(tmp_path / "node")  # that machine is gone
+    second = Trial(job, 3, params, heard=reports[-1]["resource"])
+    assert second.attempt.number == 2
+    assert second.run.epoch == reports[-1]["epoch"]
+    reports += run_on(second)
+    assert fids(reports) == fids(plain)
+    kept = job.mirror.names("00003")  # pyright: ignore[reportOptionalMemberAccess]
+    assert {n.split("/")[1] for n in kept if n.endswith(".pt")} == {"attempt-002"}
+    assert len([n for n in kept if n.endswith(".pt")]) == 2
+    assert len([n for n in kept if n.endswith(".png")]) == 3
+
+
+def test_an_attempt_that_died_before_its_first_checkpoint_keeps_its_number(job, tmp_path):
+    params = small_params(job.data)
+    for number in (1, 2, 3):
+        assert Trial(job, 0, params).attempt.number == number
+        shutil.rmtree(tmp_path / "node")
+
+
+def test_a_writer_of_a_former_life_touches_nothing_of_the_present_one(job, tmp_path):
+    params = small_params(job.data)
+    old = Trial(job, 0, params)
+    old.advance()
+    (tmp_path / "node").rename(tmp_path / "away")
+    new = Trial(job, 0, params)
+    assert new.run.epoch == 1
+    run_on(new)
+    mine = {n for n in job.mirror.names("00000") if "attempt-002" in n}  # pyright: ignore
+    (tmp_path / "node").rename(tmp_path / "other")
+    (tmp_path / "away").rename(tmp_path / "node")
+    run_on(old)
+    assert {n for n in job.mirror.names("00000") if "attempt-002" in n} == mine  # pyright: ignore
+    shutil.rmtree(tmp_path / "node")
+    job.mirror.pull(tmp_path / "node" / "00000")  # pyright: ignore[reportOptionalMemberAccess]
+    assert len(newest(tmp_path / "node" / "00000")["reports"]) == 3
+
+
+def test_a_key_of_the_store_that_leads_out_of_the_trials_folder_is_passed_over(
+    tmp_path, monkeypatch
+):
+    mirror = Mirror(f"file://{tmp_path}/store")
+    mirror.write("00000/a.pt", b"1")
+    names = {"00000/a.pt", "00000/../../stolen.pt"}
+    monkeypatch.setattr(mirror, "names", lambda folder: names)
+    monkeypatch.setattr(mirror, "read", lambda name: b"1")
+    mirror.pull(tmp_path / "node" / "00000")
+    assert [p.name for p in (tmp_path / "node").rglob("*.pt")] == ["a.pt"]
+    assert not list(tmp_path.glob("stolen*"))
+
+
+def test_a_winner_is_scored_from_the_store(job, tmp_path):
+    params = small_params(job.data)
+    run_on(Trial(job, 1, params))
+    shutil.rmtree(tmp_path / "node")
+    shutil.rmtree(scratch(job.mirror.url))  # pyright: ignore[reportOptionalMemberAccess]
+    found = assess(job, 1, params, 20)
+    plain = make_job(job.data, tmp_path / "plain")
+    run_on(Trial(plain, 1, params))
+    assert found.scores == assess(plain, 1, params, 20).scores
+
+
+def test_a_whole_search_under_fire(store, tmp_path):
+    url = f"s3://fire/runs?{store}"
+    system, base = Mirror(url)._open()
+    system.create_dir(base.partition("/")[0])
+    settings = config("whole")
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    mirror = settle(folder, url)
+    assert mirror is not None
+    storage = open_storage(database_url(folder))
+    study = create_study(storage, settings, YARDSTICK, {}, [])
+    plain = make_job(make_data(), folder / TRIALS, settings.evaluations)
+    said = io.StringIO()
+    with connected(Resources("local", 1, 0.0, 2)) as (where, _):
+        (node,) = survey(mirror)
+        assert node.storage is None
+        outcome = run_trials(
+            study, storage, settings, space, replace(plain, mirror=mirror),
+            replace(where, report_timeout=12.0), workers=2, deadline=None,
+            console=Console(file=said, width=300), progress="plain", wake=lambda: None,
+            trainable=Faulty,
+        )  # fmt: skip
+    assert outcome.done
+    records = read_records(study)
+    assert [r.status for r in records if r.number in (0, 1, 6, 7)] == [Status.COMPLETE] * 4
+    assert records[2].reason == "it hung again when it was tried once more"
+    assert not list((folder / TRIALS).rglob("*.pt"))
+    for number in (0, 7):
+        trial = trial_folder(folder / TRIALS, number)
+        fetch(trial, "*.png")
+        assert len(list(trial.glob("*.png"))) == settings.length
+        fetch(trial, "*.pt")
+        assert len(newest(trial)["reports"]) == settings.length
+    assert len(records) == NUMBER
+    assert not any(name.startswith(".nodes") for name in mirror.names(""))
+
+
+def test_a_hang_is_known_to_the_next_attempt(store, tmp_path):
+    url = f"s3://hang/runs?{store}"
+    Mirror(url)._open()[0].create_dir("hang")
+    mirror = settle(tmp_path, url)
+    assert mirror is not None
+    send(mark_hung(trial_folder(tmp_path / TRIALS, 4)))
+    mirror.pull(tmp_path / "node" / "00004")
+    assert times_hung(tmp_path / "node" / "00004") == 1
+
+
+def test_a_study_keeps_its_place(store, tmp_path):
+    url = f"s3://keeps/runs?{store}"
+    Mirror(url)._open()[0].create_dir("keeps")
+    first = settle(tmp_path, url)
+    assert first is not None
+    assert first.url.startswith(f"s3://keeps/runs/{tmp_path.name}/{TRIALS}?")
+    again = settle(tmp_path, None)
+    assert again is not None
+    assert again.url == first.url
+    settle(tmp_path, url)
+    with pytest.raises(InputError, match="keeps its trials in s3://keeps/runs"):
+        settle(tmp_path, str(tmp_path / "other"))
+    with pytest.raises(InputError, match="leave the flag out"):
+        settle(tmp_path, url.replace("keeps/runs", "keeps/other"))
+
+
+def test_a_folder_elsewhere_is_where_the_trials_are(tmp_path):
+    study, other = tmp_path / "runs" / "s", tmp_path / "nfs"
+    study.mkdir(parents=True)
+    assert settle(study, str(other)) is None
+    assert (study / TRIALS).resolve() == other / "s" / TRIALS
+    assert settle(study, None) is None
+    assert settle(study, str(other)) is None
+    with pytest.raises(InputError, match="leave the flag out"):
+        settle(study, str(tmp_path / "third"))
+    with pytest.raises(InputError, match="leave the flag out"):
+        settle(study, "s3://bucket/x")
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_another_studys_trials_of_the_same_name_are_not_mixed_with_new_ones(tmp_path, scheme):
+    """Two output folders may each have a study s, and one --storage."""
+    place = f"{scheme}{tmp_path}/nfs"
+    for output in ("one", "two"):
+        (tmp_path / output / "s").mkdir(parents=True)
+    settle(tmp_path / "one" / "s", place)
+    theirs = tmp_path / "nfs" / "s" / TRIALS / "00000" / "a.pt"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    with pytest.raises(InputError, match="holds trials of another study s; choose another name"):
+        settle(tmp_path / "two" / "s", place)
+    assert not list((tmp_path / "two" / "s").iterdir())
+    settle(tmp_path / "one" / "s", place)
+
+
+def test_the_output_itself_may_be_named_as_storage(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("runs/s").mkdir(parents=True)
+    assert settle(Path("runs/s"), "runs") is None
+    assert Path("runs/s", TRIALS).is_dir()
+    assert not Path("runs/s", TRIALS).is_symlink()
+
+
+def test_a_study_whose_trials_are_not_mounted_is_not_gone_on_with(tmp_path):
+    study = tmp_path / "s"
+    study.mkdir()
+    settle(study, str(tmp_path / "nfs"))
+    shutil.rmtree(tmp_path / "nfs")
+    with pytest.raises(InputError, match=f"in {tmp_path}/nfs/s/trials, which is not there"):
+        settle(study, None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("s3://key:secret@bucket/x", "holds an access key"),
+        ("nonsense://bucket/x", "cannot be written to"),
+        ("s3://nobody/x?endpoint_override=127.0.0.1:9&scheme=http", "cannot be written to"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_bad_input(store, tmp_path, asked, said):
+    with pytest.raises(InputError, match=said) as error:
+        settle(tmp_path, asked)
+    assert "secret" not in str(error.value)
+    assert not (tmp_path / "storage").exists()
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "somebody"

@@ -1,0 +1,1 @@
+"""A folder of labelled images, as people have them, to arrays."""

@@ -1,0 +1,1 @@
+"""Who sees which images: held out, held back, never across patients."""

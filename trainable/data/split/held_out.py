@@ -1,0 +1,129 @@
+"""Real images that no generator learns from, for the classifier that judges generated ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from spaces.errors import InputError
+from trainable.basics.progress import Progress
+from trainable.data.dataset import Dataset, grey
+from trainable.data.fingerprints import pixel_digests
+from trainable.data.folders.patients import same_patient
+from trainable.data.folders.splits import split_folders
+from trainable.data.reading import Reading
+from trainable.data.sources import EMBEDDED, load
+
+_OTHER_SEED = 1_000_003
+"""Of phantoms that a data set of the default seed does not hold."""
+
+
+def held_out(
+    data: Dataset,
+    spec: str,
+    named: str | None,
+    progress: Progress | None = None,
+    instead: Dataset | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Dataset | None:
+    """Held-out images of the same classes, or None if there are none.
+
+    They are the data set `named` (its test split, if it has splits), or else `instead`, where that
+    is given, and the test split stays unread; or else the test split of `spec`, which `data` was
+    loaded from. They are read as `data` was. Whatever has the pixels of a training image, or
+    shows a patient who is shown in one, is left out.
+    `progress` is told how many files are read; `say` in a line what was found in files, or why a
+    test split that nobody named does not serve.
+
+    Raises:
+        InputError: what was named cannot serve.
+    """
+    if named is None and instead is not None:
+        return instead
+    what = f"the test split of {spec}" if named is None else f"--held-out {named}"
+    try:
+        how = data.report.reading
+        found = load_apart(spec, named, data.images.shape[2], how, _OTHER_SEED, progress)
+        if found is None:
+            return None
+        apart, line = _disjoint(_of_colours(found, data.images.shape[1]), data, what)
+    except InputError as error:
+        if named is not None:
+            raise
+        say(f"no held-out images: {error}")  # nobody asked for it
+        return None
+    if found.report.files:
+        say(line)
+    return apart
+
+
+def load_apart(
+    spec: str, named: str | None, size: int, how: Reading, seed: int, progress: Progress | None
+) -> Dataset | None:
+    """Images beside those that `spec` is trained on, or None if there are none.
+
+    They are the data set `named` (its test split, if it has splits), else the test split of `spec`,
+    or phantoms of `seed`.
+
+    Raises:
+        InputError: they cannot be loaded.
+    """
+    if named is not None:
+        split = "test" if _has_test(named) else "train"
+        return load(named, size, how=how, split=split, progress=progress)
+    if spec == "phantom":
+        return load(spec, size, seed=seed)
+    if _has_test(spec):
+        return load(spec, size, how=how, split="test", progress=progress)
+    return None
+
+
+def _has_test(spec: str) -> bool:
+    if spec in EMBEDDED:
+        return spec == "pneumoniamnist"
+    return os.path.isdir(spec) and "test" in split_folders(Path(spec))  # noqa: PTH112  (never raises)
+
+
+def _of_colours(found: Dataset, channels: int) -> Dataset:
+    """The images with as many channels as the training images have."""
+    if found.images.shape[1] == channels:
+        return found
+    if channels == 3:
+        return replace(found, images=found.images.repeat(3, axis=1))
+    return replace(found, images=grey(found.images))
+
+
+def _disjoint(found: Dataset, data: Dataset, what: str) -> tuple[Dataset, str]:
+    """Those of `found`, called `what`, that are not of training images, and a line that counts.
+
+    Raises:
+        InputError: their classes are others, or no image of one is left.
+    """
+    if found.classes != data.classes:
+        raise InputError(
+            f"{what} has the classes {', '.join(found.classes)}, but the data "
+            f"{', '.join(data.classes)}; name images of the same classes"
+        )
+    images, patients = set(pixel_digests(data.images)), {*map(same_patient, data.patients)} - {None}
+    same = np.array([digest in images for digest in pixel_digests(found.images)])
+    known = ~same & [same_patient(patient) in patients for patient in found.patients]
+    apart = found.at(~(same | known))
+    left_out = []
+    if same.any():
+        left_out.append(f"{same.sum()} that are training images")
+    if known.any():
+        who = found.patients[int(known.argmax())]
+        left_out.append(
+            f"{known.sum()} of patients whose names are in the training images too, such as {who!r}"
+        )
+    omitted = f"; left out: {' and '.join(left_out)}" if left_out else ""
+    if empty := [name for name, count in apart.counts.items() if not count]:
+        raise InputError(
+            f"{what} has no image of class {empty[0]!r} to hold out{omitted}; name other images"
+        )
+    counts = ", ".join(f"{count} {name}" for name, count in apart.counts.items())
+    return apart, f"held out: {counts} ({found.report}{omitted})"

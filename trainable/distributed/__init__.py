@@ -1,0 +1,1 @@
+"""Ray without Tune: clusters, their resources, and the code that nodes run."""

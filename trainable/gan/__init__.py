@@ -1,0 +1,1 @@
+"""One cGAN: its configuration, networks, losses and training loop."""

@@ -1,0 +1,1 @@
+"""Generators on their own: saved, loaded, exported, asked for images."""

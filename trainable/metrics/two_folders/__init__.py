@@ -1,0 +1,1 @@
+"""`python -m trainable.metrics`: the scores of one folder of images against another."""

@@ -1,0 +1,1 @@
+"""Published networks: where their weights come from, and features by them."""

@@ -1,0 +1,1 @@
+"""One run without Ray: `python -m trainable`."""

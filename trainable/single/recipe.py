@@ -1,0 +1,93 @@
+"""What a single run is to train: a preset, a file, or a trial of a search."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spaces.errors import InputError
+from spaces.presets import PRESETS
+from trainable.basics.files import read_json
+from trainable.tracking.registry import read_trial
+
+SETTINGS = (
+    "data", "data_digest", "image_size", "fit", "background", "levels",
+    "held_out", "held_out_digest", "hold_back",
+    "validation_digest", "features",
+    "protocol", "weights_sha256", "backbone", "backbone_sha256", "init_from", "init_sha256", "seed",
+)  # fmt: skip
+"""A study's settings that a trial's scores hang on, beside its parameters and its number."""
+IDENTITY = {
+    "data_digest": "images",
+    "held_out_digest": "held-out images",
+    "validation_digest": "images held back",
+    "protocol": "network of FID",
+    "weights_sha256": "weights of that network",
+    "backbone_sha256": "backbone",
+    "init_sha256": "first generator",
+    "seed": "seed",
+}
+"""Those that tell, wherever files lie, whether two runs must be alike; and what to call them."""
+
+
+@dataclass
+class Recipe:
+    """What is to be trained, as far as a trial or a file says.
+
+    Attributes:
+        params: the configuration; None for the preset `preset`, which depends on the images.
+        preset: that preset's name.
+        number: the trial's number in its study, which its seed follows from.
+        study: settings of its study, as text; of a preset or bare parameters none.
+    """
+
+    params: dict[str, Any] | None
+    preset: str = "default"
+    number: int = 0
+    study: dict[str, str] = field(default_factory=dict)
+
+    def changed(self, settings: Mapping[str, Any]) -> list[str]:
+        """What differs between `settings` and the study's, as a user calls it."""
+        if "data_digest" not in self.study:
+            return []
+        return [
+            name
+            for key, name in IDENTITY.items()
+            if self.study.get(key, "None") != str(settings[key])
+        ]
+
+
+def read_recipe(args: argparse.Namespace) -> Recipe:
+    """What ``--config`` or ``--trial`` names.
+
+    Raises:
+        InputError: there is no such thing, or it cannot be read.
+    """
+    if args.trial is not None:
+        found = read_trial(args.trial, args.tracking_uri)
+        return Recipe(found.params, number=found.number, study=found.study)
+    if args.config in PRESETS:
+        return Recipe(None, args.config)
+    path = Path(args.config)
+    if not path.exists():
+        raise InputError(
+            f"--config is {args.config!r}, which is no file and no preset ({', '.join(PRESETS)})"
+        )
+    content = read_json("--config", path)
+    if not isinstance(content, dict):
+        raise InputError(f"--config {path} holds a {type(content).__name__}, but must hold a dict")
+    if "params" not in content:
+        return Recipe(content)
+    settings, number = content.get("settings", {}), content.get("trial", 0)
+    for key, value in {"params": content["params"], "settings": settings}.items():
+        if not isinstance(value, dict):
+            raise InputError(f"--config {path}: {key} is {value!r}, but must be a dict")
+    whole = {"trial": number, **{k: settings[k] for k in ("seed", "image_size") if k in settings}}
+    for key, value in whole.items():
+        if type(value) is not int or value < 0:
+            raise InputError(f"--config {path}: {key} is {value!r}, but must be a whole number")
+    study = {key: str(settings[key]) for key in SETTINGS if key in settings}
+    return Recipe(content["params"], number=number, study=study)

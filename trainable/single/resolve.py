@@ -1,0 +1,170 @@
+"""What a single run's flags ask for, checked before anything takes time."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from spaces.errors import InputError
+from spaces.presets import BACKBONE, PRESETS
+from trainable.basics.progress import bar
+from trainable.basics.randomness import MOST_SEED
+from trainable.basics.ranges import check_range
+from trainable.basics.terminal import say
+from trainable.basics.wording import parse_duration
+from trainable.data import load
+from trainable.data.reading import Reading
+from trainable.data.sources import located
+from trainable.data.split.held_out import held_out
+from trainable.data.split.hold_back import check_share, divided
+from trainable.gan.config import TrialConfig
+from trainable.pretrained.backbones import backed_task
+from trainable.pretrained.load import load_judges
+from trainable.single.recipe import Recipe
+from trainable.tracking.registry import load_start
+from trainable.trial.evaluation import real_set, validation_of, witness_of
+from trainable.trial.objective import Objective
+from trainable.trial.trial import LONGEST
+from trainable.trial.workload import Job
+
+_EVALUATIONS = 10
+_TRAIN_TIME = "10m"
+_MOST_THREADS = 1024
+
+
+def _schedule(args: argparse.Namespace) -> tuple[str, tuple[int, ...]]:
+    """What the run is given, and how much of it lies before each evaluation."""
+    if args.epochs is not None:
+        resource, length, flag = "epoch", args.epochs, "--epochs"
+    else:
+        resource, flag = "seconds", "--train-time"
+        given = _TRAIN_TIME if args.train_time is None else args.train_time
+        length = round(parse_duration(given, flag))
+    check_range(flag, length, 1, LONGEST)
+    if args.evaluate_at is None:
+        step = max(1, length // _EVALUATIONS)
+        return resource, (*range(step, length - step + 1, step), length)
+    parts = args.evaluate_at.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise InputError(
+            f"--evaluate-at is {args.evaluate_at!r}, but must be whole numbers, such as 100,360"
+        )
+    chosen = {int(part) for part in parts}
+    if not all(1 <= part <= length for part in chosen):
+        raise InputError(
+            f"--evaluate-at is {args.evaluate_at}, but must lie between 1 and {flag}, {length}"
+        )
+    return resource, tuple(sorted(chosen | {length}))
+
+
+def _device(asked: str) -> str:
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise InputError("--device is cuda, but PyTorch finds no GPU here; take --device cpu")
+    return "cuda" if there and asked != "cpu" else "cpu"
+
+
+def build_job(
+    args: argparse.Namespace, recipe: Recipe, console: Console
+) -> tuple[Job, dict[str, Any], dict[str, Any]]:
+    """The job, the configuration, and `trainable.single.recipe.SETTINGS`, as resolved.
+
+    Raises:
+        InputError: something that the flags or the recipe ask for cannot be done.
+    """
+
+    def asked(name: str, otherwise: str) -> str:
+        given = getattr(args, name)
+        known = recipe.study.get(name, "None")
+        return str(given) if given is not None else otherwise if known == "None" else known
+
+    resource, evaluations = _schedule(args)
+    device = _device(args.device)
+    spec = located("--data", asked("data", "phantom"))
+    how = Reading(asked("fit", "crop"), asked("background", "black"))
+    seed = int(asked("seed", "0"))
+    check_range("--seed", seed, 0, MOST_SEED)
+    check_range("--threads", args.threads, 1, _MOST_THREADS)
+    share = float(asked("hold_back", "0"))
+    check_share(share)
+    with bar(console, "reading images") as progress:
+        whole = load(spec, int(asked("image_size", "64")), how=how, progress=progress)
+    data, validation, said = divided(whole, share)
+    lines = [*said]
+    named = located("--held-out", asked("held_out", "")) or None
+    with bar(console, "reading held-out images") as progress:
+        apart = held_out(data, spec, named, progress, instead=validation, say=lines.append)
+    for line in lines:
+        say(console, line)
+    wanted = _backbone(args, recipe)
+    judges = load_judges(
+        asked("features", "auto"), asked("protocol", "bilinear"), asked("backbone", wanted),
+        args, shared=args.allow_shared_features,
+    )  # fmt: skip
+    backbone = judges.backbone
+    init = located("--init-from", asked("init_from", "")) or None
+    start = load_start(init, args.tracking_uri) if init else None
+    params = recipe.params
+    task = backed_task(data.task, backbone)
+    if params is None:
+        params = PRESETS[recipe.preset](task)
+    config = TrialConfig.from_params(params)
+    config.check_task(task)
+    if start is not None:
+        start.check(config, task)
+        if validation is not None:
+            start.check_unseen(validation)
+    with bar(console, "measuring the real images") as progress:  # from here on it takes time
+        real = real_set(data, judges.extractor, progress=progress)
+    job = Job(
+        data=data,
+        extractor=judges.extractor,
+        real=real,
+        witness=witness_of(data, apart, seed=seed),
+        objective=Objective.parse("fid"),
+        untrained={},
+        evaluations=evaluations,
+        trials=args.out.resolve(),
+        seed=seed,
+        device=device,
+        threads=args.threads,
+        resource=resource,
+        backbone=backbone,
+        start=start,
+        validation=validation_of(validation),
+    )
+    settings = {
+        "data": spec,
+        "data_digest": data.digest,
+        "image_size": task.image_size,
+        **data.report.reading.settings,
+        "held_out": named,
+        "held_out_digest": apart.digest if apart else None,
+        "hold_back": share,
+        "validation_digest": validation.digest if validation else None,
+        "features": judges.extractor.name,
+        "protocol": judges.protocol,
+        "weights_sha256": judges.extractor.sha256,
+        "backbone": task.backbone,
+        "backbone_sha256": backbone.sha256 if backbone else None,
+        "init_from": init,
+        "init_sha256": start.sha256 if start else None,
+        "seed": seed,
+    }
+    return job, params, settings
+
+
+def _backbone(args: argparse.Namespace, recipe: Recipe) -> str:
+    """The configuration's backbone; of the preset ``default`` whichever is asked for."""
+    if recipe.params is None and recipe.preset == "default":
+        return args.backbone or BACKBONE
+    wanted = str((recipe.params or {}).get("backbone", "none"))
+    if args.backbone not in (None, wanted):
+        raise InputError(
+            f"--backbone is {args.backbone}, but the configuration's is {wanted}: leave the flag "
+            "out, or give a configuration that says how it is used (backbone_role and so on)"
+        )
+    return wanted

@@ -1,0 +1,196 @@
+"""One run without Ray: what ``python -m trainable`` does with its flags."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from spaces.errors import InputError
+from trainable.basics.files import write_whole
+from trainable.basics.progress import bar
+from trainable.basics.stopping import Stop, stopped_gently
+from trainable.basics.terminal import say
+from trainable.basics.wording import format_duration
+from trainable.gan.config import TrialConfig
+from trainable.generators.export import CONFIG, export_generator
+from trainable.metrics.classifier_score import KEY
+from trainable.metrics.independent import agreement
+from trainable.single.recipe import IDENTITY, read_recipe
+from trainable.single.resolve import build_job
+from trainable.trial.evaluation import measure
+from trainable.trial.trial import ASKED, Report, Status, Trial
+
+_RUN = "run.json"
+"""Says whose an output folder is, and what its scores are held against."""
+BROKEN = 1
+"""Exit code of a run that has no generator to show."""
+_HEADS = ("seconds", "FID", "KID", "class", "divers.", "copies")
+
+
+def run_single(args: argparse.Namespace, console: Console) -> int:
+    """Train, with progress; returns the exit code: 0 complete, 130 or 143 stopped, 1 broken down.
+
+    Raises:
+        InputError: something that the flags ask for cannot be done.
+    """
+    recipe = read_recipe(args)
+    job, params, settings = build_job(args, recipe, console)
+    about = {
+        "params": params, "number": recipe.number, "resource": job.resource,
+        **{name: settings[key] for key, name in IDENTITY.items()},
+    }  # fmt: skip
+    yardstick = _claimed(args.out, about)
+    if yardstick is None:
+        config = TrialConfig.from_params(params)
+        untrained = dataclasses.replace(job, start=None).build(config, job.seed)
+        with console.status("scoring an untrained generator"):
+            measured = measure(job.evaluator, untrained, settings["protocol"], seed=job.seed)
+        yardstick = dataclasses.asdict(measured)
+        _claim(args.out, about, yardstick)
+    held = yardstick.get("cas")
+    taught = "" if held is None else f"; the training images' CAS on those held back is {held:.1%}"
+    counts = ", ".join(f"{n} {name}" for name, n in job.data.counts.items())
+    size = job.task.image_size
+    if changed := recipe.changed(settings):
+        say(console, f"no replay, as these differ from the trial's: {', '.join(changed)}")
+    say(console, f"data: {job.data.name}: {counts}, {size} pixels ({job.data.report})")
+    say(
+        console,
+        f"FID by {yardstick['protocol']}: floor {yardstick['floor']:.1f}, untrained "
+        f"{yardstick['untrained']['fid']:.1f}; a classifier that knows "
+        f"{'held-out' if settings['held_out_digest'] else 'the training'} images finds "
+        f"{yardstick['witness']:.0%} of others' classes{taught}",
+    )
+    trial = Trial(job, recipe.number, params, heard=sys.maxsize)
+    last, stop = _train(trial, console)
+    code = _conclude(args, trial, params, settings, last, console)
+    return stop.code if stop and last["status"] == Status.INTERRUPTED else code
+
+
+def _claimed(out: Path, about: dict[str, Any]) -> dict[str, Any] | None:
+    """The yardstick of the run in the folder `out`, None if there is no run yet.
+
+    Raises:
+        InputError: it is another run's or a search's, or cannot be read.
+    """
+    path = out / _RUN
+    if not path.exists():
+        if (out / CONFIG).exists():
+            raise InputError(f"--out {out} holds a generator already; choose another folder")
+        return None
+    try:
+        there = json.loads(path.read_text())
+        differ = [key for key in about if there["run"].get(key) != about[key]]
+        yardstick = there["yardstick"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"--out {out}: {path} is not what a run leaves there; choose another folder, or "
+            "remove it"
+        ) from error
+    if differ:
+        raise InputError(
+            f"--out {out} holds another run (these differ: {', '.join(differ)}); choose "
+            "another folder, or remove it"
+        )
+    return yardstick
+
+
+def _claim(out: Path, about: dict[str, Any], yardstick: dict[str, Any]) -> None:
+    """Make the folder `out` this run's.
+
+    Raises:
+        InputError: it cannot be written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        whole = json.dumps({"run": about, "yardstick": yardstick}, indent=2) + "\n"
+        write_whole(out / _RUN, whole)
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be written to: {error.strerror}") from error
+
+
+def _train(trial: Trial, console: Console) -> tuple[Report, Stop]:
+    """Advance to the end, with a bar and a line for each evaluation; returns the last report, and
+    whether it was asked to stop."""
+    job = trial.job
+    heads = (job.resource, *_HEADS) if job.validation is None else (job.resource, *_HEADS, "CAS")
+    say(console, _row(heads))
+    for report in trial.reports:  # of former lives
+        say(console, _line(report))
+    if trial.reports and trial.reports[-1]["resource"] >= job.evaluations[-1]:
+        say(console, "it has had all of that already; nothing is trained")
+        last = dict(trial.reports[-1])
+        if last["status"] == Status.RUNNING:  # it was to be longer when it was trained
+            last["status"] = Status.COMPLETE.value
+        return last, Stop()
+    if trial.reports and trial.reports[-1]["status"] == Status.COLLAPSED:
+        return dict(trial.reports[-1]), Stop()
+    report = {}
+    total = job.evaluations[-1]
+    unit = "epochs" if job.resource == "epoch" else "seconds"
+
+    def tell() -> None:
+        say(console, "stopping at the end of this epoch; Ctrl-C again stops at once")
+
+    with (
+        bar(console, f"training, {unit}", total, int(trial.progress)) as progress,
+        stopped_gently(trial.stop, tell) as stop,
+    ):
+        while not report or report["status"] == Status.RUNNING:
+            report = trial.advance(lambda: progress(int(trial.progress), total))
+            if "fid" in report:
+                say(console, _line(report))
+    return report, stop
+
+
+def _line(report: Report) -> str:
+    return _row([
+        str(report["resource"]), f"{report['train_seconds']:.0f}", f"{report['fid']:.1f}",
+        f"{1000 * report['kid']:.1f}", f"{agreement(report):.0%}", f"{report['diversity']:.2f}",
+        f"{report['copy_rate']:.1%}", *([f"{report[KEY]:.1%}"] if KEY in report else []),
+    ])  # fmt: skip
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " ".join(f"{cell:>7}" for cell in cells)
+
+
+def _conclude(
+    args: argparse.Namespace,
+    trial: Trial,
+    params: dict[str, Any],
+    settings: dict[str, Any],
+    last: Report,
+    console: Console,
+) -> int:
+    """Export what there is, say what became of the run and what to type next."""
+    status = Status(last["status"])
+    reason = last.get("reason", ASKED)
+    if reason != ASKED:
+        say(console, f"{status}: {reason}")
+    if status is Status.INTERRUPTED:
+        say(console, "stopped; the same command goes on from here")
+        return BROKEN
+    scored = {k: v for k, v in last.items() if isinstance(v, int | float)}
+    if status is Status.COMPLETE:
+        export_generator(
+            trial.folder, params, trial.job.data, args.out,
+            study="single", settings=settings, number=int(trial.folder.name), scores=scored,
+            start=trial.job.start,
+        )  # fmt: skip
+        grid = max(trial.folder.glob("samples_*.png"))
+        say(console, f"images: {grid}\ngenerator: {args.out / 'generator.pt2'}")
+        say(
+            console,
+            f"it took {format_duration(last['train_seconds'])} to train and "
+            f"{format_duration(last['eval_seconds'])} to score; to train on, the same command "
+            "with a larger --epochs or --train-time",
+        )
+    return 0 if status is Status.COMPLETE else BROKEN

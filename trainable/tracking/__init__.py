@@ -1,0 +1,1 @@
+"""All that talks to MLflow from where a trial runs."""

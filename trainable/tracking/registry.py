@@ -1,0 +1,169 @@
+"""What a single run fetches from MLflow: a trial to replay, a generator to begin with.
+
+MLflow is imported only when it is asked: a machine without it trains too.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spaces.errors import InputError
+from trainable.basics.addresses import without_password
+from trainable.basics.terminal import command
+from trainable.gan.config import TrialConfig
+from trainable.gan.fields import parsed
+from trainable.generators.export import WEIGHTS
+from trainable.generators.saved import Start
+from trainable.tracking.client import (
+    EXPERIMENT,
+    check_tracking,
+    find_experiment,
+    quiet_mlflow,
+    reason,
+    search_runs,
+    study_name,
+)
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+_SCHEME = "models:/"
+_STUDY = "cgan.study"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A trial as MLflow has it.
+
+    Attributes:
+        params: its configuration.
+        number: its number in its study.
+        study: the study's own settings, as text.
+    """
+
+    params: dict[str, Any]
+    number: int
+    study: dict[str, str]
+
+
+def load_start(source: str, uri: str, flag: str = "--init-from") -> Start:
+    """The generator that the flag names as `source`: a weights file, or ``models:/NAME@ALIAS`` or
+    ``models:/NAME/VERSION`` in the tracking store `uri`.
+
+    Raises:
+        InputError: there is none, or its weights are not those that were registered.
+    """
+    if not source.startswith(_SCHEME):
+        return Start.read(source, Path(source), flag)
+    client = _client(uri, f"{flag} {source}")
+    name, _, alias = source.removeprefix(_SCHEME).partition("@")
+    name, _, version = name.partition("/")
+    if bool(alias) == bool(version):
+        raise InputError(
+            f"{flag} is {source}, but must be {_SCHEME}NAME@ALIAS, {_SCHEME}NAME/VERSION, or "
+            "a generator.safetensors"
+        )
+    try:
+        found = (
+            client.get_model_version_by_alias(name, alias)
+            if alias
+            else client.get_model_version(name, version)
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            weights = Path(client.download_artifacts(str(found.run_id), WEIGHTS, scratch))
+            start = Start.read(source, weights, flag)
+    except InputError:
+        raise
+    except Exception as error:  # MLflow's stores fail in many ways
+        if instead := _instead(client, name, flag):
+            raise InputError(f"{flag} {source}: {instead}") from error
+        raise InputError(
+            f"{flag} {source} cannot be had from {_said(uri, error)}; look at the "
+            "registered models with mlflow ui, or name another store with --tracking-uri"
+        ) from error
+    wanted = found.tags.get("cgan.weights_sha256")
+    if wanted != start.sha256:
+        raise InputError(
+            f"{flag} {source}: the weights have SHA-256 {start.sha256[:12]}…, but "
+            f"{str(wanted)[:12]}… were registered; they have been changed since"
+        )
+    return start
+
+
+def no_winner(study: str, run: Run, flag: str) -> str:
+    """Why a study has no winner, and what `flag` may be given instead: the generator of `run`, the
+    best that was assessed."""
+    place = str(run.info.artifact_uri)
+    if place.startswith("file:") or "://" not in place:
+        from mlflow.utils.file_utils import local_file_uri_to_path
+
+        kept = f"is {command(flag, Path(local_file_uri_to_path(place), WEIGHTS))}"
+    else:
+        kept = f"is {WEIGHTS} among the artifacts of its run {run.info.run_id}"
+    trial, failed = run.data.tags["cgan.trial"], run.data.tags.get("cgan.failed_gates", "a gate")
+    return (
+        f"no trial of study {study} passed the gates, so there is no winner; the best on fresh "
+        f"images, trial {trial}, fails: {failed}. Its generator {kept}"
+    )
+
+
+def _instead(client: MlflowClient, study: str, flag: str) -> str | None:
+    """What `no_winner` says of the newest study of that name; None if it has a winner, or none was
+    assessed."""
+    try:
+        experiment = find_experiment(client, EXPERIMENT, "")
+        if experiment is None:
+            return None
+        assessed = search_runs(client, experiment.experiment_id, "tags.`cgan.rank` LIKE '%'")
+    except Exception:
+        return None  # the store's own fault is what the caller says
+    own = [run for run in assessed if study_name(run.data.tags.get(_STUDY, "")) == study]
+    own = [run for run in own if run.data.tags[_STUDY] == own[-1].data.tags[_STUDY]]
+    if not own or any("cgan.winner" in run.data.tags for run in own):
+        return None
+    best = min(own, key=lambda run: int(run.data.tags["cgan.rank"]))
+    return no_winner(study, best, flag)
+
+
+def read_trial(run_id: str, uri: str) -> Recorded:
+    """The trial that MLflow keeps as run `run_id`.
+
+    Raises:
+        InputError: there is no such run, or it is no trial.
+    """
+    client = _client(uri, f"--trial {run_id}")
+    try:
+        run = client.get_run(run_id).data
+        parent = run.tags.get("mlflow.parentRunId")
+        study = client.get_run(parent).data.params if parent else {}
+    except Exception as error:
+        raise InputError(
+            f"--trial {run_id} cannot be had from {_said(uri, error)}; copy a run's id from "
+            "mlflow ui, or name another store with --tracking-uri"
+        ) from error
+    if "cgan.trial" not in run.tags or "seed" not in study:
+        raise InputError(
+            f"--trial {run_id} is no trial of a search: give the id of a run named trial-…"
+        )
+    params = parsed(TrialConfig, run.params)
+    return Recorded(params, int(run.tags["cgan.trial"]), study)
+
+
+def _said(uri: str, error: Exception) -> str:
+    """The store and what is wrong with it, in a line."""
+    return f"{without_password(uri)}: {reason(error)}"
+
+
+def _client(uri: str, flag: str) -> MlflowClient:
+    """A client of a store that is there."""
+    check_tracking(uri)
+    quiet_mlflow()
+    try:
+        from mlflow.tracking import MlflowClient
+    except ImportError as error:
+        raise InputError(f"{flag} needs the package mlflow: pip install mlflow") from error
+    return MlflowClient(uri, uri)

@@ -1,0 +1,1 @@
+"""One trial: what it is given, how it trains, what it reports and keeps."""

@@ -1,0 +1,237 @@
+"""Scoring a run's generator against all real images, and what the scores are held against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from spaces.errors import InputError
+from trainable.basics.progress import Progress
+from trainable.data import Dataset
+from trainable.gan.run import DivergedError, Run
+from trainable.metrics.classifier_score import KEY, Validation
+from trainable.metrics.frechet import frechet_distance
+from trainable.metrics.independent import Witness
+from trainable.metrics.intervals import Interval, extrapolated_floor, interval
+from trainable.metrics.kernel import kernel_distance
+from trainable.metrics.scores import RealSet, Scores, all_scores, evaluation_scores
+from trainable.pretrained.extractors import Extractor
+from trainable.pretrained.feature_cache import cached_features
+
+GENERATED = 200
+"""Images generated for each evaluation of a trial."""
+_PAIR = 2
+"""Images of a class that its diversity needs."""
+SEEDS = range(1, 6)
+"""Of an assessment's classifiers; a search's evaluations have 0, by whose luck they chose."""
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What the scores of a study mean: their protocol and their reference values.
+
+    Attributes:
+        protocol: extractor and resize rule, see `Extractor.protocol`.
+        n_real, n_generated: images behind each score.
+        counts: real images by class.
+        floor: FID of n_real real images against as many others, extrapolated from parts of the
+            real set (see `extrapolated_floor`): what a perfect generator would score.
+        half_floor, half_n: FID between disjoint real halves, as measured, and images in each.
+        untrained: scores of a generator before its first step.
+        witness: share of real images that the witness's classifier, which has not seen them,
+            assigns to their class: the ``class_agreement`` of a perfect generator.
+        cas: classification accuracy score of the training images themselves, on those that are held
+            back, which a generator's is held against; None if none are.
+    """
+
+    protocol: str
+    n_real: int
+    n_generated: int
+    counts: Mapping[str, int]
+    floor: float
+    half_floor: float
+    half_n: int
+    untrained: Mapping[str, float]
+    witness: float
+    cas: float | None = None
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A winner, scored again on latents that the search never used.
+
+    Attributes:
+        scores: `all_scores` of all images generated for it.
+        generated: how many those are.
+        fid, kid: what one evaluation of the study's own size would give: mean and 95 % interval.
+        cas: mean of the classification accuracy score over classifiers of several seeds, and its 95
+            % interval; None if no images are held back.
+    """
+
+    scores: Scores
+    generated: int
+    fid: Interval
+    kid: Interval
+    cas: Interval | None = None
+
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """Those that there are, by score."""
+        known = {"fid": self.fid, "kid": self.kid}
+        return known if self.cas is None else {**known, KEY: self.cas}
+
+
+class Evaluator:
+    """Scores runs on one data set by one protocol, with an independent witness beside it."""
+
+    def __init__(
+        self,
+        data: Dataset,
+        extractor: Extractor,
+        real: RealSet,
+        witness: Witness,
+        validation: Validation | None = None,
+    ):
+        """`validation`: real images held back, by which ``cas`` is computed if there are any."""
+        self.data = data
+        self.extractor = extractor
+        self.real = real
+        self.witness = witness
+        self.validation = validation
+        self.labels = spread_labels(real.labels, real.classes, GENERATED)
+
+    def scores(self, run: Run, *, seed: int) -> Scores:
+        """`evaluation_scores` of images from the latents of `seed`, classes as in the reals.
+
+        With them come the witness's scores, ``diversity/CLASS`` for each class, and ``cas`` if
+        images are held back for it.
+
+        Raises:
+            DivergedError: a feature or a score is no finite number.
+        """
+        images, features = self._generate(run, self.labels, seed)
+        logits = self.extractor.logits(features)
+        scores = evaluation_scores(self.real, features, self.labels, logits)
+        scores |= self.witness.scores(images, self.labels)
+        if self.validation is not None:
+            scores[KEY] = self.validation.score(images, self.labels, seed=0)
+        for name, value in scores.items():
+            if not math.isfinite(value):
+                raise DivergedError(f"{name} is {value} in epoch {run.epoch}")
+        return scores
+
+    def assess(self, run: Run, per_class: int, *, seed: int) -> Assessment:
+        """Everything about `per_class` images a class from the latents of `seed`.
+
+        Raises:
+            DivergedError: a feature is no finite number.
+        """
+        labels = torch.arange(self.real.classes).repeat_interleave(per_class)
+        images, features = self._generate(run, labels, seed)
+        real_images = torch.tensor(self.data.images)
+        logits = self.extractor.logits(features)
+        scores = all_scores(self.real, real_images, features, images, labels, logits)
+        scores |= self.witness.scores(images, labels)
+        cas = None
+        if self.validation is not None:
+            cas = self.validation.interval(images, labels, seeds=SEEDS)
+            scores[KEY] = cas.mean
+        # The intervals are those of an evaluation: its size, the real classes' proportions.
+        counts = self.real.labels.bincount(minlength=self.real.classes)
+        keep = (per_class * counts / counts.max()).long()
+        sample = torch.cat([features[labels == c][:k] for c, k in enumerate(keep.tolist())])
+        size = min(GENERATED, len(sample) // 2)
+        fid = interval(frechet_distance, self.real.stats, sample, size, seed=seed)
+        kid = interval(
+            lambda own, part: kernel_distance(self.real.features, part, own),
+            self.real.own_kernel, sample, size, seed=seed,
+        )  # fmt: skip
+        return Assessment(scores, len(labels), fid, kid, cas)
+
+    def _generate(self, run: Run, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Images and their features, both on the CPU."""
+        images = run.sample(labels, seed=seed)
+        features = self.extractor(images).cpu()
+        if not torch.isfinite(features).all():
+            raise DivergedError(f"generated images have no finite features in epoch {run.epoch}")
+        return images.cpu(), features
+
+
+def real_set(
+    data: Dataset,
+    extractor: Extractor,
+    say: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+) -> RealSet:
+    """The real images as scores need them, their features from disk where they are kept.
+
+    `say` and `progress` are those of `cached_features`.
+    """
+    features = cached_features(extractor, data.images, data.digest, say=say, progress=progress)
+    return RealSet.of(features, torch.tensor(data.labels), len(data.classes))
+
+
+def witness_of(data: Dataset, apart: Dataset | None, *, seed: int) -> Witness:
+    """The independent witness for `data`, which knows the held-out images `apart` if there are."""
+    held_out = None if apart is None else (apart.images, apart.labels)
+    return Witness.of(data.images, data.labels, len(data.classes), held_out, seed)
+
+
+def validation_of(held: Dataset | None) -> Validation | None:
+    """What the images that are held back say of generators, if there are any."""
+    return None if held is None else Validation.of(held.images, held.labels, len(held.classes))
+
+
+def spread_labels(labels: Tensor, classes: int, n: int) -> Tensor:
+    """`n` class indices in order, with the proportions of `labels` (largest remainders).
+
+    A class of two or more gets two at least, taken from the largest: of one image there is no
+    variety to measure, and a set of 1,500 images and 10 could not be searched at all.
+    """
+    counts = labels.bincount(minlength=classes).double()
+    exact = counts / counts.sum() * n
+    shares = exact.floor().long()
+    extra = (exact - shares).argsort(descending=True, stable=True)[: n - int(shares.sum())]
+    shares[extra] += 1
+    while (scarce := (shares < _PAIR) & (counts >= _PAIR)).any() and shares.max() > _PAIR:
+        shares[shares.argmax()] -= 1
+        shares[scarce.nonzero()[0]] += 1
+    return torch.repeat_interleave(torch.arange(classes), shares)
+
+
+def measure(evaluator: Evaluator, run: Run, protocol: str, *, seed: int) -> Yardstick:
+    """The yardstick of a study whose scores go by `protocol`; `run` has not been trained.
+
+    Raises:
+        InputError: the real images do not allow a score, as where a class has but one image, again
+            and again.
+    """
+    data, real = evaluator.data, evaluator.real
+    floor = extrapolated_floor(real.features, seed)
+    try:
+        untrained = evaluator.scores(run, seed=seed)
+    except DivergedError as error:
+        raise InputError(
+            f"{data.name} cannot be scored ({error}): look for images that are all alike with "
+            "python -m trainable.data show"
+        ) from error
+    return Yardstick(
+        protocol=protocol,
+        n_real=data.n,
+        n_generated=GENERATED,
+        counts=data.counts,
+        floor=floor.floor,
+        half_floor=floor.halves,
+        half_n=floor.half_n,
+        untrained=untrained,
+        witness=evaluator.witness.accuracy,
+        cas=None
+        if evaluator.validation is None
+        else evaluator.validation.score(
+            torch.tensor(data.images), torch.tensor(data.labels), seed=0
+        ),
+    )

@@ -1,0 +1,313 @@
+"""One trial: a run trained from evaluation to evaluation, each followed by a report.
+
+A trial lives in a folder of its own. There it keeps checkpoints, from which it goes on after
+anything (see `trainable.trial.checkpoints`), and a sample grid for each evaluation.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from spaces.errors import InputError
+from trainable.data.sheets import draw_grid, grid_file
+from trainable.gan.config import TrialConfig
+from trainable.gan.footprint import limit_memory
+from trainable.gan.run import DivergedError
+from trainable.pretrained.weights import first_line
+from trainable.trial.checkpoints import Attempt, newest, times_hung
+from trainable.trial.evaluation import Assessment
+from trainable.trial.workload import Job
+
+Report = dict[str, Any]
+"""What an evaluation says: ``resource`` (how much of what trials are given it has had: epochs or
+seconds), epoch, status and, unless the trial broke down, its scores and the ``objective`` that the
+search minimises; of two, ``objective_2`` is the other."""
+GOALS = ("objective", "objective_2")
+"""Keys of a report under which the goals of an `Objective` stand, as many as it has."""
+
+SPENT = "the time budget is spent"
+ASKED = "it was asked to stop"
+GRID_COLUMNS = 8
+HANGS = 1
+"""Times a trial that hangs is tried again."""
+RESOURCES = ("epoch", "seconds")
+LONGEST = 10**9
+"""Epochs, or seconds of training, of a trial."""
+COLLAPSE = 0.4
+"""Within-class diversity, real images having 1, below which a class has collapsed. Five images in
+place of a hundred have 0.66, two 0.4."""
+COLLAPSE_AFTER = 4.0
+"""Thousands of images seen before that is looked at: an untrained generator's are alike too."""
+
+
+class Status(StrEnum):
+    """How a trial stands. Never a sentinel score."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"  # trained to its last epoch
+    PRUNED = "pruned"  # stopped by ASHA at a rung, or by its own time limit
+    DIVERGED = "diverged"  # a loss, weight or score was no finite number
+    COLLAPSED = "collapsed"  # a class's images became all alike
+    OUT_OF_MEMORY = "out_of_memory"
+    FAILED = "failed"  # crashed or hung, retries included
+    INTERRUPTED = "interrupted"  # stopped with the search; a resumed search takes it up again
+
+    @property
+    def infeasible(self) -> bool:
+        """Whether the configuration itself is at fault."""
+        return self in (Status.DIVERGED, Status.COLLAPSED, Status.OUT_OF_MEMORY)
+
+
+def trial_folder(trials: Path, number: int) -> Path:
+    """Where trial `number` keeps its files."""
+    return trials / f"{number:05d}"
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """The seed of trial `number`: independent between trials, the same in every life of a study."""
+    return int(np.random.SeedSequence([study_seed, number]).generate_state(1)[0])
+
+
+class ForeignCheckpointError(InputError):
+    """What is trained is there, but this version cannot go on from it."""
+
+
+class Trial:
+    """A trial under way. Build it anew to go on from its last checkpoint."""
+
+    def __init__(
+        self,
+        job: Job,
+        number: int,
+        params: dict[str, Any],
+        *,
+        heard: int = 0,
+        deadline: float | None = None,
+    ):
+        """`heard`: reports up to this resource are known and not repeated.
+
+        `deadline`, in seconds since 1970, is when the trial must have stopped, whole or not.
+        """
+        _prepare_process(job)
+        self.job = job
+        self.folder = trial_folder(job.trials, number)
+        if job.mirror is not None:
+            job.mirror.pull(self.folder)
+        self.attempt = Attempt(self.folder)
+        self._push()
+        self._params = params
+        self._deadline, self._asked = deadline, False
+        config = TrialConfig.from_params(params)
+        self.run = job.build(config, trial_seed(job.seed, number))
+        self.evaluator = job.evaluator
+        self.eval_seconds = 0.0
+        self._reports: list[Report] = []
+        state = self.attempt.resume(params, job.device)
+        if state is not None:
+            try:
+                self.run.load_state(state["run"])
+                self.eval_seconds = state["eval_seconds"]
+                self._reports = state["reports"]
+            except torch.OutOfMemoryError:
+                raise
+            except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                raise ForeignCheckpointError(
+                    f"the checkpoints in {self.folder} are of another version of cgan-search "
+                    f"({type(error).__name__}: {first_line(error)}); take that version"
+                ) from error
+        self._unheard = [r for r in self._reports if r["resource"] > heard]
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """All reports with scores, those of former attempts included."""
+        return tuple(self._reports)
+
+    def stop(self) -> None:
+        """Have `advance` save and stop when the epoch or evaluation under way has ended."""
+        self._asked = True
+
+    def advance(self, watch: Callable[[], None] = lambda: None) -> Report:
+        """Train to the next evaluation, score, save, and report; `watch` is called every epoch.
+
+        After a load, reports of the saved past that were never heard come first. Breakdowns of the
+        configuration itself (not finite, out of GPU memory) are a status, and so is a full disk,
+        which interrupts. Past the deadline the trial saves where it stands and is interrupted.
+        """
+        if self._unheard:
+            return self._unheard.pop(0)
+        if times_hung(self.folder) > HANGS:
+            return self._report(Status.FAILED, reason="it hung again when it was tried once more")
+        losses: dict[str, float] = {}
+        try:
+            while not self._due():
+                spent = self._deadline is not None and time.time() >= self._deadline
+                if self._asked or spent:
+                    self._save()
+                    reason = ASKED if self._asked else SPENT
+                    return self._report(Status.INTERRUPTED, reason=reason)
+                losses = self.run.train_epoch()
+                watch()
+            started = time.perf_counter()
+            scores = self.evaluator.scores(self.run, seed=self.job.seed)
+            self._draw()
+        except Exception as error:
+            return self._broken(error)
+        self.eval_seconds += time.perf_counter() - started
+        goals = self.job.objective.values(scores, self.job.untrained)
+        said = dict(zip(GOALS, goals, strict=False))  # one or two
+        report = self._report(self._standing(), **said, **scores, **losses)
+        if report["status"] == Status.PRUNED:
+            report["reason"] = f"its {self.job.max_seconds:g} s were spent"
+        if reason := self._collapsed(scores):
+            report |= {"status": Status.COLLAPSED.value, "reason": reason}
+        self._reports.append(report)
+        try:
+            self._save()
+        except OSError as error:
+            self._reports.pop()  # not kept, so not said: the resumed trial scores it again
+            return self._broken(error)
+        return report
+
+    def _spent(self) -> float:
+        """Seconds of training and evaluations, those of former attempts included."""
+        return self.run.train_seconds + self.eval_seconds
+
+    @property
+    def progress(self) -> float:
+        """How much the trial has had of what it is given."""
+        return self.run.epoch if self.job.resource == "epoch" else self.run.train_seconds
+
+    def _due(self) -> bool:
+        """Whether the next evaluation is due: by plan, or because the trial's time is up."""
+        reached = self._reports[-1]["resource"] if self._reports else 0
+        if self.progress >= next(e for e in self.job.evaluations if e > reached):
+            return True
+        limit = self.job.max_seconds
+        return limit is not None and self._spent() >= limit and self.run.epoch > 0
+
+    def _standing(self) -> Status:
+        """How the trial stands after an evaluation."""
+        if self.progress >= self.job.evaluations[-1]:
+            return Status.COMPLETE
+        limit = self.job.max_seconds
+        return Status.PRUNED if limit is not None and self._spent() >= limit else Status.RUNNING
+
+    def _collapsed(self, scores: Mapping[str, float]) -> str | None:
+        """Which class's images are all alike, at this evaluation and at the one before."""
+        last = self._reports[-1] if self._reports else None
+        if last is None or last["images_seen"] < 1000 * COLLAPSE_AFTER:
+            return None
+        for index, name in enumerate(self.job.data.classes):
+            now, before = (s[f"diversity/{index}"] for s in (scores, last))
+            if now < COLLAPSE and before < COLLAPSE:
+                return (
+                    f"images of {name} are alike: within-class diversity {before:.2f} and "
+                    f"{now:.2f}, at least {COLLAPSE:g}; see {self._grid()}"
+                )
+        return None
+
+    def _grid(self) -> Path:
+        """The file of the present epoch's sample grid."""
+        return grid_file(self.folder, self.run.epoch)
+
+    def _resource(self) -> int:
+        """What a report counts for: the evaluation that was due, lest an epoch's end that came a
+        second later than another's keep two trials from meeting in a rung."""
+        reached = self._reports[-1]["resource"] if self._reports else 0
+        passed = [e for e in self.job.evaluations if reached < e <= self.progress]
+        return passed[-1] if passed else max(reached + 1, int(self.progress))
+
+    def _report(self, status: Status, **more: Any) -> Report:
+        return {
+            "resource": self._resource(),
+            "epoch": self.run.epoch,
+            "status": status.value,
+            "images_seen": self.run.images_seen,
+            "train_seconds": self.run.train_seconds,
+            "eval_seconds": self.eval_seconds,
+            **_device(self.run.device),
+            **more,
+        }
+
+    def _broken(self, error: Exception) -> Report:
+        """The report of a breakdown that is a status; any other error is raised again."""
+        found = breakdown(error)
+        if found is None:
+            raise error
+        return self._report(found[0], reason=found[1])
+
+    def _draw(self) -> None:
+        """Write the sample grid: the same latents at every evaluation, a row a class."""
+        classes = len(self.job.data.classes)
+        labels = torch.arange(classes).repeat_interleave(GRID_COLUMNS)
+        images = self.run.sample(labels, seed=self.job.seed + 1).cpu().numpy()
+        draw_grid(images, GRID_COLUMNS).save(self._grid())
+
+    def _save(self) -> None:
+        state = {
+            "run": self.run.state(),
+            "eval_seconds": self.eval_seconds,
+            "reports": self._reports,
+        }
+        self.attempt.save(self.run.images_seen, self._params, state)
+        self._push()
+
+    def _push(self) -> None:
+        """Let the object store have what is new."""
+        if self.job.mirror is not None:
+            self.job.mirror.push(self.folder, self.attempt.number)
+
+
+def breakdown(error: Exception) -> tuple[Status, str] | None:
+    """The status that an error amounts to, and why; None if it is a crash.
+
+    A configuration may diverge or not fit; a full disk, or what another version left, is nobody's
+    fault and only interrupts.
+    """
+    if isinstance(error, ForeignCheckpointError):
+        return Status.INTERRUPTED, str(error)
+    if isinstance(error, DivergedError):
+        return Status.DIVERGED, str(error)
+    if isinstance(error, torch.OutOfMemoryError):
+        return Status.OUT_OF_MEMORY, str(error).split(". ")[0]
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Status.INTERRUPTED, f"{error.strerror}: {error.filename or 'a checkpoint'}"
+    return None
+
+
+def assess(job: Job, number: int, params: dict[str, Any], per_class: int) -> Assessment:
+    """A trial's last checkpoint, scored on `per_class` images a class that the search never saw.
+
+    Raises:
+        FileNotFoundError: the trial has no valid checkpoint.
+    """
+    job = job.on_this_node()
+    _prepare_process(job)
+    run = job.build(TrialConfig.from_params(params), job.seed)
+    folder = trial_folder(job.trials, number)
+    if job.mirror is not None:
+        job.mirror.pull(folder, "*.pt")
+    run.load_state(newest(folder, job.device)["run"])
+    return job.evaluator.assess(run, per_class, seed=job.seed + 1000)
+
+
+def _prepare_process(job: Job) -> None:
+    torch.set_num_threads(job.threads)
+    torch.set_flush_denormal(True)  # denormals in dying units slow a CPU step severalfold
+    limit_memory(job.device, job.gpu_memory_mb)
+
+
+def _device(device: torch.device) -> dict[str, Any]:
+    """The device's name, and of a GPU the most memory that the trial's process held there."""
+    if device.type != "cuda":
+        return {"device": device.type}
+    held = torch.cuda.max_memory_reserved(device) // 2**20
+    return {"device": torch.cuda.get_device_name(device), "gpu_memory_mb": held}
