@@ -35,8 +35,9 @@ if TYPE_CHECKING:  # importing mlflow costs seconds: only those who read pay
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-# The names that a search writes: search/projection.py sets all of these but those from WINNER on,
-# search/champion.py and search/winners.py those. `analysis` does not import `search`: hence again.
+# The names that a search writes: search/tracking/projection.py sets all of these but those from
+# WINNER on, search/tracking/champion.py and search/winners/conclude.py those. `analysis` does not
+# import `search`: hence again.
 STUDY = "cgan.study"  # the study's name and id, NAME-0123456789ab, on the parent and every child
 TRIAL = "cgan.trial"  # the trial's number, on children only
 STATUS = "status"
@@ -192,7 +193,7 @@ def _study_name(run: Run) -> str:
 
 
 def _counts(parent: Run) -> dict[str, int]:
-    """Images by class, as search/data_log.py recorded them; empty if it did not.
+    """Images by class, as search/tracking/dataset.py recorded them; empty if it did not.
 
     Not from the metrics of the counts: their keys are the classes' names with what MLflow does not
     allow taken out, in the order of the alphabet.
@@ -232,7 +233,9 @@ def _read_trials(
     is_child = f"tags.`{STUDY}` = '{key}' AND tags.`{TRIAL}` IS NOT NULL"
     runs: dict[int, Run] = {}
     for run in search_runs(client, parent.info.experiment_id, is_child):
-        runs.setdefault(int(run.data.tags[TRIAL]), run)  # as search/projection.py takes them
+        runs.setdefault(
+            int(run.data.tags[TRIAL]), run
+        )  # as search/tracking/projection.py takes them
     rows: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
     marked = any(FAILED in run.data.tags for run in runs.values())

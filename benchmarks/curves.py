@@ -36,7 +36,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import RidgeCV
 
 from benchmarks.curves_space import TASK, tabulated
-from search.study import REPORT, open_study, read_record
+from search.study.database import REPORT, open_study, read_record
 from spaces.describe import describe
 from spaces.recorder import Choice
 from trainable.trial.trial import Status

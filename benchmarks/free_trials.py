@@ -25,7 +25,7 @@ EVERY = 10
 
 
 def free_job(folder: Path, reports: int, together: int = 1) -> Any:
-    """What `Free` and `search.launch.run_trials` ask of a trial's `Job`; see `mark`."""
+    """What `Free` and `search.tune.run_trials.run_trials` ask of a trial's `Job`; see `mark`."""
     marks = folder / "marks"
     marks.mkdir(exist_ok=True)
     return SimpleNamespace(
@@ -121,7 +121,7 @@ class FreeTorch(Free):
 
 def study_config(name: str, trials: int, reports: int, *, prune: bool) -> Any:
     """A `StudyConfig` of trials with that many reports; ASHA's first rung is the second one."""
-    from search.settings import StudyConfig
+    from search.study.config import StudyConfig
 
     length = reports * EVERY
     return StudyConfig(
@@ -139,7 +139,7 @@ def study_config(name: str, trials: int, reports: int, *, prune: bool) -> Any:
 
 def new_study(folder: Path, config: Any) -> tuple[Any, Any]:
     """A study in a SQLite file in `folder`, which bears its name, and its storage."""
-    from search.study import create_study, database_url, open_storage
+    from search.study.database import create_study, database_url, open_storage
 
     storage = open_storage(database_url(folder))
     yardstick = {"floor": 30.0, "untrained": {"fid": 300.0, "kid": 0.3}}

@@ -20,8 +20,8 @@ from unittest import mock
 import numpy as np
 
 from benchmarks import free_trials as free
-from search import horizon
-from search.ledger import Ledger
+from search.proposals import tpe_window as horizon
+from search.proposals.ledger import Ledger
 from spaces.catalog import full
 from trainable.trial.trial import Status
 

@@ -55,8 +55,8 @@ from benchmarks.replay import (
     search,
     stock,
 )
-from search import ledger as ledger_module
-from search.sampling import build_sampler
+from search.proposals import ledger as ledger_module
+from search.proposals.samplers import build_sampler
 from trainable.trial.trial import Status
 
 

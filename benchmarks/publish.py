@@ -34,9 +34,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.free_trials import TASK, free_report, new_study, study_config
-from search.ledger import Entry, Ledger
-from search.projection import Projection
-from search.tracking import Tracker, check
+from search.proposals.ledger import Entry, Ledger
+from search.tracking.projection import Projection
+from search.tracking.tracker import Tracker, check
 from spaces.catalog import full
 from trainable.data.sheets import draw_grid, grid_file
 from trainable.trial.trial import GRID_COLUMNS, Status, trial_folder

@@ -23,11 +23,11 @@ from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.curves import Curves, Landscape
 from benchmarks.curves_space import TASK, tabulated
-from search import ledger as ledger_module
-from search.ledger import Ledger
-from search.scheduler import StudyASHA
-from search.searcher import StudySearcher
-from search.settings import StudyConfig
+from search.proposals import ledger as ledger_module
+from search.proposals.ledger import Ledger
+from search.study.config import StudyConfig
+from search.tune.scheduler import StudyASHA
+from search.tune.searcher import StudySearcher
 from trainable.trial.trial import Status
 
 MARKS = (0.25, 0.5, 1.0)
@@ -143,7 +143,7 @@ def stock(curves: Curves, seed: int, *, first: bool) -> Tune:
 
 @dataclass
 class Contender:
-    """A way to search; `patches` replaces names in `search.ledger` while it does."""
+    """A way to search; `patches` replaces names in `search.proposals.ledger` while it does."""
 
     build: Callable[..., Tune]
     patches: dict[str, Any] = field(default_factory=dict)

@@ -55,12 +55,12 @@ from benchmarks.free_trials import (
     rss,
     study_config,
 )
-from search.launch import run_trials
-from search.ledger import Ledger
-from search.scheduler import rebuild
-from search.searcher import StudySearcher
-from search.study import read_records
-from search.tracking import Tracker, check
+from search.proposals.ledger import Ledger
+from search.study.database import read_records
+from search.tracking.tracker import Tracker, check
+from search.tune.run_trials import run_trials
+from search.tune.scheduler import rebuild
+from search.tune.searcher import StudySearcher
 from spaces.catalog import full
 from trainable.distributed import cluster
 from trainable.distributed.resources import Resources

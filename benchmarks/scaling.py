@@ -1,12 +1,12 @@
 """How many workers one driver serves: searches with 8, 64 and 512 of them, in virtual time.
 
-The driver is real: `search.launch.run_trials` with Tune's loop, ASHA, the ledger, plain progress.
-Ray is not: what Tune would send to a worker an object in this process gets, and answers after so
-many virtual seconds. The clock goes on by the CPU time that the driver's thread takes, and by what
-Ray's calls and TPE's proposals were measured to cost with so many trials under way and ended;
-trials are drawn at random. The threads that write database and MLflow take what was measured of
-their acts, and all three share an interpreter: of n at work each has 1 / n of it. Disk and network
-are free.
+The driver is real: `search.tune.run_trials.run_trials` with Tune's loop, ASHA, the ledger, plain
+progress. Ray is not: what Tune would send to a worker an object in this process gets, and answers
+after so many virtual seconds. The clock goes on by the CPU time that the driver's thread takes,
+and by what Ray's calls and TPE's proposals were measured to cost with so many trials under way and
+ended; trials are drawn at random. The threads that write database and MLflow take what was
+measured of their acts, and all three share an interpreter: of n at work each has 1 / n of it. Disk
+and network are free.
 
     python -m benchmarks.scaling [--workers 8 64 512] [--minutes 10 1] [--each 8] [--most 1536]
                                  [--past 8000] [--check 2 16] [--seen 250 750]
@@ -14,10 +14,10 @@ are free.
 Prints what was measured; real searches, of `--check` processes that sleep instead of training,
 beside their simulation; and the simulations: complete trials of `--minutes`, `--each` a worker,
 `--most` in all, each also as it is after `--past` trials. Of the past TPE sees the best and the
-newest trials (`search.horizon`), by default as in a search; `--seen 99999 0` is all. What is
-measured of a proposal, after 0 to 10,000 ended trials, is what it costs beyond a random draw.
-`full at` is the number of workers at which a thread, or all three together, would want the whole
-interpreter.
+newest trials (`search.proposals.tpe_window`), by default as in a search; `--seen 99999 0` is all.
+What is measured of a proposal, after 0 to 10,000 ended trials, is what it costs beyond a random
+draw. `full at` is the number of workers at which a thread, or all three together, would want the
+whole interpreter.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ from rich.console import Console
 from benchmarks import free_trials as free
 from benchmarks.publish import Study, new_store
 from benchmarks.virtual import MANY, PICTURED, RUNNING, Costs, World, interval
-from search import horizon
-from search.launch import run_trials
-from search.ledger import Ledger
-from search.projection import Projection
-from search.sampling import build_sampler
-from search.tracking import Tracker
-from search.writer import StudyWriter
+from search.proposals import tpe_window as horizon
+from search.proposals.ledger import Ledger
+from search.proposals.samplers import build_sampler
+from search.proposals.writer import StudyWriter
+from search.tracking.projection import Projection
+from search.tracking.tracker import Tracker
+from search.tune.run_trials import run_trials
 from spaces.catalog import full
 from trainable.distributed import cluster
 from trainable.distributed.resources import Resources
@@ -135,7 +135,9 @@ def measure_proposals() -> tuple[Costs, dict[str, Any]]:
     learnt, took = drawn._sampled.get_trials(), np.empty((len(RUNNING), len(MANY)))
     for at, (running, ended) in enumerate(product(RUNNING, MANY)):
         ledger = Ledger(config, None, None, (learnt * 25)[:ended])
-        with mock.patch("search.ledger.build_sampler", lambda _, *a: build_sampler("random", *a)):
+        with mock.patch(
+            "search.proposals.ledger.build_sampler", lambda _, *a: build_sampler("random", *a)
+        ):
             for _ in range(running):
                 ledger.draw(full, free.TASK)
         took.flat[at] = median(cpu_of(lambda: ledger.draw(full, free.TASK)) for _ in range(5))  # noqa: B023

@@ -2,7 +2,8 @@
 
 Trials that cost nothing (`benchmarks.free_trials`) run through two engines, in turn:
 
-    ours    search.launch.run_trials: warm workers, StudySearcher with its ledger on SQLite, ASHA,
+    ours    search.tune.run_trials.run_trials: warm workers, StudySearcher with its ledger on
+    SQLite, ASHA,
             and the tracker's thread on MLflow
     stock   a function trainable that imports torch, as any that trains a GAN does; Tune's
             OptunaSearch with the same space, the same TPE, and a study on SQLite; ASHA; Ray's
@@ -66,10 +67,10 @@ from benchmarks.free_trials import (
     read_marks,
     study_config,
 )
-from search.launch import run_trials
-from search.sampling import STARTUP
-from search.study import TrialRecord, database_url, load_study, open_storage, read_records
-from search.tracking import Tracker, check
+from search.proposals.samplers import STARTUP
+from search.study.database import TrialRecord, database_url, load_study, open_storage, read_records
+from search.tracking.tracker import Tracker, check
+from search.tune.run_trials import run_trials
 from spaces.catalog import full
 from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import free_trials as free
-from search.sampling import build_sampler
+from search.proposals.samplers import build_sampler
 
 PICTURED = 6  # from this report of a trial on, MLflow gets its grids
 START, PAUSE = 3.0, 1.0  # seconds until a worker has torch, and between the tracker's rounds
@@ -209,7 +209,11 @@ class World:
             f"{manager}.event_manager.ray": self,
             f"{ray_tune}.class_cache.ray": SimpleNamespace(remote=lambda **_: self.hire),
             f"{ray_tune}.tune_controller.PlacementGroupResourceManager": lambda: pool,
-            "search.ledger.StudyWriter": self.study_writer,
-            "search.watchdog.time": clock,
-            "search.progress.time": clock,
-        } | ({"search.ledger.build_sampler": self.sampler} if "propose" in self.costs else {})
+            "search.proposals.ledger.StudyWriter": self.study_writer,
+            "search.tune.watchdog.time": clock,
+            "search.tune.reporting.time": clock,
+        } | (
+            {"search.proposals.ledger.build_sampler": self.sampler}
+            if "propose" in self.costs
+            else {}
+        )

@@ -20,14 +20,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from search.cli import check_output, check_stores, default_tracking, parser
-from search.nodes import Node, faults, local_gpus, local_versions, shown, survey
+from search.capacity.nodes import Node, faults, local_gpus, local_versions, shown, survey
 from search.plan import budgeted, counted, make_job, speed_of, total_seconds
-from search.prepare import Prepared, prepare
-from search.resume import resume_placed
-from search.storage import kept, opened
-from search.study import open_storage
-from search.tracking import check
+from search.resolve import Prepared, prepare
+from search.study.database import open_storage
+from search.study.flags import check_output, check_stores, default_tracking, parser
+from search.study.locate import resume_placed
+from search.study.trial_files import kept, opened
+from search.tracking.tracker import check
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.basics.addresses import sqlite_file, without_password

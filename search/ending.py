@@ -17,10 +17,10 @@ import ray
 from ray.exceptions import RaySystemError, RpcError
 from rich.console import Console
 
-from search.cli import run_flags, study_command
-from search.settings import StudyConfig
-from search.study import database_url, load_study, open_storage, read_records
-from search.study_folder import began
+from search.study.config import StudyConfig
+from search.study.database import database_url, load_study, open_storage, read_records
+from search.study.flags import run_flags, study_command
+from search.study.folder import began
 from spaces.errors import InputError
 from trainable.basics.files import disk_fault
 from trainable.basics.stopping import say_stopped

@@ -10,7 +10,7 @@ from pathlib import Path
 import ray
 import torch
 
-from search.estimate import (
+from search.capacity.estimate import (
     Speed,
     measure_scoring,
     measure_speed,
@@ -18,9 +18,9 @@ from search.estimate import (
     winner_images_within,
     winner_seconds,
 )
-from search.prepare import Prepared
-from search.settings import StudyConfig
-from search.storage import TRIALS
+from search.resolve import Prepared
+from search.study.config import StudyConfig
+from search.study.trial_files import TRIALS
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.basics.machine import local_cores

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.cli import OUTPUT, add_stores, check_stores, default_tracking, study_command
+from search.study.flags import OUTPUT, add_stores, check_stores, default_tracking, study_command
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
 from trainable.basics.stopping import run_command
@@ -38,12 +38,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _publish(args: argparse.Namespace, console: Console) -> int:
-    from search.projection import Projection
-    from search.resume import placed
-    from search.study import interrupt_running, open_study
-    from search.tracking import check
-    from search.versions import settings_of
-    from search.winners import arrange, hand_over, leaderboard
+    from search.study.database import interrupt_running, open_study
+    from search.study.locate import placed
+    from search.study.versions import settings_of
+    from search.tracking.projection import Projection
+    from search.tracking.tracker import check
+    from search.winners.conclude import arrange, hand_over, leaderboard
     from trainable.basics.lock import (
         locked,  # what follows costs seconds to import, bad flags need not
     )

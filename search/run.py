@@ -9,7 +9,7 @@ import time
 
 from rich.console import Console
 
-from search.cli import parser
+from search.study.flags import parser
 from spaces.errors import InputError
 from trainable.basics.stopping import run_command, say_stopped
 from trainable.basics.terminal import make_console, say_error

@@ -17,15 +17,9 @@ import optuna
 from optuna.storages import RDBStorage
 from rich.console import Console
 
-from search.cli import (
-    check_output,
-    check_stores,
-    default_tracking,
-    report_command,
-    run_flags,
-    smaller_command,
-    study_command,
-)
+from search.capacity.estimate import Speed
+from search.capacity.gpu_share import share
+from search.capacity.nodes import Node, faults, local_gpus, shown, survey
 from search.ending import (
     HALTED,
     EndedError,
@@ -33,16 +27,10 @@ from search.ending import (
     how_to_go_on,
     said_at_once,
 )
-from search.estimate import Speed
-from search.launch import Outcome, run_trials
-from search.nodes import Node, faults, local_gpus, shown, survey
 from search.plan import budgeted, counted, make_job, speed_of, total_seconds, tried_budget
-from search.prepare import Prepared, prepare
-from search.resume import resume_placed
-from search.settings import StudyConfig
-from search.sharing import share
-from search.storage import TRIALS, settle
-from search.study import (
+from search.resolve import Prepared, prepare
+from search.study.config import StudyConfig
+from search.study.database import (
     TrialRecord,
     check_free,
     create_study,
@@ -51,10 +39,22 @@ from search.study import (
     open_storage,
     read_records,
 )
-from search.study_folder import KEY, SETTINGS, began, read_key
-from search.tracking import Tracker, check
-from search.transaction import one_transaction
-from search.winners import WINNERS, conclude, hand_over, print_winners
+from search.study.flags import (
+    check_output,
+    check_stores,
+    default_tracking,
+    report_command,
+    run_flags,
+    smaller_command,
+    study_command,
+)
+from search.study.folder import KEY, SETTINGS, began, read_key
+from search.study.locate import resume_placed
+from search.study.transaction import one_transaction
+from search.study.trial_files import TRIALS, settle
+from search.tracking.tracker import Tracker, check
+from search.tune.run_trials import Outcome, run_trials
+from search.winners.conclude import WINNERS, conclude, hand_over, print_winners
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.basics.addresses import without_password

@@ -11,11 +11,9 @@ from typing import Any
 import optuna
 from ray.tune.schedulers import TrialScheduler
 
-from search.ledger import Ledger
-from search.scheduler import rebuild
-from search.searcher import StudySearcher
-from search.settings import StudyConfig
-from search.study import (
+from search.proposals.ledger import Ledger
+from search.study.config import StudyConfig
+from search.study.database import (
     TrialRecord,
     create_study,
     database_url,
@@ -26,6 +24,8 @@ from search.study import (
     read_learnt,
     read_records,
 )
+from search.tune.scheduler import rebuild
+from search.tune.searcher import StudySearcher
 from spaces.presets import default
 from spaces.task import Task
 from trainable.trial.trial import GOALS

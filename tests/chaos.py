@@ -27,11 +27,11 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from search import study_folder
-from search.projection import EXPERIMENT, connect, study_key
-from search.scheduler import rebuild
-from search.settings import StudyConfig
-from search.study import database_url, load_study, open_storage, read_records
+from search.study import folder as study_folder
+from search.study.config import StudyConfig
+from search.study.database import database_url, load_study, open_storage, read_records
+from search.tracking.projection import EXPERIMENT, connect, study_key
+from search.tune.scheduler import rebuild
 from trainable.trial.trial import Status
 
 PROJECT = Path(__file__).parents[1]

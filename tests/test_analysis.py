@@ -66,7 +66,7 @@ def plant_trial(client, experiment, parent, key, number, status, winner, points,
         client.log_metric(run_id, "fid", fid, step=epoch)
         client.log_metric(run_id, "train_seconds", seconds, step=epoch)
         client.log_metric(run_id, "eval_seconds", 2.0 * epoch, step=epoch)
-    if winner:  # as search/champion.py: the rank, and scores without a step
+    if winner:  # as search/tracking/champion.py: the rank, and scores without a step
         client.log_metric(run_id, "fid", points[-1][1])
         client.set_tag(run_id, WINNER, winner)
 
@@ -113,7 +113,8 @@ def made(rows) -> StudyTable:
 
 
 def test_names_are_those_that_the_search_writes():
-    from search import champion, labels, projection
+    from search.tracking import champion, projection
+    from search.tracking import text as labels
 
     written = inspect.getsource(projection) + inspect.getsource(labels)
     names = (champion.WINNER, champion.RANK, champion.FAILED, champion.TIE)

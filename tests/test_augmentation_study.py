@@ -22,8 +22,8 @@ from analysis.augmentation.log import CELL, EXPERIMENT
 from analysis.augmentation.plan import REAL
 from analysis.store import EXPERIMENT as SEARCHES
 from analysis.store import STATUS, STUDY, TRIAL
-from search import champion
-from search.projection import connect
+from search.tracking import champion
+from search.tracking.projection import connect
 from tests.conftest import make_data, make_job, small_params, write_pictures
 from trainable.data.fingerprints import fingerprints
 from trainable.data.sources import load

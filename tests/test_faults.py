@@ -19,10 +19,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from search.launch import Outcome, run_trials
-from search.progress import RETRIES
-from search.settings import StudyConfig
-from search.study import create_study, database_url, load_study, open_storage, read_records
+from search.study.config import StudyConfig
+from search.study.database import create_study, database_url, load_study, open_storage, read_records
+from search.tune.reporting import RETRIES
+from search.tune.run_trials import Outcome, run_trials
 from spaces.presets import default
 from spaces.task import Task
 from tests.conftest import make_data, make_job

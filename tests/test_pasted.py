@@ -16,13 +16,13 @@ from PIL import Image
 
 from analysis.figures import parser as figure_parser
 from search import publish, session
-from search.cli import default_tracking, parser, study_command
-from search.estimate import Speed
-from search.labels import description
-from search.launch import Outcome
+from search.capacity.estimate import Speed
+from search.display.screen import Screen
 from search.run import main
-from search.screen import Screen
-from search.tracking import Tracker
+from search.study.flags import default_tracking, parser, study_command
+from search.tracking.text import description
+from search.tracking.tracker import Tracker
+from search.tune.run_trials import Outcome
 from spaces.errors import InputError
 from tests.by_hand import YARDSTICK, config
 from tests.conftest import make_data, write_pictures

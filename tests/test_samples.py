@@ -16,8 +16,9 @@ from analysis import neighbours, samples
 from analysis.artifacts import fetch_generator, fetch_grids
 from analysis.figures import legible, save
 from analysis.store import EXPERIMENT, STATUS, STUDY, TRIAL, WINNER, load_study
-from search import champion, grids
-from search.projection import connect
+from search.tracking import champion
+from search.tracking import sample_grids as grids
+from search.tracking.projection import connect
 from spaces.errors import InputError
 from tests.conftest import make_data, make_job, small_params, write_pictures
 from trainable.data import load

@@ -29,12 +29,12 @@ from optuna.storages import RDBStorage
 from rich.console import Console
 
 from search import session
-from search.cli import parser
-from search.leaderboard import Row, rank
 from search.session import run_session
-from search.study import open_study, read_records
-from search.tracking import Tracker
-from search.winners import hand_over
+from search.study.database import open_study, read_records
+from search.study.flags import parser
+from search.tracking.tracker import Tracker
+from search.winners.conclude import hand_over
+from search.winners.leaderboard import Row, rank
 from spaces.errors import InputError
 from tests.by_hand import config
 from tests.conftest import make_data, write_pictures

@@ -8,7 +8,7 @@ import textwrap
 import optuna
 import pytest
 
-import search.cli as search_cli
+import search.study.flags as search_cli
 import spaces.__main__ as cli
 from spaces import presets
 from spaces.catalog import SPACES, get_space

@@ -33,7 +33,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from search.study import database_url, load_study, open_storage, read_records
+from search.study.database import database_url, load_study, open_storage, read_records
 from tests.chaos import PROJECT, SPACE, Place
 from tests.cluster.hosts import PORT, RAY, Host, Network, missing
 from trainable.trial.checkpoints import _attempts, _checkpoints

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from search import champion
-from search.projection import EXPERIMENT, connect
+from search.tracking import champion
+from search.tracking.projection import EXPERIMENT, connect
 from tests.conftest import full, make_data, make_job, small_params
 from trainable import generate
 from trainable.data import load

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from search.cli import check_stores, default_tracking, parser
-from search.projection import EXPERIMENT, connect
-from search.study import create_study, database_url, open_storage
+from search.study.database import create_study, database_url, open_storage
+from search.study.flags import check_stores, default_tracking, parser
+from search.tracking.projection import EXPERIMENT, connect
 from spaces.errors import InputError
 from tests.by_hand import YARDSTICK, config
 from trainable.basics.addresses import (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from search.cli import parser
+from search.study.flags import parser
 from spaces.errors import InputError
 from trainable.basics import machine
 from trainable.distributed.resources import resolve_resources

@@ -9,7 +9,7 @@ import pytest
 from ray._private.utils import validate_socket_filepath
 
 from search.run import main
-from search.storage import settle
+from search.study.trial_files import settle
 from spaces.errors import InputError
 from trainable.basics.private import private_folder
 from trainable.distributed import cluster, ray_token

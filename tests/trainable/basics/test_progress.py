@@ -14,8 +14,8 @@ import pytest
 import ray
 from rich.console import Console
 
-from search import launch
-from search.launch import assess_on_ray
+from search.tune import run_trials as launch
+from search.tune.run_trials import assess_on_ray
 from tests.conftest import TinyExtractor, Told, make_data
 from trainable.basics import progress as bars
 from trainable.basics.progress import bar, silent

@@ -15,8 +15,8 @@ from contextlib import suppress
 
 import pytest
 
-from search.cli import parser
 from search.ending import EndedError, said_at_once, watched
+from search.study.flags import parser
 from spaces.errors import InputError
 from tests.by_hand import Search, config
 from trainable.basics.files import whole_folder

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from search import champion
-from search.projection import EXPERIMENT, Projection, connect
-from search.study import create_study, database_url, open_storage
+from search.study.database import create_study, database_url, open_storage
+from search.tracking import champion
+from search.tracking.projection import EXPERIMENT, Projection, connect
 from spaces.errors import InputError
 from spaces.task import Task
 from tests.by_hand import config

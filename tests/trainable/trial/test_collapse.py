@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from search.projection import _run_status
+from search.tracking.projection import _run_status
 from tests.by_hand import STOP, Search
 from tests.conftest import make_data, make_job, run_on, small_params
 from trainable.gan.run import Run

@@ -12,10 +12,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 from rich.console import Console
 
-from search.launch import run_trials
-from search.nodes import survey
-from search.storage import TRIALS, fetch, send, settle
-from search.study import create_study, database_url, open_storage, read_records
+from search.capacity.nodes import survey
+from search.study.database import create_study, database_url, open_storage, read_records
+from search.study.trial_files import TRIALS, fetch, send, settle
+from search.tune.run_trials import run_trials
 from spaces.errors import InputError
 from tests.conftest import fids, make_data, make_job, run_on, small_params
 from tests.test_faults import TRIALS as NUMBER

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search.cli import check_output
+from search.study.flags import check_output
 from spaces.errors import InputError
 from tests.conftest import make_data
 from tests.trainable.data.folders.test_read import class_folder, image, jpeg, png, raw_png

@@ -1,0 +1,1 @@
+"""What the machines can do: nodes, GPU shares and how long a search takes."""

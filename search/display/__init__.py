@@ -1,0 +1,1 @@
+"""How a search stands, and what the terminal shows of it."""

@@ -1,0 +1,137 @@
+"""A search on the terminal: one calm screen, drawn from a `Board`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from search.display.standings import Best, Board
+from search.winners.leaderboard import changes
+from trainable.basics.terminal import printable
+from trainable.basics.wording import format_duration
+from trainable.data.sheets import grid_file
+from trainable.trial.objective import Objective
+from trainable.trial.trial import GOALS, Status, trial_folder
+
+WORKERS = 12
+"""Workers that are shown one by one; more would push the rest off the screen."""
+PARAMETERS = 8
+"""Hyperparameters shown of the best trial."""
+_COLOURS = {
+    Status.COMPLETE: "green", Status.PRUNED: "yellow", Status.DIVERGED: "red",
+    Status.COLLAPSED: "red", Status.OUT_OF_MEMORY: "red", Status.FAILED: "red",
+}  # fmt: skip
+
+
+class Screen:
+    """Draws a board. `floor` is the FID of real images against real ones, `base` the default
+    configuration, `trials` the folder of the trials' files."""
+
+    def __init__(self, board: Board, floor: float, base: Mapping[str, Any], trials: Path):
+        self.board, self.floor, self.base, self.trials = board, floor, base, trials
+
+    def draw(self, now: float, elapsed: float, left: float | None) -> RenderableType:
+        """The screen at `now`, `elapsed` seconds after the start and `left` before the end."""
+        facts = Table.grid(padding=(0, 2))
+        facts.add_column(style="dim", no_wrap=True)
+        facts.add_column(overflow="fold")
+        facts.add_row("passed", self._rungs())
+        if self.board.best is not None:
+            facts.add_row("best", self._best(self.board.best))
+        hint = Text("Ctrl-C shuts down cleanly; nothing that is trained is lost", style="dim")
+        return Group(self._head(elapsed, left), facts, self._workers(now), hint)
+
+    def line(self, elapsed: float, left: float | None) -> str:
+        """The same in a line, for output that is no terminal."""
+        board = self.board
+        counts = [f"{n} {status}" for status, n in sorted(board.ended.items())]
+        counts.append(f"{len(board.seats)} running of {board.config.trials}")
+        parts = [", ".join(counts)]
+        if board.best is not None:
+            parts.append(f"best {self.score(board.best)}")
+        parts.append(_times(elapsed, left))
+        return " | ".join(parts)
+
+    def score(self, best: Best) -> str:
+        """Such as: FID 62.1 (1.7 x floor, trial 3, epoch 240)."""
+        report, goals = best.report, Objective.parse(self.board.config.objective).goals
+        value = "".join(
+            f"{goal.name} {goal.shown(report[key])}, "
+            for goal, key in zip(goals, GOALS, strict=False)
+            if goal.text != "fid"
+        )
+        fid = report["fid"]
+        return (
+            f"{value}FID {fid:.1f} ({fid / self.floor:.1f} x floor, trial {best.number}, epoch "
+            f"{report['epoch']})"
+        )
+
+    def _head(self, elapsed: float, left: float | None) -> RenderableType:
+        board, total = self.board, self.board.config.trials
+        ended = board.ended.total()
+        title = Text(f"{board.config.name}  ", style="bold")
+        title.append(f"{ended} of {total} trials ended", style="default")
+        for status, n in sorted(board.ended.items()):
+            title.append(f"  {n} {status}", style=_COLOURS.get(status, "default"))
+        row = Table.grid(padding=(0, 1), expand=True)
+        row.add_column(ratio=1)
+        row.add_column(no_wrap=True)
+        row.add_row(ProgressBar(total=total, completed=ended), _times(elapsed, left))
+        return Group(title, row)
+
+    def _rungs(self) -> str:
+        """How many came to each rung, and how many went on."""
+        config = self.board.config
+        unit = f"{config.resource} "
+        parts = []
+        for rung in self.board.rungs:
+            parts.append(f"{rung.passed} of {rung.reached} at {unit}{rung.resource}")
+            unit = ""
+        parts.append(f"{self.board.ended[Status.COMPLETE]} to the end at {unit}{config.length}")
+        return ", ".join(parts)
+
+    def _best(self, best: Best) -> RenderableType:
+        changed = changes(best.params, self.base)
+        shown = printable(", ".join(changed[:PARAMETERS]))
+        more = f" and {len(changed) - PARAMETERS} more" if len(changed) > PARAMETERS else ""
+        grid = grid_file(trial_folder(self.trials, best.number), best.report["epoch"])
+        text = Text(self.score(best), style="bold green")
+        text.append(f"\n{shown}{more}" if changed else "\nthe default configuration", "default")
+        text.append(f"\n{printable(os.path.relpath(grid))}", "default")
+        return text
+
+    def _workers(self, now: float) -> RenderableType:
+        """What each worker does."""
+        seats = sorted(self.board.seats.values(), key=lambda seat: seat.number)
+        memory = any("gpu_memory_mb" in seat.report for seat in seats)
+        out = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        heads = ["trial", f"epoch of {self.board.config.length}", "s/epoch", "FID", "last report"]
+        if self.board.config.resource != "epoch":
+            heads[1] = "epoch"
+        for head in heads + (["GPU MB"] if memory else []):
+            out.add_column(head, justify="right", no_wrap=True)
+        for seat in seats[:WORKERS]:
+            report = seat.report
+            cells = [
+                str(seat.number),
+                str(report.get("epoch", 0)),
+                f"{seat.pace:.2f}" if seat.pace is not None else "",
+                f"{report['fid']:.1f}" if "fid" in report else "",
+                f"{format_duration(now - seat.since)} ago" if report else "begun",
+            ]
+            out.add_row(*cells, *([str(report.get("gpu_memory_mb", ""))] if memory else []))
+        if len(seats) > WORKERS:
+            return Group(out, Text(f"and {len(seats) - WORKERS} more workers", style="dim"))
+        return out
+
+
+def _times(elapsed: float, left: float | None) -> str:
+    gone = f"{format_duration(elapsed)} gone"
+    return gone if left is None else f"{gone}, about {format_duration(left)} left"

@@ -1,0 +1,1 @@
+"""Which configurations to try: samplers, the queue and the record of proposals."""

@@ -1,0 +1,1 @@
+"""A study: its configuration, folder, database and records."""

@@ -1,0 +1,136 @@
+"""Where trials keep their files: beside the study, in another folder, or in an object store.
+
+``OUTPUT/STUDY/trials`` is always there for whoever reads on the driver's machine: the folder
+itself, a link to another, or what has been fetched from the store, whose address stands in
+``OUTPUT/STUDY/storage``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from search.study.flags import check_folder
+from spaces.errors import InputError
+from trainable.basics.files import write_whole
+from trainable.trial.object_store import Mirror, scratch
+
+TRIALS = "trials"
+_MARK = "storage"
+
+
+def opened(asked: str, inside: str) -> Mirror | Path:
+    """The folder `inside` what a user names with --storage, made, and tried by a write.
+
+    Raises:
+        InputError: it cannot be written to.
+    """
+    if "://" not in asked:
+        place = Path(asked).resolve() / inside
+        check_folder(place, "--storage")
+        return place
+    mirror = Mirror(_within(asked, inside))
+    folder = f".{uuid.uuid4().hex}"
+    try:
+        mirror.write(f"{folder}/mark", b"")
+        for name in mirror.names(folder):
+            mirror.delete(name)
+    except Exception as error:  # pyarrow's are OSError, ValueError and its own
+        raise InputError(
+            f"--storage {asked} cannot be written to ({error}); look at the address, and at the "
+            "credentials in the environment"
+        ) from error
+    return mirror
+
+
+def _within(url: str, inside: str) -> str:
+    base, query, rest = url.partition("?")
+    return f"{base.rstrip('/')}/{inside}{query}{rest}"
+
+
+def settle(folder: Path, asked: str | None) -> Mirror | None:
+    """Make the trials' folder of the study in `folder`; the store behind it, if there is one.
+
+    `asked` is what a user names with --storage; a study keeps what it began with.
+
+    Raises:
+        InputError: it cannot be used, is not where the study's trials are, or holds another's.
+    """
+    trials, mark = folder / TRIALS, folder / _MARK
+    began = trials.exists() or trials.is_symlink()
+    if asked is None:
+        if began:
+            kept(folder)
+        trials.mkdir(exist_ok=True)
+        return _tried(_known(folder))
+    inside = f"{folder.name}/{TRIALS}"
+    if "://" in asked:
+        _hold(folder, began, mark.exists() and mark.read_text() == _within(asked, inside))
+    else:
+        _hold(folder, began, trials.resolve() == Path(asked).resolve() / inside)
+    place = opened(asked, inside)
+    if not began and (place.names("") if isinstance(place, Mirror) else any(place.iterdir())):
+        raise InputError(
+            f"--storage {asked} holds trials of another study {folder.name}; choose another name "
+            "with --study, or another place"
+        )
+    if isinstance(place, Mirror):
+        write_whole(mark, place.url)
+        trials.mkdir(exist_ok=True)
+        return _tried(place)
+    if not began and trials.resolve() != place:
+        trials.symlink_to(place)
+    return None
+
+
+def _tried(mirror: Mirror | None) -> Mirror | None:
+    """It, if trials on this machine have a folder to work in; InputError where others took it."""
+    if mirror is not None:
+        scratch(mirror.url)
+    return mirror
+
+
+def _hold(folder: Path, began: bool, same: bool) -> None:
+    if began and not same:
+        raise InputError(
+            f"--storage: study {folder.name} keeps its trials in {_place(folder)}; leave the flag "
+            "out"
+        )
+
+
+def kept(folder: Path) -> Mirror | Path:
+    """Where the study in `folder` keeps its trials.
+
+    Raises:
+        InputError: that is a folder which is not there.
+    """
+    mirror, place = _known(folder), (folder / TRIALS).resolve()
+    if mirror is None and not place.is_dir():
+        raise InputError(
+            f"study {folder.name} keeps its trials in {place}, which is not there; mount it again"
+        )
+    return mirror or place
+
+
+def _place(folder: Path) -> str:
+    mirror = _known(folder)
+    return mirror.url if mirror else str((folder / TRIALS).resolve())
+
+
+def _known(folder: Path) -> Mirror | None:
+    mark = folder / _MARK
+    return Mirror(mark.read_text()) if mark.exists() else None
+
+
+def fetch(trial: Path, pattern: str) -> None:
+    """Have the files of a trial that `pattern` matches in its folder, from wherever they are."""
+    mirror = _known(trial.parent.parent)
+    if mirror is not None:
+        mirror.pull(trial, pattern)
+
+
+def send(path: Path) -> None:
+    """Have a file of a trial's folder where its trial will see it."""
+    mirror = _known(path.parent.parent.parent)
+    if mirror is not None:
+        mirror.write(path.relative_to(path.parent.parent).as_posix(), path.read_bytes())

@@ -1,0 +1,42 @@
+"""Studies that another version of this project wrote: read if they can be, and else named."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import optuna
+
+from search.study.config import StudyConfig
+from spaces.errors import InputError
+
+
+def settings_of(study: optuna.Study) -> StudyConfig:
+    """The study's settings.
+
+    Raises:
+        InputError: another version wrote them.
+    """
+    found = study.user_attrs["config"]
+    try:
+        return StudyConfig.from_json(found)
+    except InputError:
+        raise
+    except Exception as error:  # of a wrong type, anything
+        known = [f.name for f in fields(StudyConfig)]
+        if not isinstance(found, dict):
+            found = {}
+        faults = [f"{name} is unknown here" for name in found if name not in known]
+        faults += [f"{name} is missing" for name in known if name not in found]
+        raise foreign(study, f"settings: {'; '.join(faults) or error}") from error
+
+
+def foreign(study: optuna.Study, fault: str) -> InputError:
+    """What to raise for a study that another version wrote; `fault` is what shows it."""
+    codes = [
+        t.user_attrs["code"] for t in study.get_trials(deepcopy=False) if "code" in t.user_attrs
+    ]
+    version = f", {codes[-1].get('version')}" if codes else ""
+    return InputError(
+        f"study {study.study_name} is of another version of cgan-search{version}, which this one "
+        f"cannot read ({fault}); take that version, or start a new study"
+    )

@@ -1,0 +1,170 @@
+"""Winners' artifacts, and the champion in MLflow's registry, loadable without this project.
+
+mlflow.pyfunc.load_model("models:/NAME@champion").predict(
+    pd.DataFrame({"class": ["normal", "pneumonia"], "seed": [1, 2]}))
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from search.study.trial_files import fetch
+from search.tracking.projection import connect
+from search.tracking.sample_grids import KEPT, grid_files, log_grids, logged_epochs
+from search.winners.model_card import card
+from trainable.data.sheets import spread
+from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
+from trainable.tracking.client import EXPERIMENT, find_experiment, search_runs
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import Model
+    from mlflow.tracking import MlflowClient
+
+WINNER, RANK, FAILED = "cgan.winner", "cgan.rank", "cgan.failed_gates"
+TIE = "cgan.tie"
+_DIGEST = "cgan.weights_sha256"
+_LONGEST_CARD = 5000  # letters, in MLflow's tables; last comes the configuration
+_MODEL = Path(__file__).with_name("champion_model.py")
+
+
+def log_winner(
+    uri: str,
+    run_id: str,
+    trial: Path,
+    exported: Path,
+    rank: int,
+    metrics: Mapping[str, float],
+    failed: Sequence[str] = (),
+    tie: bool = False,
+) -> None:
+    """Keep an assessed trial's generator, sample grids and new scores in its run.
+
+    `rank` is its place among all that were assessed, `failed` the gates that it does not pass, in
+    words: it is marked as a winner if there are none. `tie` says whether it cannot be told from the
+    best.
+    `trial` is the trial's folder, `exported` what `export_generator` wrote. Doing it again replaces
+    files and scores. A grid's step is its epoch, so that MLflow's page steps through training.
+    """
+    client = connect(uri)
+    for name in (EXPORTED, WEIGHTS, CONFIG):
+        client.log_artifact(run_id, str(exported / name))
+    for name, value in metrics.items():
+        client.log_metric(run_id, name, value)
+    fetch(trial, "*.png")
+    epochs = spread(sorted(grid_files(trial)), KEPT)
+    log_grids(client, run_id, trial, epochs, logged_epochs(client, run_id))
+    client.set_tag(run_id, FAILED, "; ".join(failed)[:_LONGEST_CARD])
+    if not failed:
+        client.set_tag(run_id, WINNER, rank)
+    client.set_tag(run_id, RANK, rank)
+    client.set_tag(run_id, TIE, tie)
+
+
+def clear_winners(uri: str, study_key: str) -> None:
+    """Take the marks of winners and of all that were assessed off every run of a study, before a
+    resumed search sets new ones."""
+    client = connect(uri)
+    experiment = find_experiment(client, EXPERIMENT, uri)
+    if experiment is None:
+        return
+    for mark in (WINNER, FAILED, RANK, TIE):
+        marked = f"tags.`cgan.study` = '{study_key}' AND tags.`{mark}` LIKE '%'"
+        for run in search_runs(client, experiment.experiment_id, marked):
+            client.delete_tag(run.info.run_id, mark)
+
+
+def register_champion(
+    uri: str, run_id: str, exported: Path, model_name: str, alias: str = "champion"
+) -> str:
+    """Log the generator as a model of run `run_id` and register it; returns its version.
+
+    `exported` is what `export_generator` wrote. The alias moves to the new version; if it marks
+    these very weights already, nothing is done.
+    """
+    client = connect(uri)
+    digest = hashlib.sha256((exported / WEIGHTS).read_bytes()).hexdigest()
+    champion = _by_alias(client, model_name, alias)
+    if champion is not None and (champion.run_id, champion.tags.get(_DIGEST)) == (run_id, digest):
+        return str(champion.version)
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
+
+    # Step by step through the client: log_model would write to the process-wide tracking URI and
+    # experiment, reopen the run and move its end time.
+    experiment = client.get_run(run_id).info.experiment_id
+    logged = client.create_logged_model(experiment, "generator", source_run_id=run_id)
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "model"
+        model = Model(
+            artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id
+        )
+        _save_model(folder, exported, model)
+        client.log_model_artifacts(logged.model_id, str(folder))
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    try:
+        client.create_registered_model(model_name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    said = card(json.loads((exported / CONFIG).read_text()))
+    # The location itself: a models:/ source would be looked up at the process-wide tracking URI.
+    version = client.create_model_version(
+        model_name, logged.artifact_location, run_id=run_id, model_id=logged.model_id,
+        tags={_DIGEST: digest}, description=said[:_LONGEST_CARD],
+    ).version  # fmt: skip
+    client.set_registered_model_alias(model_name, alias, str(version))
+    return str(version)
+
+
+def withdraw_champion(uri: str, model_name: str, study_key: str, alias: str = "champion") -> None:
+    """Take the alias off a version that a run of this study made; the version itself stays."""
+    client = connect(uri)
+    champion = _by_alias(client, model_name, alias)
+    if champion is None or champion.run_id is None:
+        return
+    if client.get_run(champion.run_id).data.tags.get("cgan.study") == study_key:
+        client.delete_registered_model_alias(model_name, alias)
+
+
+def _by_alias(client: MlflowClient, model_name: str, alias: str) -> ModelVersion | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(model_name, alias)
+    except MlflowException:
+        return None
+
+
+def _save_model(folder: Path, exported: Path, model: Model) -> None:
+    """Write the model's files: our code as it is, the generator, and what it needs installed."""
+    import mlflow
+    import numpy as np
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    about = json.loads((exported / CONFIG).read_text())
+    size, channels = about["task"]["image_size"], about["task"]["channels"]
+    shape = (-1, size, size) if channels == 1 else (-1, size, size, channels)
+    packages = ("torch", "numpy", "pandas")
+    mlflow.pyfunc.save_model(
+        folder,
+        python_model=str(_MODEL),
+        artifacts={"generator": str(exported / EXPORTED), "config": str(exported / CONFIG)},
+        mlflow_model=model,
+        signature=ModelSignature(
+            Schema([ColSpec("string", "class"), ColSpec("long", "seed")]),
+            Schema([TensorSpec(np.dtype(np.uint8), shape)]),
+        ),
+        input_example=pd.DataFrame({"class": about["classes"], "seed": 0}),
+        pip_requirements=[f"{name}=={metadata.version(name).split('+')[0]}" for name in packages],
+    )

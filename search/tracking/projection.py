@@ -1,0 +1,340 @@
+"""The study as MLflow shows it: one parent run, and one child run a trial.
+
+Optuna's database is the truth, and this its projection: what MLflow lacks is written at the next
+`Projection.sync`, in this process or a later one. Runs are found by their tags:
+
+    cgan.study   the study, on the parent run and on every child
+    cgan.trial   the trial's number, on children only
+    cgan.epoch   the last epoch whose report was written
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.study.config import StudyConfig
+from search.study.database import TrialRecord, load_study, read_record
+from search.study.versions import settings_of
+from search.tracking.dataset import log_data
+from search.tracking.sample_grids import KEPT, log_grids, logged_epochs
+from search.tracking.text import LEADERBOARD, code_tags, description, trial_name, trial_tags
+from trainable.basics.progress import Progress
+from trainable.tracking.client import (
+    EXPERIMENT,
+    create_tracking,
+    experiment_id,
+    quiet_mlflow,
+    search_runs,
+)
+from trainable.trial.trial import Status, trial_folder
+
+if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
+    import optuna
+    from mlflow.tracking import MlflowClient
+    from optuna.storages import RDBStorage
+
+ARTIFACTS = ("study.json", LEADERBOARD, "best.json")
+_LONGEST_NAME = 200
+"""Letters of a key that a nested dict gives, of the 250 that MLflow takes for all of them."""
+_PLACES = ("epoch", "resource", "order")  # where a report stands, not what it measured
+_FAILED = {Status.DIVERGED, Status.COLLAPSED, Status.OUT_OF_MEMORY, Status.FAILED}
+
+
+def prepare_mlflow() -> None:
+    """Make MLflow fail fast and keep quiet; call it before each first import of mlflow."""
+    quiet_mlflow(timeout=5)
+    import mlflow  # noqa: F401  (it sets its loggers' levels on import, so ours come after)
+
+    for name in ("alembic", "mlflow.pyfunc"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Pages of SQL for each write that fails; the tracker says it in a line.
+    logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of the store at `uri`; creates a SQLite file, and asks nothing of others yet."""
+    prepare_mlflow()
+    create_tracking(uri)
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(uri, uri)
+
+
+@dataclass
+class _Written:
+    """What a run is known to hold; `grids` is None as long as nobody has looked."""
+
+    run_id: str
+    status: str
+    params: set[str]
+    tags: dict[str, str]
+    metrics: dict[str, float]
+    grids: set[int] | None = None
+
+
+class Projection:
+    """The study in `folder`, written to the MLflow store at `uri`. For one thread."""
+
+    def __init__(self, folder: Path, storage: RDBStorage, uri: str):
+        self.folder = folder
+        self.uri = uri
+        self._storage = storage
+        self._study: optuna.Study | None = None
+        self._config: StudyConfig | None = None
+        self._client: MlflowClient | None = None
+        self._experiment = ""
+        self._runs: dict[str, _Written] | None = None  # by cgan.trial; the parent's key is ""
+        self._settled: dict[int, float] = {}  # FID of trials that ended and are written in full
+
+    def sync(self, status: str | None = None, watch: Progress | None = None) -> None:
+        """Write what MLflow lacks. `status` ends the parent run, as FINISHED or KILLED.
+
+        `watch` is told how many trials are written, of how many that were not known to be.
+
+        Raises:
+            Exception: the store did not take it all; the next call writes the rest.
+        """
+        try:
+            self._sync(status, watch)
+        except BaseException:
+            self._runs = None  # what the store took is unknown: look again before writing
+            self._settled.clear()
+            raise
+
+    def run_id(self, number: int | None = None) -> str | None:
+        """The run of a trial, or of the study; None if the last `sync` did not get that far."""
+        written = (self._runs or {}).get("" if number is None else str(number))
+        return written.run_id if written else None
+
+    def _sync(self, status: str | None, watch: Progress | None) -> None:
+        study, client = self._open()
+        if self._runs is None:
+            self._runs = self._find_runs(study, client)
+        # What is settled is not read again: a search of thousands would do little else.
+        trials = study.get_trials(deepcopy=False)
+        fresh = [read_record(trial) for trial in trials if trial.number not in self._settled]
+        self._write_parent(study, client, fresh, status or "RUNNING")
+        for done, record in enumerate(fresh, start=1):
+            self._write_trial(study, client, record)
+            if watch:
+                watch(done, len(fresh))
+            if record.ended is not None:
+                complete = record.status is Status.COMPLETE
+                self._settled[record.number] = record.fid if complete else math.inf
+        if status:
+            self._describe(study, client, [read_record(trial) for trial in trials])
+
+    def _open(self) -> tuple[optuna.Study, MlflowClient]:
+        """The thread's own study, not the driver's, and the experiment, created if absent."""
+        if self._study is None:
+            self._study = load_study(self.folder.name, self._storage)
+            self._config = settings_of(self._study)
+        if self._client is None:
+            client = connect(self.uri)
+            output = self.folder.parent
+            self._experiment = experiment_id(client, EXPERIMENT, self.uri, output)
+            self._client = client
+        return self._study, self._client
+
+    def _find_runs(self, study: optuna.Study, client: MlflowClient) -> dict[str, _Written]:
+        runs: dict[str, _Written] = {}
+        mine = f"tags.`cgan.study` = '{study_key(study)}'"
+        for run in search_runs(client, self._experiment, mine):
+            data = run.data
+            written = _Written(
+                run.info.run_id, run.info.status, set(data.params), data.tags, data.metrics
+            )
+            runs.setdefault(data.tags.get("cgan.trial", ""), written)
+        return runs
+
+    def _run(
+        self, client: MlflowClient, key: str, name: str, tags: dict[str, str], started: float | None
+    ) -> _Written:
+        """The run of `key`, created if absent."""
+        assert self._runs is not None
+        if key not in self._runs:
+            stamp = int(1000 * (started or time.time()))
+            run = client.create_run(self._experiment, stamp, tags, run_name=name)
+            self._runs[key] = _Written(run.info.run_id, "RUNNING", set(), dict(tags), {}, set())
+        return self._runs[key]
+
+    def _write_parent(
+        self, study: optuna.Study, client: MlflowClient, fresh: list[TrialRecord], status: str
+    ) -> None:
+        started = min((r.started for r in fresh if r.started), default=None)
+        key = {"cgan.study": study_key(study)}
+        run = self._run(client, "", study.study_name, key, started)
+        yardstick = dict(_flat(study.user_attrs.get("yardstick", {})))
+        metrics = {k: float(v) for k, v in yardstick.items() if _is_number(v)}
+        tags = {k: v for k, v in yardstick.items() if isinstance(v, str)}
+        if fresh:
+            tags |= code_tags(fresh[-1].code)
+        if "cgan.data" not in run.tags:
+            assert self._config is not None
+            counts = study.user_attrs.get("yardstick", {}).get("counts", {})
+            tags["cgan.data"] = log_data(client, run.run_id, self._config, counts)
+        if "of_patients" in study.user_attrs:
+            tags["cgan.of_patients"] = str(study.user_attrs["of_patients"])
+        complete = [r.fid for r in fresh if r.status is Status.COMPLETE]
+        best = min([*complete, *self._settled.values()], default=math.inf)
+        if math.isfinite(best):
+            metrics["best_fid"] = best
+        ended = len(self._settled) + sum(r.ended is not None for r in fresh)
+        now = int(1000 * time.time())
+        new = [(k, v, now, ended) for k, v in metrics.items() if run.metrics.get(k) != v]
+        _write(client, run, study.user_attrs.get("config", {}), new, tags)
+        run.metrics = run.metrics | metrics
+        _set_status(client, run, status, time.time())
+
+    def _describe(
+        self, study: optuna.Study, client: MlflowClient, records: list[TrialRecord]
+    ) -> None:
+        """What the parent run says at the end: how it went in words, and the files with it all."""
+        assert self._runs is not None
+        assert self._config is not None
+        run, yardstick = self._runs[""], study.user_attrs.get("yardstick", {})
+        said = description(
+            self._config, yardstick, records, self.folder, self.uri, self._storage.url,
+            study.user_attrs.get("run_flags", ()),
+        )  # fmt: skip
+        _write(client, run, {}, [], {"mlflow.note.content": said})
+        for path in (self.folder / name for name in ARTIFACTS):
+            if path.exists():
+                client.log_artifact(run.run_id, str(path))
+
+    def _write_trial(self, study: optuna.Study, client: MlflowClient, record: TrialRecord) -> None:
+        assert self._runs is not None
+        assert self._config is not None
+        number = str(record.number)
+        tags = {
+            "cgan.study": study_key(study),
+            "cgan.trial": number,
+            "mlflow.parentRunId": self._runs[""].run_id,
+        }
+        run = self._run(client, number, trial_name(record), tags, record.started)
+        written = int(run.tags.get("cgan.epoch", -1))
+        new = [report for report in record.reports if report["epoch"] > written]
+        tags = trial_tags(record, self._config.rungs)
+        if new:
+            tags["cgan.epoch"] = str(new[-1]["epoch"])
+            tags["device"] = str(new[-1].get("device", "unknown"))
+        _write(client, run, record.params, [m for r in new for m in _metrics(record, r)], tags)
+        self._write_grids(client, run, record)
+        # Interrupted trials have no end, and run again later; others' status precedes their end.
+        over = record.ended is not None or record.status is Status.INTERRUPTED
+        status = _run_status(record.status) if over else "RUNNING"
+        _set_status(client, run, status, record.ended or time.time())
+
+    def _write_grids(self, client: MlflowClient, run: _Written, record: TrialRecord) -> None:
+        """The sample grids of a trial that got to the second rung: of many that did not, pictures
+        would only be in the way."""
+        assert self._config is not None
+        rungs = (*self._config.rungs, self._config.length)
+        if not record.reports or record.reports[-1]["resource"] < rungs[min(1, len(rungs) - 1)]:
+            return
+        if run.grids is None:
+            run.grids = logged_epochs(client, run.run_id)
+        step = math.ceil(len(self._config.evaluations) / KEPT)
+        epochs = [report["epoch"] for report in record.reports[::step]]
+        trial = trial_folder(self.folder / "trials", record.number)
+        log_grids(client, run.run_id, trial, epochs, run.grids)
+
+
+def study_key(study: optuna.Study) -> str:
+    """What the tag ``cgan.study`` holds: the name, and the study's id if it has one."""
+    unique = study.user_attrs.get("id")
+    return f"{study.study_name}-{unique}" if unique else study.study_name
+
+
+def _run_status(status: Status) -> str:
+    """MLflow's word for it; a pruned trial did what was asked of it."""
+    if status in _FAILED:
+        return "FAILED"
+    return {Status.INTERRUPTED: "KILLED", Status.RUNNING: "RUNNING"}.get(status, "FINISHED")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of a nested dict, under names that MLflow allows: ``scores/normal``.
+
+    The names are for people: the true ones of classes, in their order, are in the data set's record
+    (see `search.tracking.dataset`).
+    """
+    names = _allowed(values)
+    for key, value in values.items():
+        name = prefix + names[key]
+        if isinstance(value, dict):
+            yield from _flat(value, f"{name}/")
+        elif value is not None:
+            yield name, value
+
+
+def _allowed(keys: Iterable[str]) -> dict[str, str]:
+    """By key, a name of its own that MLflow allows: the key, or one that is like it."""
+    allowed = {key: re.sub(r"[^\w.\- ]", "_", key)[:_LONGEST_NAME] for key in keys}
+    taken = {key for key, name in allowed.items() if key == name}
+    for key, name in allowed.items():
+        number = 1
+        while key != allowed[key] and allowed[key] in taken:
+            number += 1
+            allowed[key] = f"{name} {number}"
+        taken.add(allowed[key])
+    return allowed
+
+
+def _metrics(record: TrialRecord, report: dict[str, Any]) -> Iterator[tuple[str, float, int, int]]:
+    """Key, value, time in ms and step of every number in a report.
+
+    The time follows from the report, so that a point written twice is the same point and MLflow's
+    tables keep one.
+    """
+    spent = report.get("train_seconds", 0.0) + report.get("eval_seconds", 0.0)
+    stamp = int(1000 * ((record.started or 0.0) + spent))
+    for key, value in _flat(report):
+        if key not in _PLACES and _is_number(value):
+            yield key, float(value), stamp, report["epoch"]
+
+
+def _write(
+    client: MlflowClient,
+    run: _Written,
+    params: dict[str, Any],
+    metrics: list[tuple[str, float, int, int]],
+    tags: dict[str, str],
+) -> None:
+    """Write what is new, within ``log_batch``'s limits; tags last, as they say what was written.
+
+    A parameter once written stays: MLflow refuses a change, which a resumed study may bring.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    fresh = [Param(k, str(v)[:6000]) for k, v in _flat(params) if k not in run.params]
+    for i in range(0, len(fresh), 100):
+        client.log_batch(run.run_id, params=fresh[i : i + 100])
+    run.params |= {p.key for p in fresh}
+    for i in range(0, len(metrics), 1000):
+        client.log_batch(run.run_id, metrics=[Metric(*m) for m in metrics[i : i + 1000]])
+    changed = {k: v[:5000] for k, v in tags.items() if run.tags.get(k) != v[:5000]}
+    if changed:
+        client.log_batch(run.run_id, tags=[RunTag(k, v) for k, v in changed.items()])
+        run.tags |= changed
+
+
+def _set_status(client: MlflowClient, run: _Written, status: str, ended: float) -> None:
+    if status == run.status:
+        return
+    if status == "RUNNING":
+        client.update_run(run.run_id, status)
+    else:
+        client.set_terminated(run.run_id, status, int(1000 * ended))
+    run.status = status

@@ -1,0 +1,116 @@
+"""What MLflow's pages say of a study besides its numbers: names, tags, and a description."""
+
+from __future__ import annotations
+
+import csv
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from search.study.config import StudyConfig
+from search.study.database import TrialRecord, database_url
+from search.study.flags import default_tracking, report_command, study_command
+from trainable.basics.markdown import code, escaped
+from trainable.metrics.classifier_score import KEY
+from trainable.trial.objective import Objective
+from trainable.trial.trial import Status
+
+LEADERBOARD = "leaderboard.csv"
+
+
+def trial_name(record: TrialRecord) -> str:
+    """Such as ``trial-00007``, and ``trial-00000 default`` if it was not the sampler's choice."""
+    return f"trial-{record.number:05d} {record.origin}".rstrip()
+
+
+def trial_tags(record: TrialRecord, rungs: Sequence[int]) -> dict[str, str]:
+    """How a trial stands, at which of ASHA's rungs it was stopped, and the code that trains it."""
+    tags = {"status": record.status.value, **code_tags(record.code)}
+    if record.reason:
+        tags["reason"] = record.reason
+    # The clock prunes with a reason. ASHA compares at the last of the rungs that were passed.
+    passed = [rung for rung in rungs if rung <= record.last.get("resource", 0)]
+    if record.status is Status.PRUNED and not record.reason and passed:
+        tags["pruned_at"] = str(passed[-1])
+    return tags
+
+
+def code_tags(code: Mapping[str, str]) -> dict[str, str]:
+    """MLflow's own tags for the code of a run, shown as its source and version."""
+    tags = {"mlflow.source.name": "python -m search.run", "mlflow.source.type": "LOCAL"}
+    names = {"version": "cgan.version", "commit": "mlflow.source.git.commit"}
+    return tags | {name: code[key] for key, name in names.items() if key in code}
+
+
+def description(
+    config: StudyConfig,
+    yardstick: Mapping[str, Any],
+    records: Sequence[TrialRecord],
+    folder: Path,
+    tracking: str,
+    database: str,
+    run_flags: Sequence[str],
+) -> str:
+    """Markdown for a study that has ended or stopped: its result, and what to type next.
+
+    `folder` is the study's, `tracking` and `database` the addresses of its stores, `run_flags` what
+    the search was told besides.
+    """
+    ended = [record for record in records if record.ended is not None]
+    counts = Counter(record.status.value for record in records)
+    data = ", ".join(f"{n} {escaped(name)}" for name, n in yardstick.get("counts", {}).items())
+    rows = {
+        "data": f"{escaped(Path(config.data).name)}, {config.image_size} pixels"
+        + (data and f": {data}"),
+        "trials": f"{len(ended)} of {config.trials} ended: "
+        + ", ".join(f"{n} {status}" for status, n in sorted(counts.items())),
+    }
+    complete = [record for record in ended if record.status is Status.COMPLETE]
+    for place, goal in enumerate(Objective.parse(config.objective).goals if complete else ()):
+        best = min(complete, key=lambda record: record.goals[place])
+        rows[f"best {goal.name}"] = f"{goal.shown(best.goals[place])}, trial {best.number}"
+    rows |= _first(folder / LEADERBOARD)
+    if "floor" in yardstick:
+        rows["floor"] = f"{yardstick['floor']:.1f}, real images against real ones"
+    figures = report_command(config.name, folder.parent, tracking)
+    lines = [
+        f"**{escaped(config.name)}**, space {escaped(config.space)}",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {said} |" for name, said in rows.items()),
+        "",
+        f"All figures: {code(figures)}",
+    ]
+    if len(ended) < config.trials:
+        own = None if database == database_url(folder) else "URL"  # it may hold a password
+        where = _where(folder.parent, tracking, own)
+        again = study_command("search.run --resume", config.name, where, run_flags)
+        lines += ["", f"To go on: {code(again)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _where(output: Path, tracking: str, database: str | None = None) -> Namespace:
+    """Where a study is, as `study_command` takes it."""
+    own = None if tracking == default_tracking(output) else tracking
+    return Namespace(output=output, tracking_uri=own, database=database)
+
+
+def _first(leaderboard: Path) -> dict[str, str]:
+    """What the leaderboard says of its first row on fresh images; nothing without one."""
+    if not leaderboard.exists():
+        return {}
+    with leaderboard.open(newline="") as file:
+        row = next(csv.DictReader(file), {})
+    failed = f"; fails: {row['failed_gates']}" if row.get("failed_gates") else ""
+    found = {}
+    for name, style in (("fid", ".1f"), (KEY, ".1%")):
+        if row.get(f"fresh_{name}_mean"):
+            mean, low, high = (
+                f"{float(row[f'fresh_{name}_{end}']):{style}}" for end in ("mean", "low", "high")
+            )
+            said = f"{mean} ({low} to {high}), trial {row['trial']}{failed}"
+            found[f"{name.upper()} on fresh images"] = said
+    return found

@@ -1,0 +1,1 @@
+"""All of Ray Tune: the trials' scheduling, failures and reports."""

@@ -1,0 +1,140 @@
+"""What the user sees of a search that runs: a screen on a terminal, a line an event elsewhere."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from search.display.screen import Screen
+from search.display.standings import Board
+from search.tune.searcher import StudySearcher
+from trainable.basics.terminal import say
+from trainable.trial.trial import Report, Status
+
+RETRIES = 3
+"""Times a trial whose worker died is started again from its checkpoint."""
+
+
+def failure(trial: Any) -> str:
+    """One line for the last error of a Tune trial: its own words, or Ray's on its worker's end."""
+    text = Path(trial.error_file).read_text().rpartition("Failure # ")[2]
+    if "its node has died" in text:
+        return "its node is gone"
+    if "ActorUnavailableError" in text or "is unavailable: " in text:
+        return "it does not answer"
+    lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
+    if not lines:
+        return "no reason given"
+    return lines[-1] if "ray::" in lines[0] else lines[0]  # after a traceback, or before details
+
+
+class Progress(tune.Callback):
+    """Keeps the board up to date, and shows it.
+
+    Tune calls it on its own loop, so it only updates numbers and wakes the tracker; drawing is done
+    by rich's thread, twice a second.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        mode: str,
+        board: Board,
+        screen: Screen,
+        searcher: StudySearcher,
+        wake: Any,
+        deadline: float | None = None,
+    ):
+        """`deadline`, in seconds since 1970, is when trials stop."""
+        self._console, self._mode = console, mode
+        self._board, self._screen = board, screen
+        self._searcher, self._wake = searcher, wake
+        self._began = time.monotonic()
+        self._deadline = None if deadline is None else self._began + deadline - time.time()
+        self._numbers: dict[str, int] = {}  # of trials at work, by Tune's id
+        self._live = Live(
+            console=console, get_renderable=self._draw, transient=True, refresh_per_second=2
+        )
+
+    def __enter__(self) -> Progress:
+        if self._mode == "live":
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._mode == "live":
+            self._live.stop()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks into its snapshots, which nobody reads: nothing to keep."""
+        return {}
+
+    def say(self, line: str) -> None:
+        """A line that stays, in every mode."""
+        say(self._console, line)
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial began, or began again on a fresh worker."""
+        number = self._numbers[trial.trial_id] = trial.config["number"]
+        self._board.begin(number, trial.config["params"], time.monotonic())
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A report came in."""
+        report = result["report"]
+        number = self._numbers[trial.trial_id]
+        if result["done"]:
+            status = Status(report["status"])
+            said = Status.PRUNED if status is Status.RUNNING else status
+            self._end(trial.trial_id, said, report, report.get("reason", ""))
+        elif self._board.report(number, report, time.monotonic()):
+            self._event(number, "best", report)
+        self._wake()
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker died, and its trial is about to go on elsewhere."""
+        failures = trial.num_failures  # those by a node's death left out
+        counted = f", retry {failures} of {RETRIES}" if failures else ""
+        self.say(
+            f"trial {trial.config['number']:>4}  its worker failed ({failure(trial)}); it goes on "
+            f"from its last checkpoint on a fresh one{counted}"
+        )
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial failed for good, after its retries."""
+        reason, number = failure(trial), trial.config["number"]
+        if not self._searcher.fail(trial.trial_id, reason):
+            return  # Tune may tell of one end twice
+        if number not in self._board.seats:  # it never began
+            self._board.begin(number, trial.config["params"], time.monotonic())
+        self._numbers[trial.trial_id] = number
+        self._end(trial.trial_id, Status.FAILED, {}, reason)
+        self._wake()
+
+    def _end(self, trial_id: str, status: Status, report: Report, reason: str) -> None:
+        number = self._numbers.pop(trial_id)
+        self._board.end(number, status, report, reason, time.monotonic())
+        self._event(number, status.value, report, reason)
+
+    def _event(self, number: int, what: str, report: Report, reason: str = "") -> None:
+        if self._mode == "plain":
+            score = f"  FID {report['fid']:.1f}" if "fid" in report else ""
+            line = f"trial {number:>4}  {what:<9} epoch {report.get('epoch', 0)}{score}  {reason}"
+            self.say(f"{line.rstrip()}  [{self._screen.line(*self._times())}]")
+
+    def _draw(self) -> RenderableType:
+        return self._screen.draw(time.monotonic(), *self._times())
+
+    def _times(self) -> tuple[float, float | None]:
+        """Seconds since the start, and until the trials have ended, if that can be told."""
+        now = time.monotonic()
+        left = self._board.seconds_left(now)
+        if left is not None and self._deadline is not None:
+            left = min(left, max(0.0, self._deadline - now))
+        return now - self._began, left

@@ -1,0 +1,272 @@
+"""Ray: connecting to it, running a study's trials on it, and scoring winners there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+import ray
+from optuna.storages import RDBStorage
+from ray import tune
+from rich.console import Console
+
+from search.display.screen import Screen
+from search.display.standings import Board
+from search.plan import counted
+from search.proposals.ledger import Ledger
+from search.study.config import StudyConfig
+from search.study.database import TrialRecord, interrupt_running, read_learnt, read_records
+from search.tune.controller import patient_controller
+from search.tune.placement import Placement, away_from
+from search.tune.reporting import RETRIES, Progress
+from search.tune.scheduler import StudyASHA, rebuild
+from search.tune.searcher import StudySearcher
+from search.tune.watchdog import Watchdog
+from spaces.catalog import Space
+from spaces.presets import default
+from trainable.basics.files import disk_fault
+from trainable.basics.stopping import Stop, stopped_gently
+from trainable.basics.terminal import say
+from trainable.distributed.resources import Resources
+from trainable.distributed.stop_mark import ask_to_stop, take_back
+from trainable.gan.config import TrialConfig
+from trainable.ray_trainable import CGANTrainable
+from trainable.trial.evaluation import Assessment
+from trainable.trial.trial import assess
+from trainable.trial.workload import Job
+
+SAVING = 30.0
+"""Seconds that trials have to save once the search is asked to stop; an epoch takes less."""
+_SCRATCH = "tune"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a search's trials ended.
+
+    Attributes:
+        done: whether all trials that the study owes have ended.
+        halted: why it could not go on, or None.
+        stopped: the signal that asked it to stop, or None.
+        avoided: addresses of nodes on which nothing more is to run.
+    """
+
+    done: bool
+    halted: str | None
+    stopped: int | None = None
+    avoided: frozenset[str] = frozenset()
+
+
+def run_trials(
+    study: optuna.Study,
+    storage: RDBStorage,
+    config: StudyConfig,
+    space: Space,
+    job: Job,
+    resources: Resources,
+    *,
+    workers: int,
+    deadline: float | None,
+    console: Console,
+    progress: str,
+    wake: Callable[[], None],
+    refuse: Callable[[TrialConfig], str | None] = lambda config: None,
+    nodes: Collection[str] = (),
+    trainable: type[tune.Trainable] = CGANTrainable,
+) -> Outcome:
+    """Run the trials that the study still owes.
+
+    At `deadline` (seconds since 1970), and at the user's Ctrl-C or SIGTERM, running trials save,
+    stop and are marked interrupted. `progress` is one of `search.study.flags.MODES`. `wake` is
+    called after every change of the study, and must not block. `refuse` says why a configuration
+    is not worth trying, for want of memory, or None. `nodes` are the addresses of the cluster's
+    nodes that have been looked at. `trainable` is given the `job`; benchmarks run one that costs
+    nothing.
+
+    Raises:
+        Stopped: a second signal came before that was done, or the terminal is gone.
+    """
+    interrupt_running(study, storage)  # of a former life; who calls this holds the study's lock
+    job.trials.mkdir(parents=True, exist_ok=True)  # a node on which it is not there is found out
+    records = read_records(study)
+    placement = Placement(
+        resources, partial(say, console), there=nodes, quiet=progress == "none", deadline=deadline
+    )
+    scheduler, stopped = rebuild(config, records, placement)
+    ledger = Ledger(config, study, storage, read_learnt(study, storage), refuse)
+    searcher = StudySearcher(ledger, config, space, job.task, records, stopped, deadline=deadline)
+    failed, asked = None, None
+    take_back(job.trials)  # a killed life's
+    try:
+        if searcher.finished < config.trials:
+            ledger.flush()
+            board = Board(config, read_records(study))
+            floor = study.user_attrs["yardstick"]["floor"]
+            screen = Screen(board, floor, default(job.task), job.trials)
+            shown = Progress(console, progress, board, screen, searcher, wake, deadline)
+            watchdog = Watchdog(job.trials, resources.report_timeout, shown.say)
+
+            def tell_of_stop() -> None:
+                waits = job.mirror is None
+                shown.say(_stopping(searcher.under_way, waits))
+                if waits:
+                    ask_to_stop(job.trials)
+
+            with shown, patient_controller(), stopped_gently(searcher.close, tell_of_stop) as stop:
+                runner: Any = tune.with_parameters(trainable, job=job)
+                runner.__name__ = runner.__qualname__ = trainable.__name__  # as `ps` shows it
+                # A cluster may grow: there Tune itself sees how many trials fit.
+                limit = workers if resources.cluster is None else resources.max_concurrent
+                saving = _Saving(stop, waits=job.mirror is None)
+                callbacks = [shown, watchdog, placement, saving]
+                halt = _Halt(lambda: saving.over or searcher.halted or placement.halted)
+                _tuner(config, job, runner, limit, searcher, scheduler, callbacks, halt).fit()
+                asked = stop.number
+    except Exception as error:  # Tune writes files of its own
+        if (failed := disk_fault(error)) is None:
+            raise
+    finally:
+        searcher.interrupt_rest()
+        ledger.close()
+        shutil.rmtree(_scratch(job), ignore_errors=True)
+        wake()
+        with suppress(OSError):  # the next life takes it back
+            take_back(job.trials)
+    halted = searcher.halted or placement.halted or failed
+    done = searcher.finished >= config.trials
+    return Outcome(done, halted, asked, frozenset(placement.avoided))
+
+
+def _stopping(trials: int, waits: bool) -> str:
+    """What is said as soon as a search is asked to stop."""
+    if trials == 0:
+        return "stopping"
+    them = counted(trials, "trial")
+    if not waits:  # their nodes do not see that they are to save
+        return f"stopping; {them} will go on from the last score; Ctrl-C again stops at once"
+    return f"stopping, saving {them}; Ctrl-C again stops at once, and back at their last score"
+
+
+def _tuner(
+    config: StudyConfig,
+    job: Job,
+    runner: Any,
+    limit: int | None,
+    searcher: StudySearcher,
+    scheduler: StudyASHA,
+    callbacks: list[tune.Callback],
+    halt: _Halt,
+) -> tune.Tuner:
+    # Tune's own screen, result files and snapshots are all off: the study has what matters.
+    os.environ.update(
+        RAY_AIR_NEW_OUTPUT="0",
+        TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+        TUNE_DISABLE_STRICT_METRIC_CHECKING="1",  # a trial that broke down has no FID to report
+        TUNE_PRINT_ALL_TRIAL_ERRORS="0",  # we say them in a line
+        TUNE_GLOBAL_CHECKPOINT_S="3600",
+        TUNE_DISABLE_SIGINT_HANDLER="1",  # ours lets trials save, and says so
+        TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="0",
+    )
+    # What goes wrong there reaches the user as a line of ours, or as the exception itself.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    return tune.Tuner(
+        runner,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=config.trials - searcher.finished,
+            # Without a limit Tune asks one trial ahead, before the last one's score is known.
+            max_concurrent_trials=limit,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=_SCRATCH,
+            storage_path=str(_scratch(job).parent),
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            stop=halt,
+            # Trials keep their own checkpoints.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            callbacks=callbacks,
+            verbose=0,
+        ),
+    )
+
+
+def _scratch(job: Job) -> Path:
+    """Tune insists on a folder for its own state, and that every node sees it."""
+    return job.trials.parent / _SCRATCH
+
+
+class _Halt(tune.Stopper):
+    """Ends the experiment when there is a reason."""
+
+    def __init__(self, reason: Callable[[], object]):
+        self._reason = reason
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return bool(self._reason())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Saving(tune.Callback):
+    """Waits, once the search is asked to stop, for the trials at work to save."""
+
+    def __init__(self, stop: Stop, waits: bool):
+        self._stop, self._waits = stop, waits
+        self._since: float | None = None
+        self.over = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks into its snapshots, which nobody reads: nothing to keep."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Whether none is at work any more, or they have had long enough."""
+        if not self._stop:
+            return
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        busy = any(trial.status == "RUNNING" for trial in trials)
+        self.over = not busy or not self._waits or now - self._since > SAVING
+
+
+def assess_on_ray(
+    job: Job,
+    records: list[TrialRecord],
+    per_class: int,
+    resources: Resources,
+    progress: Callable[[int, int], None],
+    avoided: frozenset[str] = frozenset(),
+) -> dict[int, Assessment]:
+    """Assess trials side by side on Ray, by trial number; see `trainable.trial.trial.assess`.
+
+    A trial whose checkpoints are lost is left out. `progress` is told how many trials are done;
+    nothing runs on the nodes at the addresses `avoided`.
+    """
+    gpus = resources.gpus_per_trial or 0
+    task = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus)(assess)
+    task = task.options(label_selector=away_from(avoided))
+    shared = ray.put(job)
+    numbers = {task.remote(shared, r.number, r.params, per_class): r.number for r in records}
+    found: dict[int, Assessment] = {}
+    waiting = list(numbers)
+    while waiting:
+        [done], waiting = ray.wait(waiting)  # whichever ends first
+        with suppress(FileNotFoundError):
+            found[numbers[done]] = ray.get(done)
+        progress(len(numbers) - len(waiting), len(numbers))
+    return found

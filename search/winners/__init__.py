@@ -1,0 +1,1 @@
+"""The best trials: scored again, gated, ranked and kept."""

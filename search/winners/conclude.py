@@ -1,0 +1,217 @@
+"""The end of a search: the best assessed on fresh images, ranked, kept, and handed to MLflow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+from rich.console import Console
+
+from search.study.config import StudyConfig
+from search.study.database import read_records
+from search.study.trial_files import fetch
+from search.tracking.champion import clear_winners, log_winner, register_champion, withdraw_champion
+from search.tracking.projection import study_key
+from search.tune.run_trials import assess_on_ray
+from search.winners.leaderboard import Row, candidates, changes, rank, table, write_csv
+from spaces.errors import InputError
+from trainable.basics.files import replaced_folder, whole_file, write_whole
+from trainable.basics.progress import bar
+from trainable.basics.terminal import say
+from trainable.distributed.resources import Resources
+from trainable.generators.export import CONFIG, export_generator
+from trainable.metrics.intervals import Interval
+from trainable.single.recipe import SETTINGS
+from trainable.trial.evaluation import Assessment
+from trainable.trial.objective import Objective
+from trainable.trial.trial import trial_folder
+from trainable.trial.workload import Job
+
+WINNERS, NO_WINNERS = "winners", "failed_gates"
+"""The study's folder of what is exported, with a folder for each rank; those that fail a gate are
+in a folder of their own within it."""
+
+
+def conclude(
+    study: optuna.Study,
+    config: StudyConfig,
+    job: Job,
+    where: Resources,
+    folder: Path,
+    console: Console,
+    avoided: frozenset[str] = frozenset(),
+) -> list[Row]:
+    """Assess the best trials on Ray, print and save the leaderboard, export the assessed.
+
+    Returns the leaderboard's rows. Files go under `folder`: ``leaderboard.csv``, ``best.json`` (for
+    --enqueue), and generator, weights and config of each assessed trial, under
+    ``winners/<rank>/`` if it passes the gates, else under ``winners/failed_gates/<rank>/``.
+    Nothing runs on the nodes at the addresses `avoided`. What a former life of the search left of
+    these stays until all is there anew.
+
+    Raises:
+        OSError: something cannot be written.
+    """
+    best = candidates(read_records(study), config.top_k)
+    images = config.winner_images * len(job.data.classes)
+    said = f"scoring the best {len(best)} again on {images} fresh images each"
+    with bar(console, said, len(best)) as progress:
+        assessed = assess_on_ray(job, best, config.winner_images, where, progress, avoided)
+    for record in best:
+        if record.number not in assessed:
+            say(console, f"trial {record.number} has no valid checkpoint and is not scored again")
+    kept = {str(number): asdict(assessment) for number, assessment in assessed.items()}
+    study.set_user_attr("assessed", kept)
+    rows = leaderboard(study, job.objective)
+    console.print(table(rows, config, study.user_attrs["yardstick"]))
+    winners = _assessed(rows)
+    with (
+        replaced_folder(folder / WINNERS) as exported,
+        bar(console, "exporting generators", len(winners)) as progress,
+    ):
+        for done, row in enumerate(winners, start=1):
+            fetch(trial_folder(job.trials, row.record.number), "*.pt")
+            export_generator(
+                trial_folder(job.trials, row.record.number),
+                row.record.params,
+                job.data,
+                _export(exported, row),
+                study=config.name,
+                settings={key: getattr(config, key) for key in SETTINGS},
+                number=row.record.number,
+                scores=_scores(row),
+                start=job.start,
+            )
+            progress(done, len(winners))
+    _write_board(folder, rows)
+    return rows
+
+
+def _write_board(folder: Path, rows: list[Row]) -> None:
+    searched = [row.record.searched for row in _assessed(rows)]
+    write_whole(folder / "best.json", json.dumps(searched, indent=2) + "\n")
+    with whole_file(folder / "leaderboard.csv") as part:
+        write_csv(part, rows)
+
+
+def arrange(rows: list[Row], folder: Path) -> bool:
+    """Have what `conclude` left in `folder` say what `rows` do; returns whether it did not.
+
+    Gates may have moved since a former version wrote it, which also kept those that fail among the
+    winners. So an export is known by the trial that its record names, never by its place.
+
+    Raises:
+        InputError: an assessed trial was not exported.
+        OSError: something cannot be read or written.
+    """
+    records = (folder / WINNERS).glob(f"**/{CONFIG}")
+    kept = {json.loads(path.read_text())["trial"]: path.parent for path in records}
+    wanted = {row.record.number: _export(folder / WINNERS, row) for row in _assessed(rows)}
+    if lacking := sorted(wanted.keys() - kept):
+        raise InputError(
+            f"{folder / WINNERS} lacks trial {lacking[0]}, which was scored on fresh images; "
+            "resume the search, which scores and exports it again"
+        )
+    if all(kept[number] == place for number, place in wanted.items()):
+        return False
+    with replaced_folder(folder / WINNERS) as exported:
+        for row in _assessed(rows):
+            shutil.copytree(kept[row.record.number], _export(exported, row))
+    _write_board(folder, rows)
+    return True
+
+
+def leaderboard(study: optuna.Study, objective: Objective) -> list[Row]:
+    """The study's rows, with the winners' scores as the last search's end left them."""
+    assessed = {
+        int(number): Assessment(
+            values["scores"],
+            values["generated"],
+            Interval(**values["fid"]),
+            Interval(**values["kid"]),
+            Interval(**values["cas"]) if values.get("cas") else None,
+        )
+        for number, values in study.user_attrs.get("assessed", {}).items()
+    }
+    return rank(read_records(study), assessed, objective, study.user_attrs["yardstick"])
+
+
+def print_winners(rows: list[Row], base: Mapping[str, Any], console: Console) -> None:
+    """Say in what each assessed trial differs from the default, and which gates it fails."""
+    for row in _assessed(rows):
+        text = f"{row.rank}. trial {row.record.number} differs from the default in: "
+        changed = ", ".join(changes(row.record.params, base)) or "nothing"
+        say(console, text + changed)
+        if row.failed:
+            faults = "; ".join(row.failed)
+            say(console, f"   is no winner: {faults}")
+    if not any(row.wins for row in rows):
+        kept = f"; {WINNERS}/{NO_WINNERS} has the assessed" if _assessed(rows) else ""
+        say(console, f"no trial passes the gates: none is registered as champion{kept}")
+
+
+def hand_over(
+    rows: list[Row],
+    study: optuna.Study,
+    trials: Path,
+    folder: Path,
+    uri: str,
+    run_id: Callable[[int], str | None],
+) -> str | None:
+    """Keep the assessed trials' generators in MLflow, and register the best that passes the gates.
+
+    `trials` holds the trials' folders; `run_id` gives the run of a trial, which must be written
+    already. Needs what `conclude` exported, where the rows have it (`arrange`). Returns the
+    champion's version; None if none passes, and then what a former life of the study registered is
+    champion no more.
+
+    Raises:
+        Exception: MLflow did not take it all.
+    """
+    assessed = _assessed(rows)
+    if not assessed:
+        return None
+    clear_winners(uri, study_key(study))
+    champion = None
+    for row in assessed:
+        run = run_id(row.record.number)
+        if run is None:
+            raise ConnectionError(f"trial {row.record.number} is not there yet")
+        trial = trial_folder(trials, row.record.number)
+        kept = _export(folder / WINNERS, row)
+        log_winner(uri, run, trial, kept, row.rank, _scores(row), row.failed, row.tie)
+        if champion is None and row.wins:
+            champion = register_champion(uri, run, kept, study.study_name)
+    if champion is None:
+        withdraw_champion(uri, study.study_name, study_key(study))
+    return champion
+
+
+def _assessed(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row.assessment is not None]
+
+
+def _export(folder: Path, row: Row) -> Path:
+    """Where the export of a row is within the folder of winners."""
+    return folder / ("" if row.wins else NO_WINNERS) / str(row.rank)
+
+
+def _scores(row: Row) -> dict[str, float]:
+    """What an assessed trial's run and card say of its quality."""
+    found = row.assessment
+    assert found is not None
+    return {
+        **{
+            f"fresh_{name}_{end}": value
+            for name, known in found.intervals.items()
+            for end, value in asdict(known).items()
+        },
+        **{f"fresh_{found.generated}/{k}": v for k, v in found.scores.items()},
+        "fid_over_floor": row.over_floor,
+        "gates_failed": float(len(row.failed)),
+    }

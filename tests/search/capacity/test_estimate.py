@@ -1,0 +1,103 @@
+"""How long a search is said to take, with and without classifiers to train, and the smaller one."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from search.capacity import estimate
+from search.capacity.estimate import Speed, measure_speed, search_seconds, winner_seconds
+from search.plan import affordable, deadline_of
+from search.session import _say_duration
+from search.study.flags import parser
+from spaces.errors import InputError
+from spaces.presets import BACKBONE
+from tests.by_hand import config
+from tests.conftest import make_job, small_config
+from trainable.metrics import quick_classifier
+from trainable.trial.evaluation import GENERATED, SEEDS, validation_of
+
+
+def test_a_score_by_classifiers_counts_at_every_evaluation_and_seed():
+    study = config(trials=1, length=12, eval_every=1, grace=12)
+    plain, judged = Speed(100.0, 50.0), Speed(100.0, 50.0, judging=7.0)
+    assert search_seconds(study, 50, plain, 1) == pytest.approx(12 * 50 / 100 + 12 * GENERATED / 50)
+    more = search_seconds(study, 50, judged, 1) - search_seconds(study, 50, plain, 1)
+    assert more == pytest.approx(12 * 7.0)
+    more = winner_seconds(study, 2, judged, 1) - winner_seconds(study, 2, plain, 1)
+    assert more == pytest.approx(1.5 * study.top_k * len(SEEDS) * 7.0)
+
+
+def test_its_cost_is_measured_where_images_are_held_back(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(estimate, "_PROBE_SECONDS", 0.02)
+    monkeypatch.setattr(quick_classifier, "STEPS", 4)
+    rows = np.arange(data.n) % 5 == 0
+    job = make_job(data.at(~rows), tmp_path)
+    for validation, costs in ((None, False), (validation_of(data.at(rows)), True)):
+        speed = measure_speed(replace(job, validation=validation), small_config(job.data))
+        assert speed.trained > 0 < speed.extracted
+        assert (speed.judging > 0) == costs
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({}, "--data phantom"),
+        (
+            {"objective": "fid,0.5*kid+classifier", "hold_back": 0.25},
+            "--data phantom --hold-back 0.25 --objective 'fid,0.5*kid+classifier'",
+        ),
+        ({"data": "/x/chest (1)", "fit": "pad"}, "--data '/x/chest (1)' --fit pad"),
+    ],
+)
+def test_the_smaller_search_asks_for_the_same(changes, kept):
+    said = io.StringIO()
+    job: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
+    args = parser().parse_args(["--output", "a b", "--devices", "cpu"])
+    usual = {"sampler": "tpe", "top_k": 3, "backbone": BACKBONE}
+    study = config(length=10**6, eval_every=1000, **usual, **changes)
+    _say_duration(args, study, job, Speed(10.0, 10.0), 1, Console(file=said, width=500))
+    assert said.getvalue().splitlines()[-2:] == [
+        "a smaller one:",
+        f"  python -m search.run --space full {kept} --image-size 32 --trials 16 --time-budget 15m "
+        f"--output '{Path.cwd()}/a b' --devices cpu",
+    ]
+
+
+def test_as_many_winner_images_as_half_of_the_budget_pays_for():
+    study = config(winner_images=1000, time_budget=900.0, top_k=3)
+    slow, quick = Speed(1.0, 5.0), Speed(1.0, 500.0)
+    assert affordable(study, 2, quick, 2, asked=False) == (study, "")
+    assert affordable(study, 2, slow, 2, asked=True) == (study, "")
+    assert affordable(replace(study, time_budget=None), 2, slow, 2, asked=False)[1] == ""
+    less, line = affordable(study, 2, slow, 2, asked=False)
+    assert less == replace(study, winner_images=less.winner_images)
+    assert 20 <= less.winner_images < 1000
+    assert winner_seconds(less, 2, slow, 2) <= 450
+    more = replace(less, winner_images=less.winner_images + 10)
+    assert winner_seconds(more, 2, slow, 2) > 450
+    said = f"--winner-images is {less.winner_images} a class instead of 1000, so that scoring"
+    assert line.startswith(said)
+    assert "half of the time budget of 15 min" in line
+    none, _ = affordable(replace(study, time_budget=30.0), 2, slow, 2, asked=False)
+    assert none.winner_images == 20
+
+
+def test_a_budget_without_time_to_train_is_refused_whoever_chose_the_images():
+    study = config(winner_images=1000, time_budget=900.0, top_k=3)
+    slow = Speed(1.0, 5.0)
+    now = time.time()
+    with pytest.raises(InputError, match="--time-budget is 15 min, but scoring the winners alone"):
+        deadline_of(study, 2, slow, 2, now)
+    less, _ = affordable(study, 2, slow, 2, asked=False)
+    assert now + 440 < (deadline_of(less, 2, slow, 2, now) or 0) < now + 520
+    with pytest.raises(InputError, match="8 min are gone already"):
+        deadline_of(less, 2, slow, 2, now - 500)

@@ -1,0 +1,277 @@
+"""How a search stands and what its screen says, told by hand."""
+
+from __future__ import annotations
+
+import io
+import random
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from search import run
+from search.display.screen import WORKERS, Screen
+from search.display.standings import Board, Rung
+from search.study.database import TrialRecord, read_records
+from search.study.flags import parser
+from search.tune.reporting import Progress
+from spaces.errors import InputError
+from tests.by_hand import STOP, Search, config, drive
+from trainable.trial.trial import Status
+
+LEFT = {"length": 12, "grace": 2, "eta": 3}  # rungs 2 and 6
+
+
+def report(resource: int, fid: float | None = None, seconds: float = 0.0, **more: Any) -> Any:
+    """A report whose training took `seconds` in all."""
+    scores = {} if fid is None else {"objective": fid, "fid": fid}
+    spent = {"train_seconds": seconds, "eval_seconds": 0.0}
+    return {"resource": resource, "epoch": resource, "status": "running", **spent, **scores, **more}
+
+
+def test_rungs_count_who_came_and_who_went_on():
+    board = Board(config(**LEFT))
+    assert board.rungs == [Rung(2, 0, 0), Rung(6, 0, 0)]
+    for number in range(4):
+        board.begin(number, {}, 0.0)
+        board.report(number, report(1), 0.0)
+    board.report(0, report(2), 0.0)
+    board.report(0, report(4), 0.0)
+    board.end(1, Status.PRUNED, report(2), "", 0.0)
+    board.end(2, Status.PRUNED, report(2), "its 3 s were spent", 0.0)  # not the rung's decision
+    board.end(3, Status.DIVERGED, report(2), "g_loss is nan", 0.0)
+    assert board.rungs == [Rung(2, 4, 2), Rung(6, 0, 0)]
+    board.report(0, report(6), 0.0)
+    board.end(0, Status.COMPLETE, report(12), "", 0.0)
+    assert board.rungs == [Rung(2, 4, 2), Rung(6, 1, 1)]
+    assert board.ended == {Status.PRUNED: 2, Status.DIVERGED: 1, Status.COMPLETE: 1}
+
+
+def test_reports_told_again_by_a_fresh_worker_count_once():
+    board = Board(config(**LEFT))
+    board.begin(0, {}, 0.0)
+    for at in (1, 2, 3):
+        board.report(0, report(at, 50.0, at), at)
+    board.begin(0, {}, 4.0)
+    for at in (1, 2, 3):
+        assert not board.report(0, report(at, 10.0, at), 4.0 + at)
+    assert board.rungs[0] == Rung(2, 1, 1)
+    assert board.best is not None
+    assert board.best.report["fid"] == 50.0
+    assert board.seats[0].since == 7.0
+    assert board.seats[0].pace == 1.0
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_resumed_board_is_the_one_that_was(tmp_path, workers):
+    """Every trial of a search heard as it runs, and the same read from the database."""
+    search = Search(tmp_path / "s", trials=20, length=12, grace=2)
+    board = Board(search.config)
+
+    def curve(params: dict[str, Any], number: int, resource: int) -> float:
+        return 100 * params["g_lr"] * 100 + 10 / resource + number
+
+    search, said = drive(search, curve, random.Random(0), workers)
+    for number, resource, decision in said:
+        if number not in board.seats:
+            board.begin(number, {}, 0.0)
+        fid = read_fid(search, number, resource)
+        told = report(resource, fid, float(resource))
+        if decision == STOP:
+            status = Status.COMPLETE if resource == 12 else Status.PRUNED
+            board.end(number, status, told, "", 0.0)
+        else:
+            board.report(number, told, 0.0)
+    again = Board(search.config, read_records(search.study))
+    assert again.rungs == board.rungs
+    assert again.rungs[0].reached == 20 > again.rungs[0].passed > 0
+    assert again.ended == board.ended
+    assert again.ended.total() == 20
+    assert again.best is not None
+    assert board.best is not None
+    assert again.best.number == board.best.number
+    assert again.owed == 0
+
+
+def read_fid(search: Search, number: int, resource: int) -> float:
+    return search.trials[number].intermediate_values[resource]
+
+
+def test_an_unfinished_trial_is_owed_until_it_is_taken_up_again():
+    unfinished = TrialRecord(0, Status.INTERRUPTED, "", {}, {}, (report(2, 9.0, 4.0),), 1.0, None)
+    board = Board(config(trials=3, **LEFT), [unfinished])
+    assert board.owed == 3
+    assert board.rungs[0] == Rung(2, 1, 1)
+    board.begin(0, {}, 10.0)
+    assert board.owed == 2
+    assert board.seats[0].report["fid"] == 9.0
+
+
+def test_work_left_follows_who_passed_the_rungs():
+    board = Board(config(**LEFT))
+    # Nobody has come to a rung: a third is expected to pass each.
+    assert board.work_left(0) == pytest.approx(2 + 4 / 3 + 6 / 9)
+    assert board.work_left(3) == pytest.approx(3 + 6 / 3)
+    assert board.work_left(7) == 5
+    assert board.work_left(12) == 0
+    for number in range(3):
+        board.begin(number, {}, 0.0)
+        board.end(number, Status.PRUNED, report(2), "", 0.0)
+    # None of three passed the first: one in six is expected now.
+    assert board.work_left(0) == pytest.approx(2 + 4 / 6 + 6 / 18)
+
+
+def test_time_left_is_the_work_at_the_pace_so_far_shared_by_the_workers():
+    board = Board(config(trials=4, **LEFT))
+    assert board.seconds_left(0.0) is None
+    board.begin(0, {}, 0.0)
+    board.begin(1, {}, 0.0)
+    assert board.seconds_left(5.0) is None
+    board.report(0, report(1, seconds=10.0), 10.0)
+    board.report(1, report(1, seconds=30.0), 30.0)
+    # Under way: at 10 and 30 s an epoch, heard 30 and 10 s ago; two more at 20 s.
+    whole, rest = board.work_left(0), board.work_left(1)
+    under_way = [10 * rest - 30, 30 * rest - 10]
+    assert board.seconds_left(40.0) == pytest.approx((sum(under_way) + 2 * 20 * whole) / 2)
+    # The last trial alone decides once there is nothing to share.
+    board.end(0, Status.PRUNED, report(2, seconds=20.0), "", 50.0)
+    board.begin(2, {}, 50.0)
+    board.end(2, Status.FAILED, {}, "", 50.0)
+    board.begin(3, {}, 50.0)
+    board.end(3, Status.FAILED, {}, "", 50.0)
+    assert board.owed == 0
+    assert board.seconds_left(50.0) == pytest.approx(30 * board.work_left(1) - 20)
+
+
+def shown(screen: Screen, now: float = 0.0, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(screen.draw(now, 840.0, 2760.0))
+    return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_the_screen_says_what_a_user_wants_to_know():
+    board = Board(config(name="hour", trials=64, **LEFT))
+    base = {"g_lr": 0.002, "loss": "hinge", "batch_size": 16}
+    screen = Screen(board, 30.0, base, Path("runs/hour/trials"))
+    text = shown(screen)
+    assert "0 of 64 trials ended" in text
+    assert "best" not in text
+    board.begin(0, base, 0.0)
+    board.begin(3, {**base, "g_lr": 0.00123456, "loss": "minimax"}, 0.0)
+    board.begin(4, base, 0.0)
+    board.report(0, report(2, 66.0, 3.0), 5.0)
+    assert "the default configuration" in shown(screen)
+    board.report(3, report(3, 60.0, 6.0), 8.0)
+    board.end(0, Status.PRUNED, report(6, 90.0, 9.0), "", 9.0)
+    text = shown(screen, now=20.0)
+    assert "1 of 64 trials ended  1 pruned" in text
+    assert "14 min gone, about 46 min left" in text
+    assert "passed  2 of 2 at epoch 2, 0 of 1 at 6, 0 to the end at 12" in text
+    assert "FID 60.0 (2.0 x floor, trial 3, epoch 3)" in text
+    assert "g_lr=0.00123, loss=minimax" in text
+    assert "runs/hour/trials/00003/samples_000003.png" in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["3", "3", "2.00", "60.0", "12", "s", "ago"] in rows
+    assert ["4", "0", "begun"] in rows
+    assert max(map(len, text.splitlines())) <= 80
+    assert "GPU" not in text
+    board.report(4, report(1, 99.0, 1.0, gpu_memory_mb=2048), 20.0)
+    assert "2048" in shown(screen)
+
+
+def test_of_two_goals_the_best_is_by_the_first_and_both_are_said():
+    board = Board(config(objective="classifier,fid", hold_back=0.25, **LEFT))
+    screen = Screen(board, 30.0, {}, Path("t"))
+    board.begin(0, {}, 0.0)
+    assert board.report(0, report(1, 66.0, objective=0.2, objective_2=66.0), 1.0)
+    assert not board.report(0, report(2, 33.0, objective=0.21, objective_2=33.0), 2.0)
+    assert board.report(0, report(3, 60.0, objective=0.125, objective_2=60.0), 3.0)
+    assert board.best is not None
+    said = "classifier's error 12.5%, FID 60.0 (2.0 x floor, trial 0, epoch 3)"
+    assert screen.score(board.best) == said
+    assert f"best {said}" in screen.line(60.0, None)
+
+
+def test_the_screen_stays_small_with_many_workers_and_many_changes():
+    board = Board(config(trials=500, **LEFT))
+    for number in range(100):
+        board.begin(number, {f"field_{i}": i for i in range(30)}, 0.0)
+    board.report(50, report(1, 66.0, 1.0), 1.0)
+    lines = shown(Screen(board, 30.0, {}, Path("t"))).splitlines()
+    assert len(lines) < 24
+    assert f"and {100 - WORKERS} more workers" in lines[-2]
+    assert "and 22 more" in "".join(lines)
+
+
+@pytest.mark.parametrize("mode", ["live", "plain", "none"])
+def test_progress_shows_a_screen_a_line_an_event_or_nothing(tmp_path, mode):
+    s = Search(tmp_path / "s", trials=4)
+    out, woken = io.StringIO(), []
+    board = Board(s.config)
+    screen = Screen(board, 30.0, {}, tmp_path)
+    console = Console(file=out, force_terminal=mode == "live", width=200)
+    progress = Progress(console, mode, board, screen, s.searcher, lambda: woken.append(1))
+
+    def tell(number: int, epoch: int, status: str, done: bool, **scores: Any) -> None:
+        result = {"report": report(epoch, status=status, **scores), "done": done}
+        progress.on_trial_result(0, [], SimpleNamespace(trial_id=str(number)), result)
+
+    with progress:
+        for number in range(4):
+            s.start(str(number))
+            progress.on_trial_start(0, [], s.tune_trial(str(number)))
+        tell(0, 2, "running", False, fid=90.0, objective=90.0)
+        tell(0, 12, "complete", True, fid=60.0, objective=60.0)
+        tell(1, 2, "running", True, fid=120.0, objective=120.0)
+        tell(2, 1, "diverged", True, reason="g_loss is nan")
+        progress.say("trial 3 is troubled")
+    assert board.ended == {Status.COMPLETE: 1, Status.PRUNED: 1, Status.DIVERGED: 1}
+    assert len(woken) == 4
+    text = out.getvalue()
+    assert "trial 3 is troubled" in text
+    assert ("3 of 4 trials ended" in text) is (mode == "live")
+    said = [line.split("  [")[0] for line in text.splitlines() if "  [" in line]
+    expected = [
+        "trial    0  best      epoch 2  FID 90.0",
+        "trial    0  complete  epoch 12  FID 60.0",
+        "trial    1  pruned    epoch 2  FID 120.0",
+        "trial    2  diverged  epoch 1  g_loss is nan",
+    ]
+    assert said == (expected if mode == "plain" else [])
+    if mode == "plain":
+        assert "1 complete, 1 diverged, 1 pruned, 1 running of 4 | best FID 60.0 (2.0 x" in text
+        assert "\x1b" not in text
+
+
+def test_time_left_never_exceeds_the_deadline(tmp_path):
+    s = Search(tmp_path / "s", trials=400)
+    board = Board(s.config)
+    screen = Screen(board, 30.0, {}, tmp_path)
+    out = io.StringIO()
+    progress = Progress(
+        Console(file=out, width=200), "plain", board, screen, s.searcher, lambda: None,
+        deadline=time.time() + 600.0,
+    )  # fmt: skip
+    s.start("0")
+    progress.on_trial_start(0, [], s.tune_trial("0"))
+    told = {"report": report(1, fid=9.0, objective=9.0, seconds=1000.0), "done": False}
+    progress.on_trial_result(0, [], SimpleNamespace(trial_id="0"), told)
+    assert "about 10 min left" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("flags", "mode"),
+    [([], "plain"), (["--progress", "none"], "none"), (["--progress", "live"], "")],
+)
+def test_progress_defaults_to_what_the_output_can_show(flags, mode):
+    """Under pytest the output is no terminal."""
+    args = parser().parse_args(flags)
+    if mode:
+        assert not run._console(args).is_terminal
+        assert args.progress == mode
+    else:
+        with pytest.raises(InputError, match="--progress is live, but this is no terminal"):
+            run._console(args)

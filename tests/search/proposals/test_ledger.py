@@ -1,0 +1,235 @@
+"""The study's one writer: faithful to what was drawn, and calm when the database fails."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+
+import optuna
+import pytest
+import sqlalchemy.event
+import sqlalchemy.exc
+from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from search.proposals.ledger import Ledger
+from search.study.database import load_study, open_storage, read_records
+from spaces.presets import default
+from tests.by_hand import TASK, Search, config, space
+from trainable.distributed.code import code_version
+from trainable.trial.trial import Status
+
+
+def full_disk(error: str = "database or disk is full") -> StorageInternalError:
+    """What Optuna raises when SQLite says that."""
+    try:
+        try:
+            raise sqlalchemy.exc.OperationalError("INSERT", {}, Exception(error))
+        except sqlalchemy.exc.OperationalError as cause:
+            raise StorageInternalError("An exception is raised during the commit.") from cause
+    except StorageInternalError as found:
+        return found
+
+
+def hold_up(search: Search) -> threading.Event:
+    """Let the writer wait for an event, as it may for a slow disk."""
+    gate = threading.Event()
+
+    def wait(_: object) -> None:
+        gate.wait()
+
+    assert search.ledger._writer is not None
+    search.ledger._writer.put(wait)
+    return gate
+
+
+def wait_for_problem(search: Search) -> None:
+    deadline = time.monotonic() + 20
+    while search.searcher.halted is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("call", ["create_new_trial", "set_trial_user_attr"])
+def test_a_database_that_fails_halts_the_search_and_keeps_what_it_had(tmp_path, monkeypatch, call):
+    s = Search(tmp_path / "s", trials=9)
+    s.start("a")
+    s.report("a", 1, 50.0)
+    s.ledger.flush()
+    assert s.searcher.halted is None
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise full_disk()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(s.storage, call, fail)
+        s.start("b")
+        s.report("a", 2, 40.0)
+        wait_for_problem(s)
+        assert s.ledger.problem is not None
+        assert "database or disk is full" in s.ledger.problem
+        assert "\n" not in s.ledger.problem
+        assert s.searcher.halted == s.ledger.problem
+        assert s.searcher.suggest("c") == Searcher.FINISHED
+    # The disk has room again, but what comes after a lost write is not written either.
+    s.report("b", 1, 45.0)
+    s.report("a", 3, 39.0)
+    s.searcher.interrupt_rest()
+    s.ledger.flush()
+    s.ledger.close()
+    records = read_records(s.study)
+    assert len(records) == (1 if call == "create_new_trial" else 2)
+    assert [r["resource"] for r in records[0].reports] == [1]
+    again = Search(tmp_path / "s", trials=9)
+    assert [again.start("x"), again.start("y")] == [0, 1]
+    assert again.report("x", 2, 40.0)
+    assert [r["resource"] for r in again.records()[0].reports] == [1, 2]
+
+
+def test_a_disk_that_is_really_full_is_named_and_nothing_hangs(tmp_path):
+    """SQLite's own limit on a file's pages, which gives its own error."""
+    s = Search(tmp_path / "s", trials=50)
+    s.start("a")
+    s.ledger.flush()
+
+    @sqlalchemy.event.listens_for(s.storage.engine, "connect")
+    def limit(connection, _) -> None:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    s.storage.scoped_session.remove()
+    s.storage.engine.dispose()
+    for resource in range(1, 12):
+        s.report("a", resource, 100.0 - resource, filler="x" * 2000)
+    s.report("a", 12, 50.0, "complete", filler="x" * 20000)
+    for name in map(str, range(20)):
+        if s.suggest(name) == Searcher.FINISHED:
+            break
+        s.report(name, 1, 50.0, filler="x" * 20000)
+    wait_for_problem(s)
+    assert s.searcher.halted == "its database cannot be written: database or disk is full"
+    assert s.searcher.suggest("x") == Searcher.FINISHED
+    s.searcher.interrupt_rest()
+    s.ledger.close()
+    s.storage.scoped_session.remove()
+    s.storage.engine.dispose()
+    sqlalchemy.event.remove(s.storage.engine, "connect", limit)
+    again = Search(tmp_path / "s", trials=50)
+    assert again.start("x") == 0
+    assert again.searcher.halted is None
+
+
+def test_a_trial_that_something_else_adds_is_noticed(tmp_path):
+    s = Search(tmp_path / "s")
+    s.start("a")
+    s.ledger.flush()
+    optuna.load_study(study_name="s", storage=s.storage).ask()
+    s.start("b")
+    wait_for_problem(s)
+    assert "trial 1 became 2: something else adds trials to this study" in str(s.searcher.halted)
+    assert s.searcher.suggest("c") == Searcher.FINISHED
+    s.ledger.close()
+
+
+def test_what_is_written_is_what_was_drawn_however_late_the_writer_comes(tmp_path):
+    """A slow disk: a trial's reports come before the trial itself is written."""
+    s = Search(tmp_path / "s")
+    gate, reports = hold_up(s), []
+    s.start("a")
+    for resource in range(1, 7):
+        s.report("a", resource, 50.0 - resource)
+    created = s.storage.create_new_trial
+
+    def create(study_id, template_trial=None):
+        assert template_trial is not None
+        reports.append(dict(template_trial.intermediate_values))
+        return created(study_id, template_trial)
+
+    s.storage.create_new_trial = create  # pyright: ignore[reportAttributeAccessIssue]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Optuna warns of a value that it has already
+        gate.set()
+        s.ledger.close()
+    assert s.ledger.problem is None
+    assert reports == [{}]
+    assert s.trials[0].intermediate_values == {e: 50.0 - e for e in range(1, 7)}
+
+
+def test_what_is_known_at_the_start_is_written_with_the_trial(tmp_path, monkeypatch):
+    """Not in transactions of its own."""
+    s = Search(tmp_path / "s", queue=[{"g_lr": default(TASK)["g_lr"]}, {"g_lr": 5e-3}])
+    written = []
+    write = s.storage.set_trial_user_attr
+    monkeypatch.setattr(
+        s.storage, "set_trial_user_attr", lambda *a: (written.append(a[1]), write(*a))
+    )
+    for name in "abc":
+        s.start(name)
+    s.ledger.flush()
+    assert written == []
+    records = s.records()
+    assert [r.origin for r in records] == ["default", "enqueued", ""]
+    assert [r.code for r in records] == [code_version()] * 3
+
+
+def test_a_trial_bears_the_code_that_trained_it_last(tmp_path, monkeypatch):
+    codes = iter([{"version": "1"}, {"version": "1"}, {"version": "2"}])
+    monkeypatch.setattr("search.proposals.ledger.code_version", lambda: next(codes))
+    s = Search(tmp_path / "s", trials=2)
+    s.start("a")
+    s.start("b")
+    s.report("a", 1, 50.0)
+    s.report("b", 1, 50.0)
+    s.ledger.report(s.searcher._live["a"], {  # the search dies before it tells the end
+        "resource": 12, "epoch": 12, "objective": 40.0, "fid": 40.0, "status": "complete",
+    })  # fmt: skip
+    s.ledger.close()
+    s = Search(tmp_path / "s", trials=2)
+    assert s.start("x") == 1
+    records = s.records()
+    assert [r.status for r in records] == [Status.COMPLETE, Status.RUNNING]
+    assert [r.code["version"] for r in records] == ["1", "2"]
+
+
+def test_the_driver_does_not_wait_for_the_disk(tmp_path):
+    """Proposals, reports and ends go on while a write takes its time, and are written after it."""
+    s = Search(tmp_path / "s", trials=3)
+    gate = hold_up(s)
+    for name in ("a", "b"):
+        s.start(name)
+        s.ledger.report(s.searcher._live[name], {"resource": 1, "epoch": 1, "objective": 9.0})
+    s.report("a", 12, 8.0, "complete")
+    assert s.start("c") == 2
+    assert read_records(s.study) == []
+    gate.set()
+    assert [len(r.reports) for r in s.records()] == [2, 1, 0]
+
+
+def test_without_a_study_nothing_is_kept():
+    """For benchmarks and dry runs."""
+    ledger = Ledger(config(), None, None)
+    entry = ledger.draw(space, TASK)
+    assert entry is not None
+    ledger.report(entry, {"resource": 1, "epoch": 1, "objective": 50.0})
+    ledger.end(entry, Status.COMPLETE)
+    ledger.flush()
+    ledger.close()
+    assert (entry.number, ledger.ended, ledger.problem) == (0, 1, None)
+
+
+def test_two_readers_see_the_study_while_it_is_written(tmp_path):
+    """Another process may look at any time: what it sees is whole trials and whole reports."""
+    s = Search(tmp_path / "s", trials=30)
+    other = load_study("s", open_storage(f"sqlite:///{tmp_path / 's' / 'study.db'}"))
+    seen = []
+    for name in map(str, range(8)):
+        s.start(name)
+        s.report(name, 1, 50.0)
+        seen.append(read_records(other))
+        s.report(name, 12, 40.0, "complete")
+    assert [r.status for r in s.records()] == [Status.COMPLETE] * 8
+    for records in seen:
+        assert all(r.params and r.started for r in records)
+        assert all({"epoch", "objective", "order"} <= set(x) for r in records for x in r.reports)
+    assert {t.state for t in other.trials} == {TrialState.COMPLETE}

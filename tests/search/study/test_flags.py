@@ -1,0 +1,271 @@
+"""Bad input to `python -m search.run`: a clear line, exit code 2, no traceback, nothing begun."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from search.resolve import prepare
+from search.run import main
+from search.study.database import create_study, database_url, open_storage
+from search.study.flags import parser, run_flags, study_command
+from spaces.errors import InputError
+from tests.by_hand import YARDSTICK, config
+from trainable.basics.wording import format_duration, parse_duration
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Two classes of twelve little pictures."""
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        (root / name).mkdir()
+        for i in range(12):
+            pixels = rng.integers(0, 255, (40, 40), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{i}.png")
+    return root
+
+
+def run(folder: Path, output: Path, *flags: str) -> int:
+    given = ["--data", str(folder), "--image-size", "32", "--features", "efficientnet-lite0"]
+    return main([*given, "--output", str(output), *flags])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--data", "nowhere"], "nowhere"),
+        (["--image-size", "48"], "48"),
+        (["--space", "ful"], "there is no space 'ful'"),
+        (["--space", "no.such.module:space"], "no.such.module"),
+        (["--trials", "0"], "--trials is 0, but must be at least 1"),
+        (["--epochs", "10", "--grace", "11"], "--grace is 11, but must lie between 1 and --epochs"),
+        (["--epochs", "10", "--eval-every", "11"], "--eval-every is 11, but must lie between 1"),
+        (["--gpus-per-trial", "99"], "--gpus-per-trial is 99, but this machine has"),
+        (["--gpus-per-trial", "-1"], "--gpus-per-trial is -1, but must be a fraction above 0"),
+        (["--gpus-per-trial", "0"], "to train without, --devices cpu"),
+        (["--gpus-per-trial", "1.5"], "a fraction above 0, or whole GPUs"),
+        (["--gpus-per-trial", "1", "--devices", "cpu"], "contradicts --devices cpu; drop one"),
+        (["--wait-for-nodes", "soon"], "--wait-for-nodes is 'soon', but must be like"),
+        (["--cpus-per-trial", "9999"], "--cpus-per-trial is 9999, but this machine has"),
+        (["--cpus-per-trial", "0"], "--cpus-per-trial is 0, but must be at least 1"),
+        (["--max-concurrent", "0"], "--max-concurrent is 0, but must be at least 1"),
+        (["--time-budget", "2 hours"], "--time-budget is '2 hours', but must be like 90s"),
+        (["--study", "a/b"], "--study is 'a/b'"),
+        (["--features", "vgg"], "--features is 'vgg', but must be one of"),
+        (["--features-weights", "absent.pth"], "absent.pth cannot be read"),
+        (["--sampler", "grid"], "--sampler is 'grid', but must be one of"),
+        (["--objective", "beauty"], "--objective is 'beauty', but must be fid, kid, is"),
+        (
+            ["--objective", "classifier", "--hold-back", "0"],
+            "--objective classifier tests classifiers on real images that no generator sees, but "
+            "--hold-back is 0; give the share to hold back, such as 0.25",
+        ),
+        (["--objective", "fid,classifier", "--hold-back", "0.01"], "--hold-back 0.01 keeps"),
+        (["--hold-back", "0.7"], "--hold-back is 0.7, but must be 0, or a share of each class"),
+        (["--resource", "steps"], "--resource is 'steps', but must be one of epoch, seconds"),
+        (["--resource", "seconds"], "--resource seconds needs --train-time"),
+        (
+            ["--resource", "seconds", "--train-time", "2m", "--epochs", "9"],
+            "needs --train-time, the training time of a complete trial, such as 2m, and takes no",
+        ),
+        (["--resource", "seconds", "--epochs", "9"], "--resource seconds needs --train-time"),
+        (["--train-time", "2m"], "--train-time goes with --resource seconds; here, give --epochs"),
+        (["--resource", "seconds", "--train-time", "soon"], "--train-time is 'soon', but must be"),
+        (
+            ["--resource", "seconds", "--train-time", "60s", "--grace", "61"],
+            "--grace is 61, but must lie between 1 and --train-time, 60",
+        ),
+        (
+            ["--resource", "seconds", "--train-time", "60s", "--eval-every", "61"],
+            "--eval-every is 61, but must lie between 1 and --train-time, 60",
+        ),
+        (["--max-trial-time", "0s"], "--max-trial-time is 0.0 s, but must be above 0"),
+        (["--max-trial-time", "fast"], "--max-trial-time is 'fast', but must be like 90s"),
+        (["--report-timeout", "never"], "--report-timeout is 'never', but must be like 90s"),
+        (["--enqueue", "absent.json"], "--enqueue absent.json cannot be read"),
+        (["--warm-start", "absent"], "there is no study absent under"),
+    ],
+)
+def test_refused_before_any_work(folder, tmp_path, capsys, flags, message):
+    assert run(folder, tmp_path / "runs", *flags) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert message in said
+    assert "Traceback" not in said
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_space_with_unknown_or_missing_parameters_is_refused(
+    folder, tmp_path, capsys, monkeypatch
+):
+    (tmp_path / "mine.py").write_text(
+        "from spaces.presets import default\n"
+        "def unknown(trial, task):\n"
+        "    return {**default(task), 'momentun': trial.suggest_float('momentun', 0, 1)}\n"
+        "def missing(trial, task):\n"
+        "    params = {**default(task), 'g_lr': trial.suggest_float('g_lr', 0.001, 0.01)}\n"
+        "    del params['loss']\n"
+        "    return params\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, message in (
+        ("unknown", "momentun is no hyperparameter"),
+        ("missing", "loss is missing"),
+    ):
+        assert run(folder, tmp_path / "runs", "--space", f"mine:{name}") == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("left", ["study.json", "holiday.jpg"])
+def test_a_name_that_exists_says_how_to_go_on(folder, tmp_path, capsys, left):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / left).touch()
+    assert run(folder, tmp_path, "--study", "old") == 2
+    assert "go on with --resume old, or choose another name" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.rglob("*.*")] == [left]
+
+
+def test_a_study_killed_while_it_began_may_be_begun_anew(folder, tmp_path):
+    """What it left is no study yet."""
+    (tmp_path / "old").mkdir()
+    for name in ("lock", "images.csv", "study.db"):
+        (tmp_path / "old" / name).touch()
+    assert run(folder, tmp_path, "--study", "old", "--dry-run") == 0
+
+
+def test_a_study_whose_settings_file_is_gone_is_not_begun_anew(folder, tmp_path, capsys):
+    """Its database holds all that was trained."""
+    place = tmp_path / "old"
+    place.mkdir()
+    create_study(open_storage(database_url(place)), config(name="old"), YARDSTICK, {}, [])
+    before = (place / "study.db").read_bytes()
+    assert run(folder, tmp_path, "--study", "old") == 2
+    assert "go on with --resume old" in capsys.readouterr().err
+    assert [p.name for p in place.iterdir()] == ["study.db"]
+    assert (place / "study.db").read_bytes() == before
+
+
+def test_trials_that_are_left_without_their_study_are_not_mixed_with_new_ones(
+    folder, tmp_path, capsys
+):
+    (tmp_path / "old" / "trials" / "00000").mkdir(parents=True)
+    assert run(folder, tmp_path, "--study", "old") == 2
+    assert "choose another name" in capsys.readouterr().err
+    assert (tmp_path / "old" / "trials" / "00000").is_dir()
+
+
+def test_resume_of_nothing_lists_what_there_is(tmp_path, capsys):
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "study.json").touch()
+    assert main(["--resume", "second", "--output", str(tmp_path)]) == 2
+    assert "there are first" in capsys.readouterr().err
+    assert main(["--resume", "first", "--eta", "4", "--output", str(tmp_path)]) == 2
+    assert "so --eta cannot be given" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_to(folder, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert run(folder, tmp_path / "file" / "runs") == 2
+    assert "cannot be written to" in capsys.readouterr().err
+
+
+def test_a_file_of_text_under_images_is_named(tmp_path, capsys, folder):
+    for name in ("cats", "dogs"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        for path in (folder / name).iterdir():
+            (tmp_path / "d" / name / path.name).write_bytes(path.read_bytes())
+    for i in (3, 4):
+        (tmp_path / "d" / "cats" / f"{i}.png").write_text("no picture")
+    assert run(tmp_path / "d", tmp_path / "runs") == 2
+    assert "cats/3.png" in capsys.readouterr().err
+
+
+def test_dry_run_prints_numbers_and_starts_nothing(folder, tmp_path, capsys):
+    assert run(folder, tmp_path / "runs", "--dry-run", "--trials", "5") == 0
+    said = capsys.readouterr().out
+    assert '"trials": 5' in said
+    assert '"length": 7506' in said  # 180,000 images are 7,500 passes over 24; 18 x 417
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_search_in_seconds_says_so(folder, tmp_path, capsys):
+    flags = ["--resource", "seconds", "--train-time", "1m", "--max-trial-time", "150s"]
+    assert run(folder, tmp_path / "runs", "--dry-run", *flags) == 0
+    said = capsys.readouterr().out
+    assert "60 seconds of training a trial, in 2 min at most, scored every 4" in said
+    assert "ASHA's rungs: seconds of training 8, 24; the best 1/3 go on" in said
+    assert '"resource": "seconds"' in said
+    assert '"length": 60' in said
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_a_terminal_sees_the_images_being_read(folder, tmp_path, embedded):
+    data = "phantom" if embedded else str(folder)
+    flags = ["--data", data, "--image-size", "32", "--features", "efficientnet-lite0"]
+    args = parser().parse_args([*flags, "--output", str(tmp_path)])
+    screen = io.StringIO()
+    prepared = prepare(args, Console(file=screen, force_terminal=True))
+    assert prepared.data.n == (200 if embedded else 24)
+    assert "reading images" in screen.getvalue()
+
+
+def test_help_is_quick_because_it_imports_nothing_heavy():
+    code = (
+        "import sys, search.run; print([m for m in ('torch', 'ray', 'mlflow') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), ("1h30m", 5400), ("1.5h", 5400)]
+)
+def test_durations(text, seconds):
+    assert parse_duration(text, "--within") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "90", "1h 30m", "h", "-5m", "2h!"])
+def test_texts_that_are_no_durations(text):
+    with pytest.raises(InputError, match="--within is"):
+        parse_duration(text, "--within")
+
+
+def test_durations_to_read():
+    shown = [format_duration(s) for s in (5, 99, 100, 720, 11100)]
+    assert shown == ["5 s", "99 s", "2 min", "12 min", "3 h 05 min"]
+
+
+def test_the_command_that_goes_on_says_where_trials_run_once_more():
+    here = Path.cwd()
+    flags = [
+        "--output",
+        "my runs",
+        "--address",
+        "head:6379",
+        "--gpus-per-trial",
+        "0.25",
+        "--devices",
+        "gpu",
+    ]
+    flags += ["--report-timeout", "1h", "--features-weights", "my weights.pth"]
+    args = parser().parse_args([*flags, "--cpus-per-trial", "1", "--unverified-weights"])
+    again = study_command("search.run --resume", "s", args, run_flags(args))
+    assert again == (
+        f"python -m search.run --resume s --output '{here}/my runs' --devices gpu --gpus-per-trial "
+        f"0.25 --address head:6379 --report-timeout 1h --features-weights '{here}/my weights.pth' "
+        "--unverified-weights"
+    )
+    usual = parser().parse_args(["--space", "full", "--trials", "7", "--progress", "none"])
+    assert run_flags(usual) == []
+    assert study_command("search.publish", "s", args) == (
+        f"python -m search.publish s --output '{here}/my runs'"
+    )

@@ -1,0 +1,127 @@
+"""Acts of the study's writer, cut at each of their writes: all of an act is there, or nothing."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy.event
+from optuna.storages import RDBStorage
+
+from search.proposals.writer import StudyWriter
+from tests.by_hand import Search
+from trainable.trial.trial import Status
+
+
+class CutError(Exception):
+    """In place of a kill."""
+
+
+def cut_at(storage: RDBStorage, number: int) -> Callable[[], None]:
+    """Let the statement of that number, counted from 0, fail, of those that write, or a commit
+    after them; returns how to undo it."""
+    left = itertools.count(-number)
+
+    def write(connection, cursor, statement, *_) -> None:
+        if statement.split()[0] in ("INSERT", "UPDATE", "DELETE") and next(left) == 0:
+            raise CutError
+
+    def commit(connection) -> None:
+        if next(left) == 0:
+            raise CutError
+
+    sqlalchemy.event.listen(storage.engine, "before_cursor_execute", write)
+    sqlalchemy.event.listen(storage.engine, "commit", commit)
+
+    def undo() -> None:
+        sqlalchemy.event.remove(storage.engine, "before_cursor_execute", write)
+        sqlalchemy.event.remove(storage.engine, "commit", commit)
+
+    return undo
+
+
+def content(folder: Path) -> list[str]:
+    with closing(sqlite3.connect(folder / "study.db")) as database:
+        return list(database.iterdump())
+
+
+@pytest.mark.parametrize("objective", ["fid", "fid,kid"])
+@pytest.mark.parametrize("act", ["report", "complete", "diverged", "interrupt", "run"])
+def test_an_act_that_is_cut_anywhere_leaves_the_database_as_it_was(tmp_path, act, objective):
+    """Half of it would be taken for the whole: a report of which Optuna never heard, an end."""
+    s = Search(tmp_path / "s", objective=objective)
+    s.start("a")
+    both: dict[str, Any] = {"objective_2": 0.2} if objective == "fid,kid" else {}
+    s.report("a", 1, 50.0, **both)
+    if act == "run":
+        s.searcher.interrupt_rest()
+    s.ledger.close()
+    report = {"resource": 2, "objective": 40.0, **both, "order": 1}
+    acts = {
+        "report": lambda writer: writer.report(0, report),
+        "complete": lambda writer: writer.end(0, Status.COMPLETE, "why"),
+        "diverged": lambda writer: writer.end(0, Status.DIVERGED, "why"),
+        "interrupt": lambda writer: writer.interrupt(0),
+        "run": lambda writer: writer.run(0, {"version": "2"}),
+    }
+    before, cuts = content(tmp_path / "s"), 0
+    while True:
+        problems: list[str] = []
+        writer = StudyWriter(s.study, s.storage, problems.append)
+        undo = cut_at(s.storage, cuts)
+        writer.put(acts[act])
+        writer.close()
+        undo()
+        if not problems:
+            break
+        assert content(tmp_path / "s") == before
+        cuts += 1
+    assert cuts >= 3, "nothing was cut between two writes"
+    assert content(tmp_path / "s") != before
+
+
+@pytest.mark.parametrize("objective", ["fid", "fid,kid"])
+def test_a_report_that_optuna_was_not_told_of_is_told_at_take_up(tmp_path, objective):
+    """As a kill between its two writes left it, when they were two transactions."""
+    both: dict[str, Any] = {"objective_2": 0.2} if objective == "fid,kid" else {}
+    s = Search(tmp_path / "s", objective=objective)
+    s.start("a")
+    s.report("a", 1, 50.0, **both)
+    s.report("a", 2, 40.0, **both)
+    s.ledger.close()
+    with closing(sqlite3.connect(tmp_path / "s" / "study.db")) as database, database:
+        if both:
+            database.execute(
+                "UPDATE trial_user_attributes SET value_json = '[50.0, 0.2]' WHERE key = 'goals'"
+            )
+        else:
+            database.execute("DELETE FROM trial_intermediate_values WHERE step = 2")
+    again = Search(tmp_path / "s", objective=objective)
+    assert again.start("x") == 0
+    again.ledger.end(again.searcher._live["x"], Status.COMPLETE)
+    (trial,) = again.trials
+    assert trial.values == [40.0, *both.values()]
+    assert trial.intermediate_values == ({} if both else {1: 50.0, 2: 40.0})
+    (sampled,) = again.ledger._sampled.trials
+    assert sampled.values == trial.values
+    assert sampled.intermediate_values == trial.intermediate_values
+
+
+def test_a_complete_trial_counts_with_its_last_report(tmp_path):
+    """Also where Optuna holds an older one, as it was not told of the last."""
+    s = Search(tmp_path / "s")
+    s.start("a")
+    s.report("a", 1, 50.0)
+    s.report("a", 12, 40.0, "complete")
+    s.ledger.close()
+    with closing(sqlite3.connect(tmp_path / "s" / "study.db")) as database, database:
+        database.execute("DELETE FROM trial_intermediate_values WHERE step = 12")
+        database.execute("UPDATE trial_values SET value = 50.0")
+    (sampled,) = Search(tmp_path / "s").ledger._sampled.trials
+    assert sampled.value == 40.0
+    assert sampled.intermediate_values == {1: 50.0, 12: 40.0}

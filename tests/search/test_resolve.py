@@ -1,0 +1,356 @@
+"""What a resumed study must find as it was: images, space, extractor; and what may change."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from search.resolve import Prepared, prepare
+from search.run import main
+from search.study.config import StudyConfig
+from search.study.database import create_study, database_url, load_study, open_storage
+from search.study.flags import parser
+from search.study.locate import resume_placed
+from spaces.errors import InputError
+from tests.by_hand import YARDSTICK
+from tests.conftest import make_data
+from trainable.data.fingerprints import IMAGES, fingerprints, image_differences, write_images
+from trainable.generators.weights_file import write_generator
+from trainable.pretrained.weights import checksum
+
+SPACE = """
+from spaces.presets import default
+
+def line(trial, task):
+    lr = trial.suggest_float("g_lr", {low}, 1e-2, log=True)
+    return {{**default(task), "g_lr": lr, "lr_ratio": {scale}, "l2": {l2}}}
+"""
+
+
+def write_space(folder: Path, low: float = 1e-4, scale: float = 2.0, l2: float = 0.0) -> None:
+    (folder / "resumed_space.py").write_text(SPACE.format(low=low, scale=scale, l2=l2))
+    sys.modules.pop("resumed_space", None)
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+    importlib.invalidate_caches()
+
+
+def draw(path: Path, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 255, (40, 40), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def prepared_from(output: Path, *flags: str) -> Prepared:
+    args = parser().parse_args(["--output", str(output), *flags])
+    return prepare(args, Console(file=io.StringIO()))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """Pictures, a space, and under runs a study of both, begun."""
+    for first, name in ((100, "cats"), (200, "dogs")):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(16):
+            draw(tmp_path / "pictures" / name / f"{i:02d}.png", first + i)
+    write_space(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    flags = ["--data", str(tmp_path / "pictures"), "--space", "resumed_space:line"]
+    flags += ["--image-size", "32", "--features", "efficientnet-lite0", "--study", "s"]
+    new = prepared_from(tmp_path / "runs", *flags, "--trials", "5", "--time-budget", "1h")
+    folder = tmp_path / "runs" / "s"
+    folder.mkdir(parents=True)
+    storage = open_storage(database_url(folder))
+    create_study(storage, new.config, YARDSTICK, new.portrait, [{"g_lr": 1e-3}])
+    write_images(folder / IMAGES, new.data, new.validation)
+    (folder / "study.json").write_text(json.dumps(new.config.to_json()))
+    return tmp_path
+
+
+def test_a_resumed_study_is_as_it_was(place):
+    found = prepared_from(place / "runs", "--resume", "s")
+    assert found.study is not None
+    stored = found.study.user_attrs["config"]
+    assert found.config.to_json() == {**stored, "time_budget": None}  # a budget is for one life
+    assert (found.start, found.queue, found.learnt) == (None, [], [])
+    assert found.portrait == found.study.user_attrs["space"]
+    assert found.data.n == 32
+
+
+def test_trials_budget_and_queue_may_change(place):
+    (place / "more.json").write_text('[{"g_lr": 0.002}]')
+    flags = ["--trials", "9", "--time-budget", "10m", "--enqueue", str(place / "more.json")]
+    found = prepared_from(place / "runs", "--resume", "s", *flags)
+    same = replace(prepared_from(place / "runs", "--resume", "s").config, trials=9)
+    assert found.config == replace(same, time_budget=600.0)
+    assert found.queue == [{"g_lr": 0.002}]
+
+
+def test_how_files_became_pixels_is_kept_and_read_alike_again(place):
+    for number, path in enumerate(sorted((place / "pictures").rglob("*.png"))):
+        values = np.random.default_rng(number).integers(0, 4000, (40, 40), dtype=np.uint16)
+        values[0, 0] = 4095
+        Image.fromarray(values).save(path)
+    clear = Image.new("LA", (40, 40), (90, 0))
+    clear.putpixel((0, 0), (80, 255))
+    clear.save(place / "pictures" / "cats" / "clear.png")
+    flags = ["--data", str(place / "pictures"), "--image-size", "32", "--hold-back", "0.5"]
+    flags += ["--features", "efficientnet-lite0", "--background", "#FFFFFF"]
+    found = prepared_from(place / "runs", *flags)
+    assert (found.config.background, found.config.levels) == ("white", "16-bit 0 to 4095")
+    again = StudyConfig.from_json(json.loads(json.dumps(found.config.to_json())))
+    assert again.reading == found.data.report.reading
+    assert found.validation is not None
+    assert found.validation.report.reading == again.reading
+    black = prepared_from(place / "runs", *flags[:-2])
+    assert black.config.background == "black"
+    digests = [(c.data_digest, c.validation_digest) for c in (black.config, found.config)]
+    assert digests[0] != digests[1]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--eta", "4"], ["--background", "white"], ["--resource", "seconds"],
+     ["--max-trial-time", "1m"], ["--study", "t"], ["--warm-start", "t"], ["--train-time", "1m"],
+     ["--seed", "1"]],
+)  # fmt: skip
+def test_what_defines_a_study_cannot_be_given_again(place, flags):
+    with pytest.raises(InputError, match=f"so {flags[0]} cannot be given"):
+        prepared_from(place / "runs", "--resume", "s", *flags)
+
+
+def refusal(place: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the command says when it refuses to go on; it has done nothing."""
+    before = (place / "runs" / "s" / "study.db").read_bytes()
+    assert main(["--resume", "s", "--output", str(place / "runs")]) == 2
+    assert (place / "runs" / "s" / "study.db").read_bytes() == before
+    said = capsys.readouterr().err
+    assert said.startswith("error: --resume s: ")
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda cats: (cats / "03.png").unlink(), "1 gone (cats/03.png)"),
+        (lambda cats: draw(cats / "99.png", 7), "1 new (cats/99.png)"),
+        (lambda cats: draw(cats / "05.png", 7), "1 changed (cats/05.png)"),
+        (
+            lambda cats: [(cats / f"{i:02d}.png").unlink() for i in range(4)],
+            "4 gone (cats/00.png, cats/01.png, cats/02.png, …)",
+        ),
+        (
+            lambda cats: [draw(cats / "99.png", 7), (cats / "00.png").unlink()],
+            "1 gone (cats/00.png), 1 new (cats/99.png)",
+        ),
+    ],
+)
+def test_changed_images_are_named(place, capsys, change, said):
+    change(place / "pictures" / "cats")
+    text = refusal(place, capsys)
+    assert "no longer holds the images that the study began with" in text
+    assert said in text.replace(f"{place / 'pictures'}/", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"low": 1e-5}, "searched g_lr (0.0001 to 0.01, log, now 1e-05 to 0.01, log)"),
+        ({"l2": 0.5}, "l2 (0, now 0.5)"),
+        ({"scale": 3.0}, "lr_ratio ("),
+    ],
+)
+def test_a_changed_space_is_named(place, capsys, change, said):
+    write_space(place, **change)
+    text = refusal(place, capsys)
+    assert "its space resumed_space:line is no longer what it was: " in text
+    assert said in text
+
+
+def test_other_extractor_weights_are_refused(place, capsys):
+    study = prepared_from(place / "runs", "--resume", "s").study
+    assert study is not None
+    study.set_user_attr("config", {**study.user_attrs["config"], "weights_sha256": "f" * 64})
+    text = refusal(place, capsys)
+    assert "weights ffffffffffff…" in text
+    assert "would not compare" in text
+
+
+def test_a_warm_start_from_a_study_of_other_images_is_refused(place, capsys):
+    draw(place / "pictures" / "cats" / "99.png", 7)
+    flags = ["--data", str(place / "pictures"), "--space", "resumed_space:line", "--study", "t"]
+    flags += ["--image-size", "32", "--features", "efficientnet-lite0", "--warm-start", "s"]
+    assert main([*flags, "--output", str(place / "runs")]) == 2
+    assert "error: --warm-start s: its scores do not compare" in capsys.readouterr().err
+    assert sorted(p.name for p in (place / "runs").iterdir()) == ["s"]
+
+
+def test_image_differences_by_hand(tmp_path):
+    data = make_data(n=6)
+    path = tmp_path / IMAGES
+    write_images(path, data)
+    assert image_differences(path, data) == "the same images in another order"
+    assert path.read_text().splitlines()[0] == "source,class,sha256,held_back"
+    assert len(path.read_text().splitlines()) == 7
+
+    def having(**changes: Any) -> str:
+        return image_differences(path, replace(data, **changes))
+
+    pixels = data.images.copy()
+    pixels[2, 0, 5, 5] ^= 1
+    assert having(images=pixels) == "1 changed (made/2)"
+    labels = data.labels.copy()
+    labels[3] = 1 - labels[3]
+    assert having(labels=labels) == "1 changed (made/3)"
+    sources = (*data.sources[:5], 'a, "b"')
+    assert having(sources=sources) == '1 gone (made/5), 1 new (a, "b")'
+    write_images(path, replace(data, sources=sources))
+    assert having(sources=sources) == "the same images in another order"
+
+
+@pytest.mark.parametrize("content", [None, "a,b\n1,2\n"])
+def test_without_a_readable_list_the_difference_is_not_known(tmp_path, content):
+    path = tmp_path / IMAGES
+    if content is not None:
+        path.write_text(content)
+    said = image_differences(path, make_data(n=4))
+    assert said == f"which ones is not known, as {path} cannot be read"
+
+
+def test_images_held_back_must_stay_too(place):
+    """And none of them is trained on, nor does such a study read a test split."""
+    root = place / "divided"
+    shutil.copytree(place / "pictures", root / "train")
+    shutil.copytree(place / "pictures", root / "test")
+    flags = ["--data", str(root), "--space", "resumed_space:line", "--image-size", "32"]
+    flags += ["--features", "efficientnet-lite0", "--study", "h"]
+    new = prepared_from(place / "runs", *flags, "--objective", "classifier", "--hold-back", "0.4")
+    assert new.validation is not None
+    assert new.validation.counts == {"cats": 6, "dogs": 6}
+    assert new.data.counts == {"cats": 10, "dogs": 10}
+    assert not set(new.validation.sources) & set(new.data.sources)
+    assert new.held_out is new.validation
+    folder = place / "runs" / "h"
+    folder.mkdir()
+    storage = open_storage(database_url(folder))
+    create_study(storage, new.config, YARDSTICK, new.portrait, [])
+    write_images(folder / IMAGES, new.data, new.validation)
+    (folder / "study.json").write_text(json.dumps(new.config.to_json()))
+    again = prepared_from(place / "runs", "--resume", "h")
+    assert again.validation is not None
+    assert again.validation.sources == new.validation.sources
+    changed, messages = new.validation.sources[0], set()
+    for seed in range(1000, 1006):  # other pixels may or may not be held back in their turn
+        draw(root / changed, seed)
+        with pytest.raises(InputError, match="bring them back, or start a new study") as refused:
+            prepared_from(place / "runs", "--resume", "h")
+        messages.add(str(refused.value).partition(" no longer ")[2].partition(";")[0])
+    assert messages == {
+        f"holds the images that the study began with (1 changed ({changed}))",
+        "those that the study began with",
+    }
+
+
+def test_a_generator_that_saw_images_held_back_begins_no_study_and_goes_on_with_none(place):
+    flags = ["--data", str(place / "pictures"), "--space", "resumed_space:line"]
+    flags += ["--image-size", "32", "--features", "efficientnet-lite0", "--study", "h"]
+    flags += ["--hold-back", "0.4"]
+    new = prepared_from(place / "runs", *flags)
+    assert new.validation is not None
+    path = place / "generator.safetensors"
+    folder = place / "runs" / "h"
+    folder.mkdir()
+    for seen, said in (
+        (new.validation.images[:2], r"was trained on 2 of the 12 images that are held back"),
+        (new.validation.images[:0], "does not say which images it was trained on"),
+    ):
+        write_generator(path, {"a": torch.ones(1)}, {"images": fingerprints(seen)})
+        with pytest.raises(InputError, match=said):
+            prepared_from(place / "runs", *flags, "--init-from", str(path))
+    begun = replace(new.config, init_from=str(path), init_sha256=checksum(path, "--init-from"))
+    create_study(open_storage(database_url(folder)), begun, YARDSTICK, new.portrait, [])
+    (folder / "study.json").write_text(json.dumps(begun.to_json()))
+    with pytest.raises(InputError, match="does not say which images it was trained on"):
+        prepared_from(place / "runs", "--resume", "h")
+    with pytest.raises(InputError, match="is a generator of another shape"):  # nothing held back
+        prepared_from(place / "runs", *flags[:-4], "--study", "t", "--init-from", str(path))
+
+
+def test_data_are_kept_by_their_whole_path_and_found_from_another_folder(place, monkeypatch):
+    monkeypatch.chdir(place)
+    flags = ["--data", "pictures", "--space", "resumed_space:line", "--image-size", "32"]
+    flags += ["--features", "efficientnet-lite0", "--study", "t", "--held-out", "pictures/"]
+    with pytest.raises(InputError, match=r"--held-out .* has no image of class 'cats' to hold"):
+        prepared_from(place / "runs", *flags)
+    assert prepared_from(place / "runs", *flags[:-2]).config.data == str(place / "pictures")
+    keep_setting(place, data="pictures")  # as studies began before
+    assert prepared_from(Path("runs"), "--resume", "s").config.data == str(place / "pictures")
+    monkeypatch.chdir("/")
+    with pytest.raises(InputError, match=r"--resume s: .*'pictures'.* with --data$"):
+        prepared_from(place / "runs", "--resume", "s")
+
+
+def keep_setting(place: Path, **changes: Any) -> None:
+    """Let the study have other settings than it began with."""
+    folder = place / "runs" / "s"
+    values = {**json.loads((folder / "study.json").read_text()), **changes}
+    study = load_study("s", open_storage(database_url(folder)))
+    study.set_user_attr("config", values)
+    (folder / "study.json").write_text(json.dumps(values))
+
+
+def test_data_that_have_moved_are_named_and_proved_by_their_pixels(place):
+    (place / "pictures").rename(place / "elsewhere")
+    with pytest.raises(InputError, match="If it has moved, name its place with --data"):
+        prepared_from(place / "runs", "--resume", "s")
+    found = prepared_from(place / "runs", "--resume", "s", "--data", str(place / "elsewhere"))
+    assert found.config.data == str(place / "elsewhere")
+    draw(place / "elsewhere" / "cats" / "05.png", 7)
+    with pytest.raises(InputError, match=r"does not hold the images .* \(1 changed \(cats/05.png"):
+        prepared_from(place / "runs", "--resume", "s", "--data", str(place / "elsewhere"))
+    with pytest.raises(InputError, match="it began without --held-out; leave that out"):
+        prepared_from(place / "runs", "--resume", "s", "--held-out", str(place))
+
+
+def test_what_no_trial_hangs_on_may_be_given_anew(place):
+    found = prepared_from(place / "runs", "--resume", "s", "--top-k", "1", "--winner-images", "40")
+    assert (found.config.top_k, found.config.winner_images) == (1, 40)
+
+
+@pytest.mark.parametrize(
+    ("given", "output"),
+    [("s", "runs"), ("s/", "runs"), ("runs/s", None), ("./runs/s//", None), ("{}/runs/s", None),
+     ("{}/runs/s/", "runs"), ("../runs/s", None)],
+)  # fmt: skip
+def test_a_study_may_be_named_by_its_folder(place, monkeypatch, given, output):
+    monkeypatch.chdir(place / "pictures" if given.startswith("..") else place)
+    flags = ["--resume", given.format(place)] + (["--output", output] if output else [])
+    args = parser().parse_args(flags)
+    resume_placed(args)
+    assert args.resume == "s"
+    assert args.output.resolve() == place / "runs"
+
+
+@pytest.mark.parametrize("given", ["", ".", "..", "/", "runs/.."])
+def test_a_path_that_names_no_study_is_refused(place, monkeypatch, given):
+    monkeypatch.chdir(place)
+    with pytest.raises(InputError, match="but must be a study's name"):
+        resume_placed(parser().parse_args(["--resume", given]))
+
+
+def test_a_path_and_another_output_contradict_each_other(place, monkeypatch):
+    monkeypatch.chdir(place)
+    args = parser().parse_args(["--resume", "runs/s", "--output", "pictures"])
+    with pytest.raises(InputError, match="--resume is 'runs/s', but --output is 'pictures'"):
+        resume_placed(args)

@@ -1,0 +1,190 @@
+"""The end of a search: what is kept of the winners is whole, or what was there before."""
+
+from __future__ import annotations
+
+import errno
+import io
+import itertools
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.winners import conclude as winners
+from tests.by_hand import YARDSTICK, Search
+from tests.conftest import full, make_data, make_job, small_params
+from trainable.basics.files import disk_fault
+from trainable.basics.terminal import make_console
+from trainable.data import Dataset
+from trainable.distributed.resources import Resources
+from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
+from trainable.metrics.intervals import Interval
+from trainable.trial.evaluation import Assessment
+from trainable.trial.trial import Trial
+
+SOME = Interval(50.0, 60.0, 55.0)
+GOOD = {"copy_rate": 0.0, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.5}
+KEPT = ["best.json", "leaderboard.csv", "winners"]
+
+
+class Ended:
+    """A study whose one trial is trained, and whose winners are scored at no cost."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch):
+        data = make_data(n=24)
+        params: dict[str, Any] = small_params(data)
+        self.folder, self.fid = folder, 55.0
+        search = Search(folder, lambda trial, task: params, trials=1)
+        self.job = make_job(data, folder / "trials", (1,))
+        search.start("a")
+        scores = Trial(self.job, 0, params).advance()
+        own = ("resource", "status", "fid", "objective")
+        more = {k: v for k, v in scores.items() if k not in own}
+        search.report("a", 12, 50.0, "complete", **more)
+        search.ledger.close()
+        self.study, self.config = search.study, search.config
+        more = {"protocol": "tiny", "n_generated": 40, "witness": 0.9}
+        self.study.set_user_attr("yardstick", {**YARDSTICK, **more})
+        patch.setattr(winners, "assess_on_ray", self._assess)
+
+    def _assess(self, *args: object) -> dict[int, Assessment]:
+        return {0: Assessment(GOOD, 40, Interval(50.0, 60.0, self.fid), SOME)}
+
+    def conclude(self) -> None:
+        console = make_console(file=io.StringIO())
+        where = Resources("local", 1, 0.0, 1)
+        winners.conclude(self.study, self.config, self.job, where, self.folder, console)
+
+    def kept(self) -> dict[str, bytes]:
+        """All files of the study but its database and trials."""
+        found = (p for p in self.folder.rglob("*") if p.is_file())
+        names = {p.relative_to(self.folder).as_posix(): p.read_bytes() for p in found}
+        return {n: c for n, c in names.items() if not n.startswith(("trials/", "study.db"))}
+
+
+@pytest.fixture
+def ended(tmp_path, monkeypatch) -> Ended:
+    return Ended(tmp_path / "s", monkeypatch)
+
+
+def test_winners_are_kept_and_a_later_life_replaces_them(ended):
+    ended.conclude()
+    first = ended.kept()
+    assert sorted({name.split("/")[0] for name in first}) == KEPT
+    assert sorted(n for n in first if "/" in n) == [
+        "winners/1/config.json", "winners/1/generator.pt2", "winners/1/generator.safetensors",
+    ]  # fmt: skip
+    (ended.folder / "winners" / "2").mkdir()  # of a former life, with more winners
+    ended.fid = 54.0
+    ended.conclude()
+    assert ended.kept().keys() == first.keys()
+    assert ended.kept()["winners/1/config.json"] != first["winners/1/config.json"]
+    assert not (ended.folder / "winners" / "2").exists()
+
+
+def export(trial: Path, params: dict[str, Any], data: Dataset, out: Path, **about: Any) -> None:
+    """In a moment, what an export takes seconds for."""
+    out.mkdir()
+    for name in (EXPORTED, WEIGHTS, CONFIG):
+        (out / name).write_bytes(repr(about["scores"]).encode())
+
+
+@contextmanager
+def fills_up(folder: Path, after: int) -> Iterator[None]:
+    """The disk is full after so many writes and renames in `folder`."""
+    left = itertools.count(-after)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("write_bytes", "mkdir", "rename", "replace", "open"):
+            whole = getattr(Path, name)
+
+            def write(path: Path, *args: Any, whole: Any = whole, **kwargs: Any) -> Any:
+                reads = whole.__name__ == "open" and args[:1] in ((), ("r",), ("rb",))
+                if folder in path.parents and not reads and next(left) >= 0:
+                    full()
+                return whole(path, *args, **kwargs)
+
+            patch.setattr(Path, name, write)
+        yield
+
+
+def test_what_a_former_life_kept_stays_until_all_is_there_anew(ended, monkeypatch):
+    """A disk that fills up at any of the writes, and stays full."""
+    monkeypatch.setattr(winners, "export_generator", export)
+    ended.conclude()
+    before, cuts = ended.kept(), 0
+    ended.fid = 54.0
+    while True:
+        try:
+            with fills_up(ended.folder, cuts):
+                ended.conclude()
+            break
+        except OSError:
+            pass
+        after = ended.kept()
+        if "winners/1/config.json" in after:
+            assert after.keys() == before.keys(), "a part is left"
+            assert len({after[f"winners/1/{name}"] for name in (EXPORTED, WEIGHTS, CONFIG)}) == 1
+        else:
+            parts = [p for p in ended.folder.glob(".winners.*.part") if (p / "1").exists()]
+            assert parts, "the old ones are lost"
+            parts[0].rename(ended.folder / "winners")
+        cuts += 1
+    assert cuts > 10
+    assert ended.kept()["winners/1/config.json"] != before["winners/1/config.json"]
+
+
+def test_a_disk_that_is_really_full_at_the_export_is_said(ended):
+    """A small file system: PyTorch's and safetensors' own writers would not say why."""
+    place = ended.folder / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here (not root?)")
+    try:
+        for name in ("study.db", "trials"):
+            (place / name).symlink_to(ended.folder / name)
+        ended.folder = place
+        with pytest.raises(OSError, match="No space") as caught:
+            ended.conclude()
+        assert disk_fault(caught.value) == "No space left on device"
+        assert sorted(p.name for p in place.iterdir()) == ["study.db", "trials"]
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(ended):
+    ended.conclude()
+    (ended.folder / "winners").rename(ended.folder / ".winners.0123.part")
+    (ended.folder / ".winners.4567.part").mkdir()
+    ended.conclude()
+    assert not list(ended.folder.glob(".winners*"))
+    assert len(list((ended.folder / "winners" / "1").iterdir())) == 3
+
+
+def raised(error: Exception, cause: Exception | None = None) -> Exception:
+    try:
+        raise error from cause
+    except type(error) as found:
+        return found
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "full", "x.pt"), "full: x.pt"),
+        (OSError(errno.EROFS, "read-only"), "read-only"),
+        (OSError(errno.ENOENT, "absent", "x"), None),
+        (raised(ValueError("x"), OSError(errno.EDQUOT, "quota")), "quota"),
+        (raised(ValueError("x"), sqlite3.OperationalError("disk I/O error")), "disk I/O error"),
+        (sqlite3.OperationalError("no such table: x"), None),
+        (RuntimeError(f"in a worker: {os.strerror(errno.ENOSPC)}"), os.strerror(errno.ENOSPC)),
+        (ValueError("x"), None),
+    ],
+)
+def test_a_disk_that_refuses_is_known_from_other_errors(error, said):
+    assert disk_fault(error) == said

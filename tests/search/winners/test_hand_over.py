@@ -1,0 +1,133 @@
+"""What is handed over and said of trials that pass the gates, and of those that fail."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.winners import conclude as winners
+from search.winners.conclude import NO_WINNERS, WINNERS, arrange, hand_over, print_winners
+from search.winners.leaderboard import Row, rank
+from spaces.errors import InputError
+from tests.by_hand import YARDSTICK
+from tests.search.tracking.test_text import PASSING, record
+from tests.search.winners.test_conclude import GOOD, Ended
+from trainable.basics.terminal import make_console
+from trainable.data import Dataset
+from trainable.generators.export import CONFIG, WEIGHTS
+from trainable.metrics.intervals import Interval
+from trainable.trial.evaluation import Assessment
+from trainable.trial.objective import Objective
+
+FAILING = {**PASSING, "copy_rate": 0.5}
+
+
+class Study:
+    """What `hand_over` asks of a study."""
+
+    study_name = "films"
+    user_attrs = {"id": "0123456789ab"}  # noqa: RUF012
+
+
+def rows(*scores: dict[str, float]) -> list[Row]:
+    """Trials assessed so, and one that was not."""
+    intervals = Interval(58, 62, 60), Interval(0.01, 0.01, 0.01)
+    assessed = {
+        n: Assessment({**own, "fid": 50.0, "kid": 0.01}, 2000, *intervals)
+        for n, own in enumerate(scores)
+    }
+    records = [record(n, 50.0 + n) for n in range(len(scores) + 1)]
+    return rank(records, assessed, Objective.parse("fid"), YARDSTICK)
+
+
+@pytest.fixture
+def logged(monkeypatch) -> list[tuple[str, int, tuple[str, ...]]]:
+    """Folder, rank and failed gates of each generator that is handed to MLflow."""
+    told = []
+    monkeypatch.setattr(winners, "clear_winners", lambda *_: None)
+    monkeypatch.setattr(winners, "withdraw_champion", lambda *_: told.clear())
+    monkeypatch.setattr(
+        winners, "log_winner", lambda *args: told.append((str(args[3]), args[4], args[6]))
+    )
+    monkeypatch.setattr(winners, "register_champion", lambda uri, run, kept, name: str(kept))
+    return told
+
+
+def handed_over(found: list[Row], folder: Path) -> str | None:
+    return hand_over(found, Study(), folder / "trials", folder, "uri", str)  # pyright: ignore
+
+
+def test_generators_that_fail_a_gate_are_not_kept_among_the_winners(logged, tmp_path):
+    champion = handed_over(rows(FAILING, PASSING), tmp_path)
+    assert champion == str(tmp_path / WINNERS / "1")
+    (first, place, none), (second, other, failed) = logged
+    assert (first, place, none) == (champion, 1, ())
+    assert (second, other) == (str(tmp_path / WINNERS / NO_WINNERS / "2"), 2)
+    assert failed == ("copy rate in features 0.50, at most 0.25",)
+
+
+def test_where_none_passes_a_former_champion_is_withdrawn(logged, tmp_path):
+    assert handed_over(rows(FAILING), tmp_path) is None
+    assert logged == []
+
+
+def test_the_folder_of_winners_has_those_that_fail_apart(tmp_path, monkeypatch):
+    ended = Ended(tmp_path / "s", monkeypatch)
+    monkeypatch.setitem(GOOD, "copy_rate", 0.9)
+
+    def export(trial: Path, params: dict[str, Any], data: Dataset, out: Path, **_: Any) -> None:
+        out.mkdir(parents=True)
+        (out / WEIGHTS).touch()
+
+    monkeypatch.setattr(winners, "export_generator", export)
+    ended.conclude()
+    assert sorted(ended.kept()) == [
+        "best.json", "leaderboard.csv", f"winners/failed_gates/1/{WEIGHTS}"
+    ]  # fmt: skip
+
+
+def test_where_nothing_won_the_terminal_names_what_there_is():
+    for scores, said in (
+        ((FAILING,), f"registered as champion; {WINNERS}/{NO_WINNERS} has the assessed"),
+        ((), "none is registered as champion"),
+    ):
+        out = io.StringIO()
+        print_winners(rows(*scores), {}, make_console(file=out, width=500))
+        last = out.getvalue().splitlines()[-1]
+        assert said in last
+        assert (NO_WINNERS in last) == bool(scores)
+    out = io.StringIO()
+    print_winners(rows(PASSING), {}, make_console(file=out, width=500))
+    assert "none" not in out.getvalue()
+
+
+def exported(folder: Path, place: str, trial: int) -> None:
+    """What `conclude` leaves of a trial, by its name alone."""
+    (folder / WINNERS / place).mkdir(parents=True)
+    (folder / WINNERS / place / CONFIG).write_text(json.dumps({"trial": trial}))
+
+
+def test_an_export_is_known_by_its_trial_where_gates_have_moved_since(tmp_path):
+    """An earlier version had all in one place, by ranks that a stricter gate has exchanged."""
+    found = rows(FAILING, PASSING)
+    exported(tmp_path, "1", 0)
+    exported(tmp_path, "2", 1)
+    assert arrange(found, tmp_path)
+    places = {"1": 1, f"{NO_WINNERS}/2": 0}
+    records = {place: tmp_path / WINNERS / place / CONFIG for place in places}
+    assert {p: json.loads(r.read_text())["trial"] for p, r in records.items()} == places
+    assert not (tmp_path / WINNERS / "2").exists()
+    first = (tmp_path / "leaderboard.csv").read_text().splitlines()[1]
+    assert first.startswith("1,1,")
+    assert not arrange(found, tmp_path)
+
+
+def test_a_trial_that_was_not_exported_is_named(tmp_path):
+    exported(tmp_path, "1", 1)
+    with pytest.raises(InputError, match=r"lacks trial 0, .*resume"):
+        arrange(rows(FAILING, PASSING), tmp_path)
+    assert (tmp_path / WINNERS / "1").exists()

@@ -1,0 +1,58 @@
+"""The champion's card says what is known of it, and what it is not for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from search.winners.gates import GATES
+from search.winners.model_card import card
+
+ABOUT: dict[str, Any] = {
+    "study": "s", "trial": 7, "classes": ["normal", "ill"], "latent_size": 8,
+    "task": {"image_size": 64, "channels": 1, "images": 200},
+    "settings": {"data": "small", "data_digest": "0123456789abcdef", "protocol": "tiny/1"},
+    "scores": {
+        "fresh_fid_mean": 52.25, "fresh_fid_low": 50.0, "fresh_fid_high": 55.5,
+        "fresh_cas_mean": 0.925, "fresh_cas_low": 0.91, "fresh_cas_high": 0.94,
+        "fid_over_floor": 1.5, "gates_failed": 0.0, "fresh_2000/copy_rate": 0.0125,
+        "fresh_2000/diversity": 0.93, "fresh_2000/fid/1": 66.5,
+    },
+    "params": {"g_lr": 0.002, "activation": "relu"},
+}  # fmt: skip
+
+
+def test_the_card_says_what_is_known():
+    lines = card(ABOUT).splitlines()
+    assert lines[0] == "# Generator of study s, trial 7"
+    assert "grey images of 64 x 64 pixels of the classes normal, ill" in lines[2]
+    assert "trained on 200 images (small, digest 0123456789ab)" in lines[2]
+    assert "| FID | 52.25 | 50 to 55.5 |" in lines
+    assert "| CAS | 0.925 | 0.91 to 0.94 |" in lines
+    assert "| FID over the floor of real images | 1.50 | |" in lines
+    assert "| fid of ill, of 2000 images | 66.5 | |" in lines
+    assert "- copy rate in features 0.0125, at most 0.25" in lines
+    assert "- within-class diversity 0.93, at least 0.82" in lines
+    assert lines.index("| activation | relu |") < lines.index("| g_lr | 0.002 |")
+    assert any("**Not for diagnosis**" in line for line in lines)
+    assert len([line for line in lines if line.startswith("- ")]) == 2 < len(GATES)
+
+
+def test_names_of_classes_are_no_markup():
+    classes = ["`a`|*b*", "<b>\n[x](y)"]
+    said = card({**ABOUT, "classes": classes})
+    first, second = r"\`a\`\|\*b\*", r"&lt;b> \[x\](y)"
+    assert f"of the classes {first}, {second}, each" in said
+    assert f"| fid of {second}, of 2000 images | 66.5 | |" in said.splitlines()
+
+
+def test_patients_are_mentioned_where_there_are_some():
+    assert card({**ABOUT, "of_patients": True}) == card(ABOUT)
+    flowers = card({**ABOUT, "of_patients": False})
+    assert "diagnosis" not in flowers
+    assert "patient" not in flowers
+    assert "training with synthetic data. It knows the images it was" in flowers
+
+
+def test_of_a_run_that_says_little_a_card_comes_too():
+    bare = {**ABOUT, "settings": {}, "scores": {}}
+    assert "trained on 200 images (unknown, digest unknown)" in card(bare)
