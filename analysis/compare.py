@@ -18,10 +18,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import verdict
 from analysis.fid_vs_time import candidates, pareto_front
 from analysis.figures import BLUE, GREEN, ORANGE, RED, canvas, clean, plain_log, save
-from analysis.store import FRESH, StudyTable, load_study
+from analysis.study import verdict
+from analysis.study.table import FRESH, StudyTable, load_study
 from spaces.errors import InputError
 from trainable.basics.progress import bar
 from trainable.basics.stopping import run_command

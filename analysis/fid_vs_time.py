@@ -32,9 +32,9 @@ from analysis.figures import (
     run,
     words,
 )
-from analysis.importance import searched, values_of
-from analysis.rungs import BROKEN
-from analysis.store import StudyTable
+from analysis.study.importance import searched, values_of
+from analysis.study.rungs import BROKEN
+from analysis.study.table import StudyTable
 from trainable.basics.stopping import run_command
 from trainable.basics.wording import format_duration, parse_duration
 

@@ -17,7 +17,7 @@ from matplotlib.font_manager import FontProperties, findfont, fontManager, get_f
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from analysis.store import StudyTable, load_study
+from analysis.study.table import StudyTable, load_study
 from spaces.errors import InputError
 from trainable.basics.progress import bar
 from trainable.basics.terminal import make_console, say, say_error

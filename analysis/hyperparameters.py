@@ -20,7 +20,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from optuna.distributions import CategoricalDistribution
 
 from analysis.figures import BLUE, GREEN, ORANGE, canvas, clean, parser, plain_log, run
-from analysis.importance import (
+from analysis.study.importance import (
     Importances,
     check_differ,
     common_rungs,
@@ -30,8 +30,8 @@ from analysis.importance import (
     too_few,
     values_of,
 )
-from analysis.rungs import at, at_rung
-from analysis.store import StudyTable
+from analysis.study.rungs import at, at_rung
+from analysis.study.table import StudyTable
 from spaces.errors import InputError
 from trainable.basics.stopping import run_command
 

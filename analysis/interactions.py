@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution
 
 from analysis.figures import canvas, parser, run
-from analysis.importance import (
+from analysis.study.importance import (
     FEWEST,
     check_differ,
     groups,
@@ -31,8 +31,8 @@ from analysis.importance import (
     too_few,
     values_of,
 )
-from analysis.rungs import at, at_rung, rungs
-from analysis.store import StudyTable
+from analysis.study.rungs import at, at_rung, rungs
+from analysis.study.table import StudyTable
 from spaces.errors import InputError
 from trainable.basics.stopping import run_command
 

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures import OTHER, STYLES, canvas, clean, in_order, parser, plain_log, run, words
-from analysis.rungs import BROKEN, at_rung, axis, rungs
-from analysis.store import StudyTable
+from analysis.study.rungs import BROKEN, at_rung, axis, rungs
+from analysis.study.table import StudyTable
 from trainable.basics.stopping import run_command
 
 

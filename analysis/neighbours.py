@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from analysis.artifacts import fetch_generator, why_absent
 from analysis.figures import canvas, parser, run
 from analysis.samples import shown_trial
-from analysis.store import StudyTable
+from analysis.study.artifacts import fetch_generator, why_absent
+from analysis.study.table import StudyTable
 from spaces.errors import InputError
 from trainable.basics.stopping import run_command
 from trainable.data import Dataset, load

@@ -21,10 +21,10 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from analysis.artifacts import fetch_grids
 from analysis.figures import OTHER, STYLES, canvas, clean, in_order, parser, plain_log, run, words
-from analysis.rungs import BROKEN, at, first_at, rungs
-from analysis.store import StudyTable
+from analysis.study.artifacts import fetch_grids
+from analysis.study.rungs import BROKEN, at, first_at, rungs
+from analysis.study.table import StudyTable
 from spaces.errors import InputError
 from trainable.basics.stopping import run_command
 from trainable.trial.pareto import fronts

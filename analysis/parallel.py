@@ -26,10 +26,10 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from analysis.figures import canvas, parser, run
-from analysis.importance import check_differ, importances, is_log, searched, values_of
-from analysis.rungs import at, at_rung, rungs
-from analysis.store import StudyTable
-from analysis.verdict import best
+from analysis.study.importance import check_differ, importances, is_log, searched, values_of
+from analysis.study.rungs import at, at_rung, rungs
+from analysis.study.table import StudyTable
+from analysis.study.verdict import best
 from spaces.errors import InputError
 from trainable.basics.stopping import run_command
 

@@ -25,11 +25,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from analysis import fid_vs_time, hyperparameters, interactions, learning_curves, parallel, samples
-from analysis.artifacts import fetch_grids
 from analysis.figures import STYLES, legible, parser, words, write
-from analysis.rungs import BROKEN, at, at_rung, rungs
-from analysis.store import StudyTable, load_study
-from analysis.verdict import best, verdict, winners
+from analysis.study.artifacts import fetch_grids
+from analysis.study.rungs import BROKEN, at, at_rung, rungs
+from analysis.study.table import StudyTable, load_study
+from analysis.study.verdict import best, verdict, winners
 from spaces.errors import InputError
 from trainable.basics.files import write_whole
 from trainable.basics.progress import Progress, Stage, bar, silent

@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from analysis.artifacts import fetch_generator, fetch_grids, why_absent
 from analysis.figures import canvas, parser, run
-from analysis.store import StudyTable
-from analysis.verdict import best
+from analysis.study.artifacts import fetch_generator, fetch_grids, why_absent
+from analysis.study.table import StudyTable
+from analysis.study.verdict import best
 from spaces.errors import InputError
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import one_line

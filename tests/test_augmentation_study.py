@@ -16,12 +16,12 @@ import torch
 from mlflow.tracking import MlflowClient
 
 from analysis.augmentation import __main__ as command
-from analysis.augmentation import work
-from analysis.augmentation.cells import train_cell
-from analysis.augmentation.log import CELL, EXPERIMENT
-from analysis.augmentation.plan import REAL
-from analysis.store import EXPERIMENT as SEARCHES
-from analysis.store import STATUS, STUDY, TRIAL
+from analysis.augmentation.design.cells import REAL
+from analysis.augmentation.findings.mlflow_log import CELL, EXPERIMENT
+from analysis.augmentation.running import work
+from analysis.augmentation.running.train_cell import train_cell
+from analysis.study.table import EXPERIMENT as SEARCHES
+from analysis.study.table import STATUS, STUDY, TRIAL
 from search.tracking import champion
 from search.tracking.projection import connect
 from tests.conftest import make_data, make_job, small_params, write_pictures

@@ -15,26 +15,26 @@ from typing import Any
 from rich.console import Console
 from torch import Tensor
 
-from analysis.artifacts import fetch_generator, kept_instead
-from analysis.augmentation.cells import Materials, Result
-from analysis.augmentation.conclude import FOUND, conclude
-from analysis.augmentation.log import log_study
-from analysis.augmentation.materials import Source, divide, load_real
-from analysis.augmentation.plan import Cell, parse_ratios, parse_sizes, plan
-from analysis.augmentation.results import Findings
-from analysis.augmentation.retrain import Retraining
-from analysis.augmentation.store import Store
-from analysis.augmentation.work import Work
-from analysis.store import load_study
-from analysis.verdict import assessed, winners
+from analysis.augmentation.classifier.fit import Recipe
+from analysis.augmentation.classifier.networks import load_weights
+from analysis.augmentation.classifier.scores import positive_class
+from analysis.augmentation.design.cells import Cell, parse_ratios, parse_sizes, plan
+from analysis.augmentation.design.materials import Source, divide, load_real
+from analysis.augmentation.design.retrain import Retraining
+from analysis.augmentation.findings.conclude import FOUND, conclude
+from analysis.augmentation.findings.mlflow_log import log_study
+from analysis.augmentation.findings.results import Findings
+from analysis.augmentation.running.store import Store
+from analysis.augmentation.running.train_cell import Materials, Result
+from analysis.augmentation.running.work import Work
+from analysis.study.artifacts import fetch_generator, kept_instead
+from analysis.study.table import load_study
+from analysis.study.verdict import assessed, winners
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
 from trainable.basics.lock import locked
 from trainable.basics.progress import bar
 from trainable.basics.terminal import say, say_command
-from trainable.classifiers.fit import Recipe
-from trainable.classifiers.networks import load_weights
-from trainable.classifiers.scores import positive_class
 from trainable.distributed.resources import resolve_resources
 from trainable.tracking.client import reason, ui_command
 from trainable.tracking.registry import load_start

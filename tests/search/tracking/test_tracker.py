@@ -17,7 +17,7 @@ import pytest
 from optuna.trial import TrialState
 from PIL import Image
 
-from analysis.store import load_study as load_table
+from analysis.study.table import load_study as load_table
 from search import publish
 from search.proposals.writer import tell_end
 from search.study.database import (

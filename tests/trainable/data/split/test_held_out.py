@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from analysis.augmentation.design.partition import overlaps
 from spaces.errors import InputError
 from trainable.data import Dataset, load, sources
-from trainable.data.partition import overlaps
 from trainable.data.split.held_out import held_out
 
 N = 10

@@ -1,0 +1,1 @@
+"""Which classifiers are trained, on what."""

@@ -1,0 +1,149 @@
+"""Generators trained on a size's own real images, by the recipe of the one under study.
+
+A generator that saw more images than the classifier's training set brings those along: at small
+sizes its help is optimistic. These have seen no other image than the classifier has.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.augmentation.design.materials import RealImages, Source
+from spaces.errors import InputError
+from trainable.basics.wording import format_duration
+from trainable.data.dataset import Dataset
+from trainable.data.fingerprints import fingerprints
+from trainable.gan.config import TrialConfig
+from trainable.gan.run import Run
+from trainable.generators.saved import Start
+from trainable.generators.weights_file import write_generator
+from trainable.pretrained.backbones import Backbone, backed_task, load_backbone
+
+FOLDER = "generators"
+Which = tuple[int, int]
+"""Size and repeat."""
+Drawn = tuple[dict[str, Tensor], dict[str, Any]]
+"""A generator's weights and its record."""
+
+
+class Retraining:
+    """How generators of other sizes are trained.
+
+    Attributes:
+        wanted: sizes and repeats that need one: where the generator saw more than the real images.
+        images: real images shown to each of them, repeats counted.
+    """
+
+    def __init__(
+        self, source: Source, real: RealImages, folder: Path, seed: int, kimg: float | None = None
+    ):
+        """Find what training needs, and whether it can be done.
+
+        Each is shown `kimg` thousand images, or as many as the generator under study.
+
+        Raises:
+            InputError: the generator's record lacks how long it was trained, its backbone cannot be
+                had, it began with another generator, or its configuration does not fit so few
+                images; `kimg` is not positive.
+        """
+        about = source.start.about
+        if "images_seen" not in about:
+            raise InputError(
+                f"{source.start.flag} {source.start.source} does not say how long it was trained, "
+                "which --retrain needs; export it with this version"
+            )
+        if kimg is not None and not 0 < kimg < float("inf"):
+            raise InputError(f"--retrain-kimg is {kimg:g}, but must be positive, such as 100")
+        self.images = about["images_seen"] if kimg is None else max(1, round(1000 * kimg))
+        self._source, self._real, self._folder, self._seed = source, real, folder, seed
+        if about["settings"].get("init_from"):
+            raise InputError(
+                f"{source.start.flag} {source.start.source} began with another generator, which "
+                "knows images of its own: --retrain cannot make it again from fewer"
+            )
+        self._config = TrialConfig.from_params(about["params"])
+        name = str(about["settings"].get("backbone", "none"))
+        self._backbone: Backbone | None = load_backbone(name)
+        self.wanted = sorted(which for which, count in real.beyond.items() if count)
+        for which in self.wanted:
+            try:
+                self._config.check_task(backed_task(self._images(which).task, self._backbone))
+            except InputError as error:
+                raise InputError(
+                    f"--sizes: no generator can be trained on {which[0]} images as --retrain asks "
+                    f"({error}); leave that size out"
+                ) from error
+
+    def describe(self) -> str:
+        """What is trained, how long, and how long that took where the generator comes from."""
+        about = self._source.start.about
+        line = (
+            f"{len(self.wanted)} generators are trained on their size's own images, each on "
+            f"{self.images:,} with repeats"
+        )
+        if self.images != about["images_seen"]:
+            line += f"; the one under study saw {about['images_seen']:,}"
+        if "train_seconds" in about:
+            spent = about["train_seconds"] * self.images / about["images_seen"]
+            line += f"; about {format_duration(spent)} each where that was trained"
+        return line
+
+    def train(self, which: Which, device: str, threads: int) -> Drawn:
+        """Train the generator of `which`; the same weights for the same seed on a CPU.
+
+        Raises:
+            DivergedError: it broke down.
+        """
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(True)
+        data, about = self._images(which), self._source.start.about
+        chance = np.random.SeedSequence([self._seed, 2, *which])
+        seed = int(chance.generate_state(1)[0])
+        run = Run(self._config, data, seed=seed, device=device, backbone=self._backbone)
+        while run.images_seen < self.images:
+            run.train_epoch()
+        record: dict[str, Any] = {
+            **about,
+            "task": {**about["task"], "images": data.n},
+            "scores": {},
+            "images_seen": run.images_seen,
+            "train_seconds": run.train_seconds,
+            "images": sorted(set(fingerprints(data.images))),
+        }
+        return {name: tensor.cpu() for name, tensor in run.G_ema.state_dict().items()}, record
+
+    def keep(self, which: Which, drawn: Drawn) -> Source:
+        """Write what training gave, whole or not at all; returns the generator.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
+        path = self._file(which)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        write_generator(part, *drawn)
+        part.replace(path)
+        return self._read(path)
+
+    def read(self, which: Which) -> Source | None:
+        """The generator of `which`, None if it is not there yet.
+
+        Raises:
+            InputError: the file is not what `keep` wrote.
+        """
+        path = self._file(which)
+        return self._read(path) if path.exists() else None
+
+    def _read(self, path: Path) -> Source:
+        return Source.of(Start.read(str(path), path, "--retrain"))
+
+    def _images(self, which: Which) -> Dataset:
+        return self._real.data.at(self._real.rows[which])
+
+    def _file(self, which: Which) -> Path:
+        return self._folder.resolve() / FOLDER / f"{which[0]}-{which[1]}.safetensors"

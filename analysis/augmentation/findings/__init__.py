@@ -1,0 +1,1 @@
+"""What the finished cells say: statistics, tables, figures."""

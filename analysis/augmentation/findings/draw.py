@@ -1,0 +1,136 @@
+"""The figures of an augmentation study."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.augmentation.design.cells import ADDED, ALONE, BOTH, CLASSICAL, DUPLICATES, REAL
+from analysis.augmentation.findings.results import Arm, Findings
+from analysis.figures import BLUE, GREEN, ORANGE, RED, canvas, clean
+
+STYLES = {
+    REAL: ("o", "#000000", "-"),
+    ADDED: ("s", BLUE, "-"),
+    DUPLICATES: ("D", ORANGE, "--"),
+    CLASSICAL: ("^", GREEN, "-"),
+    BOTH: ("v", "#56B4E9", "-"),
+    ALONE: ("X", RED, ":"),
+}
+"""Mark, colour (Okabe and Ito) and line of each arm."""
+_APART = 0.035
+"""Between arms at one size, in units of the axis, so that their intervals can be told apart."""
+_MARGIN = 3.0
+"""Percent beyond 0 and 100 that are drawn."""
+_ENTRY = 1.7
+"""Inches that a legend's entry takes."""
+
+
+def accuracy(findings: Findings, test: int) -> Figure:
+    """Test accuracy by real training-set size: a panel for each ratio, a line for each arm."""
+    ratios = findings.ratios or [0.0]
+    figure = canvas(1.5 + 3.6 * len(ratios), 4.2)
+    axes = figure.subplots(1, len(ratios), sharey=True, squeeze=False)[0]
+    for ax, ratio in zip(axes, ratios, strict=True):
+        for place, arm in enumerate(STYLES):
+            at = 0.0 if arm in (REAL, CLASSICAL) else ratio
+            _line(ax, findings, arm, at, "accuracy", place)
+        ax.set_title(f"{ratio:g} added for each real image", fontsize=10)
+        ax.set_xlabel("real training images")
+        _sizes(ax, findings)
+    axes[0].set_ylabel(f"accuracy on {test} real test images, %\nmean of repeats, 95 % interval")
+    _legend(figure, axes)
+    return figure
+
+
+def errors(findings: Findings) -> Figure:
+    """Type I and type II error by ratio: a panel for each size."""
+    figure = canvas(1.5 + 3.2 * len(findings.sizes), 6.2)
+    axes = figure.subplots(2, len(findings.sizes), sharex=True, sharey="row", squeeze=False)
+    kinds = (
+        ("type_1_error", "type I error, %\n(others called positive)"),
+        ("type_2_error", "type II error, %\n(positive ones missed)"),
+    )
+    for row, (score, name) in zip(axes, kinds, strict=True):
+        for ax, size in zip(row, findings.sizes, strict=True):
+            for place, arm in enumerate(STYLES):
+                own = [a for a in findings.arms() if a[0] == size and a[2] == arm]
+                if arm == CLASSICAL or not own:
+                    continue
+                # Without anything added they are what they are added to.
+                base = {ADDED: REAL, DUPLICATES: REAL, BOTH: CLASSICAL}.get(arm)
+                own = [a for a in findings.arms() if a == (size, 0.0, base)] + own
+                _points(ax, findings, own, arm, [a[1] for a in own], score, 0.03 * (place - 2.5))
+            clean(ax)
+        row[0].set_ylabel(name)
+    for ax, size in zip(axes[0], findings.sizes, strict=True):
+        ax.set_title(f"{size} real images", fontsize=10)
+    for ax in axes[1]:
+        ax.set_xlabel("images added for each real one")
+    _legend(figure, axes.ravel())
+    return figure
+
+
+def training(findings: Findings) -> Figure:
+    """Validation accuracy by optimiser step: a panel for each size, at its largest ratio."""
+    figure = canvas(1.5 + 3.6 * len(findings.sizes), 4.2)
+    axes = figure.subplots(1, len(findings.sizes), sharey=True, squeeze=False)[0]
+    ratio = findings.ratios[-1] if findings.ratios else 0.0
+    for ax, size in zip(axes, findings.sizes, strict=True):
+        for arm, (_, colour, line) in STYLES.items():
+            at = 0.0 if arm in (REAL, CLASSICAL) else ratio
+            curves = findings.histories((size, at, arm))
+            if curves:
+                steps = [row["step"] for row in curves[0]]
+                mean = np.mean([[row["valid_accuracy"] for row in c] for c in curves], axis=0)
+                ax.plot(steps, 100 * mean, line, color=colour, label=arm)
+        ax.set_title(f"{size} real images, {ratio:g} added for each", fontsize=10)
+        ax.set_xlabel("optimiser steps")
+        clean(ax)
+    axes[0].set_ylabel("accuracy on validation, %\nmean of repeats")
+    _legend(figure, axes)
+    return figure
+
+
+def _line(ax: Axes, findings: Findings, arm: str, ratio: float, score: str, place: int) -> None:
+    own = [(size, ratio, arm) for size in findings.sizes if (size, ratio, arm) in findings.arms()]
+    if own:
+        shift = 1 + _APART * (place - 2.5)
+        _points(ax, findings, own, arm, [a[0] * shift for a in own], score, 0.0)
+
+
+def _points(
+    ax: Axes, findings: Findings, arms: list[Arm], name: str, x: list[float], score: str,
+    shift: float,
+) -> None:  # fmt: skip
+    mark, colour, line = STYLES[name]
+    found = np.array([findings.estimate(arm, score) for arm in arms]) * 100
+    spread = np.abs(found[:, 1:] - found[:, :1]).T
+    ax.errorbar(
+        np.array(x) + shift, found[:, 0], np.nan_to_num(spread), marker=mark, linestyle=line,
+        color=colour, markersize=5, linewidth=1.2, elinewidth=0.8, capsize=2, label=name,
+    )  # fmt: skip
+
+
+def _sizes(ax: Axes, findings: Findings) -> None:
+    clean(ax)
+    ax.set_xscale("log")
+    ax.set_xticks(findings.sizes, [str(size) for size in findings.sizes])
+    ax.minorticks_off()
+
+
+def _legend(figure: Figure, axes: np.ndarray) -> None:
+    """One for all panels, below them; and no panel beyond 0 to 100 %."""
+    found = {}
+    for ax in axes:
+        handles, names = ax.get_legend_handles_labels()
+        found |= dict(zip(names, handles, strict=True))
+        low, high = ax.get_ylim()  # intervals of few repeats reach beyond what can be
+        ax.set_ylim(max(low, -_MARGIN), min(high, 100 + _MARGIN))
+    order = [name for name in STYLES if name in found]
+    columns = min(len(order), int(figure.get_figwidth() / _ENTRY))
+    figure.legend(
+        [found[name] for name in order], order, loc="outside lower center", ncols=columns,
+        frameon=False, fontsize=9,
+    )  # fmt: skip

@@ -1,0 +1,118 @@
+"""An augmentation study in MLflow: an experiment of its own, one run a cell under the study's run.
+
+The study's folder is the truth: what MLflow lacks is written, whenever this is called.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis.augmentation.design.cells import Cell
+from analysis.augmentation.findings.results import Findings
+from analysis.augmentation.running.train_cell import COMPLETE, Result
+from trainable.basics.progress import Progress
+from trainable.tracking.client import create_tracking, experiment_id, quiet_mlflow, search_runs
+
+if TYPE_CHECKING:
+    from mlflow.entities import RunInfo
+    from mlflow.tracking import MlflowClient
+
+EXPERIMENT = "cgan-augmentation"
+STUDY, CELL = "cgan.augmentation", "cgan.cell"
+_MOST = 1000
+"""Metrics in a request, as MLflow takes them."""
+
+
+def log_study(
+    uri: str,
+    key: str,
+    settings: Mapping[str, Any],
+    results: Mapping[Cell, Result],
+    findings: Findings,
+    files: Sequence[Path],
+    folder: Path,
+    progress: Progress,
+) -> None:
+    """Write what the store at `uri` lacks of the study `key`, NAME and a digest.
+
+    `files` replace the study's own; `folder` is where a SQLite store's files go.
+
+    Raises:
+        Exception: the store did not take it all.
+    """
+    quiet_mlflow()
+    create_tracking(uri)
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(uri, uri)
+    experiment = experiment_id(client, EXPERIMENT, uri, folder)
+    runs = search_runs(client, experiment, f"tags.`{STUDY}` = '{key}'")
+    parents = [run.info.run_id for run in runs if CELL not in run.data.tags]
+    there = {run.data.tags[CELL]: run.info for run in reversed(runs) if CELL in run.data.tags}
+    if parents:
+        parent = parents[0]
+    else:
+        name = key.rpartition("-")[0]
+        parent = client.create_run(experiment, tags={STUDY: key}, run_name=name).info.run_id
+        for name, value in settings.items():
+            client.log_param(parent, name, str(value)[:_MOST])
+    for done, (cell, result) in enumerate(sorted(results.items()), start=1):
+        run = there.get(cell.key) or _begin(client, experiment, parent, key, cell, result)
+        if run.status != "FINISHED":
+            _log_cell(client, run.run_id, cell, result)
+        progress(done, len(results))
+    _log_points(client, parent, list(_compared(findings)))
+    for file in files:
+        client.log_artifact(parent, str(file))
+    client.set_terminated(parent, "FINISHED")
+
+
+def _compared(findings: Findings) -> Iterator[tuple[str, float, int]]:
+    """Differences in accuracy, with their ends: ``gain/25-1/real and synthetic over real/low``."""
+    for c in findings.comparisons:
+        arms = f"{c.second} over {c.first}".replace("+", "and")
+        for end, value in c.difference._asdict().items():
+            if math.isfinite(value):
+                yield f"gain/{c.size}-{c.ratio:g}/{arms}/{end}", value, 0
+
+
+def _log_points(
+    client: MlflowClient, run_id: str, points: Sequence[tuple[str, float, int]]
+) -> None:
+    """Write metrics, each with its step."""
+    from mlflow.entities import Metric
+
+    now = int(1000 * time.time())
+    metrics = [Metric(name, value, now, step) for name, value, step in points]
+    for start in range(0, len(metrics), _MOST):
+        client.log_batch(run_id, metrics=metrics[start : start + _MOST])
+
+
+def _begin(
+    client: MlflowClient, experiment: str, parent: str, key: str, cell: Cell, result: Result
+) -> RunInfo:
+    tags = {STUDY: key, CELL: cell.key, "mlflow.parentRunId": parent, "status": result["status"]}
+    return client.create_run(experiment, tags=tags, run_name=cell.key).info
+
+
+def _log_cell(client: MlflowClient, run_id: str, cell: Cell, result: Result) -> None:
+    from mlflow.entities import Param
+
+    facts = {"size": cell.size, "ratio": cell.ratio, "arm": cell.arm, "repeat": cell.repeat}
+    params = [Param(name, str(value)) for name, value in facts.items()]
+    complete = result["status"] == COMPLETE
+    points = []
+    if complete:
+        own = {**result["scores"], "seconds": result["seconds"], "images": result["images"]}
+        points += [(name, float(value), 0) for name, value in own.items()]
+        points += [
+            (name, row[name], int(row["step"]))
+            for row in result["history"] for name in row if name != "step"
+        ]  # fmt: skip
+    client.log_batch(run_id, params=params)
+    _log_points(client, run_id, points)
+    client.set_terminated(run_id, "FINISHED" if complete else "FAILED")

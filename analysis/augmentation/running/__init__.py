@@ -1,0 +1,1 @@
+"""The study's cells, trained and kept."""

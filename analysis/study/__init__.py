@@ -1,0 +1,1 @@
+"""A study as MLflow has it: its table, trials, rungs and artefacts."""

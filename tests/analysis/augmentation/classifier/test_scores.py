@@ -1,0 +1,223 @@
+"""Scores of classifiers: closed forms, scikit-learn as an oracle, thresholds fed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, recall_score, roc_auc_score, roc_curve
+
+from analysis.augmentation.classifier.scores import (
+    choose_threshold,
+    classification_scores,
+    positive_class,
+    steps_to,
+)
+
+NAMES = [
+    "accuracy", "balanced_accuracy", "auroc", "sensitivity", "specificity", "type_1_error",
+    "type_2_error", "ece",
+]  # fmt: skip
+
+
+def binary(scores: list[float]) -> np.ndarray:
+    """Probabilities of which the last column is the positive class's."""
+    return np.stack([1 - np.array(scores), np.array(scores)], 1)
+
+
+def drawn(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of two decimals, so that some are equal, and labels that follow them a bit."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    scores = rng.random((n, classes)) + 0.5 * np.eye(classes)[labels]
+    parts = np.round(scores[:, :-1] / scores.sum(1, keepdims=True), 2)
+    return np.concatenate([parts, 1 - parts.sum(1, keepdims=True)], 1), labels
+
+
+# Which class is positive
+
+
+@pytest.mark.parametrize(
+    ("classes", "index"),
+    [
+        (("NORMAL", "PNEUMONIA"), 1),
+        (("effusion", "No_Finding"), 0),
+        (("covid-negative", "covid-positive"), 1),
+        (("atypical", "healthy2"), 0),
+        (("malignant", "Benign"), 0),
+        (("case", "control"), 0),
+        (("NORMAL", "abnormal"), 1),
+    ],
+)
+def test_the_other_of_a_healthy_name_is_positive(classes, index):
+    found, why = positive_class(classes)
+    assert found == index
+    healthy = classes[1 - index]
+    assert why == f"The positive class is {classes[index]}, as {healthy} names the healthy ones."
+
+
+@pytest.mark.parametrize("classes", [("bacteria", "virus"), ("normal", "not_normal")])
+def test_the_last_is_positive_where_names_do_not_say(classes):
+    found, why = positive_class(classes)
+    assert found == 1
+    assert why.startswith(f"The positive class is {classes[1]}, the last class, as the names do")
+
+
+def test_three_classes_have_no_positive_one():
+    with pytest.raises(ValueError, match="3 classes"):
+        positive_class(["normal", "bacteria", "virus"])
+
+
+# Thresholds
+
+
+@pytest.mark.parametrize(
+    ("negative", "positive", "threshold"),
+    [
+        ([0.1, 0.2], [0.8, 0.9], 0.5),
+        ([0.1, 0.2], [0.3, 0.9], 0.25),
+        ([0.6, 0.7], [0.9, 1.0], 0.8),
+        # Both 0.25 and 0.7 get three of four right; 0.7 is nearer to 0.5.
+        ([0.1, 0.6], [0.4, 0.8], 0.7),
+        # One of four negative ones above the one positive: 1 + 3/4, against 0 + 1.
+        ([0.1, 0.2, 0.3, 0.9], [0.5], 0.4),
+        ([0.3], [0.3], 0.65),  # nothing tells them apart: 0.15 and 0.65 are what there is
+        ([1.0], [1.0], 0.5),
+        ([0.9], [0.2], 0.1),  # 0.55 has both wrong; 0.1 and 0.95 one
+    ],
+)
+def test_thresholds_by_hand(negative, positive, threshold):
+    scores = np.array(negative + positive)
+    known = np.array([False] * len(negative) + [True] * len(positive))
+    order = np.random.default_rng(0).permutation(len(scores))
+    assert choose_threshold(scores[order], known[order]) == pytest.approx(threshold)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_other_threshold_is_better(seed):
+    probabilities, labels = drawn(41, 2, seed)
+    scores, known = probabilities[:, 1], labels == 1
+    found = choose_threshold(scores, known)
+    false, true, _ = roc_curve(known, scores)
+    reached = balanced_accuracy_score(known, scores >= found)
+    assert reached == pytest.approx((1 + (true - false).max()) / 2)
+
+
+def test_neighbouring_floats_can_be_told_apart():
+    low = np.nextafter(1.0, 0)
+    for below, above in ((low, 1.0), (np.nextafter(low, 0), low)):
+        found = choose_threshold(np.array([below, above]), np.array([False, True]))
+        assert below < found <= above
+
+
+@pytest.mark.parametrize(
+    ("scores", "positive"),
+    [([0.1, 0.2], [True, True]), ([], []), ([0.1, math.nan], [True, False]),
+     ([0.1, 1.1], [True, False])],
+)  # fmt: skip
+def test_scores_without_a_threshold_are_refused(scores, positive):
+    with pytest.raises(ValueError, match=r"scores must|one class"):
+        choose_threshold(np.array(scores), np.array(positive))
+
+
+# Scores
+
+
+def test_scores_by_hand():
+    # Negative: 0.1, 0.45, 0.55, 0.9; positive: 0.35, 0.55, 0.95. Threshold 0.5.
+    probabilities = binary([0.1, 0.45, 0.55, 0.9, 0.35, 0.55, 0.95])
+    labels = np.array([0, 0, 0, 0, 1, 1, 1])
+    found = classification_scores(probabilities, labels, positive=1, threshold=0.5)
+    assert list(found) == NAMES
+    # Pairs: 0.35 beats 1 of 4; 0.55 beats 2 and ties with 1; 0.95 beats 4.
+    # Bins, confidence less accuracy: (0.5, 0.6] 0.55 right, wrong, right; (0.6, 0.7] 0.65 wrong;
+    # (0.8, 0.9] 0.9 right and 0.9 wrong; (0.9, 1] 0.95 right.
+    ece = (abs(3 * 0.55 - 2) + 0.65 + abs(2 * 0.9 - 1) + 0.05) / 7
+    expected = [4 / 7, (2 / 3 + 2 / 4) / 2, 7.5 / 12, 2 / 3, 2 / 4, 2 / 4, 1 / 3, ece]
+    assert list(found.values()) == pytest.approx(expected)
+
+
+def test_the_positive_class_may_be_the_first():
+    probabilities, labels = drawn(30, 2)
+    first = classification_scores(probabilities, labels, positive=0, threshold=0.3)
+    turned = classification_scores(probabilities[:, ::-1], 1 - labels, positive=1, threshold=0.3)
+    assert first == pytest.approx(turned)
+    expected = recall_score(labels == 0, probabilities[:, 0] >= 0.3)
+    assert first["sensitivity"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_classes_agree_with_scikit_learn(seed):
+    probabilities, labels = drawn(33, 2, seed)
+    found = classification_scores(probabilities, labels, positive=1, threshold=0.4)
+    decided = probabilities[:, 1] >= 0.4
+    assert found["auroc"] == pytest.approx(roc_auc_score(labels, probabilities[:, 1]))
+    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, decided))
+    assert found["accuracy"] == pytest.approx((decided == labels).mean())
+    assert found["specificity"] == pytest.approx(recall_score(labels, decided, pos_label=0))
+    assert found["type_1_error"] == pytest.approx(1 - found["specificity"])
+    assert found["type_2_error"] == pytest.approx(1 - found["sensitivity"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_three_classes_agree_with_scikit_learn(seed):
+    probabilities, labels = drawn(50, 3, seed)
+    found = classification_scores(probabilities, labels, positive=None, threshold=None)
+    decided = probabilities.argmax(1)
+    each = [recall_score(labels != c, decided != c) for c in range(3)]
+    auroc = roc_auc_score(labels, probabilities, multi_class="ovr", average="macro")
+    assert found["auroc"] == pytest.approx(auroc)
+    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, decided))
+    assert found["sensitivity"] == pytest.approx(found["balanced_accuracy"])
+    assert found["specificity"] == pytest.approx(np.mean(each))
+
+
+def test_what_is_certain_and_right_is_perfect_and_what_is_certain_and_wrong_is_not():
+    labels = np.array([0, 1, 0, 1])
+    right = classification_scores(np.eye(2)[labels], labels, positive=1, threshold=0.5)
+    wrong = classification_scores(np.eye(2)[1 - labels], labels, positive=1, threshold=0.5)
+    assert list(right.values()) == [1, 1, 1, 1, 1, 0, 0, 0]
+    assert list(wrong.values()) == [0, 0, 0, 0, 0, 1, 1, 1]
+
+
+def test_calibrated_confidence_has_no_error():
+    # Of ten images of confidence 0.7, seven are right.
+    probabilities = binary([0.3] * 5 + [0.7] * 5)
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, 0, 0])
+    found = classification_scores(probabilities, labels, positive=1, threshold=0.5)
+    assert found["ece"] == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "labels", "positive", "threshold"),
+    [
+        (binary([0.1, 0.2]), [0, 0], 1, 0.5),
+        (binary([0.1, 0.2]), [0, 2], 1, 0.5),
+        (binary([0.1, 0.2]), [0], 1, 0.5),
+        (binary([0.1, math.nan]), [0, 1], 1, 0.5),
+        (binary([0.1, 1.2]), [0, 1], 1, 0.5),
+        (binary([0.1, 0.2]), [0, 1], None, 0.5),
+        (binary([0.1, 0.2]), [0, 1], 1, None),
+        (binary([0.1, 0.2]), [0, 1], 2, 0.5),
+        (np.eye(3), [0, 1, 2], 1, 0.5),
+        (np.eye(3), [0, 1, 1], None, None),
+        (np.ones((2, 1)), [0, 0], None, None),
+        (np.zeros((0, 2)), [], 1, 0.5),
+    ],
+)
+def test_what_has_no_scores_is_refused(probabilities, labels, positive, threshold):
+    with pytest.raises(ValueError, match=r"labels|classes|probabilities"):
+        classification_scores(
+            probabilities, np.array(labels), positive=positive, threshold=threshold
+        )
+
+
+def test_the_first_step_that_reaches_an_accuracy():
+    pairs = ((10, 0.5), (20, 0.8), (30, 0.7), (40, 0.9))
+    history = [{"step": step, "valid_accuracy": accuracy} for step, accuracy in pairs]
+    assert steps_to(history, 0.8) == 20
+    assert steps_to(history, 0.85) == 40
+    assert steps_to(history, 0) == 10
+    assert steps_to(history, 0.95) == math.inf
+    assert steps_to([], 0) == math.inf

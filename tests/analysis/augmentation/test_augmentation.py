@@ -1,0 +1,383 @@
+"""Do the images help? Planted truths, leaks refused, and a study that goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from analysis.augmentation.classifier.fit import Recipe
+from analysis.augmentation.design import materials
+from analysis.augmentation.design.cells import (
+    ADDED,
+    ALONE,
+    BOTH,
+    CLASSICAL,
+    DUPLICATES,
+    REAL,
+    Cell,
+    compose,
+    parse_ratios,
+    parse_sizes,
+    plan,
+)
+from analysis.augmentation.design.materials import Source, divide, load_real
+from analysis.augmentation.findings import draw
+from analysis.augmentation.findings.results import Findings
+from analysis.augmentation.findings.statistics import holm
+from analysis.augmentation.running import train_cell as cells
+from analysis.augmentation.running.store import Store
+from analysis.augmentation.running.train_cell import Materials, train_cell
+from spaces.errors import InputError
+from tests.conftest import make_data
+from trainable.data import sources
+from trainable.data.fingerprints import fingerprints
+from trainable.data.sources import load
+from trainable.gan.run import DivergedError
+from trainable.generators.saved import Start
+
+QUICK = Recipe("small_cnn", 60, 16, 3e-3, 1e-2, 0.05, 6, classical=False)
+
+
+class Noise(nn.Module):
+    """Draws noise, whatever the class."""
+
+    def forward(self, z, y):
+        rng = torch.Generator().manual_seed(abs(int(1e6 * z[0, 0])))
+        return torch.randint(0, 256, (len(z), 1, 32, 32), dtype=torch.uint8, generator=rng)
+
+
+class Copies(nn.Module):
+    """Draws the images of a data set: of fresh ones, it is perfect."""
+
+    def __init__(self, images, labels):
+        super().__init__()
+        self.of = [torch.tensor(images[labels == k]) for k in range(labels.max() + 1)]
+
+    def forward(self, z, y):
+        rows = [(self.of[k], abs(int(1e6 * row[0]))) for row, k in zip(z, y.argmax(1), strict=True)]
+        return torch.stack([images[n % len(images)] for images, n in rows])
+
+
+def source_of(images, seen=("none",), classes=("normal", "pneumonia"), channels=1) -> Source:
+    about = {"task": {"image_size": 32, "channels": channels}, "settings": {}, "images": list(seen)}
+    start = Start("made", "0" * 64, {}, about, "--model")
+    return Source(start, images, classes, 1, frozenset(seen))
+
+
+@pytest.fixture(scope="module")
+def phantoms():
+    """100 phantoms of each class to train on, and as many to test on."""
+    return load("phantom", 32), load("phantom", 32, seed=77)
+
+
+def study(phantoms, images, sizes, seen=("none",), repeats=3) -> Materials:
+    data, test = phantoms
+    source = source_of(images, seen)
+    real = divide(data, test, source, sizes, repeats, 0)
+    return Materials(real, source, QUICK, None, 1, 0)
+
+
+def findings(given: Materials, planned: list[Cell]) -> Findings:
+    results = {cell: train_cell(given, cell, "cpu", 1) for cell in planned}
+    return Findings(results, given.real.test.labels, given.positive)
+
+
+def mean(found: Findings, size: int, ratio: float, arm: str) -> float:
+    return found.estimate((size, ratio, arm), "accuracy").mean
+
+
+def of(size: int, ratio: float, arms, repeats: int = 3) -> list[Cell]:
+    return [
+        Cell(size, 0.0 if arm in (REAL, CLASSICAL) else ratio, arm, r)
+        for arm in arms for r in range(repeats)
+    ]  # fmt: skip
+
+
+def test_a_perfect_generator_helps_where_real_images_are_few(phantoms):
+    fresh = load("phantom", 32, seed=999)
+    given = study(phantoms, Copies(fresh.images, fresh.labels), [10])
+    found = findings(given, of(10, 8.0, (REAL, DUPLICATES, ADDED)))
+    told = {(c.first, c.second): c.told for c in found.comparisons}
+    assert told[DUPLICATES, ADDED] == told[REAL, ADDED] == 1
+    assert mean(found, 10, 8.0, ADDED) > mean(found, 10, 8.0, DUPLICATES) + 0.1
+    assert "synthetic images beat as many duplicated real ones at 10" in found.sentences()[0]
+
+
+def test_a_generator_of_noise_harms(phantoms):
+    found = findings(study(phantoms, Noise(), [40]), of(40, 8.0, (REAL, ADDED, ALONE)))
+    told = {(c.first, c.second): c.told for c in found.comparisons}
+    assert told[REAL, ADDED] == told[REAL, ALONE] == -1
+    assert mean(found, 40, 8.0, ADDED) < mean(found, 40, 0.0, REAL) - 0.1
+
+
+def test_a_generator_that_copies_is_worth_what_duplicates_are(phantoms):
+    data, _ = phantoms
+    given = study(phantoms, None, [40], seen=[*fingerprints(data.images)[:30], "more"])
+    rows = given.real.rows[40, 0]
+    for repeat in range(3):  # one subset for all, so that it copies what every cell learns from
+        given.real.rows[40, repeat] = rows
+    copies = Copies(data.images[rows], data.labels[rows])
+    given = replace(given, source=source_of(copies))
+    found = findings(given, of(40, 2.0, (ADDED, DUPLICATES)))
+    (compared,) = found.comparisons
+    assert compared.told == 0
+    assert abs(compared.difference.mean) < 0.1
+    assert "are not seen to beat" in found.sentences()[0]
+
+
+def test_interval_and_p_are_of_one_test_and_all_comparisons_one_family():
+    rng, labels = np.random.default_rng(0), np.arange(200) % 2
+    accuracies = {REAL: 0.6, CLASSICAL: 0.6, ADDED: 0.8, DUPLICATES: 0.6, BOTH: 0.7, ALONE: 0.7}
+    results: dict[Cell, dict[str, Any]] = {}
+    for cell in plan([20, 40], [1.0], 5):
+        right = rng.random(200) < accuracies[cell.arm]
+        positive = np.where(right, labels, 1 - labels).astype(float)
+        results[cell] = {
+            "status": "complete", "threshold": 0.5, "history": [], "generator": "own",
+            "probabilities": np.stack([1 - positive, positive], axis=1).tolist(),
+            "scores": {"accuracy": float(right.mean())},
+        }  # fmt: skip
+    found = Findings(results, labels, 1)
+    compared = found.comparisons
+    assert len(compared) == 2 * 7
+    assert [c.adjusted for c in compared] == holm([c.p for c in compared])
+    for c in compared:
+        assert (c.p < 0.05) == (c.difference.low > 0 or c.difference.high < 0)
+        assert c.told == (np.sign(c.difference.mean) if c.adjusted < 0.05 else 0)
+    assert {c.told for c in compared} == {0, 1}
+    assert any(c.p < 0.05 and not c.told for c in compared)
+    told = [c.size for c in compared if (c.first, c.second) == (DUPLICATES, ADDED) and c.told]
+    assert told == [20, 40]
+    verdict, crossing = found.sentences()
+    assert verdict.count("real images and ratio 1 (+0.") == 2
+    assert crossing.endswith("the gain is above zero at every size (beyond chance at 20 and 40)")
+
+
+def test_films_of_one_patient_are_one_case(phantoms):
+    data, test = phantoms
+    test = test.at(np.arange(0, 200, 10).repeat(10))  # each film ten times
+    given = study((data, test), Noise(), [40])
+    assert given.real.tested.tolist() == np.arange(20).repeat(10).tolist()
+    results = {cell: train_cell(given, cell, "cpu", 1) for cell in of(40, 8.0, (REAL, ADDED))}
+    (apart,), (together,) = (
+        Findings(results, test.labels, 1, clusters).comparisons
+        for clusters in (None, given.real.tested)
+    )
+    assert apart.difference.mean == pytest.approx(together.difference.mean)
+    assert apart.difference != together.difference
+
+
+def test_cells_of_one_repeat_learn_alike_and_the_same_cell_the_same(phantoms):
+    given = study(phantoms, Noise(), [20], repeats=2)
+    real, again = (train_cell(given, Cell(20, 0.0, REAL, 0), "cpu", 1) for _ in range(2))
+    other = train_cell(given, Cell(20, 0.0, REAL, 1), "cpu", 1)
+    for result in (real, again, other):
+        del result["seconds"]
+    assert real == again
+    assert real["probabilities"] != other["probabilities"]
+
+
+def test_three_classes_in_colour(tmp_path):
+    """Errors are then means of each class against the rest, and there is no threshold."""
+    whole = make_data(n=150, channels=3, classes=3)
+    data, test = whole.at(np.arange(90)), whole.at(np.arange(90, 150))
+    copies = Copies(data.images, data.labels)
+    source = source_of(copies, fingerprints(data.images[:60]), whole.classes, channels=3)
+    real = divide(data, test, source, [12, 30], 2, 0)
+    given = Materials(real, source, QUICK, None, None, 0)
+    found = findings(given, plan([12, 30], [1.0], 2))
+    scores = next(iter(found.complete.values()))["scores"]
+    assert {"accuracy", "type_1_error", "type_2_error", "auroc"} <= scores.keys()
+    assert {result["threshold"] for result in found.complete.values()} == {None}
+    assert mean(found, 30, 0.0, REAL) > 0.6
+    assert len(found.sentences()) == 2
+    for drawn in (draw.accuracy(found, 60), draw.errors(found), draw.training(found)):
+        drawn.savefig(tmp_path / "figure.png")
+    assert all(0 - 5 < y < 105 for ax in draw.errors(found).axes for y in ax.get_ylim())
+
+
+def test_what_counts_as_right_is_what_the_accuracy_counts(phantoms):
+    given = study(phantoms, Noise(), [20])
+    found = findings(given, of(20, 1.0, (REAL, ADDED)))
+    ours, theirs = found._decisions(REAL, (20, 1.0, ADDED))
+    for decided, arm in ((ours, (20, 0.0, REAL)), (theirs, (20, 1.0, ADDED))):
+        assert decided.mean(axis=1).tolist() == pytest.approx(found.values(arm, "accuracy"))
+
+
+def test_all_arms_of_a_repeat_begin_with_the_same_weights(phantoms, monkeypatch):
+    begun = []
+
+    def fit(recipe, train, valid, classes, *, seed, device, weights):
+        begun.append((seed, len(train[1])))
+        raise DivergedError("enough")
+
+    monkeypatch.setattr(cells, "fit", fit)
+    given = study(phantoms, Noise(), [20], repeats=2)
+    for repeat in (0, 1):
+        for arm in (REAL, ADDED, DUPLICATES, CLASSICAL, ALONE):
+            ratio = 0.0 if arm in (REAL, CLASSICAL) else 1.0
+            train_cell(given, Cell(20, ratio, arm, repeat), "cpu", 1)
+    assert len({seed for seed, _ in begun[:5]}) == len({seed for seed, _ in begun[5:]}) == 1
+    assert begun[0][0] != begun[5][0]
+    assert [n for _, n in begun[:5]] == [20, 40, 40, 20, 20]
+
+
+def test_a_generator_of_its_own_draws_where_there_is_one(phantoms):
+    data, _ = phantoms
+    given = study(phantoms, Noise(), [20], repeats=2)
+    own = replace(given, own={(20, 0): source_of(Copies(data.images, data.labels))})
+    for repeat, generator in ((0, "own"), (1, "optimistic")):
+        cell = Cell(20, 4.0, ALONE, repeat)
+        shared, owned = (train_cell(given_, cell, "cpu", 1) for given_ in (given, own))
+        assert (shared["generator"], owned["generator"]) == ("optimistic", generator)
+        assert (shared["probabilities"] == owned["probabilities"]) == (repeat == 1)
+
+
+def test_the_plan_has_every_control_once():
+    cells_ = plan([10, 20], [1.0], 2)
+    assert len(set(cells_)) == len(cells_) == 2 * 2 * 6
+    assert {c.arm for c in cells_ if not c.ratio} == {REAL, CLASSICAL}
+    assert {c.arm for c in cells_ if c.ratio} == {ADDED, DUPLICATES, BOTH, ALONE}
+    assert [c.repeat for c in cells_] == sorted(c.repeat for c in cells_)
+    assert len({c.key for c in cells_}) == len(cells_)
+
+
+def test_what_each_arm_learns_from():
+    data = make_data(n=10)
+    real = data.images[:5], np.array([0, 0, 0, 1, 1])
+
+    def draw(counts):
+        assert counts == [4, 3]  # 1.5 for each, rounded to even
+        return np.full((7, 1, 32, 32), 9, np.uint8), np.repeat([0, 1], counts)
+
+    for arm in (ADDED, BOTH):
+        images, labels = compose(Cell(5, 1.5, arm, 0), real, draw)
+        np.testing.assert_array_equal(images[:5], real[0])
+        assert (images[5:] == 9).all()
+        assert labels.tolist() == [0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 1, 1]
+    images, labels = compose(Cell(5, 1.5, ALONE, 0), real, draw)
+    assert (images == 9).all()
+    assert len(labels) == 7
+    images, labels = compose(Cell(5, 1.5, DUPLICATES, 0), real, draw)
+    assert np.bincount(labels).tolist() == [3 + 4, 2 + 3]
+    known = [x.tobytes() for x in real[0]]
+    times = [sum(x.tobytes() == one for x in images) for one in known]
+    assert sorted(times[:3]) == [2, 2, 3]  # each real image once more, one of them twice
+    assert sorted(times[3:]) == [2, 3]
+    for arm in (REAL, CLASSICAL):
+        assert compose(Cell(5, 0.0, arm, 0), real, draw) is real
+
+
+def test_validation_is_of_what_the_generator_never_saw_and_subsets_of_what_it_saw(phantoms):
+    data, test = phantoms
+    marks = fingerprints(data.images)
+    seen = marks[:60] + marks[100:160]  # of each class 60
+    real = divide(data, test, source_of(None, seen), [20, 110, 130, None], 2, 0)
+    at = np.isin(np.arange(200), [*range(60), *range(100, 160)])
+    assert not at[real.valid].any()
+    assert np.bincount(data.labels[real.valid]).tolist() == [20, 20]
+    assert real.sizes == [20, 110, 130, 160]
+    for (size, repeat), rows in real.rows.items():
+        assert len(rows) == size
+        assert not set(rows) & set(real.valid)
+        assert at[rows].sum() == min(size, 120)
+        if size < 160:
+            assert np.bincount(data.labels[rows]).tolist() == [size // 2, size // 2]
+            assert set(rows) <= set(real.rows[160, repeat])
+    assert set(real.rows[20, 0]) != set(real.rows[20, 1])
+    assert "Of the 120 images that the generator saw 120 are among them" in real.said[0]
+    odd = replace(test, report=replace(test.report, files=210, left_out={".dcm files": 10}))
+    said = divide(odd, odd, source_of(None, seen), [20], 1, 0).said
+    assert "210 files read, 10 .dcm files left out" in said[0]
+    assert "210 files read, 10 .dcm files left out" in said[2]
+
+
+def test_too_few_unseen_images_are_refused(phantoms):
+    data, test = phantoms
+    seen = fingerprints(data.images)[:97]
+    with pytest.raises(InputError, match=r"never saw 3 images of class 'normal'.* needs 5"):
+        divide(data, test, source_of(None, seen), [10], 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"classes": ("a", "b")},
+            "has the classes normal, pneumonia, but .* draws a, b",
+        ),
+        ({"channels": 3}, "is grey, but the generator's images are in colour"),
+        ({"seen": "test"}, r"trained on 3 of its images \(phantom/2000003/normal/0, "),
+    ],
+)
+def test_what_does_not_fit_the_generator_is_refused(changes, message, monkeypatch):
+    monkeypatch.setattr(sources, "PHANTOMS_PER_CLASS", 10)
+    if changes.get("seen") == "test":
+        test = load("phantom", 32, seed=materials._TEST_SEED)
+        changes = {"seen": fingerprints(test.images[:3])}
+    with pytest.raises(InputError, match=message):
+        load_real(
+            source_of(None, **changes),  # pyright: ignore
+            "phantom",
+            None,
+            lambda *_: None,
+        )
+
+
+def test_train_and_test_may_not_overlap(monkeypatch):
+    monkeypatch.setattr(sources, "PHANTOMS_PER_CLASS", 10)
+    with pytest.raises(InputError, match=r"phantom/0/normal/0 and .* \(the same pixels\)"):
+        load_real(source_of(None), "phantom", "phantom", lambda *_: None)
+
+
+def test_a_generator_of_unknown_training_images_is_refused():
+    start = Mock(wraps=Start("x", "0", {}, {}, "--model"))
+    start.generator.return_value = (Noise(), ["normal", "pneumonia"], 1)
+    with pytest.raises(InputError, match=r"--model x does not say which .* it saw the test images"):
+        Source.of(start)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "message"),
+    [
+        (parse_sizes, "10,x", "'x' is no number"),
+        (parse_sizes, "1", "must be a whole number from 2 up"),
+        (parse_sizes, "10,all,10", "10 comes twice"),
+        (parse_ratios, "-1", "-1 synthetic images for each real one cannot be"),
+        (parse_ratios, "1,nan", "cannot be"),
+        (parse_ratios, "1,1.0", "1 comes twice"),
+    ],
+)
+def test_sizes_and_ratios_that_cannot_be(parse, text, message):
+    with pytest.raises(InputError, match=message):
+        parse(text)
+
+
+def test_sizes_and_ratios_in_order():
+    assert parse_sizes("all, 100,25") == [25, 100, None]
+    assert parse_ratios("4,0,0.5") == [0.5, 4.0]
+
+
+def test_a_folder_holds_one_study_and_forgets_what_is_not_whole(tmp_path):
+    store = Store(tmp_path)
+    store.claim({"seed": 0})
+    store.claim({"seed": 0})
+    with pytest.raises(InputError, match="seed was 0, is 1"):
+        store.claim({"seed": 1})
+    cell = Cell(10, 0.0, REAL, 0)
+    assert store.read() == {}
+    store.keep(cell, {"status": cells.DIVERGED, "reason": "x"})
+    assert store.read() == {cell: {"status": "diverged", "reason": "x"}}
+    file = next((tmp_path / "cells").iterdir())
+    file.write_text(file.read_text()[:-3])  # as a full disk leaves it
+    assert store.read() == {}
+    (tmp_path / "augmentation.json").write_text(json.dumps([1]))
+    with pytest.raises(InputError, match="is not what a study leaves there"):
+        store.claim({"seed": 0})
