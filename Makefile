@@ -24,7 +24,7 @@ test: setup
 # Searches on three hosts with addresses of their own, which die, leave and join; needs root and
 # iproute2 (Linux namespaces), and says so where it cannot be. Up to half an hour.
 test-cluster: setup
-	$(BIN)/python -m tests.cluster $(if $(SCENES),--only $(SCENES))
+	$(BIN)/python -m tests.searches.cluster $(if $(SCENES),--only $(SCENES))
 
 lint: setup
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ from search.tracking import champion
 from search.tracking import sample_grids as grids
 from search.tracking.projection import connect
 from spaces.errors import InputError
-from tests.conftest import make_data, make_job, small_params, write_pictures
+from tests.helpers.toys import make_data, make_job, small_params, write_pictures
 from trainable.data import load
 from trainable.data.split.hold_back import hold_back
 from trainable.generators import export

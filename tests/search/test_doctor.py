@@ -11,7 +11,7 @@ from rich.console import Console
 from search import doctor
 from search.study.flags import parser
 from search.tracking import tracker as tracking
-from tests.conftest import make_data, write_pictures
+from tests.helpers.toys import make_data, write_pictures
 from trainable.basics import machine
 
 QUICK = ["--image-size", "32", "--backbone", "none", "--features", "efficientnet-lite0"]

@@ -24,8 +24,8 @@ from search.study.database import create_study, database_url, load_study, open_s
 from search.study.flags import parser
 from search.study.locate import resume_placed
 from spaces.errors import InputError
-from tests.by_hand import YARDSTICK
-from tests.conftest import make_data
+from tests.helpers.fake_tune import YARDSTICK
+from tests.helpers.toys import make_data
 from trainable.data.fingerprints import IMAGES, fingerprints, image_differences, write_images
 from trainable.generators.weights_file import write_generator
 from trainable.pretrained.weights import checksum

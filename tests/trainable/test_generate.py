@@ -15,7 +15,7 @@ from PIL import Image
 
 from search.tracking import champion
 from search.tracking.projection import EXPERIMENT, connect
-from tests.conftest import full, make_data, make_job, small_params
+from tests.helpers.toys import full, make_data, make_job, small_params
 from trainable import generate
 from trainable.data import load
 from trainable.generators import export

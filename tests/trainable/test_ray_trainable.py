@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import fids, full, make_job, out_of_memory
+from tests.helpers.toys import fids, full, make_job, out_of_memory
 from trainable.gan.run import Run
 from trainable.ray_trainable import CGANTrainable
 from trainable.trial.checkpoints import Attempt

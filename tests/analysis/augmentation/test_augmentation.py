@@ -35,7 +35,7 @@ from analysis.augmentation.running import train_cell as cells
 from analysis.augmentation.running.store import Store
 from analysis.augmentation.running.train_cell import Materials, train_cell
 from spaces.errors import InputError
-from tests.conftest import make_data
+from tests.helpers.toys import make_data
 from trainable.data import sources
 from trainable.data.fingerprints import fingerprints
 from trainable.data.sources import load

@@ -20,8 +20,8 @@ from search.session import _say_duration
 from search.study.flags import parser
 from spaces.errors import InputError
 from spaces.presets import BACKBONE
-from tests.by_hand import config
-from tests.conftest import make_job, small_config
+from tests.helpers.fake_tune import config
+from tests.helpers.toys import make_job, small_config
 from trainable.metrics import quick_classifier
 from trainable.trial.evaluation import GENERATED, SEEDS, validation_of
 

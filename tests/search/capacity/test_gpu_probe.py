@@ -19,7 +19,7 @@ from spaces.catalog import full
 from spaces.errors import InputError
 from spaces.presets import default
 from spaces.task import Task
-from tests.conftest import make_data, make_job, small_params
+from tests.helpers.toys import make_data, make_job, small_params
 from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
 from trainable.gan.footprint import Footprint, Memory, footprint

@@ -9,9 +9,9 @@ from search.capacity import gpu_share as sharing
 from search.capacity.gpu_probe import Packing
 from search.capacity.gpu_share import Shares, share
 from search.proposals.ledger import Ledger
-from tests.by_hand import config
-from tests.conftest import make_data, make_job, small_config
-from tests.test_faults import space
+from tests.helpers.fake_tune import config
+from tests.helpers.toys import make_data, make_job, small_config
+from tests.searches.test_faults import space
 from trainable.distributed.resources import Resources
 from trainable.gan.footprint import Memory, footprint
 from trainable.trial.trial import Status

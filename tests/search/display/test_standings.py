@@ -19,7 +19,7 @@ from search.study.database import TrialRecord, read_records
 from search.study.flags import parser
 from search.tune.reporting import Progress
 from spaces.errors import InputError
-from tests.by_hand import STOP, Search, config, drive
+from tests.helpers.fake_tune import STOP, Search, config, drive
 from trainable.trial.trial import Status
 
 LEFT = {"length": 12, "grace": 2, "eta": 3}  # rungs 2 and 6

@@ -17,7 +17,7 @@ from ray.tune.search import Searcher
 from search.proposals.ledger import Ledger
 from search.study.database import load_study, open_storage, read_records
 from spaces.presets import default
-from tests.by_hand import TASK, Search, config, space
+from tests.helpers.fake_tune import TASK, Search, config, space
 from trainable.distributed.code import code_version
 from trainable.trial.trial import Status
 

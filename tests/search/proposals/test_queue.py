@@ -19,7 +19,7 @@ from spaces.catalog import full, optimization
 from spaces.describe import portrait
 from spaces.errors import InputError
 from spaces.task import Task
-from tests.by_hand import TASK, Search, config, drive, flat, space, warm
+from tests.helpers.fake_tune import TASK, Search, config, drive, flat, space, warm
 from trainable.trial.trial import Status
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from search.study.config import StudyConfig, resolve_epochs, resolve_seconds
 from spaces.errors import InputError
-from tests.by_hand import config
+from tests.helpers.fake_tune import config
 
 
 @pytest.mark.parametrize(

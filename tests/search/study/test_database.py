@@ -29,12 +29,11 @@ from search.study.database import (
 )
 from search.study.folder import began
 from spaces.errors import InputError
-from tests.by_hand import YARDSTICK, config
+from tests.helpers import ROOT
+from tests.helpers.fake_tune import YARDSTICK, config
 from tests.search.study.test_transaction import CutError, cut_at
 from trainable.basics.addresses import without_password
 from trainable.basics.lock import locked
-
-PROJECT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +291,7 @@ def hold(folder: Path) -> subprocess.Popen[str]:
         "    sys.stdin.read()\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(folder)], cwd=PROJECT,
+        [sys.executable, "-c", code, str(folder)], cwd=ROOT,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None

@@ -17,7 +17,7 @@ from search.run import main
 from search.study.database import create_study, database_url, open_storage
 from search.study.flags import parser, run_flags, study_command
 from spaces.errors import InputError
-from tests.by_hand import YARDSTICK, config
+from tests.helpers.fake_tune import YARDSTICK, config
 from trainable.basics.wording import format_duration, parse_duration
 
 

@@ -14,7 +14,7 @@ import sqlalchemy.event
 from optuna.storages import RDBStorage
 
 from search.proposals.writer import StudyWriter
-from tests.by_hand import Search
+from tests.helpers.fake_tune import Search
 from trainable.trial.trial import Status
 
 

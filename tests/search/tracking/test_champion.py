@@ -14,7 +14,7 @@ import torch
 from search.tracking import champion
 from search.tracking import sample_grids as grids
 from search.tracking.projection import EXPERIMENT, connect
-from tests.conftest import make_data, make_job, small_params
+from tests.helpers.toys import make_data, make_job, small_params
 from trainable.data.sheets import spread
 from trainable.generators import export
 from trainable.generators.weights_file import read_generator

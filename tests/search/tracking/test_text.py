@@ -10,7 +10,7 @@ import pytest
 from search.study.database import TrialRecord, database_url
 from search.tracking.text import code_tags, description, trial_name, trial_tags
 from search.winners.leaderboard import rank, write_csv
-from tests.by_hand import YARDSTICK, config
+from tests.helpers.fake_tune import YARDSTICK, config
 from trainable.metrics.intervals import Interval
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective

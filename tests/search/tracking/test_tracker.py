@@ -32,7 +32,7 @@ from search.tracking.projection import EXPERIMENT, Projection, connect, study_ke
 from search.tracking.tracker import Tracker, check
 from spaces.errors import InputError
 from spaces.presets import default
-from tests.by_hand import TASK, Search, config
+from tests.helpers.fake_tune import TASK, Search, config
 from trainable.tracking.client import create_tracking
 from trainable.trial.trial import Status, trial_folder
 

@@ -17,7 +17,7 @@ from search.study.config import SAMPLERS
 from search.study.database import interrupt_running, read_records
 from search.tune.scheduler import rebuild
 from spaces.task import Task
-from tests.by_hand import CONTINUE, STOP, Search, drive, flat, space
+from tests.helpers.fake_tune import CONTINUE, STOP, Search, drive, flat, space
 from trainable.trial.trial import SPENT, Status
 
 

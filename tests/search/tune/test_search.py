@@ -18,7 +18,7 @@ from search.display.standings import Board
 from search.study.database import read_records
 from search.tune.reporting import Progress
 from spaces.task import Task
-from tests.by_hand import CONTINUE, STOP, Search, flat, space
+from tests.helpers.fake_tune import CONTINUE, STOP, Search, flat, space
 from trainable.trial.trial import SPENT, Status
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from search.winners import conclude as winners
-from tests.by_hand import YARDSTICK, Search
-from tests.conftest import full, make_data, make_job, small_params
+from tests.helpers.fake_tune import YARDSTICK, Search
+from tests.helpers.toys import full, make_data, make_job, small_params
 from trainable.basics.files import disk_fault
 from trainable.basics.terminal import make_console
 from trainable.data import Dataset

@@ -13,7 +13,7 @@ from search.winners import conclude as winners
 from search.winners.conclude import NO_WINNERS, WINNERS, arrange, hand_over, print_winners
 from search.winners.leaderboard import Row, rank
 from spaces.errors import InputError
-from tests.by_hand import YARDSTICK
+from tests.helpers.fake_tune import YARDSTICK
 from tests.search.tracking.test_text import PASSING, record
 from tests.search.winners.test_conclude import GOOD, Ended
 from trainable.basics.terminal import make_console

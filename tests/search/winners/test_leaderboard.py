@@ -16,7 +16,7 @@ from search.study.database import TrialRecord
 from search.winners.gates import GATES
 from search.winners.leaderboard import Row, candidates, differing, rank, table, write_csv
 from spaces.errors import InputError
-from tests.by_hand import YARDSTICK, config
+from tests.helpers.fake_tune import YARDSTICK, config
 from trainable.metrics.intervals import Interval
 from trainable.metrics.scores import RealSet, evaluation_scores
 from trainable.metrics.seed_noise import FID_NOISE

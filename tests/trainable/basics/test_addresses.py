@@ -13,7 +13,7 @@ from search.study.database import create_study, database_url, open_storage
 from search.study.flags import check_stores, default_tracking, parser
 from search.tracking.projection import EXPERIMENT, connect
 from spaces.errors import InputError
-from tests.by_hand import YARDSTICK, config
+from tests.helpers.fake_tune import YARDSTICK, config
 from trainable.basics.addresses import (
     absolute_address,
     check_address,

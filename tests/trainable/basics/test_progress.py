@@ -16,7 +16,7 @@ from rich.console import Console
 
 from search.tune import run_trials as launch
 from search.tune.run_trials import assess_on_ray
-from tests.conftest import TinyExtractor, Told, make_data
+from tests.helpers.toys import TinyExtractor, Told, make_data
 from trainable.basics import progress as bars
 from trainable.basics.progress import bar, silent
 from trainable.distributed.resources import Resources

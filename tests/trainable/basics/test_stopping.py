@@ -18,7 +18,7 @@ import pytest
 from search.ending import EndedError, said_at_once, watched
 from search.study.flags import parser
 from spaces.errors import InputError
-from tests.by_hand import Search, config
+from tests.helpers.fake_tune import Search, config
 from trainable.basics.files import whole_folder
 from trainable.basics.stopping import Stopped, run_command, stopped_by_signals, stopped_gently
 from trainable.basics.terminal import make_console, say

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from spaces.errors import InputError
-from tests.conftest import Told
+from tests.helpers.toys import Told
 from trainable.data import load_folder, small
 from trainable.data.__main__ import main
 from trainable.data.folders.inventory import Item, common_dimensions, inventory

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.conftest import make_data, small_config
+from tests.helpers.toys import make_data, small_config
 from trainable.gan.adversaries import PixelAdversary
 from trainable.gan.discriminator_input import ADAPTATION_KIMG, View
 from trainable.gan.losses import discriminator_loss, generator_loss, squared_gradient

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.conftest import make_data, small_config
+from tests.helpers.toys import make_data, small_config
 from trainable.gan.augment import BRIGHTNESS, CONTRAST, SHIFT, ZOOM, augment
 from trainable.gan.config import AUGMENTATIONS
 from trainable.gan.discriminator_input import ADAPTATION_KIMG, View

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spaces.presets import backed
 from spaces.task import Task
-from tests.conftest import make_data, small_config
+from tests.helpers.toys import make_data, small_config
 from trainable.gan.adversaries import BackboneAdversary
 from trainable.gan.backbone_discriminator import BackboneDiscriminator
 from trainable.gan.config import TrialConfig

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.conftest import small_config
+from tests.helpers.toys import small_config
 from tests.trainable.gan.test_run_resumed import LITE, RECIPES, run_of, saved
 from trainable.data import Dataset
 from trainable.gan.cuda_graphs import WARM_UP

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import flop_registry
 
 from spaces.presets import default
 from spaces.task import Task
-from tests.conftest import make_job, small_config
+from tests.helpers.toys import make_job, small_config
 from tests.trainable.gan.test_run_resumed import LITE, RECIPES, UNPENALISED
 from trainable.data import Dataset
 from trainable.gan import footprint as module

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.conftest import make_data, small_config
+from tests.helpers.toys import make_data, small_config
 from trainable.gan.config import ACTIVATIONS
 from trainable.gan.losses import discriminator_loss, generator_loss, squared_gradient
 from trainable.gan.networks import Discriminator

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spaces.task import Task
-from tests.conftest import make_data, small_config
+from tests.helpers.toys import make_data, small_config
 from trainable.gan.config import ACTIVATIONS, TrialConfig
 from trainable.gan.networks import ClassBatchNorm2d, Discriminator, Generator, NearestConv2d
 from trainable.generators.export import ImageGenerator

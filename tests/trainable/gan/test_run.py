@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spaces.errors import InputError
-from tests.conftest import make_data, small_config
+from tests.helpers.toys import make_data, small_config
 from trainable.gan.adversaries import BackboneAdversary, PixelAdversary
 from trainable.gan.config import ACTIVATIONS
 from trainable.gan.networks import Discriminator

@@ -12,7 +12,7 @@ from torch import Tensor
 from spaces.errors import InputError
 from spaces.presets import backed
 from spaces.task import Task
-from tests.conftest import small_config
+from tests.helpers.toys import small_config
 from trainable.data import Dataset
 from trainable.gan.adversaries import BackboneAdversary
 from trainable.gan.config import TrialConfig

@@ -20,8 +20,8 @@ from search.tracking import champion
 from search.tracking.projection import EXPERIMENT, Projection, connect
 from spaces.errors import InputError
 from spaces.task import Task
-from tests.by_hand import config
-from tests.conftest import Evil, make_data, small_config, small_params
+from tests.helpers.fake_tune import config
+from tests.helpers.toys import Evil, make_data, small_config, small_params
 from trainable.generators.export import CONFIG, WEIGHTS, ImageGenerator, export_generator
 from trainable.generators.saved import Start
 from trainable.generators.weights_file import read_generator, write_generator
@@ -43,7 +43,7 @@ def uri(tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def old(finished, tmp_path_factory) -> SimpleNamespace:
     """A trained generator: its trial's folder, its export, its run."""
-    from tests.conftest import make_job
+    from tests.helpers.toys import make_job
 
     folder, _ = finished
     out = tmp_path_factory.mktemp("exported")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from tests.conftest import make_job, run_on, small_params
+from tests.helpers.toys import make_job, run_on, small_params
 from trainable.data.phantom import phantom
 from trainable.metrics import quick_classifier
 from trainable.metrics.classifier_score import Validation

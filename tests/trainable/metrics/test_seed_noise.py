@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from tests.helpers import ROOT
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import FID_NOISE, SeedNoise, ratio, told_apart
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = ROOT / "docs"
 NOISE = SeedNoise(0.045, 10)
 
 

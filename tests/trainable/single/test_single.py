@@ -18,8 +18,16 @@ import pytest
 import torch
 
 from spaces.presets import PRESETS
-from tests.by_hand import config
-from tests.conftest import TinyExtractor, make_data, real_set, run_on, small_params, write_pictures
+from tests.helpers import ROOT
+from tests.helpers.fake_tune import config
+from tests.helpers.toys import (
+    TinyExtractor,
+    make_data,
+    real_set,
+    run_on,
+    small_params,
+    write_pictures,
+)
 from trainable import __main__ as command
 from trainable.data import load
 from trainable.gan.run import DivergedError, Run
@@ -442,7 +450,7 @@ def test_a_folder_that_is_not_this_runs(whole, undisturbed, tmp_path, monkeypatc
 
 
 def test_the_command_itself(place, tmp_path):
-    project = str(Path(__file__).parents[3])
+    project = str(ROOT)
     done = subprocess.run(
         [sys.executable, "-m", "trainable", "--config", "nowhere.json", "--out", tmp_path / "out"],
         cwd=place, env={**os.environ, "PYTHONPATH": project}, capture_output=True, text=True,

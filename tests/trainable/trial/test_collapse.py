@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from search.tracking.projection import _run_status
-from tests.by_hand import STOP, Search
-from tests.conftest import make_data, make_job, run_on, small_params
+from tests.helpers.fake_tune import STOP, Search
+from tests.helpers.toys import make_data, make_job, run_on, small_params
 from trainable.gan.run import Run
 from trainable.trial import trial as trial_module
 from trainable.trial.evaluation import Evaluator

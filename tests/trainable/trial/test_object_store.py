@@ -17,9 +17,9 @@ from search.study.database import create_study, database_url, open_storage, read
 from search.study.trial_files import TRIALS, fetch, send, settle
 from search.tune.run_trials import run_trials
 from spaces.errors import InputError
-from tests.conftest import fids, make_data, make_job, run_on, small_params
-from tests.test_faults import TRIALS as NUMBER
-from tests.test_faults import YARDSTICK, Faulty, config, space
+from tests.helpers.toys import fids, make_data, make_job, run_on, small_params
+from tests.searches.test_faults import TRIALS as NUMBER
+from tests.searches.test_faults import YARDSTICK, Faulty, config, space
 from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources
 from trainable.trial.checkpoints import mark_hung, newest, times_hung

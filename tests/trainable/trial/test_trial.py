@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from spaces.errors import InputError
-from tests.conftest import fids, full, make_job, out_of_memory, run_on
+from tests.helpers.toys import fids, full, make_job, out_of_memory, run_on
 from trainable.gan.run import Run
 from trainable.trial.checkpoints import mark_hung, newest
 from trainable.trial.trial import (

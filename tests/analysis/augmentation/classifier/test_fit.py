@@ -13,7 +13,7 @@ from analysis.augmentation.classifier import fit as fitting
 from analysis.augmentation.classifier.fit import Fitted, Recipe, fit, predict
 from analysis.augmentation.classifier.networks import load_weights
 from spaces.errors import InputError
-from tests.conftest import make_data
+from tests.helpers.toys import make_data
 from trainable.gan.run import DivergedError
 
 RECIPE = Recipe("small_cnn", 24, 8, 3e-3, 1e-2, 0.1, 4, False)

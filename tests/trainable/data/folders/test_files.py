@@ -24,7 +24,7 @@ from PIL import Image
 
 from search.study.flags import check_output
 from spaces.errors import InputError
-from tests.conftest import make_data
+from tests.helpers.toys import make_data
 from tests.trainable.data.folders.test_read import class_folder, image, jpeg, png, raw_png
 from trainable.data import load, load_folder
 from trainable.data.__main__ import main

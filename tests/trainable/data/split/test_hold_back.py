@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spaces.errors import InputError
-from tests.conftest import make_data
+from tests.helpers.toys import make_data
 from trainable.data import Dataset
 from trainable.data.fingerprints import pixel_digests
 from trainable.data.split.hold_back import divided, hold_back

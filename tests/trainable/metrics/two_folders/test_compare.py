@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import Told
+from tests.helpers.toys import Told
 from trainable.data import load_folder
 from trainable.data.phantom import phantom
 from trainable.data.sheets import CAPTION, COLUMNS, GAP, HEAD, SEAM, corners

@@ -1,7 +1,7 @@
 """Faults of whole searches, injected for real: drivers killed, MLflow lost, disks filled.
 
-At length, on real images: ``python -m tests.chaos``. Apart from ``test_faults`` so that two workers
-share what are the longest tests.
+At length, on real images: ``python -m tests.searches.chaos``. Apart from ``test_faults`` so that
+two workers share what are the longest tests.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import Place, kill_and_resume, search_without_mlflow, wait_for_reports
-from tests.conftest import make_data, write_pictures
+from tests.helpers.toys import make_data, write_pictures
+from tests.searches.chaos import Place, kill_and_resume, search_without_mlflow, wait_for_reports
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """Searches under fire: drivers and workers killed at random moments, MLflow away, and what is left.
 
-`tests/test_chaos.py` runs this in small. At length, on images of your own:
+`tests/searches/test_chaos.py` runs this in small. At length, on images of your own:
 
-    python -m tests.chaos kill --data FOLDER      # 10 drivers and 10 workers killed, 30 trials
-    python -m tests.chaos mlflow --data FOLDER    # a server that is away, dies, and hangs
+    python -m tests.searches.chaos kill --data FOLDER      # 10 drivers and 10 workers killed, 30
+    trials python -m tests.searches.chaos mlflow --data FOLDER    # a server that is away, dies,
+    and hangs
 
 Both print what they saw and end with an AssertionError if a promise is broken.
 """
@@ -32,9 +33,9 @@ from search.study.config import StudyConfig
 from search.study.database import database_url, load_study, open_storage, read_records
 from search.tracking.projection import EXPERIMENT, connect, study_key
 from search.tune.scheduler import rebuild
+from tests.helpers import ROOT
 from trainable.trial.trial import Status
 
-PROJECT = Path(__file__).parents[1]
 SPACE = """
 from spaces.presets import default
 
@@ -80,7 +81,7 @@ class Place:
 
     def start(self, module: str, *flags: str) -> subprocess.Popen[bytes]:
         """Start one of our commands; its output goes to the log."""
-        path = f"{PROJECT}{os.pathsep}{self.folder}"
+        path = f"{ROOT}{os.pathsep}{self.folder}"
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", module, *flags],

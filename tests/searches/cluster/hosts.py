@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from tests.helpers import ROOT
+
 NETWORK = "10.77.0"
 PORT = 6380
 RAY = str(Path(sys.executable).with_name("ray"))
@@ -52,7 +54,7 @@ def missing() -> str | None:
 def _let_through(tmp: Path, seen: Iterable[Path]) -> list[str]:
     """Commands by which the project, its Python and `seen` are seen, where they are in ``/tmp``."""
     lines = []
-    for path in (Path(__file__).parents[2], Path(sys.prefix), Path(sys.base_prefix), *seen):
+    for path in (ROOT, Path(sys.prefix), Path(sys.base_prefix), *seen):
         path = path.resolve()
         if path.is_relative_to("/tmp"):
             there = shlex.quote(str(tmp / path.relative_to("/tmp")))

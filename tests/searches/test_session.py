@@ -36,8 +36,8 @@ from search.tracking.tracker import Tracker
 from search.winners.conclude import hand_over
 from search.winners.leaderboard import Row, rank
 from spaces.errors import InputError
-from tests.by_hand import config
-from tests.conftest import make_data, write_pictures
+from tests.helpers.fake_tune import config
+from tests.helpers.toys import make_data, write_pictures
 from trainable.basics.terminal import make_console
 from trainable.generators.export import export_generator
 from trainable.metrics.intervals import Interval
@@ -63,10 +63,9 @@ def place(tmp_path_factory) -> Path:
 
 
 def start(place: Path, *flags: str, module: str = "search.run") -> subprocess.Popen[str]:
-    project = Path(__file__).parents[1]
     return subprocess.Popen(
         [sys.executable, "-m", module, *flags],
-        cwd=place, env={**os.environ, "PYTHONPATH": f"{project}{os.pathsep}{place}"},
+        cwd=place, env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{place}"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 

@@ -24,14 +24,13 @@ from analysis.study.table import EXPERIMENT as SEARCHES
 from analysis.study.table import STATUS, STUDY, TRIAL
 from search.tracking import champion
 from search.tracking.projection import connect
-from tests.conftest import make_data, make_job, small_params, write_pictures
+from tests.helpers import ROOT
+from tests.helpers.toys import make_data, make_job, small_params, write_pictures
 from trainable.data.fingerprints import fingerprints
 from trainable.data.sources import load
 from trainable.generators.export import WEIGHTS, export_generator
 from trainable.generators.weights_file import read_generator
 from trainable.trial.trial import Trial
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,8 @@ from search.tracking.text import description
 from search.tracking.tracker import Tracker
 from search.tune.run_trials import Outcome
 from spaces.errors import InputError
-from tests.by_hand import YARDSTICK, config
-from tests.conftest import make_data, write_pictures
+from tests.helpers.fake_tune import YARDSTICK, config
+from tests.helpers.toys import make_data, write_pictures
 from trainable.basics.addresses import sqlite_file
 from trainable.basics.terminal import make_console, say, say_error
 from trainable.data import __main__ as data_command

@@ -33,7 +33,7 @@ from benchmarks.ladders import (
     value_table,
 )
 from spaces.errors import InputError
-from tests.conftest import TinyExtractor, make_data
+from tests.helpers.toys import TinyExtractor, make_data
 from trainable.data import Dataset, LoadReport
 from trainable.data.phantom import CLASSES, phantom
 from trainable.pretrained.extractors import load_extractor

@@ -10,7 +10,7 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from tests.test_session import SPACE, publish, start
+from tests.searches.test_session import SPACE, publish, start
 
 QUICK = """
 import importlib.abc, importlib.util, sys

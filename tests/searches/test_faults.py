@@ -25,7 +25,7 @@ from search.tune.reporting import RETRIES
 from search.tune.run_trials import Outcome, run_trials
 from spaces.presets import default
 from spaces.task import Task
-from tests.conftest import make_data, make_job
+from tests.helpers.toys import make_data, make_job
 from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources
 from trainable.ray_trainable import CGANTrainable

@@ -5,7 +5,6 @@ import functools
 import re
 import shlex
 import subprocess
-from pathlib import Path
 
 import click
 import jsonschema
@@ -14,8 +13,8 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from search.study.flags import parser
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
 CLUSTER = (ROOT / "cluster.yaml").read_text()
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()

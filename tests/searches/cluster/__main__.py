@@ -1,9 +1,10 @@
 """A cluster of hosts with addresses of their own, under fire: `make test-cluster`.
 
-    python -m tests.cluster [--data FOLDER] [--trials 4] [--epochs 12] [--only fire,token,...]
+    python -m tests.searches.cluster [--data FOLDER] [--trials 4] [--epochs 12] [--only
+    fire,token,...]
 
-Each host is a set of Linux namespaces on a bridge (see `tests.cluster.hosts`), on which a real
-``ray start`` runs, with a token; they share one folder, as over NFS. What is shown:
+Each host is a set of Linux namespaces on a bridge (see `tests.searches.cluster.hosts`), on which a
+real ``ray start`` runs, with a token; they share one folder, as over NFS. What is shown:
 
     storage   a node that does not see the shared folder is named before the first trial
     token     a node with another token is refused
@@ -34,8 +35,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from search.study.database import database_url, load_study, open_storage, read_records
-from tests.chaos import PROJECT, SPACE, Place
-from tests.cluster.hosts import PORT, RAY, Host, Network, missing
+from tests.helpers import ROOT
+from tests.searches.chaos import SPACE, Place
+from tests.searches.cluster.hosts import PORT, RAY, Host, Network, missing
 from trainable.trial.checkpoints import _attempts, _checkpoints
 
 EVERY = 3
@@ -53,7 +55,7 @@ class Cluster:
         self.env = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(root),
-            "PYTHONPATH": str(PROJECT),
+            "PYTHONPATH": str(ROOT),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",

@@ -4,7 +4,6 @@ import copy
 import json
 import re
 import shlex
-from pathlib import Path
 from types import SimpleNamespace
 
 import jsonschema
@@ -12,7 +11,8 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers import ROOT
+
 TEXT = (ROOT / "cluster.yaml").read_text()
 STARTS = ("head_start_ray_commands", "worker_start_ray_commands")
 SETUPS = ("head_setup_commands", "worker_setup_commands")

@@ -1,0 +1,1 @@
+"""Whole searches on a real Ray."""

@@ -1,0 +1,1 @@
+"""Searches on a cluster of hosts with addresses of their own: `make test-cluster`."""
