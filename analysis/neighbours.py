@@ -23,7 +23,7 @@ from trainable.basics.stopping import run_command
 from trainable.data import Dataset, load
 from trainable.data.reading import Reading
 from trainable.data.sheets import draw_pairs
-from trainable.data.split.hold_back import divided
+from trainable.data.split.hold_back import split_held_back
 from trainable.metrics.pixels import Copies, pixel_copies
 
 PER_CLASS, PAIRS = 250, 16
@@ -41,7 +41,7 @@ def training_images(table: StudyTable, named: str | None) -> Dataset:
     try:
         size, how = int(table.settings["image_size"]), Reading.of(table.settings)
         share = float(table.settings.get("hold_back", 0.0))
-        data, _, _ = divided(load(spec, size, how=how), share)
+        data, _, _ = split_held_back(load(spec, size, how=how), share)
     except KeyError as error:
         raise InputError(f"--study {table.name} does not say what images it had") from error
     except InputError as error:

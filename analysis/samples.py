@@ -27,7 +27,7 @@ from spaces.errors import InputError
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import one_line
 from trainable.data.sheets import draw_grid, spread
-from trainable.generators.saved import Start
+from trainable.generators.saved import SavedGenerator
 
 EPOCHS = 6
 COLUMNS = 8
@@ -89,7 +89,7 @@ def progress(table: StudyTable, number: int) -> list[Strip]:
 
 
 @torch.inference_mode()
-def between(start: Start) -> list[Strip]:
+def between(start: SavedGenerator) -> list[Strip]:
     """Interpolations of a generator: along the sphere between latents of a class (Shoemake 1985),
     and straight between the one-hot vectors of two classes."""
     images, classes, latent = start.generator()

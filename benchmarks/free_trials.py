@@ -24,12 +24,12 @@ EVERY = 10
 """Epochs between two reports."""
 
 
-def free_job(folder: Path, reports: int, together: int = 1) -> Any:
-    """What `Free` and `search.tune.run_trials.run_trials` ask of a trial's `Job`; see `mark`."""
+def free_workload(folder: Path, reports: int, together: int = 1) -> Any:
+    """What `Free` and `run_trials` ask of a trial's `Workload`; see `mark`."""
     marks = folder / "marks"
     marks.mkdir(exist_ok=True)
     return SimpleNamespace(
-        task=TASK, trials=folder / "trials", mirror=None, marks=str(marks), reports=reports,
+        task=TASK, trials=folder / "trials", object_store=None, marks=str(marks), reports=reports,
         together=together,
     )  # fmt: skip
 
@@ -92,8 +92,8 @@ def read_marks(folder: str) -> list[tuple[str, int, float]]:
 class Free(tune.Trainable):
     """`trainable.ray_trainable.CGANTrainable` without the work."""
 
-    def setup(self, config: dict[str, Any], job: Any = None) -> None:
-        self._job = job
+    def setup(self, config: dict[str, Any], workload: Any = None) -> None:
+        self._workload = workload
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -103,8 +103,8 @@ class Free(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         self._at += 1
-        mark(self._job.marks, self._number, self._at, self._job.together)
-        report = free_report(self._number, self._params, self._at, self._job.reports)
+        mark(self._workload.marks, self._number, self._at, self._workload.together)
+        report = free_report(self._number, self._params, self._at, self._workload.reports)
         seen = {key: report[key] for key in ("resource", "objective")}
         return {**seen, "report": report, "done": report["status"] != "running"}
 
@@ -112,11 +112,11 @@ class Free(tune.Trainable):
 class FreeTorch(Free):
     """The same in a process that has imported torch."""
 
-    def setup(self, config: dict[str, Any], job: Any = None) -> None:
+    def setup(self, config: dict[str, Any], workload: Any = None) -> None:
         import torch
 
         torch.set_num_threads(1)
-        super().setup(config, job)
+        super().setup(config, workload)
 
 
 def study_config(name: str, trials: int, reports: int, *, prune: bool) -> Any:

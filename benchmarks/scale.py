@@ -47,8 +47,8 @@ from rich.console import Console
 from benchmarks.free_trials import (
     TASK,
     Free,
-    free_job,
     free_report,
+    free_workload,
     line,
     new_study,
     read_marks,
@@ -288,7 +288,7 @@ def with_ray(folder: Path, args: argparse.Namespace) -> None:
     config = study_config("ray", args.trials, args.reports, prune=args.prune)
     config = replace(config, sampler=args.sampler)
     study, storage = new_study(study_folder, config)
-    job = free_job(study_folder, args.reports)
+    workload = free_workload(study_folder, args.reports)
     resources = Resources("local", 1, 0.0, None, 1800.0)
     memory: list[tuple[float, float, float]] = []  # when, RSS, the thread's CPU seconds
 
@@ -301,13 +301,13 @@ def with_ray(folder: Path, args: argparse.Namespace) -> None:
     with cores, cluster.connected(resources):
         started = time.time()
         outcome = run_trials(
-            study, storage, config, full, job, resources,
+            study, storage, config, full, workload, resources,
             workers=args.at_a_time, deadline=None, console=Console(file=io.StringIO()),
             progress="plain", wake=wake, trainable=Free,
         )  # fmt: skip
         ended = time.time()
     assert outcome.done, outcome
-    marks = read_marks(job.marks)
+    marks = read_marks(workload.marks)
     lasts = sorted({number: when for number, _, when in marks}.values())
     firsts = sorted(when for _, at, when in marks if at == 1)
     print(

@@ -72,7 +72,7 @@ class Sleeper(free.Free):
 
     def step(self) -> dict[str, Any]:
         result = super().step()
-        time.sleep(interval(self._number, self._at, self._job.usual))
+        time.sleep(interval(self._number, self._at, self._workload.usual))
         return result
 
 
@@ -193,8 +193,8 @@ def search(root: Path, costs: Costs | None, workers: int, trials: int, usual: fl
     folder = Path(tempfile.mkdtemp(dir=root))
     config = free.study_config(folder.name, trials, REPORTS, prune=True)
     study, storage = free.new_study(folder, config)
-    job = free.free_job(folder, REPORTS, 1 if costs else workers)
-    job.usual = usual
+    workload = free.free_workload(folder, REPORTS, 1 if costs else workers)
+    workload.usual = usual
     world = World(costs or {}, workers, usual, past)
     tracker = Tracker(folder, storage, "" if costs else new_store(folder))
 
@@ -211,7 +211,7 @@ def search(root: Path, costs: Costs | None, workers: int, trials: int, usual: fl
         if not costs:
             tracker.start()
         outcome = run_trials(
-            study, storage, config, full, job, RESOURCES, workers=workers, deadline=None,
+            study, storage, config, full, workload, RESOURCES, workers=workers, deadline=None,
             console=Console(file=io.StringIO()), progress="plain",
             wake=world.wake if costs else wake, trainable=free.Free if costs else Sleeper,
         )  # fmt: skip
@@ -223,7 +223,7 @@ def search(root: Path, costs: Costs | None, workers: int, trials: int, usual: fl
     behind = (world.now if costs else time.time()) - ended
     told = [actor.told for actor in world.actors] or [
         [line.split() for line in file.read_text().splitlines()]
-        for file in Path(job.marks).iterdir()
+        for file in Path(workload.marks).iterdir()
     ]
     return figures(workers, usual, told, np.array(world.samples)) | {"MLflow behind, s": behind}
 

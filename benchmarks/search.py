@@ -60,8 +60,8 @@ from benchmarks.free_trials import (
     EVERY,
     TASK,
     FreeTorch,
-    free_job,
     free_report,
+    free_workload,
     mark,
     new_study,
     read_marks,
@@ -122,12 +122,12 @@ class Turn:
 def ours(folder: Path, store: str, trials: int, reports: int, workers: int) -> Turn:
     config = study_config(folder.name, trials, reports, prune=False)
     study, storage = new_study(folder, config)
-    job = free_job(folder, reports, workers)
+    workload = free_workload(folder, reports, workers)
     tracker = Tracker(folder, storage, store)
     cpu, began = time.process_time(), time.time()
     tracker.start()
     outcome = run_trials(
-        study, storage, config, full, job, RESOURCES,
+        study, storage, config, full, workload, RESOURCES,
         workers=workers, deadline=None, console=Console(file=io.StringIO()), progress="plain",
         wake=tracker.wake, trainable=FreeTorch,
     )  # fmt: skip
@@ -136,25 +136,25 @@ def ours(folder: Path, store: str, trials: int, reports: int, workers: int) -> T
     late = time.time() - ended
     assert outcome.done, outcome
     assert all(len(r.reports) == reports for r in read_records(study))
-    return Turn(began, ended, late, time.process_time() - cpu, read_marks(job.marks))
+    return Turn(began, ended, late, time.process_time() - cpu, read_marks(workload.marks))
 
 
 def stock_space(trial: optuna.Trial) -> dict[str, Any]:
     return full(trial, TASK)
 
 
-def stock_trainable(config: dict[str, Any], job: Any = None) -> None:
+def stock_trainable(config: dict[str, Any], workload: Any = None) -> None:
     import torch
 
     torch.set_num_threads(1)
     trial_id = tune.get_context().get_trial_id()
-    for at in range(1, job.reports + 1):
-        mark(job.marks, trial_id, at, job.together)
-        tune.report(free_report(0, config, at, job.reports))
+    for at in range(1, workload.reports + 1):
+        mark(workload.marks, trial_id, at, workload.together)
+        tune.report(free_report(0, config, at, workload.reports))
 
 
 def stock(folder: Path, store: str, trials: int, reports: int, workers: int) -> Turn:
-    job = free_job(folder, reports, workers)
+    workload = free_workload(folder, reports, workers)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     sampler = optuna.samplers.TPESampler(
         seed=0, multivariate=True, group=True, n_startup_trials=STARTUP
@@ -170,8 +170,8 @@ def stock(folder: Path, store: str, trials: int, reports: int, workers: int) -> 
         for name in [n for n in os.environ if n.startswith(("TUNE_", "RAY_AIR_"))]:
             del os.environ[name]  # our settings of Tune
         results = tune.Tuner(
-            tune.with_resources(tune.with_parameters(stock_trainable, job=job), {"cpu": 1}),
-            tune_config=tune.TuneConfig(
+            tune.with_resources(tune.with_parameters(stock_trainable, workload=workload), {"cpu":
+            1}), tune_config=tune.TuneConfig(
                 search_alg=search,
                 scheduler=ASHAScheduler(
                     time_attr="resource", metric="objective", mode="min", max_t=length,
@@ -190,7 +190,7 @@ def stock(folder: Path, store: str, trials: int, reports: int, workers: int) -> 
     ended = time.time()
     assert len(results) == trials, results.errors
     assert not results.errors, results.errors
-    return Turn(began, ended, 0.0, time.process_time() - cpu, read_marks(job.marks))
+    return Turn(began, ended, 0.0, time.process_time() - cpu, read_marks(workload.marks))
 
 
 def compare(root: Path, template: Path, args: argparse.Namespace, workers: int) -> None:

@@ -21,7 +21,7 @@ import torch
 from rich.console import Console
 
 from search.capacity.nodes import Node, faults, local_gpus, local_versions, shown, survey
-from search.plan import budgeted, counted, make_job, speed_of, total_seconds
+from search.plan import budgeted, counted, make_workload, speed_of, total_seconds
 from search.resolve import Prepared, prepare
 from search.study.database import open_storage
 from search.study.flags import check_output, check_stores, default_tracking, parser
@@ -40,8 +40,8 @@ from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources, resolve_resources
 from trainable.gan.config import TrialConfig
 from trainable.trial.evaluation import real_set
-from trainable.trial.object_store import Mirror
-from trainable.trial.workload import Job
+from trainable.trial.object_store import ObjectStore
+from trainable.trial.workload import Workload
 
 GOOD, NOTE, BREAKS = "ok", "note", "BREAKS"
 _GRID_BYTES = 60_000
@@ -148,13 +148,13 @@ def _this_machine(page: Page) -> None:
         page.line(GOOD, "GPUs", said)
 
 
-def _folder(page: Page, what: str, place: Path | Mirror) -> None:
-    free = None if isinstance(place, Mirror) else shutil.disk_usage(place).free
+def _folder(page: Page, what: str, place: Path | ObjectStore) -> None:
+    free = None if isinstance(place, ObjectStore) else shutil.disk_usage(place).free
     room = "an object store" if free is None else f"{free / 1e9:.0f} GB free"
     page.line(GOOD, what, f"{shown(place)}: {room}")
 
 
-def _storage(args: argparse.Namespace) -> Path | Mirror:
+def _storage(args: argparse.Namespace) -> Path | ObjectStore:
     """Where the search would keep its trials' files, or a resumed one does."""
     return opened(args.storage, "") if args.storage else kept(args.output / args.resume)
 
@@ -209,17 +209,17 @@ def _cluster(page: Page, nodes: list[Node]) -> None:
 
 
 def _time(
-    page: Page, place: Path | Mirror | None, prepared: Prepared, where: Resources, workers: int,
-    began: float, asked: bool,
+    page: Page, place: Path | ObjectStore | None, prepared: Prepared, where: Resources,
+    workers: int, began: float, asked: bool,
 ) -> None:  # fmt: skip
     """`asked`: the user said how many winner images."""
     with bar(page.console, "measuring the real images") as progress:
         real = real_set(prepared.data, prepared.extractor, lambda _: None, progress)
     with tempfile.TemporaryDirectory() as scratch:
-        job = make_job(prepared, real, where, Path(scratch))
-        speed = speed_of(job, where)
+        workload = make_workload(prepared, real, where, Path(scratch))
+        speed = speed_of(workload, where)
     config = prepared.config
-    seconds = total_seconds(config, job, speed, workers)
+    seconds = total_seconds(config, workload, speed, workers)
     limit = config.time_budget
     said = f"about {format_duration(min(seconds, limit or seconds))} for this search"
     if limit is not None and seconds > limit:
@@ -228,9 +228,9 @@ def _time(
     page.line(GOOD, "time", f"{said}; {rate}")
     note = partial(page.line, NOTE, "time")
     budgeted(prepared, speed, workers, began, asked=asked, say=note)
-    needed = config.trials * _trial_bytes(job)
+    needed = config.trials * _trial_bytes(workload)
     fact = f"{needed / 1e9:.1f} GB for checkpoints and pictures"
-    if isinstance(place, Mirror):
+    if isinstance(place, ObjectStore):
         page.line(GOOD, "disk", f"{fact}, in the object store")
     elif place is not None:
         free = shutil.disk_usage(place).free
@@ -238,13 +238,13 @@ def _time(
         page.line(BREAKS if needed > free else GOOD, "disk", fact)
 
 
-def _trial_bytes(job: Job) -> int:
+def _trial_bytes(workload: Workload) -> int:
     """What a trial of the default configuration leaves on disk, roughly: two checkpoints, grids."""
-    run = job.build(TrialConfig.from_params(default(job.task)), job.seed)
+    run = workload.build_run(TrialConfig.from_params(default(workload.task)), workload.seed)
     with tempfile.TemporaryFile() as file:
         torch.save(run.state(), file)
         size = file.tell()
-    return 2 * size + len(job.evaluations) * _GRID_BYTES
+    return 2 * size + len(workload.evaluations) * _GRID_BYTES
 
 
 def main(argv: list[str] | None = None) -> int:

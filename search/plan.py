@@ -30,9 +30,9 @@ from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
 from trainable.metrics.scores import RealSet
 from trainable.trial.evaluation import validation_of, witness_of
-from trainable.trial.object_store import Mirror
+from trainable.trial.object_store import ObjectStore
 from trainable.trial.objective import Objective
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 
 def counted(number: int, what: str) -> str:
@@ -40,15 +40,19 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def make_job(
-    prepared: Prepared, real: RealSet, where: Resources, folder: Path, mirror: Mirror | None = None
-) -> Job:
+def make_workload(
+    prepared: Prepared,
+    real: RealSet,
+    where: Resources,
+    folder: Path,
+    object_store: ObjectStore | None = None,
+) -> Workload:
     """What all trials of the study in `folder` share, but for the untrained generator's scores.
 
-    `mirror` is the object store that has the trials' files, if it is one.
+    `object_store` is the object store that has the trials' files, if it is one.
     """
     config = prepared.config
-    return Job(
+    return Workload(
         data=prepared.data,
         extractor=prepared.extractor,
         real=real,
@@ -65,24 +69,24 @@ def make_job(
         backbone=prepared.backbone,
         start=prepared.start,
         validation=validation_of(prepared.validation),
-        mirror=mirror,
+        object_store=object_store,
     )  # fmt: skip
 
 
-def speed_of(job: Job, where: Resources) -> Speed:
+def speed_of(workload: Workload, where: Resources) -> Speed:
     """How fast the default configuration is where trials run: here, or on a node of the cluster."""
-    config = TrialConfig.from_params(default(job.task))
+    config = TrialConfig.from_params(default(workload.task))
     if where.cluster is None:
-        return measure_speed(job, config)
+        return measure_speed(workload, config)
     task = ray.remote(num_cpus=where.cpus_per_trial, num_gpus=where.gpus_per_trial or 0)
-    found: Speed = ray.get(task(measure_speed).remote(job, config))
+    found: Speed = ray.get(task(measure_speed).remote(workload, config))
     return found
 
 
-def total_seconds(config: StudyConfig, job: Job, speed: Speed, workers: int) -> float:
+def total_seconds(config: StudyConfig, workload: Workload, speed: Speed, workers: int) -> float:
     """Seconds of a whole search on `workers` workers, from its first trial to its winners."""
-    return search_seconds(config, job.data.n, speed, workers) + winner_seconds(
-        config, len(job.data.classes), speed, workers
+    return search_seconds(config, workload.data.n, speed, workers) + winner_seconds(
+        config, len(workload.data.classes), speed, workers
     )
 
 

@@ -29,7 +29,7 @@ from search.study.locate import placed
 from search.study.names import check_name, free_name
 from search.study.versions import settings_of
 from spaces.catalog import Space, get_space
-from spaces.describe import portrait, starting_point, validate
+from spaces.describe import space_snapshot, starting_point, validate
 from spaces.errors import InputError
 from spaces.presets import default
 from spaces.task import Task
@@ -40,13 +40,13 @@ from trainable.data.fingerprints import IMAGES, image_differences
 from trainable.data.reading import Reading
 from trainable.data.sources import located
 from trainable.data.split.held_out import held_out
-from trainable.data.split.hold_back import SHARE, divided
+from trainable.data.split.hold_back import SHARE, split_held_back
 from trainable.gan.config import TrialConfig
-from trainable.generators.saved import Start
+from trainable.generators.saved import SavedGenerator
 from trainable.pretrained.backbones import Backbone, backed_task
 from trainable.pretrained.extractors import Extractor
-from trainable.pretrained.load import load_judges
-from trainable.tracking.registry import load_start
+from trainable.pretrained.load import load_frozen_networks
+from trainable.tracking.registry import load_generator
 from trainable.trial.objective import Objective
 
 
@@ -74,8 +74,8 @@ class Prepared:
     validation: Dataset | None
     extractor: Extractor
     backbone: Backbone | None
-    start: Start | None
-    portrait: dict[str, str]
+    start: SavedGenerator | None
+    space_snapshot: dict[str, str]
     study: optuna.Study | None
     storage: RDBStorage | None
     said: tuple[str, ...]
@@ -122,24 +122,24 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
     asked |= whole.report.reading.settings
     if asked["hold_back"] is None:
         asked["hold_back"] = SHARE if Objective.parse(asked["objective"]).needs_validation else 0.0
-    data, validation, parted = divided(whole, asked["hold_back"])
+    data, validation, parted = split_held_back(whole, asked["hold_back"])
     said = [*parted]
     with bar(console, "reading held-out images") as progress:
         apart = held_out(
             data, asked["data"], asked["held_out"], progress, instead=validation, say=said.append
         )
-    judges = load_judges(
+    networks = load_frozen_networks(
         asked["features"], asked["protocol"], asked["backbone"], args,
         shared=args.allow_shared_features,
     )  # fmt: skip
-    extractor, backbone = judges.extractor, judges.backbone
+    extractor, backbone = networks.extractor, networks.backbone
     start = _start(asked["init_from"], args, validation)
     found = {"name": name, "data_digest": data.digest, **_schedule(asked, data)}
     found["held_out_digest"] = apart.digest if apart else None
     found["validation_digest"] = validation.digest if validation else None
     scored = {
         "features": extractor.name,
-        "protocol": judges.protocol,
+        "protocol": networks.protocol,
         "weights_sha256": extractor.sha256,
         "backbone_sha256": backbone.sha256 if backbone else None,
         "init_sha256": start.sha256 if start else None,
@@ -147,7 +147,7 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
     config = StudyConfig(**{**asked, **found, **scored})
     task = backed_task(data.task, backbone)
     validate(space, task, lambda p: _check(p, task, start))
-    seen = portrait(space, task)
+    seen = space_snapshot(space, task)
     first = starting_point(space, task, default(task))
     queue = read_queue(args.enqueue, space, task) if args.enqueue else []
     learnt = []
@@ -158,23 +158,23 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
         learnt = learn_from(old, config, seen)
     return Prepared(
         config, space, data, apart, validation, extractor, backbone, start, seen, None, None,
-        (*said, judges.said), first, queue, learnt,
+        (*said, networks.said), first, queue, learnt,
     )  # fmt: skip
 
 
 def _start(
     init_from: str | None, args: argparse.Namespace, validation: Dataset | None
-) -> Start | None:
+) -> SavedGenerator | None:
     """The generator that all trials begin with, if one is named; it saw nothing of `validation`."""
     if init_from is None:
         return None
-    start = load_start(init_from, args.tracking_uri or default_tracking(args.output))
+    start = load_generator(init_from, args.tracking_uri or default_tracking(args.output))
     if validation is not None:
         start.check_unseen(validation)
     return start
 
 
-def _check(params: dict[str, Any], task: Task, start: Start | None) -> None:
+def _check(params: dict[str, Any], task: Task, start: SavedGenerator | None) -> None:
     """Raise InputError if a run of these parameters could not be built."""
     config = TrialConfig.from_params(params)
     config.check_task(task)
@@ -224,7 +224,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
     config = replace(old, **{**changes, "time_budget": budget})
     with bar(console, "reading images") as progress, _perhaps_moved(config, "data"):
         whole = load(config.data, config.image_size, how=config.reading, progress=progress)
-    data, validation, parted = divided(whole, config.hold_back)
+    data, validation, parted = split_held_back(whole, config.hold_back)
     if data.digest != config.data_digest:
         how = image_differences(args.output / config.name / IMAGES, whole)
         holds = "no longer holds" if args.data is None else "does not hold"
@@ -251,7 +251,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             )
     space = get_space(config.space)
     task = replace(data.task, backbone=config.backbone)
-    seen = portrait(space, task)
+    seen = space_snapshot(space, task)
     if changed := space_differences(study.user_attrs["space"], seen):
         raise InputError(
             f"--resume {config.name}: its space {config.space} is no longer what it was: "
@@ -259,8 +259,10 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
             "--enqueue can give a good start"
         )
     # What was allowed once need not be said again.
-    judges = load_judges(config.features, config.protocol, config.backbone, args, shared=True)
-    extractor, backbone, protocol = judges.extractor, judges.backbone, judges.protocol
+    networks = load_frozen_networks(
+        config.features, config.protocol, config.backbone, args, shared=True
+    )
+    extractor, backbone, protocol = networks.extractor, networks.backbone, networks.protocol
     if (protocol, extractor.sha256) != (config.protocol, config.weights_sha256):
         raise InputError(
             f"--resume {config.name}: its scores were made with {config.protocol} and weights "
@@ -281,7 +283,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
     queue = read_queue(args.enqueue, space, task) if args.enqueue else []
     return Prepared(
         config, space, data, apart, validation, extractor, backbone, start, seen, study, storage,
-        (*said, judges.said), None, queue, [],
+        (*said, networks.said), None, queue, [],
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from search.ending import (
     how_to_go_on,
     said_at_once,
 )
-from search.plan import budgeted, counted, make_job, speed_of, total_seconds, tried_budget
+from search.plan import budgeted, counted, make_workload, speed_of, total_seconds, tried_budget
 from search.resolve import Prepared, prepare
 from search.study.config import StudyConfig
 from search.study.database import (
@@ -70,8 +70,8 @@ from trainable.distributed.resources import Resources, resolve_resources
 from trainable.gan.config import TrialConfig
 from trainable.tracking.client import reason, ui_command
 from trainable.trial.evaluation import measure, real_set
-from trainable.trial.object_store import Mirror
-from trainable.trial.workload import Job
+from trainable.trial.object_store import ObjectStore
+from trainable.trial.workload import Workload
 
 LONG = 1800
 """Seconds of estimated search above which a smaller one is named."""
@@ -150,57 +150,57 @@ def _locked_search(
         said_at_once(args, config, console),
         head_watched(args, config, console),
     ):
-        mirror = settle(folder, args.storage)
+        object_store = settle(folder, args.storage)
         nodes, gpus = [], local_gpus()
         if where.cluster is not None:
             status.update("looking at the cluster's nodes")
-            nodes = _check_nodes(mirror or folder / TRIALS, console)
+            nodes = _check_nodes(object_store or folder / TRIALS, console)
             gpus = tuple(gpu for node in nodes for gpu in node.gpus)
         status.stop()  # of a bar and a status, only one can be live
         with bar(console, "measuring the real images") as progress:
             real = real_set(prepared.data, prepared.extractor, partial(say, console), progress)
         status.update("measuring the default configuration")
         status.start()
-        job = make_job(prepared, real, where, folder, mirror)
-        speed = speed_of(job, where)
+        workload = make_workload(prepared, real, where, folder, object_store)
+        speed = speed_of(workload, where)
         auto = args.gpus_per_trial is None
         shares = share(
-            job, prepared.space, where, workers, [mb for _, mb in gpus],
+            workload, prepared.space, where, workers, [mb for _, mb in gpus],
             auto=auto, budget=config.time_budget, say=partial(say, console),
         )  # fmt: skip
-        job, where, workers = shares.job, shares.where, shares.workers
-        speed = replace(speed, trained=speed.trained * shares.slower)
+        workload, where, workers = shares.workload, shares.where, shares.workers
+        speed = replace(speed, trained=speed.trained * shares.slowdown)
         prepared, deadline = budgeted(
             prepared, speed, workers, since,
             asked=args.winner_images is not None, say=partial(say, console),
         )  # fmt: skip
         config = prepared.config
-        study, storage = _open(folder, prepared, job, args.database, console)
+        study, storage = _open(folder, prepared, workload, args.database, console)
         study.set_user_attr("run_flags", run_flags(args))
-        job = replace(job, untrained=study.user_attrs["yardstick"]["untrained"])
+        workload = replace(workload, untrained=study.user_attrs["yardstick"]["untrained"])
         if prepared.study is not None:
             _say_standing(config, read_records(study), console)
-        _say_duration(args, config, job, speed, workers, console)
+        _say_duration(args, config, workload, speed, workers, console)
         status.stop()
         tracker = Tracker(folder, storage, uri, partial(say, console))
         tracker.start()
         outcome = run_trials(
-            study, storage, config, prepared.space, job, where,
+            study, storage, config, prepared.space, workload, where,
             workers=workers, deadline=deadline, console=console, progress=args.progress,
             wake=tracker.wake, refuse=shares.refusal, nodes={node.address for node in nodes},
         )  # fmt: skip
         in_time = deadline is None or time.time() < deadline
         if outcome.stopped or outcome.halted or (not outcome.done and in_time):
             return _stopped(args, config, outcome, tracker, console)
-        rows = conclude(study, config, job, where, folder, console, outcome.avoided)
-        print_winners(rows, default(job.task), console)
+        rows = conclude(study, config, workload, where, folder, console, outcome.avoided)
+        print_winners(rows, default(workload.task), console)
     version = None
     try:
         with console.status("handing generators to MLflow"):
             if not tracker.flush():
                 raise ConnectionError(tracker.problem or "MLflow is slow to answer")
             run_id = tracker.projection.run_id
-            version = hand_over(rows, study, job.trials, folder, uri, run_id)
+            version = hand_over(rows, study, workload.trials, folder, uri, run_id)
     except Exception as error:  # whatever ails MLflow, the search has its results
         say(
             console,
@@ -220,7 +220,7 @@ def _locked_search(
     return 0
 
 
-def _check_nodes(place: Path | Mirror, console: Console) -> list[Node]:
+def _check_nodes(place: Path | ObjectStore, console: Console) -> list[Node]:
     """Say what the cluster is made of.
 
     Raises:
@@ -255,7 +255,7 @@ def _stopped(
 
 
 def _open(
-    folder: Path, prepared: Prepared, job: Job, database: str | None, console: Console
+    folder: Path, prepared: Prepared, workload: Workload, database: str | None, console: Console
 ) -> tuple[optuna.Study, RDBStorage]:
     """The study's database; for a new study, the yardstick measured and what to try first."""
     config, data = prepared.config, prepared.data
@@ -267,8 +267,8 @@ def _open(
         write_whole(folder / KEY, study.user_attrs["id"])
     else:
         first = TrialConfig.from_params(default(prepared.task))
-        here = replace(job, device="cpu", start=None)  # a cluster's head may have no GPU
-        untrained = here.build(first, config.seed)
+        here = replace(workload, device="cpu", start=None)  # a cluster's head may have no GPU
+        untrained = here.build_run(first, config.seed)
         measured = measure(here.evaluator, untrained, config.protocol, seed=config.seed)
         write_images(folder / IMAGES, data, prepared.validation)
         storage = open_storage(database or database_url(folder))
@@ -276,7 +276,7 @@ def _open(
         key = read_key(folder) or new_key()
         write_whole(folder / KEY, key)
         study = create_study(
-            storage, config, asdict(measured), prepared.portrait, queue,
+            storage, config, asdict(measured), prepared.space_snapshot, queue,
             key=key, learnt=prepared.learnt,
         )  # fmt: skip
         study.set_user_attr("of_patients", data.of_patients)
@@ -307,17 +307,17 @@ def _say_standing(config: StudyConfig, records: list[TrialRecord], console: Cons
 def _say_duration(
     args: argparse.Namespace,
     config: StudyConfig,
-    job: Job,
+    workload: Workload,
     speed: Speed,
     workers: int,
     console: Console,
 ) -> None:
     """Say how many workers there are and for how long; name a smaller search if long."""
-    seconds = total_seconds(config, job, speed, workers)
+    seconds = total_seconds(config, workload, speed, workers)
     limit = config.time_budget
     say(
         console,
-        f"{counted(workers, 'trial')} at a time on {job.device}, about "
+        f"{counted(workers, 'trial')} at a time on {workload.device}, about "
         f"{format_duration(min(seconds, limit or seconds))} for this search",
     )
     if seconds > LONG and (limit is None or limit > LONG):

@@ -75,7 +75,7 @@ def validate(
     _distributions(space, runs)
 
 
-def portrait(space: Space, task: Task, draws: int = DRAWS, seed: int = 0) -> dict[str, str]:
+def space_snapshot(space: Space, task: Task, draws: int = DRAWS, seed: int = 0) -> dict[str, str]:
     """What `space` makes of `task`, one line for each searched value and each parameter returned.
 
     Two portraits are equal exactly if the space still searches the same and still makes the same

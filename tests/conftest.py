@@ -12,7 +12,7 @@ import torch
 from tests.helpers.toys import (
     TinyExtractor,
     make_data,
-    make_job,
+    make_workload,
     real_set,
     run_on,
     small_params,
@@ -74,7 +74,7 @@ def finished(tmp_path_factory) -> tuple[Path, list[dict[str, Any]]]:
     """The folder and the reports of trial 4, never interrupted."""
     folder, data = tmp_path_factory.mktemp("finished"), make_data()
     torch.set_num_threads(1)
-    return folder, run_on(Trial(make_job(data, folder), 4, small_params(data)))
+    return folder, run_on(Trial(make_workload(data, folder), 4, small_params(data)))
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from trainable.basics.ranges import check_range
 from trainable.basics.stopping import run_command, say_stopped
 from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.generators.export import ImageGenerator
-from trainable.generators.saved import Start
-from trainable.tracking.registry import load_start
+from trainable.generators.saved import SavedGenerator
+from trainable.tracking.registry import load_generator
 
 FORMATS = {"png": {}, "jpeg": {"quality": 95}}
 ABOUT, MANIFEST = "generated.json", "manifest.csv"
@@ -67,7 +67,7 @@ def _generate(args: argparse.Namespace, console: Console) -> Path:
     taken = f"--out {args.out} exists already; choose another folder, or remove it"
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise InputError(taken)
-    start = load_start(args.model, args.tracking_uri, flag="--model")
+    start = load_generator(args.model, args.tracking_uri, flag="--model")
     images, classes, latent = start.generator()
     _check_classes(classes, f"--model {args.model}")
     torch.set_num_threads(1)  # at one image, threads waiting for each other cost up to 50x
@@ -134,7 +134,7 @@ def draw(images: ImageGenerator, latent: int, index: int, classes: int, seed: in
 
 
 def _describe(
-    folder: Path, args: argparse.Namespace, start: Start, rows: list[tuple[str, str, int]]
+    folder: Path, args: argparse.Namespace, start: SavedGenerator, rows: list[tuple[str, str, int]]
 ) -> None:
     with (folder / MANIFEST).open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")

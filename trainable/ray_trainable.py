@@ -11,7 +11,7 @@ from ray import tune
 
 from trainable.distributed.stop_mark import asked_to_stop
 from trainable.trial.trial import ASKED, GOALS, Report, Status, Trial, breakdown
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 
 class StorageUnseenError(Exception):
@@ -25,10 +25,10 @@ class CGANTrainable(tune.Trainable):
     a trial that Tune starts again finds its place itself.
     """
 
-    def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
+    def setup(self, config: dict[str, Any], workload: Workload | None = None) -> None:
         """Keep what all trials share, and the first one's config."""
-        assert job is not None  # handed over by tune.with_parameters
-        self._job = job.on_this_node()
+        assert workload is not None  # handed over by tune.with_parameters
+        self._workload = workload.on_this_node()
         self._trial: Trial | None = None
         self._config = config
 
@@ -56,13 +56,15 @@ class CGANTrainable(tune.Trainable):
 
     def _advance(self) -> Report:
         """The trial's next report; it is built here, as its networks may not fit either."""
-        if not self._job.trials.is_dir():  # a folder of its own here would lose the trial's past
-            raise StorageUnseenError(f"{self._job.trials} is not there on this node")
-        if self._trial is None and asked_to_stop(self._job.trials):
+        if (
+            not self._workload.trials.is_dir()
+        ):  # a folder of its own here would lose the trial's past
+            raise StorageUnseenError(f"{self._workload.trials} is not there on this node")
+        if self._trial is None and asked_to_stop(self._workload.trials):
             return _bare(Status.INTERRUPTED, ASKED)
         try:
             if self._trial is None:
-                self._trial = Trial(self._job, **self._config)
+                self._trial = Trial(self._workload, **self._config)
         except Exception as error:
             found = breakdown(error)
             if found is None:
@@ -73,11 +75,11 @@ class CGANTrainable(tune.Trainable):
 
     def _heed(self) -> None:
         """Stop if the search asks for it."""
-        if self._trial is not None and asked_to_stop(self._job.trials):
+        if self._trial is not None and asked_to_stop(self._workload.trials):
             self._trial.stop()
 
     def _release(self) -> None:
-        if self._trial is not None and self._job.mirror is not None:
+        if self._trial is not None and self._workload.object_store is not None:
             shutil.rmtree(self._trial.folder, ignore_errors=True)  # the store has it
         self._trial = None
         gc.collect()

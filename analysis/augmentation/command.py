@@ -37,7 +37,7 @@ from trainable.basics.progress import bar
 from trainable.basics.terminal import say, say_command
 from trainable.distributed.resources import resolve_resources
 from trainable.tracking.client import reason, ui_command
-from trainable.tracking.registry import load_start
+from trainable.tracking.registry import load_generator
 
 EVALUATIONS = 20
 """Looks at the validation images while a classifier is trained."""
@@ -129,7 +129,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 
 def _source(args: argparse.Namespace, console: Console) -> Source:
     if args.model is not None:
-        return Source.of(load_start(args.model, args.tracking_uri, flag="--model"))
+        return Source.of(load_generator(args.model, args.tracking_uri, flag="--model"))
     with bar(console, "reading the study") as progress:
         table = load_study(args.study, args.tracking_uri, progress)
     won, tried = winners(table), assessed(table)

@@ -15,7 +15,7 @@ from analysis.study.verdict import assessed
 from spaces.errors import InputError
 from trainable.basics.terminal import command
 from trainable.generators.export import WEIGHTS
-from trainable.generators.saved import Start
+from trainable.generators.saved import SavedGenerator
 from trainable.tracking.client import reason
 from trainable.tracking.registry import no_winner
 
@@ -34,7 +34,7 @@ def fetch_grids(table: StudyTable, number: int) -> dict[int, Image.Image]:
         return dict(sorted(found.items()))
 
 
-def fetch_generator(table: StudyTable, number: int) -> Start | None:
+def fetch_generator(table: StudyTable, number: int) -> SavedGenerator | None:
     """The generator of a trial that was scored on fresh images, with what is known of it; None for
     a trial that kept none.
 
@@ -44,7 +44,7 @@ def fetch_generator(table: StudyTable, number: int) -> Start | None:
     with _fetched(table, number, WEIGHTS) as weights:
         if weights is None:
             return None
-        return Start.read(f"trial {number}", weights, f"--study {table.name}")
+        return SavedGenerator.read(f"trial {number}", weights, f"--study {table.name}")
 
 
 def kept_instead(table: StudyTable, number: int, flag: str) -> str:

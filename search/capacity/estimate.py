@@ -15,7 +15,7 @@ from trainable.metrics.classifier_score import Validation
 from trainable.metrics.quick_classifier import NETS
 from trainable.pretrained.extractors import Extractor
 from trainable.trial.evaluation import GENERATED, SEEDS
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 _PROBE_SECONDS = 1.0
 _MARGIN = 1.5  # distances, intervals and two workers that share a memory bus come on top
@@ -49,21 +49,23 @@ class Speed:
     judging: float = 0.0
 
 
-def measure_speed(job: Job, default: TrialConfig) -> Speed:
+def measure_speed(workload: Workload, default: TrialConfig) -> Speed:
     """The speed on this machine, which must have the device that trials run on."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(job.threads)
+    torch.set_num_threads(workload.threads)
     try:
-        run = job.build(default, job.seed)
+        run = workload.build_run(default, workload.seed)
         began = time.perf_counter()
         while (spent := time.perf_counter() - began) < _PROBE_SECONDS:
             run.train_step().tolist()  # waits for the device
         trained = run.images_seen / spent
-        if job.backbone is not None:
-            job.backbone.to("cpu")
+        if workload.backbone is not None:
+            workload.backbone.to("cpu")
     finally:
         torch.set_num_threads(threads)
-    scoring = measure_scoring(job.extractor, job.data, job.validation, job.device, job.threads)
+    scoring = measure_scoring(
+        workload.extractor, workload.data, workload.validation, workload.device, workload.threads
+    )
     return replace(scoring, trained=trained)
 
 

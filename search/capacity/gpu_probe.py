@@ -26,7 +26,7 @@ from trainable.gan.config import TrialConfig
 from trainable.gan.cuda_graphs import WARM_UP
 from trainable.gan.footprint import Footprint, Memory, cap_mb, footprint, limit_memory, room
 from trainable.trial.evaluation import GENERATED
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 TRIALS = (1, 2, 4, 8)
 """Trials a GPU that are tried."""
@@ -154,8 +154,8 @@ def probes(space: Space, task: Task, seed: int, draws: int = 64) -> tuple[Params
 class Worker:
     """A trial that is only to be measured, in a process of its own."""
 
-    def __init__(self, job: Job):
-        self._job = replace(job, start=None)  # which need not fit every configuration
+    def __init__(self, workload: Workload):
+        self._workload = replace(workload, start=None)  # which need not fit every configuration
         self._begun: tuple[Params, Any] | None = None
 
     def begin(self, params: Params) -> bool:
@@ -163,22 +163,22 @@ class Worker:
         images, unless this was begun already; whether memory sufficed."""
         if self._begun and self._begun[0] == params:
             return True
-        job, self._begun = self._job, None
+        workload, self._begun = self._workload, None
         gc.collect()
-        torch.set_num_threads(job.threads)
+        torch.set_num_threads(workload.threads)
         torch.set_flush_denormal(True)
         config, steps = TrialConfig.from_params(params), 1
         try:
-            if torch.device(job.device).type == "cuda":
+            if torch.device(workload.device).type == "cuda":
                 torch.cuda.empty_cache()
-                limit_memory(job.device, None)
+                limit_memory(workload.device, None)
                 period = math.lcm(config.penalty_interval or 1, config.backbone_interval or 1)
                 steps = min((WARM_UP + 1) * period, 1024)
-            run = job.build(config, job.seed)
+            run = workload.build_run(config, workload.seed)
             for _ in range(steps):
                 run.train_step()
-            labels = torch.arange(GENERATED) % len(job.data.classes)
-            job.extractor.to(job.device)(run.sample(labels, seed=0)).cpu()
+            labels = torch.arange(GENERATED) % len(workload.data.classes)
+            workload.extractor.to(workload.device)(run.sample(labels, seed=0)).cpu()
         except Exception as error:
             return _no_room(error)
         self._begun = params, run
@@ -187,7 +187,7 @@ class Worker:
     def train(self, seconds: float) -> Measured | None:
         """Train what was begun for so long; None if memory did not suffice."""
         assert self._begun
-        run, device = self._begun[1], self._job.device
+        run, device = self._begun[1], self._workload.device
         looks = run.task.images // (run.config.batch_size * run.config.d_steps)
         seen, began = run.images_seen, time.perf_counter()
         try:
@@ -217,20 +217,20 @@ def _no_room(error: Exception) -> Literal[False]:
 class Crew:
     """Processes on one GPU of one node, which begin together and train together."""
 
-    def __init__(self, job: Job, cpus_per_trial: int, most: int, worker: type = Worker):
+    def __init__(self, workload: Workload, cpus_per_trial: int, most: int, worker: type = Worker):
         self.group = placement_group([{"CPU": cpus_per_trial * most, "GPU": 1}])
         self._hired = ray.remote(worker).options(
             num_cpus=cpus_per_trial, num_gpus=1 / most, max_restarts=0,
             scheduling_strategy=PlacementGroupSchedulingStrategy(self.group, 0),
         )  # fmt: skip
-        self._job = ray.put(job)
+        self._workload = ray.put(workload)
         self._members: list[Any] = []
 
     def together(self, params: Params, trials: int, seconds: float) -> list[Measured] | None:
         """So many trials of a configuration trained together for so many seconds; None if one did
         not fit, died or hung. After that, the next call starts with fresh processes."""
         while len(self._members) < trials:
-            self._members.append(self._hired.remote(self._job))
+            self._members.append(self._hired.remote(self._workload))
         members = self._members[:trials]
         found: list[Any] = [None]
         with suppress(RayActorError, OutOfMemoryError, GetTimeoutError):
@@ -281,7 +281,7 @@ def most_trials(nodes: Sequence[Mapping[str, Any]], resources: Resources) -> int
 
 
 def probe_gpu(
-    job: Job, space: Space, resources: Resources, say: Callable[[str], None],
+    workload: Workload, space: Space, resources: Resources, say: Callable[[str], None],
     *, seconds: float = 3.0, worker: type = Worker,
 ) -> Packing:  # fmt: skip
     """Measure on one GPU of the cluster that this process is connected to, decide, and `say` why.
@@ -291,10 +291,10 @@ def probe_gpu(
     Raises:
         InputError: the space gives no valid configuration.
     """
-    params, most = probes(space, job.task, job.seed), most_trials(ray.nodes(), resources)
-    crew = Crew(job, resources.cpus_per_trial, most, worker)
+    params, most = probes(space, workload.task, workload.seed), most_trials(ray.nodes(), resources)
+    crew = Crew(workload, resources.cpus_per_trial, most, worker)
     try:
-        packing = pack(*measure(crew.together, params, job.task, most, seconds), most)
+        packing = pack(*measure(crew.together, params, workload.task, most, seconds), most)
     finally:
         crew.dismiss()
         remove_placement_group(crew.group)

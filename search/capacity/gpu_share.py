@@ -14,7 +14,7 @@ from trainable.distributed.cluster import fitting
 from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
 from trainable.gan.footprint import Memory, cap_mb, footprint
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 PROBED_FROM = 600.0
 """Seconds of a time budget below which measuring, a minute, costs more than it gains."""
@@ -32,20 +32,20 @@ class Shares:
 
     where: Resources
     workers: int
-    job: Job
-    slower: float = 1.0
+    workload: Workload
+    slowdown: float = 1.0
     memory: Memory | None = None
 
     def refusal(self, config: TrialConfig) -> str | None:
         """Why a configuration is not worth trying here, or None."""
-        if self.memory is None or self.job.gpu_memory_mb is None:
+        if self.memory is None or self.workload.gpu_memory_mb is None:
             return None
-        needs = footprint(config, self.job.task)
-        return self.memory.refusal(needs, self.job.gpu_memory_mb)
+        needs = footprint(config, self.workload.task)
+        return self.memory.refusal(needs, self.workload.gpu_memory_mb)
 
 
 def share(
-    job: Job, space: Space, where: Resources, workers: int, gpus_mb: Sequence[int],
+    workload: Workload, space: Space, where: Resources, workers: int, gpus_mb: Sequence[int],
     *, auto: bool, budget: float | None, say: Callable[[str], None],
 ) -> Shares:  # fmt: skip
     """Settle what a trial gets of a GPU, on the cluster that this process is connected to.
@@ -55,24 +55,24 @@ def share(
     """
     gpus = where.gpus_per_trial
     if where.device == "cpu" or not gpus:
-        return Shares(where, workers, job)
+        return Shares(where, workers, workload)
     if not auto:
         if gpus < 1 and gpus_mb:
             limit = cap_mb(min(gpus_mb), int(1 / gpus + 1e-6))
-            job = replace(job, gpu_memory_mb=limit)
+            workload = replace(workload, gpu_memory_mb=limit)
             say(f"each trial may hold {limit / 1024:.1f} GB of its GPU")
-        return Shares(where, workers, job)
+        return Shares(where, workers, workload)
     if budget is not None and budget < PROBED_FROM:
         say(
             f"one trial a GPU: to measure how many takes a minute, and is done from "
             f"--time-budget {format_duration(PROBED_FROM)} on"
         )
-        return Shares(where, workers, job)
-    packing = probe_gpu(job, space, where, say)
+        return Shares(where, workers, workload)
+    packing = probe_gpu(workload, space, where, say)
     where = replace(where, gpus_per_trial=packing.gpus_per_trial)
     fits = fitting(ray.nodes(), where, packing.gpus_per_trial)
     workers = min(fits, where.max_concurrent or fits)
-    slower = packing.gain * packing.gpus_per_trial
+    slowdown = packing.gain * packing.gpus_per_trial
     return Shares(
-        where, workers, replace(job, gpu_memory_mb=packing.cap_mb), slower, packing.memory
+        where, workers, replace(workload, gpu_memory_mb=packing.cap_mb), slowdown, packing.memory
     )

@@ -19,7 +19,7 @@ import torch
 
 from spaces.errors import InputError
 from trainable.distributed.code import code_digest, code_version
-from trainable.trial.object_store import Mirror, scratch
+from trainable.trial.object_store import ObjectStore, scratch
 
 _PATIENCE = 60.0  # seconds for a node's answer; its first worker imports torch and Ray
 SKEW = 5.0
@@ -79,9 +79,9 @@ def local_gpus() -> tuple[tuple[str, int], ...]:
     return tuple((name.strip(), int(memory)) for name, _, memory in lines)
 
 
-def shown(place: Path | Mirror) -> str:
+def shown(place: Path | ObjectStore) -> str:
     """A place as lines call it."""
-    return place.url.partition("?")[0] if isinstance(place, Mirror) else str(place.resolve())
+    return place.url.partition("?")[0] if isinstance(place, ObjectStore) else str(place.resolve())
 
 
 def _try_folder(folder: Path, node: str) -> str | None:
@@ -97,21 +97,21 @@ def _try_folder(folder: Path, node: str) -> str | None:
         return "does not see what the driver wrote there" if unseen else str(error)
 
 
-def _try_store(mirror: Mirror, folder: str, node: str) -> str | None:
+def _try_store(object_store: ObjectStore, folder: str, node: str) -> str | None:
     """The same for an object store, where nothing is renamed."""
     try:
-        mirror.read(f"{folder}/driver")
-        mirror.write(f"{folder}/{node}", node.encode())
-        same = mirror.read(f"{folder}/{node}") == node.encode()
+        object_store.read(f"{folder}/driver")
+        object_store.write(f"{folder}/{node}", node.encode())
+        same = object_store.read(f"{folder}/{node}") == node.encode()
         return None if same else "what is written there is not what is read"
     except Exception as error:  # pyarrow's are OSError, ValueError and its own
         return str(error)
 
 
-def _facts(place: Path | Mirror, folder: str, node: str) -> dict[str, Any]:
+def _facts(place: Path | ObjectStore, folder: str, node: str) -> dict[str, Any]:
     """On a node: what it is, and its part of the probe in `folder` at `place`."""
     kept: Path | None = None
-    if isinstance(place, Mirror):
+    if isinstance(place, ObjectStore):
         storage = _try_store(place, folder, node)
         try:
             kept = scratch(place.url)
@@ -130,10 +130,10 @@ def _facts(place: Path | Mirror, folder: str, node: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _probe(place: Path | Mirror) -> Iterator[str]:
+def _probe(place: Path | ObjectStore) -> Iterator[str]:
     """A folder at `place` for all nodes to write to, with the driver's mark in it."""
     name = f".nodes-{uuid.uuid4().hex[:12]}"
-    if isinstance(place, Mirror):
+    if isinstance(place, ObjectStore):
         place.write(f"{name}/driver", b"")
     else:
         (place / name).mkdir()
@@ -141,20 +141,20 @@ def _probe(place: Path | Mirror) -> Iterator[str]:
     try:
         yield name
     finally:
-        if isinstance(place, Mirror):
+        if isinstance(place, ObjectStore):
             for file in place.names(name):
                 place.delete(file)
         else:
             shutil.rmtree(place / name, ignore_errors=True)
 
 
-def survey(place: Path | Mirror) -> list[Node]:
+def survey(place: Path | ObjectStore) -> list[Node]:
     """Ask every living node of the cluster that this process is connected to, all at once.
 
     `place` is where trials keep their files; there each node reads what the driver wrote, writes,
     in a folder renames, and the driver looks for that.
     """
-    place = place if isinstance(place, Mirror) else place.resolve()
+    place = place if isinstance(place, ObjectStore) else place.resolve()
     task = ray.remote(num_cpus=0, max_retries=0)(_facts)
     nodes = [node for node in ray.nodes() if node["Alive"]]
     with _probe(place) as folder:
@@ -179,15 +179,15 @@ def survey(place: Path | Mirror) -> list[Node]:
     return sorted(found, key=lambda node: node.address)
 
 
-def _arrived(place: Path | Mirror, folder: str) -> set[str]:
+def _arrived(place: Path | ObjectStore, folder: str) -> set[str]:
     """Nodes whose files the driver sees."""
-    if isinstance(place, Mirror):
+    if isinstance(place, ObjectStore):
         return {name.rpartition("/")[2] for name in place.names(folder)}
     return {path.name for path in (place / folder).iterdir()}
 
 
 def _node(
-    info: Mapping[str, Any], ref: Any, asked: tuple[float, float], place: Path | Mirror,
+    info: Mapping[str, Any], ref: Any, asked: tuple[float, float], place: Path | ObjectStore,
     there: set[str],
 ) -> Node:  # fmt: skip
     address, node_id = info["NodeManagerAddress"], info["NodeID"]

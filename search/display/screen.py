@@ -1,4 +1,4 @@
-"""A search on the terminal: one calm screen, drawn from a `Board`."""
+"""A search on the terminal: one calm screen, drawn from a `Standings`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from search.display.standings import Best, Board
+from search.display.standings import Best, Standings
 from search.winners.leaderboard import changes
 from trainable.basics.terminal import printable
 from trainable.basics.wording import format_duration
@@ -34,8 +34,8 @@ class Screen:
     """Draws a board. `floor` is the FID of real images against real ones, `base` the default
     configuration, `trials` the folder of the trials' files."""
 
-    def __init__(self, board: Board, floor: float, base: Mapping[str, Any], trials: Path):
-        self.board, self.floor, self.base, self.trials = board, floor, base, trials
+    def __init__(self, standings: Standings, floor: float, base: Mapping[str, Any], trials: Path):
+        self.standings, self.floor, self.base, self.trials = standings, floor, base, trials
 
     def draw(self, now: float, elapsed: float, left: float | None) -> RenderableType:
         """The screen at `now`, `elapsed` seconds after the start and `left` before the end."""
@@ -43,25 +43,25 @@ class Screen:
         facts.add_column(style="dim", no_wrap=True)
         facts.add_column(overflow="fold")
         facts.add_row("passed", self._rungs())
-        if self.board.best is not None:
-            facts.add_row("best", self._best(self.board.best))
+        if self.standings.best is not None:
+            facts.add_row("best", self._best(self.standings.best))
         hint = Text("Ctrl-C shuts down cleanly; nothing that is trained is lost", style="dim")
         return Group(self._head(elapsed, left), facts, self._workers(now), hint)
 
     def line(self, elapsed: float, left: float | None) -> str:
         """The same in a line, for output that is no terminal."""
-        board = self.board
-        counts = [f"{n} {status}" for status, n in sorted(board.ended.items())]
-        counts.append(f"{len(board.seats)} running of {board.config.trials}")
+        standings = self.standings
+        counts = [f"{n} {status}" for status, n in sorted(standings.ended.items())]
+        counts.append(f"{len(standings.seats)} running of {standings.config.trials}")
         parts = [", ".join(counts)]
-        if board.best is not None:
-            parts.append(f"best {self.score(board.best)}")
+        if standings.best is not None:
+            parts.append(f"best {self.score(standings.best)}")
         parts.append(_times(elapsed, left))
         return " | ".join(parts)
 
     def score(self, best: Best) -> str:
         """Such as: FID 62.1 (1.7 x floor, trial 3, epoch 240)."""
-        report, goals = best.report, Objective.parse(self.board.config.objective).goals
+        report, goals = best.report, Objective.parse(self.standings.config.objective).goals
         value = "".join(
             f"{goal.name} {goal.shown(report[key])}, "
             for goal, key in zip(goals, GOALS, strict=False)
@@ -74,11 +74,11 @@ class Screen:
         )
 
     def _head(self, elapsed: float, left: float | None) -> RenderableType:
-        board, total = self.board, self.board.config.trials
-        ended = board.ended.total()
-        title = Text(f"{board.config.name}  ", style="bold")
+        standings, total = self.standings, self.standings.config.trials
+        ended = standings.ended.total()
+        title = Text(f"{standings.config.name}  ", style="bold")
         title.append(f"{ended} of {total} trials ended", style="default")
-        for status, n in sorted(board.ended.items()):
+        for status, n in sorted(standings.ended.items()):
             title.append(f"  {n} {status}", style=_COLOURS.get(status, "default"))
         row = Table.grid(padding=(0, 1), expand=True)
         row.add_column(ratio=1)
@@ -88,13 +88,13 @@ class Screen:
 
     def _rungs(self) -> str:
         """How many came to each rung, and how many went on."""
-        config = self.board.config
+        config = self.standings.config
         unit = f"{config.resource} "
         parts = []
-        for rung in self.board.rungs:
+        for rung in self.standings.rungs:
             parts.append(f"{rung.passed} of {rung.reached} at {unit}{rung.resource}")
             unit = ""
-        parts.append(f"{self.board.ended[Status.COMPLETE]} to the end at {unit}{config.length}")
+        parts.append(f"{self.standings.ended[Status.COMPLETE]} to the end at {unit}{config.length}")
         return ", ".join(parts)
 
     def _best(self, best: Best) -> RenderableType:
@@ -109,11 +109,17 @@ class Screen:
 
     def _workers(self, now: float) -> RenderableType:
         """What each worker does."""
-        seats = sorted(self.board.seats.values(), key=lambda seat: seat.number)
+        seats = sorted(self.standings.seats.values(), key=lambda seat: seat.number)
         memory = any("gpu_memory_mb" in seat.report for seat in seats)
         out = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-        heads = ["trial", f"epoch of {self.board.config.length}", "s/epoch", "FID", "last report"]
-        if self.board.config.resource != "epoch":
+        heads = [
+            "trial",
+            f"epoch of {self.standings.config.length}",
+            "s/epoch",
+            "FID",
+            "last report",
+        ]
+        if self.standings.config.resource != "epoch":
             heads[1] = "epoch"
         for head in heads + (["GPU MB"] if memory else []):
             out.add_column(head, justify="right", no_wrap=True)

@@ -15,7 +15,7 @@ from trainable.trial.trial import Report, Status
 
 
 @dataclass
-class Seat:
+class RunningTrial:
     """A trial at a worker.
 
     Attributes:
@@ -54,14 +54,14 @@ class Rung:
     passed: int
 
 
-class Board:
+class Standings:
     """Kept up to date by whoever hears of the trials."""
 
     def __init__(self, config: StudyConfig, records: Iterable[TrialRecord] = ()):
         """`records` are what a resumed study has already."""
         self.config = config
         self.ended: Counter[Status] = Counter()
-        self.seats: dict[int, Seat] = {}
+        self.seats: dict[int, RunningTrial] = {}
         self.best: Best | None = None
         self._reached: Counter[int] = Counter()
         self._passed: Counter[int] = Counter()
@@ -98,7 +98,7 @@ class Board:
         if number in self.seats:  # again, on another worker
             self.seats[number].since = now
         else:
-            self.seats[number] = Seat(number, params, self._past.pop(number, {}), now)
+            self.seats[number] = RunningTrial(number, params, self._past.pop(number, {}), now)
 
     def report(self, number: int, report: Report, now: float) -> bool:
         """A trial that goes on reported; returns whether it is the best so far."""
@@ -134,13 +134,13 @@ class Board:
             at = rung.resource
         return left + share * max(0.0, self.config.length - at)
 
-    def _left(self, seat: Seat, pace: float, now: float) -> float:
+    def _left(self, seat: RunningTrial, pace: float, now: float) -> float:
         """Seconds that a trial under way will take, at its own pace where it has one."""
         resource = seat.report.get("resource", 0)
         own = _seconds(seat.report) / resource if resource else pace
         return max(0.0, own * self.work_left(resource) - (now - seat.since))
 
-    def _hear(self, seat: Seat, report: Report, now: float, *, goes_on: bool) -> bool:
+    def _hear(self, seat: RunningTrial, report: Report, now: float, *, goes_on: bool) -> bool:
         seat.since = now
         if report["resource"] <= seat.report.get("resource", 0):  # told again by a fresh worker
             return False

@@ -20,7 +20,7 @@ from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from search.proposals.samplers import build_sampler
-from search.proposals.tpe_window import LongMemory
+from search.proposals.tpe_window import WindowedStorage
 from search.proposals.writer import GOALS, StudyWriter, tell_end, tell_report, untold_reports
 from search.study.config import StudyConfig
 from search.study.database import REPORT, directions, goals, read_record
@@ -74,7 +74,7 @@ class Ledger:
         self._config, self._refuse = config, refuse
         aims = directions(config.objective)
         tpe_alone = config.sampler == "tpe" and len(aims) == 1
-        self._memory = LongMemory() if tpe_alone else InMemoryStorage()
+        self._memory = WindowedStorage() if tpe_alone else InMemoryStorage()
         self._sampled = optuna.create_study(storage=self._memory, directions=aims)
         self._sampled.add_trials(learnt or [])
         self._learnt = len(learnt or [])

@@ -79,7 +79,7 @@ _SAME = {
 
 
 def learn_from(
-    old: optuna.Study, config: StudyConfig, portrait: dict[str, str]
+    old: optuna.Study, config: StudyConfig, space_snapshot: dict[str, str]
 ) -> list[FrozenTrial]:
     """The ended trials of an earlier study, for the sampler of a new one to start from.
 
@@ -93,7 +93,7 @@ def learn_from(
         for key, said in _SAME.items()
         if was.get(key) != now[key]
     ]
-    differ += space_differences(old.user_attrs["space"], portrait)
+    differ += space_differences(old.user_attrs["space"], space_snapshot)
     if differ:
         raise InputError(
             f"--warm-start {old.study_name}: its scores do not compare with this study's, as these "
@@ -104,7 +104,7 @@ def learn_from(
 
 
 def space_differences(was: dict[str, str], now: dict[str, str]) -> list[str]:
-    """In what two portraits differ (see `spaces.describe.portrait`), a phrase each."""
+    """In what two portraits differ (see `spaces.describe.space_snapshot`), a phrase each."""
     return [
         f"{name} ({was.get(name, 'absent')}, now {now.get(name, 'absent')})"
         for name in sorted(was.keys() | now.keys())

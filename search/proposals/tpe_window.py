@@ -46,7 +46,7 @@ def _rank(trial: FrozenTrial) -> tuple[float, int, int, float]:
     return broken, 1, -step, math.inf if math.isnan(value) else value
 
 
-class LongMemory(InMemoryStorage):
+class WindowedStorage(InMemoryStorage):
     """A study in memory that keeps every trial, and shows `horizon` of them.
 
     A proposal looks ten times, but what is kept is found anew only after an end or a beginning.

@@ -14,8 +14,8 @@ An Optuna trial carries, besides its searched parameters and intermediate values
                     values of those
 
 and the study carries ``id`` (unique, as names may be used again), ``config`` (the `StudyConfig`),
-``space`` (what its space looked like, see `spaces.describe.portrait`), ``yardstick``, ``queue``
-(searched values to try before the sampler's) and ``assessed`` (winners' scores).
+``space`` (what its space looked like, see `spaces.describe.space_snapshot`), ``yardstick``,
+``queue`` (searched values to try before the sampler's) and ``assessed`` (winners' scores).
 
 To Optuna an interrupted trial is waiting: it goes on under its own number once the study is
 resumed. What a killed search left running is made so by `interrupt_running`.

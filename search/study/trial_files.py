@@ -13,13 +13,13 @@ from pathlib import Path
 from search.study.flags import check_folder
 from spaces.errors import InputError
 from trainable.basics.files import write_whole
-from trainable.trial.object_store import Mirror, scratch
+from trainable.trial.object_store import ObjectStore, scratch
 
 TRIALS = "trials"
 _MARK = "storage"
 
 
-def opened(asked: str, inside: str) -> Mirror | Path:
+def opened(asked: str, inside: str) -> ObjectStore | Path:
     """The folder `inside` what a user names with --storage, made, and tried by a write.
 
     Raises:
@@ -29,18 +29,18 @@ def opened(asked: str, inside: str) -> Mirror | Path:
         place = Path(asked).resolve() / inside
         check_folder(place, "--storage")
         return place
-    mirror = Mirror(_within(asked, inside))
+    object_store = ObjectStore(_within(asked, inside))
     folder = f".{uuid.uuid4().hex}"
     try:
-        mirror.write(f"{folder}/mark", b"")
-        for name in mirror.names(folder):
-            mirror.delete(name)
+        object_store.write(f"{folder}/mark", b"")
+        for name in object_store.names(folder):
+            object_store.delete(name)
     except Exception as error:  # pyarrow's are OSError, ValueError and its own
         raise InputError(
             f"--storage {asked} cannot be written to ({error}); look at the address, and at the "
             "credentials in the environment"
         ) from error
-    return mirror
+    return object_store
 
 
 def _within(url: str, inside: str) -> str:
@@ -48,7 +48,7 @@ def _within(url: str, inside: str) -> str:
     return f"{base.rstrip('/')}/{inside}{query}{rest}"
 
 
-def settle(folder: Path, asked: str | None) -> Mirror | None:
+def settle(folder: Path, asked: str | None) -> ObjectStore | None:
     """Make the trials' folder of the study in `folder`; the store behind it, if there is one.
 
     `asked` is what a user names with --storage; a study keeps what it began with.
@@ -69,12 +69,12 @@ def settle(folder: Path, asked: str | None) -> Mirror | None:
     else:
         _hold(folder, began, trials.resolve() == Path(asked).resolve() / inside)
     place = opened(asked, inside)
-    if not began and (place.names("") if isinstance(place, Mirror) else any(place.iterdir())):
+    if not began and (place.names("") if isinstance(place, ObjectStore) else any(place.iterdir())):
         raise InputError(
             f"--storage {asked} holds trials of another study {folder.name}; choose another name "
             "with --study, or another place"
         )
-    if isinstance(place, Mirror):
+    if isinstance(place, ObjectStore):
         write_whole(mark, place.url)
         trials.mkdir(exist_ok=True)
         return _tried(place)
@@ -83,11 +83,11 @@ def settle(folder: Path, asked: str | None) -> Mirror | None:
     return None
 
 
-def _tried(mirror: Mirror | None) -> Mirror | None:
+def _tried(object_store: ObjectStore | None) -> ObjectStore | None:
     """It, if trials on this machine have a folder to work in; InputError where others took it."""
-    if mirror is not None:
-        scratch(mirror.url)
-    return mirror
+    if object_store is not None:
+        scratch(object_store.url)
+    return object_store
 
 
 def _hold(folder: Path, began: bool, same: bool) -> None:
@@ -98,39 +98,39 @@ def _hold(folder: Path, began: bool, same: bool) -> None:
         )
 
 
-def kept(folder: Path) -> Mirror | Path:
+def kept(folder: Path) -> ObjectStore | Path:
     """Where the study in `folder` keeps its trials.
 
     Raises:
         InputError: that is a folder which is not there.
     """
-    mirror, place = _known(folder), (folder / TRIALS).resolve()
-    if mirror is None and not place.is_dir():
+    object_store, place = _known(folder), (folder / TRIALS).resolve()
+    if object_store is None and not place.is_dir():
         raise InputError(
             f"study {folder.name} keeps its trials in {place}, which is not there; mount it again"
         )
-    return mirror or place
+    return object_store or place
 
 
 def _place(folder: Path) -> str:
-    mirror = _known(folder)
-    return mirror.url if mirror else str((folder / TRIALS).resolve())
+    object_store = _known(folder)
+    return object_store.url if object_store else str((folder / TRIALS).resolve())
 
 
-def _known(folder: Path) -> Mirror | None:
+def _known(folder: Path) -> ObjectStore | None:
     mark = folder / _MARK
-    return Mirror(mark.read_text()) if mark.exists() else None
+    return ObjectStore(mark.read_text()) if mark.exists() else None
 
 
 def fetch(trial: Path, pattern: str) -> None:
     """Have the files of a trial that `pattern` matches in its folder, from wherever they are."""
-    mirror = _known(trial.parent.parent)
-    if mirror is not None:
-        mirror.pull(trial, pattern)
+    object_store = _known(trial.parent.parent)
+    if object_store is not None:
+        object_store.pull(trial, pattern)
 
 
 def send(path: Path) -> None:
     """Have a file of a trial's folder where its trial will see it."""
-    mirror = _known(path.parent.parent.parent)
-    if mirror is not None:
-        mirror.write(path.relative_to(path.parent.parent).as_posix(), path.read_bytes())
+    object_store = _known(path.parent.parent.parent)
+    if object_store is not None:
+        object_store.write(path.relative_to(path.parent.parent).as_posix(), path.read_bytes())

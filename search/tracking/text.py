@@ -13,7 +13,7 @@ from search.study.config import StudyConfig
 from search.study.database import TrialRecord, database_url
 from search.study.flags import default_tracking, report_command, study_command
 from trainable.basics.markdown import code, escaped
-from trainable.metrics.classifier_score import KEY
+from trainable.metrics.classifier_score import CAS
 from trainable.trial.objective import Objective
 from trainable.trial.trial import Status
 
@@ -106,7 +106,7 @@ def _first(leaderboard: Path) -> dict[str, str]:
         row = next(csv.DictReader(file), {})
     failed = f"; fails: {row['failed_gates']}" if row.get("failed_gates") else ""
     found = {}
-    for name, style in (("fid", ".1f"), (KEY, ".1%")):
+    for name, style in (("fid", ".1f"), (CAS, ".1%")):
         if row.get(f"fresh_{name}_mean"):
             mean, low, high = (
                 f"{float(row[f'fresh_{name}_{end}']):{style}}" for end in ("mean", "low", "high")

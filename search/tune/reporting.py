@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from search.display.screen import Screen
-from search.display.standings import Board
+from search.display.standings import Standings
 from search.tune.searcher import StudySearcher
 from trainable.basics.terminal import say
 from trainable.trial.trial import Report, Status
@@ -33,7 +33,7 @@ def failure(trial: Any) -> str:
     return lines[-1] if "ray::" in lines[0] else lines[0]  # after a traceback, or before details
 
 
-class Progress(tune.Callback):
+class TuneReporter(tune.Callback):
     """Keeps the board up to date, and shows it.
 
     Tune calls it on its own loop, so it only updates numbers and wakes the tracker; drawing is done
@@ -44,7 +44,7 @@ class Progress(tune.Callback):
         self,
         console: Console,
         mode: str,
-        board: Board,
+        standings: Standings,
         screen: Screen,
         searcher: StudySearcher,
         wake: Any,
@@ -52,7 +52,7 @@ class Progress(tune.Callback):
     ):
         """`deadline`, in seconds since 1970, is when trials stop."""
         self._console, self._mode = console, mode
-        self._board, self._screen = board, screen
+        self._board, self._screen = standings, screen
         self._searcher, self._wake = searcher, wake
         self._began = time.monotonic()
         self._deadline = None if deadline is None else self._began + deadline - time.time()
@@ -61,7 +61,7 @@ class Progress(tune.Callback):
             console=console, get_renderable=self._draw, transient=True, refresh_per_second=2
         )
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> TuneReporter:
         if self._mode == "live":
             self._live.start()
         return self

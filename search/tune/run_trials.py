@@ -20,14 +20,14 @@ from ray import tune
 from rich.console import Console
 
 from search.display.screen import Screen
-from search.display.standings import Board
+from search.display.standings import Standings
 from search.plan import counted
 from search.proposals.ledger import Ledger
 from search.study.config import StudyConfig
 from search.study.database import TrialRecord, interrupt_running, read_learnt, read_records
 from search.tune.controller import patient_controller
 from search.tune.placement import Placement, away_from
-from search.tune.reporting import RETRIES, Progress
+from search.tune.reporting import RETRIES, TuneReporter
 from search.tune.scheduler import StudyASHA, rebuild
 from search.tune.searcher import StudySearcher
 from search.tune.watchdog import Watchdog
@@ -42,7 +42,7 @@ from trainable.gan.config import TrialConfig
 from trainable.ray_trainable import CGANTrainable
 from trainable.trial.evaluation import Assessment
 from trainable.trial.trial import assess
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 SAVING = 30.0
 """Seconds that trials have to save once the search is asked to stop; an epoch takes less."""
@@ -71,7 +71,7 @@ def run_trials(
     storage: RDBStorage,
     config: StudyConfig,
     space: Space,
-    job: Job,
+    workload: Workload,
     resources: Resources,
     *,
     workers: int,
@@ -89,47 +89,51 @@ def run_trials(
     stop and are marked interrupted. `progress` is one of `search.study.flags.MODES`. `wake` is
     called after every change of the study, and must not block. `refuse` says why a configuration
     is not worth trying, for want of memory, or None. `nodes` are the addresses of the cluster's
-    nodes that have been looked at. `trainable` is given the `job`; benchmarks run one that costs
-    nothing.
+    nodes that have been looked at. `trainable` is given the `workload`; benchmarks run one that
+    costs nothing.
 
     Raises:
         Stopped: a second signal came before that was done, or the terminal is gone.
     """
     interrupt_running(study, storage)  # of a former life; who calls this holds the study's lock
-    job.trials.mkdir(parents=True, exist_ok=True)  # a node on which it is not there is found out
+    workload.trials.mkdir(
+        parents=True, exist_ok=True
+    )  # a node on which it is not there is found out
     records = read_records(study)
     placement = Placement(
         resources, partial(say, console), there=nodes, quiet=progress == "none", deadline=deadline
     )
     scheduler, stopped = rebuild(config, records, placement)
     ledger = Ledger(config, study, storage, read_learnt(study, storage), refuse)
-    searcher = StudySearcher(ledger, config, space, job.task, records, stopped, deadline=deadline)
+    searcher = StudySearcher(
+        ledger, config, space, workload.task, records, stopped, deadline=deadline
+    )
     failed, asked = None, None
-    take_back(job.trials)  # a killed life's
+    take_back(workload.trials)  # a killed life's
     try:
         if searcher.finished < config.trials:
             ledger.flush()
-            board = Board(config, read_records(study))
+            standings = Standings(config, read_records(study))
             floor = study.user_attrs["yardstick"]["floor"]
-            screen = Screen(board, floor, default(job.task), job.trials)
-            shown = Progress(console, progress, board, screen, searcher, wake, deadline)
-            watchdog = Watchdog(job.trials, resources.report_timeout, shown.say)
+            screen = Screen(standings, floor, default(workload.task), workload.trials)
+            shown = TuneReporter(console, progress, standings, screen, searcher, wake, deadline)
+            watchdog = Watchdog(workload.trials, resources.report_timeout, shown.say)
 
             def tell_of_stop() -> None:
-                waits = job.mirror is None
+                waits = workload.object_store is None
                 shown.say(_stopping(searcher.under_way, waits))
                 if waits:
-                    ask_to_stop(job.trials)
+                    ask_to_stop(workload.trials)
 
             with shown, patient_controller(), stopped_gently(searcher.close, tell_of_stop) as stop:
-                runner: Any = tune.with_parameters(trainable, job=job)
+                runner: Any = tune.with_parameters(trainable, workload=workload)
                 runner.__name__ = runner.__qualname__ = trainable.__name__  # as `ps` shows it
                 # A cluster may grow: there Tune itself sees how many trials fit.
                 limit = workers if resources.cluster is None else resources.max_concurrent
-                saving = _Saving(stop, waits=job.mirror is None)
+                saving = _Saving(stop, waits=workload.object_store is None)
                 callbacks = [shown, watchdog, placement, saving]
                 halt = _Halt(lambda: saving.over or searcher.halted or placement.halted)
-                _tuner(config, job, runner, limit, searcher, scheduler, callbacks, halt).fit()
+                _tuner(config, workload, runner, limit, searcher, scheduler, callbacks, halt).fit()
                 asked = stop.number
     except Exception as error:  # Tune writes files of its own
         if (failed := disk_fault(error)) is None:
@@ -137,10 +141,10 @@ def run_trials(
     finally:
         searcher.interrupt_rest()
         ledger.close()
-        shutil.rmtree(_scratch(job), ignore_errors=True)
+        shutil.rmtree(_scratch(workload), ignore_errors=True)
         wake()
         with suppress(OSError):  # the next life takes it back
-            take_back(job.trials)
+            take_back(workload.trials)
     halted = searcher.halted or placement.halted or failed
     done = searcher.finished >= config.trials
     return Outcome(done, halted, asked, frozenset(placement.avoided))
@@ -158,7 +162,7 @@ def _stopping(trials: int, waits: bool) -> str:
 
 def _tuner(
     config: StudyConfig,
-    job: Job,
+    workload: Workload,
     runner: Any,
     limit: int | None,
     searcher: StudySearcher,
@@ -190,7 +194,7 @@ def _tuner(
         ),
         run_config=tune.RunConfig(
             name=_SCRATCH,
-            storage_path=str(_scratch(job).parent),
+            storage_path=str(_scratch(workload).parent),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
             stop=halt,
             # Trials keep their own checkpoints.
@@ -201,9 +205,9 @@ def _tuner(
     )
 
 
-def _scratch(job: Job) -> Path:
+def _scratch(workload: Workload) -> Path:
     """Tune insists on a folder for its own state, and that every node sees it."""
-    return job.trials.parent / _SCRATCH
+    return workload.trials.parent / _SCRATCH
 
 
 class _Halt(tune.Stopper):
@@ -245,7 +249,7 @@ class _Saving(tune.Callback):
 
 
 def assess_on_ray(
-    job: Job,
+    workload: Workload,
     records: list[TrialRecord],
     per_class: int,
     resources: Resources,
@@ -260,7 +264,7 @@ def assess_on_ray(
     gpus = resources.gpus_per_trial or 0
     task = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus)(assess)
     task = task.options(label_selector=away_from(avoided))
-    shared = ray.put(job)
+    shared = ray.put(workload)
     numbers = {task.remote(shared, r.number, r.params, per_class): r.number for r in records}
     found: dict[int, Assessment] = {}
     waiting = list(numbers)

@@ -30,7 +30,7 @@ from trainable.single.recipe import SETTINGS
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
 from trainable.trial.trial import trial_folder
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 WINNERS, NO_WINNERS = "winners", "failed_gates"
 """The study's folder of what is exported, with a folder for each rank; those that fail a gate are
@@ -40,7 +40,7 @@ in a folder of their own within it."""
 def conclude(
     study: optuna.Study,
     config: StudyConfig,
-    job: Job,
+    workload: Workload,
     where: Resources,
     folder: Path,
     console: Console,
@@ -58,16 +58,16 @@ def conclude(
         OSError: something cannot be written.
     """
     best = candidates(read_records(study), config.top_k)
-    images = config.winner_images * len(job.data.classes)
+    images = config.winner_images * len(workload.data.classes)
     said = f"scoring the best {len(best)} again on {images} fresh images each"
     with bar(console, said, len(best)) as progress:
-        assessed = assess_on_ray(job, best, config.winner_images, where, progress, avoided)
+        assessed = assess_on_ray(workload, best, config.winner_images, where, progress, avoided)
     for record in best:
         if record.number not in assessed:
             say(console, f"trial {record.number} has no valid checkpoint and is not scored again")
     kept = {str(number): asdict(assessment) for number, assessment in assessed.items()}
     study.set_user_attr("assessed", kept)
-    rows = leaderboard(study, job.objective)
+    rows = leaderboard(study, workload.objective)
     console.print(table(rows, config, study.user_attrs["yardstick"]))
     winners = _assessed(rows)
     with (
@@ -75,17 +75,17 @@ def conclude(
         bar(console, "exporting generators", len(winners)) as progress,
     ):
         for done, row in enumerate(winners, start=1):
-            fetch(trial_folder(job.trials, row.record.number), "*.pt")
+            fetch(trial_folder(workload.trials, row.record.number), "*.pt")
             export_generator(
-                trial_folder(job.trials, row.record.number),
+                trial_folder(workload.trials, row.record.number),
                 row.record.params,
-                job.data,
+                workload.data,
                 _export(exported, row),
                 study=config.name,
                 settings={key: getattr(config, key) for key in SETTINGS},
                 number=row.record.number,
                 scores=_scores(row),
-                start=job.start,
+                start=workload.start,
             )
             progress(done, len(winners))
     _write_board(folder, rows)

@@ -15,7 +15,7 @@ from rich.table import Table
 from search.study.config import StudyConfig
 from search.study.database import TrialRecord
 from search.winners.gates import failed_gates
-from trainable.metrics.classifier_score import KEY
+from trainable.metrics.classifier_score import CAS
 from trainable.metrics.independent import agreement
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import FID_NOISE, told_apart
@@ -245,7 +245,7 @@ def _cells(row: Row, held_back: bool) -> list[str]:
     kid = found["kid"].mean if found else last["kid"]
     by_class = [f"{agreement(last):.0%}"]
     if held_back:
-        by_class = [f"{100 * last[KEY]:.0f}", _ends(found.get(KEY), 100)]
+        by_class = [f"{100 * last[CAS]:.0f}", _ends(found.get(CAS), 100)]
     return [
         place,
         str(record.number),

@@ -20,7 +20,7 @@ from search.tracking import champion
 from search.tracking import sample_grids as grids
 from search.tracking.projection import connect
 from spaces.errors import InputError
-from tests.helpers.toys import make_data, make_job, small_params, write_pictures
+from tests.helpers.toys import make_data, make_workload, small_params, write_pictures
 from trainable.data import load
 from trainable.data.split.hold_back import hold_back
 from trainable.generators import export
@@ -41,10 +41,10 @@ def study(tmp_path_factory) -> SimpleNamespace:
     key = {STUDY: f"{NAME}-0123456789ab"}
     client.create_run(experiment, 1, key)
     data = make_data()
-    job = make_job(data, folder, tuple(range(1, 9)))
+    workload = make_workload(data, folder, tuple(range(1, 9)))
     trials = []
     for number in range(3):
-        trial = Trial(job, number, small_params(data))
+        trial = Trial(workload, number, small_params(data))
         tags = {**key, TRIAL: str(number), STATUS: "complete" if number < 2 else "pruned"}
         run_id = client.create_run(experiment, 2 + number, tags).info.run_id
         for epoch in range(1, 9 if number == 0 else 3):

@@ -26,7 +26,7 @@ from trainable.metrics.scores import RealSet
 from trainable.trial.evaluation import witness_of
 from trainable.trial.objective import Objective
 from trainable.trial.trial import Trial
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 
 class TinyExtractor(nn.Module):
@@ -110,11 +110,13 @@ def small_config(data: Dataset, **changes: object) -> TrialConfig:
     return TrialConfig.from_params(small_params(data, **changes))
 
 
-def make_job(data: Dataset, folder, evaluations: tuple[int, ...] = (1, 2, 3), seed: int = 0) -> Job:
+def make_workload(
+    data: Dataset, folder, evaluations: tuple[int, ...] = (1, 2, 3), seed: int = 0
+) -> Workload:
     extractor: Any = TinyExtractor()
     objective = Objective.parse("fid")
     real = real_set(data, extractor)
-    return Job(
+    return Workload(
         data, extractor, real, witness(data), objective, {}, evaluations, folder, seed, "cpu", 1
     )
 

@@ -18,24 +18,41 @@ DIRECTION = {
     "search": {"spaces", "trainable"},
     "analysis": {"spaces", "trainable"},
 }
-# Files, or folders, that may import what; those for the type checker's eyes only stand apart.
+# Within a package: a room may import those of lower levels and of its own; files beside the rooms
+# that are not named, which are its doors, may import all.
+LEVELS = {
+    "trainable": (
+        {"basics"},
+        {"data", "pretrained", "distributed"},
+        {"gan", "metrics"},
+        {"generators"},
+        {"trial", "tracking"},
+        {"single"},
+    ),
+    "search": (
+        {"study"},
+        {"proposals", "capacity", "display", "tracking"},
+        {"tune", "resolve"},
+        {"winners", "doctor"},
+        {"session"},
+    ),
+}
+# Folders, or files, that may import what; those for the type checker's eyes only stand apart.
 CONFINED = {
     "ray": (
-        "search/",
+        "search/tune/",
+        "search/capacity/",
+        "search/winners/",
+        "search/ending.py",
+        "search/plan.py",
         "trainable/ray_trainable.py",
-        "trainable/distributed/cluster.py",
-        "analysis/augmentation/running/train_cell.py",
+        "trainable/distributed/",
+        "analysis/augmentation/running/",
     ),
     "mlflow": (
-        "search/tracking/projection.py",
-        "search/tracking/sample_grids.py",
-        "search/tracking/dataset.py",
-        "search/tracking/champion.py",
-        "search/tracking/champion_model.py",
-        "analysis/study/table.py",
-        "analysis/study/artifacts.py",
-        "trainable/tracking/registry.py",
-        "trainable/tracking/client.py",
+        "search/tracking/",
+        "trainable/tracking/",
+        "analysis/study/",
         "analysis/augmentation/findings/mlflow_log.py",
     ),
     "optuna": ("search/", "analysis/"),
@@ -56,7 +73,11 @@ def imported(source: str) -> list[tuple[str, bool]]:
         if isinstance(node, ast.Import):
             found.extend((alias.name, typing_only) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            found.append(("." * node.level + (node.module or ""), typing_only))
+            module = "." * node.level + (node.module or "")
+            if module in PACKAGES:  # from search import doctor
+                found.extend((f"{module}.{alias.name}", typing_only) for alias in node.names)
+            else:
+                found.append((module, typing_only))
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
             ("import_module", "__import__")
         ):
@@ -101,6 +122,26 @@ def broken_rules(path: str, source: str) -> list[str]:
     return broken
 
 
+def level(module: str) -> int:
+    """Of a module's room in its package; past all of them where it has none."""
+    package, _, rest = module.partition(".")
+    levels = LEVELS.get(package, ())
+    room = rest.split(".")[0]
+    return next((n for n, rooms in enumerate(levels) if room in rooms), len(levels))
+
+
+def against_the_levels(path: str, source: str) -> list[str]:
+    """What a file imports of its own package's higher rooms, or of its neighbours at its level."""
+    here = path.removesuffix(".py").replace("/", ".")
+    own, top = here.split(".")[:2], len(LEVELS.get(here.split(".")[0], ()))
+    return [
+        f"{path}: {'.'.join(own)} must not import {module}"
+        for module, _ in imported(source)
+        if module.split(".")[0] == own[0] and module.split(".")[:2] != own
+        and level(here) < top and level(module) >= level(here)
+    ]  # fmt: skip
+
+
 def files() -> dict[str, str]:
     paths = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
     return {p.relative_to(ROOT).as_posix(): p.read_text() for p in paths}
@@ -110,6 +151,28 @@ def test_imports_follow_the_rules():
     found = files()
     assert {path.split("/")[0] for path in found} == set(PACKAGES)
     assert [line for path, source in found.items() for line in broken_rules(path, source)] == []
+
+
+def test_rooms_import_downwards():
+    assert [x for path, source in files().items() for x in against_the_levels(path, source)] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "wrong"),
+    [
+        ("trainable/data/dataset.py", "from trainable.gan.run import Run", 1),
+        ("trainable/data/dataset.py", "from trainable.basics.files import write_whole", 0),
+        ("trainable/gan/run.py", "from trainable.metrics import scores", 1),
+        ("trainable/gan/run.py", "from trainable.gan.config import TrialConfig", 0),
+        ("trainable/gan/run.py", "from trainable import generate", 1),
+        ("trainable/generate.py", "from trainable.single.run import go_on", 0),
+        ("search/resolve.py", "from search.tune.run_trials import run_trials", 1),
+        ("search/session.py", "from search.winners.conclude import conclude", 0),
+        ("analysis/report.py", "from analysis.samples import draw", 0),
+    ],
+)
+def test_upward_imports_are_seen(path, source, wrong):
+    assert len(against_the_levels(path, source)) == wrong
 
 
 def test_no_header_claims_what_the_lists_above_say():

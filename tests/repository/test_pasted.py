@@ -116,9 +116,9 @@ def test_what_publishes_a_study_is_found_too(output, monkeypatch):
 
 
 def test_a_smaller_search_reads_the_same_images_and_writes_to_the_same_place(output):
-    job: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
+    workload: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
     study = config(length=10**6, eval_every=1000, data=str(output.absolute() / "x"), held_out="y")
-    text = said(session._say_duration, flags_of(output), study, job, Speed(10.0, 10.0), 1)
+    text = said(session._say_duration, flags_of(output), study, workload, Speed(10.0, 10.0), 1)
     (smaller,) = commands(text)
     found = parser().parse_args(smaller[3:])
     assert same(found.data, output / "x")
@@ -186,8 +186,8 @@ def test_the_screen_reads_no_markup_in_what_it_shows(tmp_path):
         number=1, params={"loss": "[/x]", "note": "\x1b[31m[bold]b"},
         report={"epoch": 2, "fid": 50.0, "objective": 50.0},
     )  # fmt: skip
-    board: Any = SimpleNamespace(config=config())
-    text = Screen(board, 30.0, {}, tmp_path / "runs[old]" / "[x]")._best(best)
+    standings: Any = SimpleNamespace(config=config())
+    text = Screen(standings, 30.0, {}, tmp_path / "runs[old]" / "[x]")._best(best)
     screen = io.StringIO()
     make_console(file=screen, width=200).print(text)
     assert "loss=[/x], note=\\x1b[31m[bold]b" in screen.getvalue()
@@ -199,11 +199,11 @@ def test_no_line_of_a_search_shows_a_password(tmp_path, password, capsys):
     uri, base = f"http://me:{password}@h:5000", f"postgresql://me:{password}@h/db?password=secret"
     args = parser().parse_args([f"--tracking-uri={uri}", f"--database={base}"])
     tracker: Any = SimpleNamespace(close=lambda **known: True)
-    job: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
+    workload: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
     study = config(length=10**6, eval_every=1000)
     text = said(session._stopped, args, study, Outcome(False, f"no route to {base}"), tracker)
     text += said(session._say_next, tmp_path, "s", uri, None)
-    text += said(session._say_duration, args, study, job, Speed(10.0, 10.0), 1)
+    text += said(session._say_duration, args, study, workload, Speed(10.0, 10.0), 1)
     text += description(study, YARDSTICK, [], tmp_path / "s", uri, base, [])
     text += study_command("search.publish", "s", args)
     say_error(InputError(f"MLflow at {uri} does not answer"))

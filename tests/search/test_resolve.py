@@ -71,7 +71,7 @@ def place(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "runs" / "s"
     folder.mkdir(parents=True)
     storage = open_storage(database_url(folder))
-    create_study(storage, new.config, YARDSTICK, new.portrait, [{"g_lr": 1e-3}])
+    create_study(storage, new.config, YARDSTICK, new.space_snapshot, [{"g_lr": 1e-3}])
     write_images(folder / IMAGES, new.data, new.validation)
     (folder / "study.json").write_text(json.dumps(new.config.to_json()))
     return tmp_path
@@ -83,7 +83,7 @@ def test_a_resumed_study_is_as_it_was(place):
     stored = found.study.user_attrs["config"]
     assert found.config.to_json() == {**stored, "time_budget": None}  # a budget is for one life
     assert (found.start, found.queue, found.learnt) == (None, [], [])
-    assert found.portrait == found.study.user_attrs["space"]
+    assert found.space_snapshot == found.study.user_attrs["space"]
     assert found.data.n == 32
 
 
@@ -244,7 +244,7 @@ def test_images_held_back_must_stay_too(place):
     folder = place / "runs" / "h"
     folder.mkdir()
     storage = open_storage(database_url(folder))
-    create_study(storage, new.config, YARDSTICK, new.portrait, [])
+    create_study(storage, new.config, YARDSTICK, new.space_snapshot, [])
     write_images(folder / IMAGES, new.data, new.validation)
     (folder / "study.json").write_text(json.dumps(new.config.to_json()))
     again = prepared_from(place / "runs", "--resume", "h")
@@ -279,7 +279,7 @@ def test_a_generator_that_saw_images_held_back_begins_no_study_and_goes_on_with_
         with pytest.raises(InputError, match=said):
             prepared_from(place / "runs", *flags, "--init-from", str(path))
     begun = replace(new.config, init_from=str(path), init_sha256=checksum(path, "--init-from"))
-    create_study(open_storage(database_url(folder)), begun, YARDSTICK, new.portrait, [])
+    create_study(open_storage(database_url(folder)), begun, YARDSTICK, new.space_snapshot, [])
     (folder / "study.json").write_text(json.dumps(begun.to_json()))
     with pytest.raises(InputError, match="does not say which images it was trained on"):
         prepared_from(place / "runs", "--resume", "h")

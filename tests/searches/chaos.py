@@ -290,7 +290,7 @@ def search_without_mlflow(place: Place, how: str, folder: Path, trials: int) -> 
     began = time.monotonic()
     if how == "away":
         process = place.search("--tracking-uri", uri)
-        board = _until_leaderboard(place, process, began)
+        standings = _until_leaderboard(place, process, began)
     else:
         with server(folder, port) as served:
             began = time.monotonic()
@@ -299,7 +299,7 @@ def search_without_mlflow(place: Place, how: str, folder: Path, trials: int) -> 
                 wait_for_reports(place, 3, process)
                 stop = signal.SIGSTOP if how == "hangs" else signal.SIGKILL
                 os.killpg(served.pid, stop)
-            board = _until_leaderboard(place, process, began)
+            standings = _until_leaderboard(place, process, began)
             assert process.wait() == 0, place.log.read_text()[-3000:]
     assert process.wait() == 0, place.log.read_text()[-3000:]
     whole = time.monotonic() - began
@@ -309,7 +309,7 @@ def search_without_mlflow(place: Place, how: str, folder: Path, trials: int) -> 
         publishing = place.start("search.publish", place.study, "--tracking-uri", uri)
         assert publishing.wait() == 0, place.log.read_text()[-3000:]
         place.check(trials, uri)
-    return board, whole
+    return standings, whole
 
 
 def _until_leaderboard(place: Place, process: subprocess.Popen[bytes], began: float) -> float:
@@ -345,8 +345,8 @@ def _main() -> None:
             return
         for how in ("well", "away", "dies", "hangs"):
             place = Place(folder, data, *map(str, flags), study=how)
-            board, whole = search_without_mlflow(place, how, folder, args.trials)
-            print(f"MLflow {how:<5} leaderboard after {board:.0f} s, end after {whole:.0f} s")
+            standings, whole = search_without_mlflow(place, how, folder, args.trials)
+            print(f"MLflow {how:<5} leaderboard after {standings:.0f} s, end after {whole:.0f} s")
             place.no_orphans()
 
 

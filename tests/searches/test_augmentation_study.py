@@ -25,7 +25,7 @@ from analysis.study.table import STATUS, STUDY, TRIAL
 from search.tracking import champion
 from search.tracking.projection import connect
 from tests.helpers import ROOT
-from tests.helpers.toys import make_data, make_job, small_params, write_pictures
+from tests.helpers.toys import make_data, make_workload, small_params, write_pictures
 from trainable.data.fingerprints import fingerprints
 from trainable.data.sources import load
 from trainable.generators.export import WEIGHTS, export_generator
@@ -45,7 +45,7 @@ def place(tmp_path_factory) -> SimpleNamespace:
         )
         write_pictures(folder / ("known" if name == "known" else f"data/{name}"), part)  # pyright: ignore
     data = load(str(folder / "known"), 32)
-    trial = Trial(make_job(data, folder / "trials", (1,)), 0, small_params(data))
+    trial = Trial(make_workload(data, folder / "trials", (1,)), 0, small_params(data))
     trial.advance()
     export_generator(
         trial.folder, small_params(data), data, folder / "out",

@@ -25,7 +25,7 @@ from search.tune.reporting import RETRIES
 from search.tune.run_trials import Outcome, run_trials
 from spaces.presets import default
 from spaces.task import Task
-from tests.helpers.toys import make_data, make_job
+from tests.helpers.toys import make_data, make_workload
 from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources
 from trainable.ray_trainable import CGANTrainable
@@ -145,10 +145,10 @@ def search(
     settings = config(folder.name, **changes)
     storage = open_storage(database_url(folder))
     study = create_study(storage, settings, YARDSTICK, {}, [])
-    job = make_job(make_data(), folder / "trials", settings.evaluations)
+    workload = make_workload(make_data(), folder / "trials", settings.evaluations)
     screen = io.StringIO()
     outcome = run_trials(
-        study, storage, settings, space, job, resources, workers=resources.max_concurrent or 2,
+        study, storage, settings, space, workload, resources, workers=resources.max_concurrent or 2,
         deadline=None if seconds is None else time.time() + seconds, progress="plain",
         console=Console(file=screen, width=300), wake=lambda: None, trainable=trainable,
     )  # fmt: skip

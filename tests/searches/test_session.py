@@ -36,6 +36,7 @@ from search.tracking.tracker import Tracker
 from search.winners.conclude import hand_over
 from search.winners.leaderboard import Row, rank
 from spaces.errors import InputError
+from tests.helpers import ROOT
 from tests.helpers.fake_tune import config
 from tests.helpers.toys import make_data, write_pictures
 from trainable.basics.terminal import make_console
@@ -301,20 +302,20 @@ def test_publish_to_a_dead_server_says_so(said, place):
 
 
 def test_a_finished_study_resumed_trains_nothing_and_says_the_same(said, place):
-    board = (place / "runs/tiny/leaderboard.csv").read_bytes()
+    standings = (place / "runs/tiny/leaderboard.csv").read_bytes()
     kept = sorted(p.name for p in place.glob("runs/tiny/trials/*/attempt-*/*.pt"))
     process = start(place, "--resume", "tiny")
     text = process.communicate()[0]
     assert process.returncode == 0, text
     assert "resumed: 3 trials ended, 0 under way, 0 to come" in text
-    assert (place / "runs/tiny/leaderboard.csv").read_bytes() == board
+    assert (place / "runs/tiny/leaderboard.csv").read_bytes() == standings
     assert sorted(p.name for p in place.glob("runs/tiny/trials/*/attempt-*/*.pt")) == kept
     assert len(mlflow_runs(place)) == 4
 
 
 def test_sigterm_while_winners_are_scored_says_how_to_go_on_and_keeps_the_former_ones(said, place):
     """A process of its own, as Ray's code in it takes the signal away unless it is taken back."""
-    board = (place / "runs/tiny/leaderboard.csv").read_bytes()
+    standings = (place / "runs/tiny/leaderboard.csv").read_bytes()
     kept = sorted(place.glob("runs/tiny/winners/*/*"))
     process = start(place, "--resume", "tiny")
     assert process.stdout is not None
@@ -329,7 +330,7 @@ def test_sigterm_while_winners_are_scored_says_how_to_go_on_and_keeps_the_former
     assert "\nstopped; 3 of 3 trials ended; what is trained is kept. To go on:\n" in text
     assert "Traceback" not in text, text
     assert "SIGTERM" not in text, text
-    assert (place / "runs/tiny/leaderboard.csv").read_bytes() == board
+    assert (place / "runs/tiny/leaderboard.csv").read_bytes() == standings
     assert sorted(place.glob("runs/tiny/winners/*/*")) == kept
 
 

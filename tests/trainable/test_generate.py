@@ -15,7 +15,7 @@ from PIL import Image
 
 from search.tracking import champion
 from search.tracking.projection import EXPERIMENT, connect
-from tests.helpers.toys import full, make_data, make_job, small_params
+from tests.helpers.toys import full, make_data, make_workload, small_params
 from trainable import generate
 from trainable.data import load
 from trainable.generators import export
@@ -27,7 +27,7 @@ def train(folder: Path, **changes) -> Path:
     """A trained generator, exported."""
     data = make_data(n=24, **changes)
     params = small_params(data)
-    trial = Trial(make_job(data, folder, (1,)), 0, params)
+    trial = Trial(make_workload(data, folder, (1,)), 0, params)
     trial.advance()
     export.export_generator(
         trial.folder, params, data, folder / "out",

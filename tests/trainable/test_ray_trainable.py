@@ -9,25 +9,25 @@ from typing import Any
 import pytest
 import torch
 
-from tests.helpers.toys import fids, full, make_job, out_of_memory
+from tests.helpers.toys import fids, full, make_workload, out_of_memory
 from trainable.gan.run import Run
 from trainable.ray_trainable import CGANTrainable
 from trainable.trial.checkpoints import Attempt
 from trainable.trial.evaluation import Evaluator
 from trainable.trial.trial import Status
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 
-def worker(job: Job, config: dict[str, Any]) -> CGANTrainable:
+def worker(workload: Workload, config: dict[str, Any]) -> CGANTrainable:
     """As Ray builds it, without Ray."""
     made = CGANTrainable.__new__(CGANTrainable)
-    made.setup(config, job)
+    made.setup(config, workload)
     return made
 
 
 def test_one_process_serves_many_trials_and_says_what_tune_needs(data, tmp_path, params, whole):
-    job = make_job(data, tmp_path)
-    made = worker(job, {"number": 4, "params": params})
+    workload = make_workload(data, tmp_path)
+    made = worker(workload, {"number": 4, "params": params})
     results = [made.step() for _ in range(3)]
     assert [r["done"] for r in results] == [False, False, True]
     assert [r["resource"] for r in results] == [1, 2, 3]
@@ -46,8 +46,8 @@ def test_one_process_serves_many_trials_and_says_what_tune_needs(data, tmp_path,
 def test_out_of_memory_anywhere_is_a_status_and_the_next_trial_works(
     data, tmp_path, params, whole, monkeypatch, where
 ):
-    job = make_job(data, tmp_path)
-    made = worker(job, {"number": 3, "params": params})
+    workload = make_workload(data, tmp_path)
+    made = worker(workload, {"number": 3, "params": params})
     target = {
         "built": (Run, "__init__"),
         "loaded": (Attempt, "resume"),
@@ -68,7 +68,7 @@ def test_out_of_memory_anywhere_is_a_status_and_the_next_trial_works(
 
 
 def test_a_full_disk_before_the_first_epoch_interrupts(data, tmp_path, params, monkeypatch):
-    made = worker(make_job(data, tmp_path), {"number": 4, "params": params})
+    made = worker(make_workload(data, tmp_path), {"number": 4, "params": params})
     with monkeypatch.context() as patch:
         patch.setattr(Path, "mkdir", full)
         result = made.step()
@@ -76,7 +76,7 @@ def test_a_full_disk_before_the_first_epoch_interrupts(data, tmp_path, params, m
 
 
 def test_a_defect_of_ours_is_no_status(data, tmp_path, params, monkeypatch):
-    made = worker(make_job(data, tmp_path), {"number": 4, "params": params})
+    made = worker(make_workload(data, tmp_path), {"number": 4, "params": params})
     monkeypatch.setattr(Run, "train_epoch", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         made.step()
@@ -102,7 +102,7 @@ def test_thirty_trials_in_one_process_leave_nothing_behind(
 ):
     """Some go to their end, some are stopped in between, some break down."""
     monkeypatch.setattr(Evaluator, "scores", lambda self, run, seed: {"fid": 50.0})
-    made = worker(make_job(data, tmp_path, (1, 2)), {"number": 0, "params": params})
+    made = worker(make_workload(data, tmp_path, (1, 2)), {"number": 0, "params": params})
     counts = []
     for number in range(30):
         made.reset_config({"number": number, "params": params})
@@ -122,7 +122,7 @@ def test_thirty_trials_in_one_process_leave_nothing_behind(
 
 def test_a_trial_under_way_is_seen_by_that_count(data, tmp_path, params, frozen):
     """The test above could fail."""
-    made = worker(make_job(data, tmp_path, (1, 2)), {"number": 0, "params": params})
+    made = worker(make_workload(data, tmp_path, (1, 2)), {"number": 0, "params": params})
     before = live_tensors()
     made.step()
     assert live_tensors()[0] > before[0] + 50

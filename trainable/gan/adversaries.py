@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from trainable.gan.backbone_discriminator import BackboneDiscriminator
 from trainable.gan.config import TrialConfig
-from trainable.gan.discriminator_input import View
+from trainable.gan.discriminator_input import DiscriminatorInput
 from trainable.gan.losses import discriminator_loss, generator_loss, squared_gradient
 from trainable.gan.networks import Discriminator
 from trainable.gan.optimizers import heads_optimizer, optimizer
@@ -54,7 +54,7 @@ class PixelAdversary:
 
     name = "D"
 
-    def __init__(self, config: TrialConfig, network: Discriminator, view: View):
+    def __init__(self, config: TrialConfig, network: Discriminator, view: DiscriminatorInput):
         assert config.loss is not None
         assert config.lr_ratio is not None
         self.network, self.view = network, view

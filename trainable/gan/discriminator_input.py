@@ -13,7 +13,7 @@ ADAPTATION_KIMG = 50
 take for sets of many thousands."""
 
 
-class View:
+class DiscriminatorInput:
     """Augmentation and noise as a configuration wants them.
 
     Attributes:

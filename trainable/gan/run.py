@@ -21,10 +21,10 @@ from trainable.gan.adversaries import Adversary, BackboneAdversary, PixelAdversa
 from trainable.gan.backbone_discriminator import BackboneDiscriminator
 from trainable.gan.config import TrialConfig
 from trainable.gan.cuda_graphs import Graphs
-from trainable.gan.discriminator_input import View
+from trainable.gan.discriminator_input import DiscriminatorInput
 from trainable.gan.networks import Discriminator, Generator
 from trainable.gan.optimizers import load_optimizer, lr_factor, optimizer, set_rate
-from trainable.generators.saved import Start
+from trainable.generators.saved import SavedGenerator
 from trainable.pretrained.backbones import Backbone, backed_task
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -54,7 +54,7 @@ class Run:
         seed: int,
         device: str = "cpu",
         backbone: Backbone | None = None,
-        start: Start | None = None,
+        start: SavedGenerator | None = None,
         graphs: bool = True,
     ):
         """Build everything on `device`; the initial weights depend on `seed` alone.
@@ -79,7 +79,7 @@ class Run:
         )
         self._low, self._span = config.output_range
         self._rng = torch.Generator(self.device).manual_seed(seed)
-        self._view = View(config, self._rng)
+        self._view = DiscriminatorInput(config, self._rng)
         self._graphs = Graphs(self._rng) if graphs and self.device.type == "cuda" else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -21,7 +21,7 @@ from trainable.trial.checkpoints import newest
 
 _BATCH = 50
 if TYPE_CHECKING:  # it imports this module
-    from trainable.generators.saved import Start
+    from trainable.generators.saved import SavedGenerator
 
 EXPORTED, WEIGHTS, CONFIG = "generator.pt2", "generator.safetensors", "config.json"
 
@@ -63,7 +63,7 @@ def draw_images(
     return np.concatenate(found), np.array(labels, dtype=np.int64)
 
 
-def _seen(data: Dataset, start: Start | None) -> list[str]:
+def _seen(data: Dataset, start: SavedGenerator | None) -> list[str]:
     own = set(fingerprints(data.images))
     if start is None:
         return sorted(own)
@@ -81,7 +81,7 @@ def export_generator(
     settings: Mapping[str, Any],
     number: int,
     scores: Mapping[str, float],
-    start: Start | None = None,
+    start: SavedGenerator | None = None,
 ) -> None:
     """Write what a user of the generator needs into the folder `out`, from a trial's checkpoint.
 

@@ -27,7 +27,7 @@ _NAMED, _SHOWN = 6, 3
 
 
 @dataclass(frozen=True)
-class Start:
+class SavedGenerator:
     """A generator to begin with.
 
     Attributes:
@@ -46,7 +46,7 @@ class Start:
     flag: str = "--init-from"
 
     @classmethod
-    def read(cls, source: str, weights: Path, flag: str = "--init-from") -> Start:
+    def read(cls, source: str, weights: Path, flag: str = "--init-from") -> SavedGenerator:
         """Read the weights file that `source` led to.
 
         Raises:

@@ -29,7 +29,7 @@ from trainable.metrics.quick_classifier import (
     trained,
 )
 
-KEY = "cas"
+CAS = "cas"
 """The score's name in reports."""
 
 

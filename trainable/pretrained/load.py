@@ -10,7 +10,7 @@ from trainable.pretrained.extractors import Extractor, load_extractor
 
 
 @dataclass(frozen=True)
-class Judges:
+class FrozenNetworks:
     """Which networks look at images, and what a score is called.
 
     Attributes:
@@ -26,9 +26,9 @@ class Judges:
     said: str
 
 
-def load_judges(
+def load_frozen_networks(
     features: str, resize: str, backbone: str, args: argparse.Namespace, *, shared: bool
-) -> Judges:
+) -> FrozenNetworks:
     """Both networks, their weights from the files that the flags in `args` name, if they do.
 
     Args:
@@ -49,4 +49,4 @@ def load_judges(
         unverified=args.unverified_weights and not lone,
     )
     found = load_backbone(backbone, args.backbone_weights, unverified=args.unverified_weights)
-    return Judges(extractor, found, scored_protocol(extractor, found, shared=shared), said)
+    return FrozenNetworks(extractor, found, scored_protocol(extractor, found, shared=shared), said)

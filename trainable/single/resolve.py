@@ -19,16 +19,16 @@ from trainable.data import load
 from trainable.data.reading import Reading
 from trainable.data.sources import located
 from trainable.data.split.held_out import held_out
-from trainable.data.split.hold_back import check_share, divided
+from trainable.data.split.hold_back import check_share, split_held_back
 from trainable.gan.config import TrialConfig
 from trainable.pretrained.backbones import backed_task
-from trainable.pretrained.load import load_judges
+from trainable.pretrained.load import load_frozen_networks
 from trainable.single.recipe import Recipe
-from trainable.tracking.registry import load_start
+from trainable.tracking.registry import load_generator
 from trainable.trial.evaluation import real_set, validation_of, witness_of
 from trainable.trial.objective import Objective
 from trainable.trial.trial import LONGEST
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 _EVALUATIONS = 10
 _TRAIN_TIME = "10m"
@@ -67,9 +67,9 @@ def _device(asked: str) -> str:
     return "cuda" if there and asked != "cpu" else "cpu"
 
 
-def build_job(
+def build_workload(
     args: argparse.Namespace, recipe: Recipe, console: Console
-) -> tuple[Job, dict[str, Any], dict[str, Any]]:
+) -> tuple[Workload, dict[str, Any], dict[str, Any]]:
     """The job, the configuration, and `trainable.single.recipe.SETTINGS`, as resolved.
 
     Raises:
@@ -92,7 +92,7 @@ def build_job(
     check_share(share)
     with bar(console, "reading images") as progress:
         whole = load(spec, int(asked("image_size", "64")), how=how, progress=progress)
-    data, validation, said = divided(whole, share)
+    data, validation, said = split_held_back(whole, share)
     lines = [*said]
     named = located("--held-out", asked("held_out", "")) or None
     with bar(console, "reading held-out images") as progress:
@@ -100,13 +100,13 @@ def build_job(
     for line in lines:
         say(console, line)
     wanted = _backbone(args, recipe)
-    judges = load_judges(
+    networks = load_frozen_networks(
         asked("features", "auto"), asked("protocol", "bilinear"), asked("backbone", wanted),
         args, shared=args.allow_shared_features,
     )  # fmt: skip
-    backbone = judges.backbone
+    backbone = networks.backbone
     init = located("--init-from", asked("init_from", "")) or None
-    start = load_start(init, args.tracking_uri) if init else None
+    start = load_generator(init, args.tracking_uri) if init else None
     params = recipe.params
     task = backed_task(data.task, backbone)
     if params is None:
@@ -118,10 +118,10 @@ def build_job(
         if validation is not None:
             start.check_unseen(validation)
     with bar(console, "measuring the real images") as progress:  # from here on it takes time
-        real = real_set(data, judges.extractor, progress=progress)
-    job = Job(
+        real = real_set(data, networks.extractor, progress=progress)
+    workload = Workload(
         data=data,
-        extractor=judges.extractor,
+        extractor=networks.extractor,
         real=real,
         witness=witness_of(data, apart, seed=seed),
         objective=Objective.parse("fid"),
@@ -145,16 +145,16 @@ def build_job(
         "held_out_digest": apart.digest if apart else None,
         "hold_back": share,
         "validation_digest": validation.digest if validation else None,
-        "features": judges.extractor.name,
-        "protocol": judges.protocol,
-        "weights_sha256": judges.extractor.sha256,
+        "features": networks.extractor.name,
+        "protocol": networks.protocol,
+        "weights_sha256": networks.extractor.sha256,
         "backbone": task.backbone,
         "backbone_sha256": backbone.sha256 if backbone else None,
         "init_from": init,
         "init_sha256": start.sha256 if start else None,
         "seed": seed,
     }
-    return job, params, settings
+    return workload, params, settings
 
 
 def _backbone(args: argparse.Namespace, recipe: Recipe) -> str:

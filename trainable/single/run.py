@@ -20,10 +20,10 @@ from trainable.basics.terminal import say
 from trainable.basics.wording import format_duration
 from trainable.gan.config import TrialConfig
 from trainable.generators.export import CONFIG, export_generator
-from trainable.metrics.classifier_score import KEY
+from trainable.metrics.classifier_score import CAS
 from trainable.metrics.independent import agreement
 from trainable.single.recipe import IDENTITY, read_recipe
-from trainable.single.resolve import build_job
+from trainable.single.resolve import build_workload
 from trainable.trial.evaluation import measure
 from trainable.trial.trial import ASKED, Report, Status, Trial
 
@@ -41,26 +41,28 @@ def run_single(args: argparse.Namespace, console: Console) -> int:
         InputError: something that the flags ask for cannot be done.
     """
     recipe = read_recipe(args)
-    job, params, settings = build_job(args, recipe, console)
+    workload, params, settings = build_workload(args, recipe, console)
     about = {
-        "params": params, "number": recipe.number, "resource": job.resource,
+        "params": params, "number": recipe.number, "resource": workload.resource,
         **{name: settings[key] for key, name in IDENTITY.items()},
     }  # fmt: skip
     yardstick = _claimed(args.out, about)
     if yardstick is None:
         config = TrialConfig.from_params(params)
-        untrained = dataclasses.replace(job, start=None).build(config, job.seed)
+        untrained = dataclasses.replace(workload, start=None).build_run(config, workload.seed)
         with console.status("scoring an untrained generator"):
-            measured = measure(job.evaluator, untrained, settings["protocol"], seed=job.seed)
+            measured = measure(
+                workload.evaluator, untrained, settings["protocol"], seed=workload.seed
+            )
         yardstick = dataclasses.asdict(measured)
         _claim(args.out, about, yardstick)
     held = yardstick.get("cas")
     taught = "" if held is None else f"; the training images' CAS on those held back is {held:.1%}"
-    counts = ", ".join(f"{n} {name}" for name, n in job.data.counts.items())
-    size = job.task.image_size
+    counts = ", ".join(f"{n} {name}" for name, n in workload.data.counts.items())
+    size = workload.task.image_size
     if changed := recipe.changed(settings):
         say(console, f"no replay, as these differ from the trial's: {', '.join(changed)}")
-    say(console, f"data: {job.data.name}: {counts}, {size} pixels ({job.data.report})")
+    say(console, f"data: {workload.data.name}: {counts}, {size} pixels ({workload.data.report})")
     say(
         console,
         f"FID by {yardstick['protocol']}: floor {yardstick['floor']:.1f}, untrained "
@@ -68,7 +70,7 @@ def run_single(args: argparse.Namespace, console: Console) -> int:
         f"{'held-out' if settings['held_out_digest'] else 'the training'} images finds "
         f"{yardstick['witness']:.0%} of others' classes{taught}",
     )
-    trial = Trial(job, recipe.number, params, heard=sys.maxsize)
+    trial = Trial(workload, recipe.number, params, heard=sys.maxsize)
     last, stop = _train(trial, console)
     code = _conclude(args, trial, params, settings, last, console)
     return stop.code if stop and last["status"] == Status.INTERRUPTED else code
@@ -119,12 +121,16 @@ def _claim(out: Path, about: dict[str, Any], yardstick: dict[str, Any]) -> None:
 def _train(trial: Trial, console: Console) -> tuple[Report, Stop]:
     """Advance to the end, with a bar and a line for each evaluation; returns the last report, and
     whether it was asked to stop."""
-    job = trial.job
-    heads = (job.resource, *_HEADS) if job.validation is None else (job.resource, *_HEADS, "CAS")
+    workload = trial.workload
+    heads = (
+        (workload.resource, *_HEADS)
+        if workload.validation is None
+        else (workload.resource, *_HEADS, "CAS")
+    )
     say(console, _row(heads))
     for report in trial.reports:  # of former lives
         say(console, _line(report))
-    if trial.reports and trial.reports[-1]["resource"] >= job.evaluations[-1]:
+    if trial.reports and trial.reports[-1]["resource"] >= workload.evaluations[-1]:
         say(console, "it has had all of that already; nothing is trained")
         last = dict(trial.reports[-1])
         if last["status"] == Status.RUNNING:  # it was to be longer when it was trained
@@ -133,8 +139,8 @@ def _train(trial: Trial, console: Console) -> tuple[Report, Stop]:
     if trial.reports and trial.reports[-1]["status"] == Status.COLLAPSED:
         return dict(trial.reports[-1]), Stop()
     report = {}
-    total = job.evaluations[-1]
-    unit = "epochs" if job.resource == "epoch" else "seconds"
+    total = workload.evaluations[-1]
+    unit = "epochs" if workload.resource == "epoch" else "seconds"
 
     def tell() -> None:
         say(console, "stopping at the end of this epoch; Ctrl-C again stops at once")
@@ -154,7 +160,7 @@ def _line(report: Report) -> str:
     return _row([
         str(report["resource"]), f"{report['train_seconds']:.0f}", f"{report['fid']:.1f}",
         f"{1000 * report['kid']:.1f}", f"{agreement(report):.0%}", f"{report['diversity']:.2f}",
-        f"{report['copy_rate']:.1%}", *([f"{report[KEY]:.1%}"] if KEY in report else []),
+        f"{report['copy_rate']:.1%}", *([f"{report[CAS]:.1%}"] if CAS in report else []),
     ])  # fmt: skip
 
 
@@ -181,9 +187,9 @@ def _conclude(
     scored = {k: v for k, v in last.items() if isinstance(v, int | float)}
     if status is Status.COMPLETE:
         export_generator(
-            trial.folder, params, trial.job.data, args.out,
+            trial.folder, params, trial.workload.data, args.out,
             study="single", settings=settings, number=int(trial.folder.name), scores=scored,
-            start=trial.job.start,
+            start=trial.workload.start,
         )  # fmt: skip
         grid = max(trial.folder.glob("samples_*.png"))
         say(console, f"images: {grid}\ngenerator: {args.out / 'generator.pt2'}")

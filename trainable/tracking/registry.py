@@ -16,7 +16,7 @@ from trainable.basics.terminal import command
 from trainable.gan.config import TrialConfig
 from trainable.gan.fields import parsed
 from trainable.generators.export import WEIGHTS
-from trainable.generators.saved import Start
+from trainable.generators.saved import SavedGenerator
 from trainable.tracking.client import (
     EXPERIMENT,
     check_tracking,
@@ -50,7 +50,7 @@ class Recorded:
     study: dict[str, str]
 
 
-def load_start(source: str, uri: str, flag: str = "--init-from") -> Start:
+def load_generator(source: str, uri: str, flag: str = "--init-from") -> SavedGenerator:
     """The generator that the flag names as `source`: a weights file, or ``models:/NAME@ALIAS`` or
     ``models:/NAME/VERSION`` in the tracking store `uri`.
 
@@ -58,7 +58,7 @@ def load_start(source: str, uri: str, flag: str = "--init-from") -> Start:
         InputError: there is none, or its weights are not those that were registered.
     """
     if not source.startswith(_SCHEME):
-        return Start.read(source, Path(source), flag)
+        return SavedGenerator.read(source, Path(source), flag)
     client = _client(uri, f"{flag} {source}")
     name, _, alias = source.removeprefix(_SCHEME).partition("@")
     name, _, version = name.partition("/")
@@ -75,7 +75,7 @@ def load_start(source: str, uri: str, flag: str = "--init-from") -> Start:
         )
         with tempfile.TemporaryDirectory() as scratch:
             weights = Path(client.download_artifacts(str(found.run_id), WEIGHTS, scratch))
-            start = Start.read(source, weights, flag)
+            start = SavedGenerator.read(source, weights, flag)
     except InputError:
         raise
     except Exception as error:  # MLflow's stores fail in many ways

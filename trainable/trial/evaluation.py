@@ -13,7 +13,7 @@ from spaces.errors import InputError
 from trainable.basics.progress import Progress
 from trainable.data import Dataset
 from trainable.gan.run import DivergedError, Run
-from trainable.metrics.classifier_score import KEY, Validation
+from trainable.metrics.classifier_score import CAS, Validation
 from trainable.metrics.frechet import frechet_distance
 from trainable.metrics.independent import Witness
 from trainable.metrics.intervals import Interval, extrapolated_floor, interval
@@ -82,7 +82,7 @@ class Assessment:
     def intervals(self) -> dict[str, Interval]:
         """Those that there are, by score."""
         known = {"fid": self.fid, "kid": self.kid}
-        return known if self.cas is None else {**known, KEY: self.cas}
+        return known if self.cas is None else {**known, CAS: self.cas}
 
 
 class Evaluator:
@@ -118,7 +118,7 @@ class Evaluator:
         scores = evaluation_scores(self.real, features, self.labels, logits)
         scores |= self.witness.scores(images, self.labels)
         if self.validation is not None:
-            scores[KEY] = self.validation.score(images, self.labels, seed=0)
+            scores[CAS] = self.validation.score(images, self.labels, seed=0)
         for name, value in scores.items():
             if not math.isfinite(value):
                 raise DivergedError(f"{name} is {value} in epoch {run.epoch}")
@@ -139,7 +139,7 @@ class Evaluator:
         cas = None
         if self.validation is not None:
             cas = self.validation.interval(images, labels, seeds=SEEDS)
-            scores[KEY] = cas.mean
+            scores[CAS] = cas.mean
         # The intervals are those of an evaluation: its size, the real classes' proportions.
         counts = self.real.labels.bincount(minlength=self.real.classes)
         keep = (per_class * counts / counts.max()).long()

@@ -26,7 +26,7 @@ CLAIM = "claim"
 _SENT = (".pt", ".png")
 
 
-class Mirror:
+class ObjectStore:
     """The folder `url` of an object store: ``s3://bucket/path``, or whatever else pyarrow opens.
 
     Attributes:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spaces.errors import InputError
-from trainable.metrics.classifier_score import KEY
+from trainable.metrics.classifier_score import CAS
 
-_KEYS = {"fid": "fid", "kid": "kid", "is": "inception_score", "classifier": KEY}
+_KEYS = {"fid": "fid", "kid": "kid", "is": "inception_score", "classifier": CAS}
 _NAMES = {"fid": "FID", "kid": "KID", "is": "negative IS", "classifier": "classifier's error"}
 _TERM = re.compile(r"(?:(\d+(?:\.\d+)?)\*)?([a-z]+)")
 _MOST = 2

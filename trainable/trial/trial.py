@@ -24,7 +24,7 @@ from trainable.gan.run import DivergedError
 from trainable.pretrained.weights import first_line
 from trainable.trial.checkpoints import Attempt, newest, times_hung
 from trainable.trial.evaluation import Assessment
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 Report = dict[str, Any]
 """What an evaluation says: ``resource`` (how much of what trials are given it has had: epochs or
@@ -85,7 +85,7 @@ class Trial:
 
     def __init__(
         self,
-        job: Job,
+        workload: Workload,
         number: int,
         params: dict[str, Any],
         *,
@@ -96,21 +96,21 @@ class Trial:
 
         `deadline`, in seconds since 1970, is when the trial must have stopped, whole or not.
         """
-        _prepare_process(job)
-        self.job = job
-        self.folder = trial_folder(job.trials, number)
-        if job.mirror is not None:
-            job.mirror.pull(self.folder)
+        _prepare_process(workload)
+        self.workload = workload
+        self.folder = trial_folder(workload.trials, number)
+        if workload.object_store is not None:
+            workload.object_store.pull(self.folder)
         self.attempt = Attempt(self.folder)
         self._push()
         self._params = params
         self._deadline, self._asked = deadline, False
         config = TrialConfig.from_params(params)
-        self.run = job.build(config, trial_seed(job.seed, number))
-        self.evaluator = job.evaluator
+        self.run = workload.build_run(config, trial_seed(workload.seed, number))
+        self.evaluator = workload.evaluator
         self.eval_seconds = 0.0
         self._reports: list[Report] = []
-        state = self.attempt.resume(params, job.device)
+        state = self.attempt.resume(params, workload.device)
         if state is not None:
             try:
                 self.run.load_state(state["run"])
@@ -156,16 +156,16 @@ class Trial:
                 losses = self.run.train_epoch()
                 watch()
             started = time.perf_counter()
-            scores = self.evaluator.scores(self.run, seed=self.job.seed)
+            scores = self.evaluator.scores(self.run, seed=self.workload.seed)
             self._draw()
         except Exception as error:
             return self._broken(error)
         self.eval_seconds += time.perf_counter() - started
-        goals = self.job.objective.values(scores, self.job.untrained)
+        goals = self.workload.objective.values(scores, self.workload.untrained)
         said = dict(zip(GOALS, goals, strict=False))  # one or two
         report = self._report(self._standing(), **said, **scores, **losses)
         if report["status"] == Status.PRUNED:
-            report["reason"] = f"its {self.job.max_seconds:g} s were spent"
+            report["reason"] = f"its {self.workload.max_seconds:g} s were spent"
         if reason := self._collapsed(scores):
             report |= {"status": Status.COLLAPSED.value, "reason": reason}
         self._reports.append(report)
@@ -183,21 +183,21 @@ class Trial:
     @property
     def progress(self) -> float:
         """How much the trial has had of what it is given."""
-        return self.run.epoch if self.job.resource == "epoch" else self.run.train_seconds
+        return self.run.epoch if self.workload.resource == "epoch" else self.run.train_seconds
 
     def _due(self) -> bool:
         """Whether the next evaluation is due: by plan, or because the trial's time is up."""
         reached = self._reports[-1]["resource"] if self._reports else 0
-        if self.progress >= next(e for e in self.job.evaluations if e > reached):
+        if self.progress >= next(e for e in self.workload.evaluations if e > reached):
             return True
-        limit = self.job.max_seconds
+        limit = self.workload.max_seconds
         return limit is not None and self._spent() >= limit and self.run.epoch > 0
 
     def _standing(self) -> Status:
         """How the trial stands after an evaluation."""
-        if self.progress >= self.job.evaluations[-1]:
+        if self.progress >= self.workload.evaluations[-1]:
             return Status.COMPLETE
-        limit = self.job.max_seconds
+        limit = self.workload.max_seconds
         return Status.PRUNED if limit is not None and self._spent() >= limit else Status.RUNNING
 
     def _collapsed(self, scores: Mapping[str, float]) -> str | None:
@@ -205,7 +205,7 @@ class Trial:
         last = self._reports[-1] if self._reports else None
         if last is None or last["images_seen"] < 1000 * COLLAPSE_AFTER:
             return None
-        for index, name in enumerate(self.job.data.classes):
+        for index, name in enumerate(self.workload.data.classes):
             now, before = (s[f"diversity/{index}"] for s in (scores, last))
             if now < COLLAPSE and before < COLLAPSE:
                 return (
@@ -222,7 +222,7 @@ class Trial:
         """What a report counts for: the evaluation that was due, lest an epoch's end that came a
         second later than another's keep two trials from meeting in a rung."""
         reached = self._reports[-1]["resource"] if self._reports else 0
-        passed = [e for e in self.job.evaluations if reached < e <= self.progress]
+        passed = [e for e in self.workload.evaluations if reached < e <= self.progress]
         return passed[-1] if passed else max(reached + 1, int(self.progress))
 
     def _report(self, status: Status, **more: Any) -> Report:
@@ -246,9 +246,9 @@ class Trial:
 
     def _draw(self) -> None:
         """Write the sample grid: the same latents at every evaluation, a row a class."""
-        classes = len(self.job.data.classes)
+        classes = len(self.workload.data.classes)
         labels = torch.arange(classes).repeat_interleave(GRID_COLUMNS)
-        images = self.run.sample(labels, seed=self.job.seed + 1).cpu().numpy()
+        images = self.run.sample(labels, seed=self.workload.seed + 1).cpu().numpy()
         draw_grid(images, GRID_COLUMNS).save(self._grid())
 
     def _save(self) -> None:
@@ -262,8 +262,8 @@ class Trial:
 
     def _push(self) -> None:
         """Let the object store have what is new."""
-        if self.job.mirror is not None:
-            self.job.mirror.push(self.folder, self.attempt.number)
+        if self.workload.object_store is not None:
+            self.workload.object_store.push(self.folder, self.attempt.number)
 
 
 def breakdown(error: Exception) -> tuple[Status, str] | None:
@@ -283,26 +283,26 @@ def breakdown(error: Exception) -> tuple[Status, str] | None:
     return None
 
 
-def assess(job: Job, number: int, params: dict[str, Any], per_class: int) -> Assessment:
+def assess(workload: Workload, number: int, params: dict[str, Any], per_class: int) -> Assessment:
     """A trial's last checkpoint, scored on `per_class` images a class that the search never saw.
 
     Raises:
         FileNotFoundError: the trial has no valid checkpoint.
     """
-    job = job.on_this_node()
-    _prepare_process(job)
-    run = job.build(TrialConfig.from_params(params), job.seed)
-    folder = trial_folder(job.trials, number)
-    if job.mirror is not None:
-        job.mirror.pull(folder, "*.pt")
-    run.load_state(newest(folder, job.device)["run"])
-    return job.evaluator.assess(run, per_class, seed=job.seed + 1000)
+    workload = workload.on_this_node()
+    _prepare_process(workload)
+    run = workload.build_run(TrialConfig.from_params(params), workload.seed)
+    folder = trial_folder(workload.trials, number)
+    if workload.object_store is not None:
+        workload.object_store.pull(folder, "*.pt")
+    run.load_state(newest(folder, workload.device)["run"])
+    return workload.evaluator.assess(run, per_class, seed=workload.seed + 1000)
 
 
-def _prepare_process(job: Job) -> None:
-    torch.set_num_threads(job.threads)
+def _prepare_process(workload: Workload) -> None:
+    torch.set_num_threads(workload.threads)
     torch.set_flush_denormal(True)  # denormals in dying units slow a CPU step severalfold
-    limit_memory(job.device, job.gpu_memory_mb)
+    limit_memory(workload.device, workload.gpu_memory_mb)
 
 
 def _device(device: torch.device) -> dict[str, Any]:

@@ -10,19 +10,19 @@ from spaces.task import Task
 from trainable.data import Dataset
 from trainable.gan.config import TrialConfig
 from trainable.gan.run import Run
-from trainable.generators.saved import Start
+from trainable.generators.saved import SavedGenerator
 from trainable.metrics.classifier_score import Validation
 from trainable.metrics.independent import Witness
 from trainable.metrics.scores import RealSet
 from trainable.pretrained.backbones import Backbone, backed_task
 from trainable.pretrained.extractors import Extractor
 from trainable.trial.evaluation import Evaluator
-from trainable.trial.object_store import Mirror, scratch
+from trainable.trial.object_store import ObjectStore, scratch
 from trainable.trial.objective import Objective
 
 
 @dataclass(frozen=True)
-class Job:
+class Workload:
     """What all trials of a study share.
 
     Attributes:
@@ -62,9 +62,9 @@ class Job:
     resource: str = "epoch"
     max_seconds: float | None = None
     backbone: Backbone | None = None
-    start: Start | None = None
+    start: SavedGenerator | None = None
     validation: Validation | None = None
-    mirror: Mirror | None = None
+    object_store: ObjectStore | None = None
     gpu_memory_mb: float | None = None
 
     @property
@@ -78,11 +78,15 @@ class Job:
         extractor = self.extractor.to(self.device)
         return Evaluator(self.data, extractor, self.real, self.witness, self.validation)
 
-    def on_this_node(self) -> Job:
+    def on_this_node(self) -> Workload:
         """The job with the trials' folder as this machine is to use it."""
-        return self if self.mirror is None else replace(self, trials=scratch(self.mirror.url))
+        return (
+            self
+            if self.object_store is None
+            else replace(self, trials=scratch(self.object_store.url))
+        )
 
-    def build(self, config: TrialConfig, seed: int) -> Run:
+    def build_run(self, config: TrialConfig, seed: int) -> Run:
         """A run before its first step."""
         return Run(
             config, self.data, seed=seed, device=self.device, backbone=self.backbone,

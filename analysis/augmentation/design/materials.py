@@ -22,7 +22,7 @@ from trainable.data.sources import load
 from trainable.data.split.groups import groups
 from trainable.data.split.held_out import load_apart
 from trainable.generators.export import ImageGenerator
-from trainable.generators.saved import Start
+from trainable.generators.saved import SavedGenerator
 
 FEWEST_VALID, MOST_VALID = 5, 50
 """Validation images of a class."""
@@ -43,14 +43,14 @@ class Source:
         seen: fingerprints of the images it was trained on.
     """
 
-    start: Start
+    start: SavedGenerator
     images: ImageGenerator
     classes: tuple[str, ...]
     latent: int
     seen: frozenset[str]
 
     @classmethod
-    def of(cls, start: Start) -> Source:
+    def of(cls, start: SavedGenerator) -> Source:
         """What `start` holds.
 
         Raises:

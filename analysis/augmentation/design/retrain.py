@@ -20,7 +20,7 @@ from trainable.data.dataset import Dataset
 from trainable.data.fingerprints import fingerprints
 from trainable.gan.config import TrialConfig
 from trainable.gan.run import Run
-from trainable.generators.saved import Start
+from trainable.generators.saved import SavedGenerator
 from trainable.generators.weights_file import write_generator
 from trainable.pretrained.backbones import Backbone, backed_task, load_backbone
 
@@ -140,7 +140,7 @@ class Retraining:
         return self._read(path) if path.exists() else None
 
     def _read(self, path: Path) -> Source:
-        return Source.of(Start.read(str(path), path, "--retrain"))
+        return Source.of(SavedGenerator.read(str(path), path, "--retrain"))
 
     def _images(self, which: Which) -> Dataset:
         return self._real.data.at(self._real.rows[which])

@@ -40,7 +40,7 @@ from trainable.data import sources
 from trainable.data.fingerprints import fingerprints
 from trainable.data.sources import load
 from trainable.gan.run import DivergedError
-from trainable.generators.saved import Start
+from trainable.generators.saved import SavedGenerator
 
 QUICK = Recipe("small_cnn", 60, 16, 3e-3, 1e-2, 0.05, 6, classical=False)
 
@@ -67,7 +67,7 @@ class Copies(nn.Module):
 
 def source_of(images, seen=("none",), classes=("normal", "pneumonia"), channels=1) -> Source:
     about = {"task": {"image_size": 32, "channels": channels}, "settings": {}, "images": list(seen)}
-    start = Start("made", "0" * 64, {}, about, "--model")
+    start = SavedGenerator("made", "0" * 64, {}, about, "--model")
     return Source(start, images, classes, 1, frozenset(seen))
 
 
@@ -338,7 +338,7 @@ def test_train_and_test_may_not_overlap(monkeypatch):
 
 
 def test_a_generator_of_unknown_training_images_is_refused():
-    start = Mock(wraps=Start("x", "0", {}, {}, "--model"))
+    start = Mock(wraps=SavedGenerator("x", "0", {}, {}, "--model"))
     start.generator.return_value = (Noise(), ["normal", "pneumonia"], 1)
     with pytest.raises(InputError, match=r"--model x does not say which .* it saw the test images"):
         Source.of(start)

@@ -21,7 +21,7 @@ from search.study.flags import parser
 from spaces.errors import InputError
 from spaces.presets import BACKBONE
 from tests.helpers.fake_tune import config
-from tests.helpers.toys import make_job, small_config
+from tests.helpers.toys import make_workload, small_config
 from trainable.metrics import quick_classifier
 from trainable.trial.evaluation import GENERATED, SEEDS, validation_of
 
@@ -40,9 +40,9 @@ def test_its_cost_is_measured_where_images_are_held_back(data, tmp_path, monkeyp
     monkeypatch.setattr(estimate, "_PROBE_SECONDS", 0.02)
     monkeypatch.setattr(quick_classifier, "STEPS", 4)
     rows = np.arange(data.n) % 5 == 0
-    job = make_job(data.at(~rows), tmp_path)
+    workload = make_workload(data.at(~rows), tmp_path)
     for validation, costs in ((None, False), (validation_of(data.at(rows)), True)):
-        speed = measure_speed(replace(job, validation=validation), small_config(job.data))
+        speed = measure_speed(replace(workload, validation=validation), small_config(workload.data))
         assert speed.trained > 0 < speed.extracted
         assert (speed.judging > 0) == costs
 
@@ -60,11 +60,11 @@ def test_its_cost_is_measured_where_images_are_held_back(data, tmp_path, monkeyp
 )
 def test_the_smaller_search_asks_for_the_same(changes, kept):
     said = io.StringIO()
-    job: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
+    workload: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
     args = parser().parse_args(["--output", "a b", "--devices", "cpu"])
     usual = {"sampler": "tpe", "top_k": 3, "backbone": BACKBONE}
     study = config(length=10**6, eval_every=1000, **usual, **changes)
-    _say_duration(args, study, job, Speed(10.0, 10.0), 1, Console(file=said, width=500))
+    _say_duration(args, study, workload, Speed(10.0, 10.0), 1, Console(file=said, width=500))
     assert said.getvalue().splitlines()[-2:] == [
         "a smaller one:",
         f"  python -m search.run --space full {kept} --image-size 32 --trials 16 --time-budget 15m "

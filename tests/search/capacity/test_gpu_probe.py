@@ -19,12 +19,12 @@ from spaces.catalog import full
 from spaces.errors import InputError
 from spaces.presets import default
 from spaces.task import Task
-from tests.helpers.toys import make_data, make_job, small_params
+from tests.helpers.toys import make_data, make_workload, small_params
 from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
 from trainable.gan.footprint import Footprint, Memory, footprint
 from trainable.gan.run import Run
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 MB = 2**20
 L4 = {"gpu": "NVIDIA L4", "total_mb": 24 * 1024.0, "outside_mb": 400.0}
@@ -228,9 +228,11 @@ def test_a_space_without_a_valid_configuration_is_said_to_have_none():
 
 def test_a_worker_measures_what_it_has_begun(data, params, tmp_path, monkeypatch):
     built: list[Run] = []
-    build = Job.build
-    monkeypatch.setattr(Job, "build", lambda *given: built.append(build(*given)) or built[-1])
-    worker = Worker(make_job(data, tmp_path))
+    build = Workload.build_run
+    monkeypatch.setattr(
+        Workload, "build_run", lambda *given: built.append(build(*given)) or built[-1]
+    )
+    worker = Worker(make_workload(data, tmp_path))
     assert worker.begin(params)
     seen, began = built[0].images_seen, time.perf_counter()
     found = worker.train(0.2)
@@ -257,7 +259,7 @@ def test_full_memory_is_an_answer(data, params, tmp_path, monkeypatch, fault):
     def full(run: Run) -> None:
         raise fault
 
-    worker = Worker(make_job(data, tmp_path))
+    worker = Worker(make_workload(data, tmp_path))
     assert worker.begin(params)
     monkeypatch.setattr(Run, "train_step", full)
     assert worker.train(0.05) is None
@@ -265,7 +267,7 @@ def test_full_memory_is_an_answer(data, params, tmp_path, monkeypatch, fault):
 
 
 def test_any_other_fault_is_one(data, params, tmp_path, monkeypatch):
-    worker = Worker(make_job(data, tmp_path))
+    worker = Worker(make_workload(data, tmp_path))
     assert worker.begin(params)
     monkeypatch.setattr(Run, "train_step", lambda run: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -291,8 +293,8 @@ def crew(cluster):
     """Of processes that only tell where and when they were at work."""
 
     class Told:  # in here, so that it travels by itself and nothing is imported there
-        def __init__(self, job: str):
-            self.job, self.begun = job, []
+        def __init__(self, workload: str):
+            self.workload, self.begun = workload, []
 
         def begin(self, params: dict[str, str]) -> bool:
             self.begun.append(params)
@@ -305,13 +307,13 @@ def crew(cluster):
             time.sleep(60 if self.begun[-1]["does"] == "hang" else seconds)
             context = ray.get_runtime_context()
             told = {
-                "pid": os.getpid(), "job": self.job, "begun": len(self.begun), "began": began,
+                "pid": os.getpid(), "job": self.workload, "begun": len(self.begun), "began": began,
                 "ended": time.time(), "gpus": context.get_accelerator_ids()["GPU"],
             }  # fmt: skip
             return None if self.begun[-1]["does"] == "run full" else told
 
-    job: Any = "what all share"
-    made = Crew(job, 1, 4, Told)
+    workload: Any = "what all share"
+    made = Crew(workload, 1, 4, Told)
     yield made
     made.dismiss()
     remove_placement_group(made.group)
@@ -365,9 +367,9 @@ def small_space(trial: Any, task: Task) -> dict[str, Any]:
 
 def test_a_gpu_is_measured_decided_on_and_given_back(cluster, data, tmp_path):
     said: list[str] = []
-    job = make_job(data, tmp_path)
+    workload = make_workload(data, tmp_path)
     asked = Resources("local", 1, None, 2)
-    found = packing.probe_gpu(job, small_space, asked, said.append, seconds=0.1, worker=OnL4)
+    found = packing.probe_gpu(workload, small_space, asked, said.append, seconds=0.1, worker=OnL4)
     assert found.gpus_per_trial == 1 / 2
     assert said == [found.reason]
     assert found.reason.startswith(

@@ -10,7 +10,7 @@ from search.capacity.gpu_probe import Packing
 from search.capacity.gpu_share import Shares, share
 from search.proposals.ledger import Ledger
 from tests.helpers.fake_tune import config
-from tests.helpers.toys import make_data, make_job, small_config
+from tests.helpers.toys import make_data, make_workload, small_config
 from tests.searches.test_faults import space
 from trainable.distributed.resources import Resources
 from trainable.gan.footprint import Memory, footprint
@@ -20,8 +20,8 @@ GPU = Resources("x", 1, 1.0, None)
 
 
 @pytest.fixture
-def job(tmp_path):
-    return replace(make_job(make_data(), tmp_path), device="cuda")
+def workload(tmp_path):
+    return replace(make_workload(make_data(), tmp_path), device="cuda")
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def probed(monkeypatch):
     """A probe that says: four a GPU, each half as fast as alone; and a node of two GPUs."""
     asked = []
 
-    def probe(job, space, where, say) -> Packing:
+    def probe(workload, space, where, say) -> Packing:
         asked.append(where)
         say("4 trials a GPU")
         return Packing(0.25, 5000.0, Memory(1000.0, 2.0), "", gain=2.0)
@@ -40,20 +40,20 @@ def probed(monkeypatch):
     return asked
 
 
-def settled(job, where, gpus_mb=(16000,), auto=True, budget=None) -> tuple[Shares, list[str]]:
+def settled(workload, where, gpus_mb=(16000,), auto=True, budget=None) -> tuple[Shares, list[str]]:
     said: list[str] = []
-    found = share(job, space, where, 2, gpus_mb, auto=auto, budget=budget, say=said.append)
+    found = share(workload, space, where, 2, gpus_mb, auto=auto, budget=budget, say=said.append)
     return found, said
 
 
-def test_measured_where_it_is_left_to_us(job, probed):
-    shares, said = settled(job, GPU)
+def test_measured_where_it_is_left_to_us(workload, probed):
+    shares, said = settled(workload, GPU)
     assert shares.where.gpus_per_trial == 0.25
     assert shares.workers == 8
-    assert shares.job.gpu_memory_mb == 5000.0
-    assert shares.slower == 0.5  # four together train twice as many images as one
+    assert shares.workload.gpu_memory_mb == 5000.0
+    assert shares.slowdown == 0.5  # four together train twice as many images as one
     assert said == ["4 trials a GPU"]
-    limited, _ = settled(job, replace(GPU, max_concurrent=3))
+    limited, _ = settled(workload, replace(GPU, max_concurrent=3))
     assert limited.workers == 3
 
 
@@ -66,35 +66,35 @@ def test_measured_where_it_is_left_to_us(job, probed):
         (GPU, True, 60.0),
     ],
 )
-def test_not_measured_without_need(job, probed, where, auto, budget):
-    shares, _ = settled(job, where, auto=auto, budget=budget)
+def test_not_measured_without_need(workload, probed, where, auto, budget):
+    shares, _ = settled(workload, where, auto=auto, budget=budget)
     assert probed == []
-    assert (shares.where, shares.workers, shares.slower) == (where, 2, 1.0)
-    assert shares.refusal(small_config(job.data)) is None
+    assert (shares.where, shares.workers, shares.slowdown) == (where, 2, 1.0)
+    assert shares.refusal(small_config(workload.data)) is None
 
 
-def test_a_fraction_by_hand_is_held_to_its_part_of_the_smallest_gpu(job, probed):
-    shares, said = settled(job, replace(GPU, gpus_per_trial=0.25), (48000, 16000), auto=False)
-    limit = shares.job.gpu_memory_mb
+def test_a_fraction_by_hand_is_held_to_its_part_of_the_smallest_gpu(workload, probed):
+    shares, said = settled(workload, replace(GPU, gpus_per_trial=0.25), (48000, 16000), auto=False)
+    limit = shares.workload.gpu_memory_mb
     assert limit is not None
     assert 3000 < limit < 4000
     assert said == [f"each trial may hold {limit / 1024:.1f} GB of its GPU"]
-    whole, _ = settled(job, GPU, auto=False)
-    assert whole.job.gpu_memory_mb is None
+    whole, _ = settled(workload, GPU, auto=False)
+    assert whole.workload.gpu_memory_mb is None
 
 
-def test_what_cannot_fit_is_refused_and_what_may_is_not(job):
-    small = small_config(job.data)
+def test_what_cannot_fit_is_refused_and_what_may_is_not(workload):
+    small = small_config(workload.data)
     memory = Memory(1000.0, 1.0)
-    needs = 1000.0 + footprint(small, job.task).total_bytes / 2**20
+    needs = 1000.0 + footprint(small, workload.task).total_bytes / 2**20
     for limit, refused in ((needs / 1.3, True), (needs / 1.2, False)):
-        held = Shares(GPU, 1, replace(job, gpu_memory_mb=limit), memory=memory)
+        held = Shares(GPU, 1, replace(workload, gpu_memory_mb=limit), memory=memory)
         assert (held.refusal(small) is not None) == refused
 
 
-def test_a_refused_trial_is_out_of_memory_before_it_begins(job):
+def test_a_refused_trial_is_out_of_memory_before_it_begins(workload):
     ledger = Ledger(config(trials=2), None, None, refuse=lambda config: "needs 9 GB, of 5 GB")
-    assert ledger.draw(space, job.task) is None
+    assert ledger.draw(space, workload.task) is None
     assert ledger.ended == 1
     (trial,) = ledger._sampled.trials
     assert trial.user_attrs["status"] == Status.OUT_OF_MEMORY

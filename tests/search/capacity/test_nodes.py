@@ -23,7 +23,7 @@ from spaces.errors import InputError
 from trainable.distributed import cluster
 from trainable.distributed.cluster import connected, fitting
 from trainable.distributed.resources import Resources, resolve_resources
-from trainable.trial.object_store import Mirror
+from trainable.trial.object_store import ObjectStore
 
 
 def listed(cpus: float, gpus: float = 0, alive: bool = True) -> dict:
@@ -265,7 +265,7 @@ def test_workers_start_from_an_environment_in_any_folder(folder, monkeypatch):
 
 def test_a_node_whose_scratch_folder_is_taken_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    place = Mirror(f"file://{tmp_path / 'store'}")
+    place = ObjectStore(f"file://{tmp_path / 'store'}")
     place.write("probe/driver", b"")
     taken = nodes.scratch(place.url)
     taken.rmdir()

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from search import run
 from search.display.screen import WORKERS, Screen
-from search.display.standings import Board, Rung
+from search.display.standings import Rung, Standings
 from search.study.database import TrialRecord, read_records
 from search.study.flags import parser
-from search.tune.reporting import Progress
+from search.tune.reporting import TuneReporter
 from spaces.errors import InputError
 from tests.helpers.fake_tune import STOP, Search, config, drive
 from trainable.trial.trial import Status
@@ -33,66 +33,66 @@ def report(resource: int, fid: float | None = None, seconds: float = 0.0, **more
 
 
 def test_rungs_count_who_came_and_who_went_on():
-    board = Board(config(**LEFT))
-    assert board.rungs == [Rung(2, 0, 0), Rung(6, 0, 0)]
+    standings = Standings(config(**LEFT))
+    assert standings.rungs == [Rung(2, 0, 0), Rung(6, 0, 0)]
     for number in range(4):
-        board.begin(number, {}, 0.0)
-        board.report(number, report(1), 0.0)
-    board.report(0, report(2), 0.0)
-    board.report(0, report(4), 0.0)
-    board.end(1, Status.PRUNED, report(2), "", 0.0)
-    board.end(2, Status.PRUNED, report(2), "its 3 s were spent", 0.0)  # not the rung's decision
-    board.end(3, Status.DIVERGED, report(2), "g_loss is nan", 0.0)
-    assert board.rungs == [Rung(2, 4, 2), Rung(6, 0, 0)]
-    board.report(0, report(6), 0.0)
-    board.end(0, Status.COMPLETE, report(12), "", 0.0)
-    assert board.rungs == [Rung(2, 4, 2), Rung(6, 1, 1)]
-    assert board.ended == {Status.PRUNED: 2, Status.DIVERGED: 1, Status.COMPLETE: 1}
+        standings.begin(number, {}, 0.0)
+        standings.report(number, report(1), 0.0)
+    standings.report(0, report(2), 0.0)
+    standings.report(0, report(4), 0.0)
+    standings.end(1, Status.PRUNED, report(2), "", 0.0)
+    standings.end(2, Status.PRUNED, report(2), "its 3 s were spent", 0.0)  # not the rung's decision
+    standings.end(3, Status.DIVERGED, report(2), "g_loss is nan", 0.0)
+    assert standings.rungs == [Rung(2, 4, 2), Rung(6, 0, 0)]
+    standings.report(0, report(6), 0.0)
+    standings.end(0, Status.COMPLETE, report(12), "", 0.0)
+    assert standings.rungs == [Rung(2, 4, 2), Rung(6, 1, 1)]
+    assert standings.ended == {Status.PRUNED: 2, Status.DIVERGED: 1, Status.COMPLETE: 1}
 
 
 def test_reports_told_again_by_a_fresh_worker_count_once():
-    board = Board(config(**LEFT))
-    board.begin(0, {}, 0.0)
+    standings = Standings(config(**LEFT))
+    standings.begin(0, {}, 0.0)
     for at in (1, 2, 3):
-        board.report(0, report(at, 50.0, at), at)
-    board.begin(0, {}, 4.0)
+        standings.report(0, report(at, 50.0, at), at)
+    standings.begin(0, {}, 4.0)
     for at in (1, 2, 3):
-        assert not board.report(0, report(at, 10.0, at), 4.0 + at)
-    assert board.rungs[0] == Rung(2, 1, 1)
-    assert board.best is not None
-    assert board.best.report["fid"] == 50.0
-    assert board.seats[0].since == 7.0
-    assert board.seats[0].pace == 1.0
+        assert not standings.report(0, report(at, 10.0, at), 4.0 + at)
+    assert standings.rungs[0] == Rung(2, 1, 1)
+    assert standings.best is not None
+    assert standings.best.report["fid"] == 50.0
+    assert standings.seats[0].since == 7.0
+    assert standings.seats[0].pace == 1.0
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_resumed_board_is_the_one_that_was(tmp_path, workers):
     """Every trial of a search heard as it runs, and the same read from the database."""
     search = Search(tmp_path / "s", trials=20, length=12, grace=2)
-    board = Board(search.config)
+    standings = Standings(search.config)
 
     def curve(params: dict[str, Any], number: int, resource: int) -> float:
         return 100 * params["g_lr"] * 100 + 10 / resource + number
 
     search, said = drive(search, curve, random.Random(0), workers)
     for number, resource, decision in said:
-        if number not in board.seats:
-            board.begin(number, {}, 0.0)
+        if number not in standings.seats:
+            standings.begin(number, {}, 0.0)
         fid = read_fid(search, number, resource)
         told = report(resource, fid, float(resource))
         if decision == STOP:
             status = Status.COMPLETE if resource == 12 else Status.PRUNED
-            board.end(number, status, told, "", 0.0)
+            standings.end(number, status, told, "", 0.0)
         else:
-            board.report(number, told, 0.0)
-    again = Board(search.config, read_records(search.study))
-    assert again.rungs == board.rungs
+            standings.report(number, told, 0.0)
+    again = Standings(search.config, read_records(search.study))
+    assert again.rungs == standings.rungs
     assert again.rungs[0].reached == 20 > again.rungs[0].passed > 0
-    assert again.ended == board.ended
+    assert again.ended == standings.ended
     assert again.ended.total() == 20
     assert again.best is not None
-    assert board.best is not None
-    assert again.best.number == board.best.number
+    assert standings.best is not None
+    assert again.best.number == standings.best.number
     assert again.owed == 0
 
 
@@ -102,48 +102,48 @@ def read_fid(search: Search, number: int, resource: int) -> float:
 
 def test_an_unfinished_trial_is_owed_until_it_is_taken_up_again():
     unfinished = TrialRecord(0, Status.INTERRUPTED, "", {}, {}, (report(2, 9.0, 4.0),), 1.0, None)
-    board = Board(config(trials=3, **LEFT), [unfinished])
-    assert board.owed == 3
-    assert board.rungs[0] == Rung(2, 1, 1)
-    board.begin(0, {}, 10.0)
-    assert board.owed == 2
-    assert board.seats[0].report["fid"] == 9.0
+    standings = Standings(config(trials=3, **LEFT), [unfinished])
+    assert standings.owed == 3
+    assert standings.rungs[0] == Rung(2, 1, 1)
+    standings.begin(0, {}, 10.0)
+    assert standings.owed == 2
+    assert standings.seats[0].report["fid"] == 9.0
 
 
 def test_work_left_follows_who_passed_the_rungs():
-    board = Board(config(**LEFT))
+    standings = Standings(config(**LEFT))
     # Nobody has come to a rung: a third is expected to pass each.
-    assert board.work_left(0) == pytest.approx(2 + 4 / 3 + 6 / 9)
-    assert board.work_left(3) == pytest.approx(3 + 6 / 3)
-    assert board.work_left(7) == 5
-    assert board.work_left(12) == 0
+    assert standings.work_left(0) == pytest.approx(2 + 4 / 3 + 6 / 9)
+    assert standings.work_left(3) == pytest.approx(3 + 6 / 3)
+    assert standings.work_left(7) == 5
+    assert standings.work_left(12) == 0
     for number in range(3):
-        board.begin(number, {}, 0.0)
-        board.end(number, Status.PRUNED, report(2), "", 0.0)
+        standings.begin(number, {}, 0.0)
+        standings.end(number, Status.PRUNED, report(2), "", 0.0)
     # None of three passed the first: one in six is expected now.
-    assert board.work_left(0) == pytest.approx(2 + 4 / 6 + 6 / 18)
+    assert standings.work_left(0) == pytest.approx(2 + 4 / 6 + 6 / 18)
 
 
 def test_time_left_is_the_work_at_the_pace_so_far_shared_by_the_workers():
-    board = Board(config(trials=4, **LEFT))
-    assert board.seconds_left(0.0) is None
-    board.begin(0, {}, 0.0)
-    board.begin(1, {}, 0.0)
-    assert board.seconds_left(5.0) is None
-    board.report(0, report(1, seconds=10.0), 10.0)
-    board.report(1, report(1, seconds=30.0), 30.0)
+    standings = Standings(config(trials=4, **LEFT))
+    assert standings.seconds_left(0.0) is None
+    standings.begin(0, {}, 0.0)
+    standings.begin(1, {}, 0.0)
+    assert standings.seconds_left(5.0) is None
+    standings.report(0, report(1, seconds=10.0), 10.0)
+    standings.report(1, report(1, seconds=30.0), 30.0)
     # Under way: at 10 and 30 s an epoch, heard 30 and 10 s ago; two more at 20 s.
-    whole, rest = board.work_left(0), board.work_left(1)
+    whole, rest = standings.work_left(0), standings.work_left(1)
     under_way = [10 * rest - 30, 30 * rest - 10]
-    assert board.seconds_left(40.0) == pytest.approx((sum(under_way) + 2 * 20 * whole) / 2)
+    assert standings.seconds_left(40.0) == pytest.approx((sum(under_way) + 2 * 20 * whole) / 2)
     # The last trial alone decides once there is nothing to share.
-    board.end(0, Status.PRUNED, report(2, seconds=20.0), "", 50.0)
-    board.begin(2, {}, 50.0)
-    board.end(2, Status.FAILED, {}, "", 50.0)
-    board.begin(3, {}, 50.0)
-    board.end(3, Status.FAILED, {}, "", 50.0)
-    assert board.owed == 0
-    assert board.seconds_left(50.0) == pytest.approx(30 * board.work_left(1) - 20)
+    standings.end(0, Status.PRUNED, report(2, seconds=20.0), "", 50.0)
+    standings.begin(2, {}, 50.0)
+    standings.end(2, Status.FAILED, {}, "", 50.0)
+    standings.begin(3, {}, 50.0)
+    standings.end(3, Status.FAILED, {}, "", 50.0)
+    assert standings.owed == 0
+    assert standings.seconds_left(50.0) == pytest.approx(30 * standings.work_left(1) - 20)
 
 
 def shown(screen: Screen, now: float = 0.0, width: int = 80) -> str:
@@ -153,19 +153,19 @@ def shown(screen: Screen, now: float = 0.0, width: int = 80) -> str:
 
 
 def test_the_screen_says_what_a_user_wants_to_know():
-    board = Board(config(name="hour", trials=64, **LEFT))
+    standings = Standings(config(name="hour", trials=64, **LEFT))
     base = {"g_lr": 0.002, "loss": "hinge", "batch_size": 16}
-    screen = Screen(board, 30.0, base, Path("runs/hour/trials"))
+    screen = Screen(standings, 30.0, base, Path("runs/hour/trials"))
     text = shown(screen)
     assert "0 of 64 trials ended" in text
     assert "best" not in text
-    board.begin(0, base, 0.0)
-    board.begin(3, {**base, "g_lr": 0.00123456, "loss": "minimax"}, 0.0)
-    board.begin(4, base, 0.0)
-    board.report(0, report(2, 66.0, 3.0), 5.0)
+    standings.begin(0, base, 0.0)
+    standings.begin(3, {**base, "g_lr": 0.00123456, "loss": "minimax"}, 0.0)
+    standings.begin(4, base, 0.0)
+    standings.report(0, report(2, 66.0, 3.0), 5.0)
     assert "the default configuration" in shown(screen)
-    board.report(3, report(3, 60.0, 6.0), 8.0)
-    board.end(0, Status.PRUNED, report(6, 90.0, 9.0), "", 9.0)
+    standings.report(3, report(3, 60.0, 6.0), 8.0)
+    standings.end(0, Status.PRUNED, report(6, 90.0, 9.0), "", 9.0)
     text = shown(screen, now=20.0)
     assert "1 of 64 trials ended  1 pruned" in text
     assert "14 min gone, about 46 min left" in text
@@ -178,29 +178,29 @@ def test_the_screen_says_what_a_user_wants_to_know():
     assert ["4", "0", "begun"] in rows
     assert max(map(len, text.splitlines())) <= 80
     assert "GPU" not in text
-    board.report(4, report(1, 99.0, 1.0, gpu_memory_mb=2048), 20.0)
+    standings.report(4, report(1, 99.0, 1.0, gpu_memory_mb=2048), 20.0)
     assert "2048" in shown(screen)
 
 
 def test_of_two_goals_the_best_is_by_the_first_and_both_are_said():
-    board = Board(config(objective="classifier,fid", hold_back=0.25, **LEFT))
-    screen = Screen(board, 30.0, {}, Path("t"))
-    board.begin(0, {}, 0.0)
-    assert board.report(0, report(1, 66.0, objective=0.2, objective_2=66.0), 1.0)
-    assert not board.report(0, report(2, 33.0, objective=0.21, objective_2=33.0), 2.0)
-    assert board.report(0, report(3, 60.0, objective=0.125, objective_2=60.0), 3.0)
-    assert board.best is not None
+    standings = Standings(config(objective="classifier,fid", hold_back=0.25, **LEFT))
+    screen = Screen(standings, 30.0, {}, Path("t"))
+    standings.begin(0, {}, 0.0)
+    assert standings.report(0, report(1, 66.0, objective=0.2, objective_2=66.0), 1.0)
+    assert not standings.report(0, report(2, 33.0, objective=0.21, objective_2=33.0), 2.0)
+    assert standings.report(0, report(3, 60.0, objective=0.125, objective_2=60.0), 3.0)
+    assert standings.best is not None
     said = "classifier's error 12.5%, FID 60.0 (2.0 x floor, trial 0, epoch 3)"
-    assert screen.score(board.best) == said
+    assert screen.score(standings.best) == said
     assert f"best {said}" in screen.line(60.0, None)
 
 
 def test_the_screen_stays_small_with_many_workers_and_many_changes():
-    board = Board(config(trials=500, **LEFT))
+    standings = Standings(config(trials=500, **LEFT))
     for number in range(100):
-        board.begin(number, {f"field_{i}": i for i in range(30)}, 0.0)
-    board.report(50, report(1, 66.0, 1.0), 1.0)
-    lines = shown(Screen(board, 30.0, {}, Path("t"))).splitlines()
+        standings.begin(number, {f"field_{i}": i for i in range(30)}, 0.0)
+    standings.report(50, report(1, 66.0, 1.0), 1.0)
+    lines = shown(Screen(standings, 30.0, {}, Path("t"))).splitlines()
     assert len(lines) < 24
     assert f"and {100 - WORKERS} more workers" in lines[-2]
     assert "and 22 more" in "".join(lines)
@@ -210,10 +210,10 @@ def test_the_screen_stays_small_with_many_workers_and_many_changes():
 def test_progress_shows_a_screen_a_line_an_event_or_nothing(tmp_path, mode):
     s = Search(tmp_path / "s", trials=4)
     out, woken = io.StringIO(), []
-    board = Board(s.config)
-    screen = Screen(board, 30.0, {}, tmp_path)
+    standings = Standings(s.config)
+    screen = Screen(standings, 30.0, {}, tmp_path)
     console = Console(file=out, force_terminal=mode == "live", width=200)
-    progress = Progress(console, mode, board, screen, s.searcher, lambda: woken.append(1))
+    progress = TuneReporter(console, mode, standings, screen, s.searcher, lambda: woken.append(1))
 
     def tell(number: int, epoch: int, status: str, done: bool, **scores: Any) -> None:
         result = {"report": report(epoch, status=status, **scores), "done": done}
@@ -228,7 +228,7 @@ def test_progress_shows_a_screen_a_line_an_event_or_nothing(tmp_path, mode):
         tell(1, 2, "running", True, fid=120.0, objective=120.0)
         tell(2, 1, "diverged", True, reason="g_loss is nan")
         progress.say("trial 3 is troubled")
-    assert board.ended == {Status.COMPLETE: 1, Status.PRUNED: 1, Status.DIVERGED: 1}
+    assert standings.ended == {Status.COMPLETE: 1, Status.PRUNED: 1, Status.DIVERGED: 1}
     assert len(woken) == 4
     text = out.getvalue()
     assert "trial 3 is troubled" in text
@@ -248,11 +248,11 @@ def test_progress_shows_a_screen_a_line_an_event_or_nothing(tmp_path, mode):
 
 def test_time_left_never_exceeds_the_deadline(tmp_path):
     s = Search(tmp_path / "s", trials=400)
-    board = Board(s.config)
-    screen = Screen(board, 30.0, {}, tmp_path)
+    standings = Standings(s.config)
+    screen = Screen(standings, 30.0, {}, tmp_path)
     out = io.StringIO()
-    progress = Progress(
-        Console(file=out, width=200), "plain", board, screen, s.searcher, lambda: None,
+    progress = TuneReporter(
+        Console(file=out, width=200), "plain", standings, screen, s.searcher, lambda: None,
         deadline=time.time() + 600.0,
     )  # fmt: skip
     s.start("0")

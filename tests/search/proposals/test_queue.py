@@ -16,7 +16,7 @@ from search.proposals.ledger import Ledger
 from search.proposals.samplers import learn_from, read_queue, space_differences
 from search.study.database import read_learnt, read_records
 from spaces.catalog import full, optimization
-from spaces.describe import portrait
+from spaces.describe import space_snapshot
 from spaces.errors import InputError
 from spaces.task import Task
 from tests.helpers.fake_tune import TASK, Search, config, drive, flat, space, warm
@@ -168,10 +168,10 @@ def earlier(tmp_path_factory) -> Search:
     ],
 )
 def test_a_study_whose_scores_or_values_do_not_compare_is_not_learnt_from(
-    earlier, changes, portrait, named
+    earlier, changes, space_snapshot, named
 ):
     with pytest.raises(InputError) as caught:
-        learn_from(earlier.study, config(**changes), portrait)
+        learn_from(earlier.study, config(**changes), space_snapshot)
     assert "--warm-start earlier: its scores do not compare with this study's, as these " in str(
         caught.value
     )
@@ -264,7 +264,9 @@ def varied(low: float = 1e-4, constant: float = 0.0, scale: float = 1.0, sgd: bo
     ],
 )
 def test_what_differs_in_a_space_is_named(changes, named):
-    differ = space_differences(portrait(varied(), TASK), portrait(varied(**changes), TASK))
+    differ = space_differences(
+        space_snapshot(varied(), TASK), space_snapshot(varied(**changes), TASK)
+    )
     # Another range also changes what is made of it; that may be said on top.
     said = [text for text in differ if text.startswith(tuple(n.split(" (")[0] for n in named))]
     shown = [text.partition("computed (")[0] + "computed (*))" if "computed" in text else text
@@ -275,7 +277,7 @@ def test_what_differs_in_a_space_is_named(changes, named):
 
 def test_another_scaling_of_a_computed_value_is_seen():
     """Both are computed; only what they come to tells them apart."""
-    one, other = (portrait(varied(scale=scale), TASK) for scale in (2.0, 3.0))
+    one, other = (space_snapshot(varied(scale=scale), TASK) for scale in (2.0, 3.0))
     (differ,) = space_differences(one, other)
     assert differ.startswith("g_lr (computed (")
     assert space_differences(other, other) == []
@@ -283,7 +285,7 @@ def test_another_scaling_of_a_computed_value_is_seen():
 
 @pytest.mark.parametrize("made", [full, optimization])
 def test_a_portrait_is_the_same_every_time_and_survives_json(made: Callable[..., Any]):
-    seen = portrait(made, TASK)
-    assert space_differences(json.loads(json.dumps(seen)), portrait(made, TASK)) == []
+    seen = space_snapshot(made, TASK)
+    assert space_differences(json.loads(json.dumps(seen)), space_snapshot(made, TASK)) == []
     # Of another task, what is drawn or made is another.
-    assert space_differences(seen, portrait(made, Task(64, 1, 2, 8))) != []
+    assert space_differences(seen, space_snapshot(made, Task(64, 1, 2, 8))) != []

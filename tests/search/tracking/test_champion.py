@@ -14,7 +14,7 @@ import torch
 from search.tracking import champion
 from search.tracking import sample_grids as grids
 from search.tracking.projection import EXPERIMENT, connect
-from tests.helpers.toys import make_data, make_job, small_params
+from tests.helpers.toys import make_data, make_workload, small_params
 from trainable.data.sheets import spread
 from trainable.generators import export
 from trainable.generators.weights_file import read_generator
@@ -34,7 +34,7 @@ def trained(folder, **changes):
     channels = changes.pop("channels", 1)
     data = make_data(channels=channels)
     params = small_params(data, **changes)
-    trial = Trial(make_job(data, folder, (1, 2)), 0, params)
+    trial = Trial(make_workload(data, folder, (1, 2)), 0, params)
     trial.advance()
     trial.advance()
     export.export_generator(

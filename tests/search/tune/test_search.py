@@ -14,9 +14,9 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from search.display.screen import Screen
-from search.display.standings import Board
+from search.display.standings import Standings
 from search.study.database import read_records
-from search.tune.reporting import Progress
+from search.tune.reporting import TuneReporter
 from spaces.task import Task
 from tests.helpers.fake_tune import CONTINUE, STOP, Search, flat, space
 from trainable.trial.trial import SPENT, Status
@@ -246,9 +246,9 @@ def test_a_worker_that_dies_is_named_and_its_trial_ended_once(tmp_path, text, li
     s = Search(tmp_path / "s", trials=2)
     s.start("a")
     screen, woken = io.StringIO(), []
-    board = Board(s.config)
-    progress = Progress(
-        Console(file=screen, width=200), mode, board, Screen(board, 30.0, {}, tmp_path),
+    standings = Standings(s.config)
+    progress = TuneReporter(
+        Console(file=screen, width=200), mode, standings, Screen(standings, 30.0, {}, tmp_path),
         s.searcher, lambda: woken.append(1),
     )  # fmt: skip
     (tmp_path / "error.txt").write_text(text)

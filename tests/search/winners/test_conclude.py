@@ -17,7 +17,7 @@ import pytest
 
 from search.winners import conclude as winners
 from tests.helpers.fake_tune import YARDSTICK, Search
-from tests.helpers.toys import full, make_data, make_job, small_params
+from tests.helpers.toys import full, make_data, make_workload, small_params
 from trainable.basics.files import disk_fault
 from trainable.basics.terminal import make_console
 from trainable.data import Dataset
@@ -40,9 +40,9 @@ class Ended:
         params: dict[str, Any] = small_params(data)
         self.folder, self.fid = folder, 55.0
         search = Search(folder, lambda trial, task: params, trials=1)
-        self.job = make_job(data, folder / "trials", (1,))
+        self.workload = make_workload(data, folder / "trials", (1,))
         search.start("a")
-        scores = Trial(self.job, 0, params).advance()
+        scores = Trial(self.workload, 0, params).advance()
         own = ("resource", "status", "fid", "objective")
         more = {k: v for k, v in scores.items() if k not in own}
         search.report("a", 12, 50.0, "complete", **more)
@@ -58,7 +58,7 @@ class Ended:
     def conclude(self) -> None:
         console = make_console(file=io.StringIO())
         where = Resources("local", 1, 0.0, 1)
-        winners.conclude(self.study, self.config, self.job, where, self.folder, console)
+        winners.conclude(self.study, self.config, self.workload, where, self.folder, console)
 
     def kept(self) -> dict[str, bytes]:
         """All files of the study but its database and trials."""

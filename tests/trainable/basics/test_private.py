@@ -93,9 +93,9 @@ def test_a_search_whose_scratch_folder_is_taken_does_not_begin(temporary):
     url = f"file://{temporary}/store"
     study = temporary / "runs" / "s"
     study.mkdir(parents=True)
-    mirror = settle(study, url)
-    assert mirror is not None
-    place = scratch(mirror.url)
+    object_store = settle(study, url)
+    assert object_store is not None
+    place = scratch(object_store.url)
     place.rmdir()
     place.symlink_to(temporary)
     for asked in (url, None):

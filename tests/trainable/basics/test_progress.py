@@ -144,7 +144,7 @@ def cluster():
 def test_winners_count_as_they_end_and_lost_ones_too(cluster, tmp_path: Path, monkeypatch):
     """The first waits until another one is counted: taken in order, they would never end."""
 
-    def scored(job, number, params, per_class):
+    def scored(workload, number, params, per_class):
         if number == 4:
             raise FileNotFoundError
         while number == 1 and not params["counted"].exists():

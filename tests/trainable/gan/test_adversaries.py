@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.helpers.toys import make_data, small_config
 from trainable.gan.adversaries import PixelAdversary
-from trainable.gan.discriminator_input import ADAPTATION_KIMG, View
+from trainable.gan.discriminator_input import ADAPTATION_KIMG, DiscriminatorInput
 from trainable.gan.losses import discriminator_loss, generator_loss, squared_gradient
 from trainable.gan.networks import Discriminator
 
@@ -25,7 +25,7 @@ def pixel(**changes: Any) -> PixelAdversary:
     """On what it is given as it is, unless told otherwise."""
     config = small_config(DATA, **{**PLAIN, **UNPENALISED, "d_depth": 2, **changes})
     torch.manual_seed(0)
-    view = View(config, torch.Generator().manual_seed(0))
+    view = DiscriminatorInput(config, torch.Generator().manual_seed(0))
     return PixelAdversary(config, Discriminator(config, DATA.task), view)
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from tests.helpers.toys import make_data, small_config
 from trainable.gan.augment import BRIGHTNESS, CONTRAST, SHIFT, ZOOM, augment
 from trainable.gan.config import AUGMENTATIONS
-from trainable.gan.discriminator_input import ADAPTATION_KIMG, View
+from trainable.gan.discriminator_input import ADAPTATION_KIMG, DiscriminatorInput
 
 DATA = make_data()
 
@@ -194,8 +194,8 @@ def test_each_image_gets_each_part_with_the_probability_apart(p):
 # The view
 
 
-def view(**changes: Any) -> View:
-    return View(small_config(DATA, **changes), seed())
+def view(**changes: Any) -> DiscriminatorInput:
+    return DiscriminatorInput(small_config(DATA, **changes), seed())
 
 
 ADAPTIVE = {"augment_control": "adaptive", "augment_probability": None, "augment_target": 0.6}

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import flop_registry
 
 from spaces.presets import default
 from spaces.task import Task
-from tests.helpers.toys import make_job, small_config
+from tests.helpers.toys import make_workload, small_config
 from tests.trainable.gan.test_run_resumed import LITE, RECIPES, UNPENALISED
 from trainable.data import Dataset
 from trainable.gan import footprint as module
@@ -309,10 +309,10 @@ def test_a_worker_takes_each_job_s_limit_and_drops_the_last_one_s(
     def stop(*_: Any) -> None:
         raise Stop
 
-    job = replace(make_job(data, tmp_path), device="cuda")
-    monkeypatch.setattr(type(job), "build", stop)
+    workload = replace(make_workload(data, tmp_path), device="cuda")
+    monkeypatch.setattr(type(workload), "build_run", stop)
     for start in (lambda j: Trial(j, 0, params), lambda j: assess(j, 0, params, 5)):
         for mb in (4000.0, None):
             with pytest.raises(Stop):
-                start(replace(job, gpu_memory_mb=mb))
+                start(replace(workload, gpu_memory_mb=mb))
     assert [call[1] for call in told if call[0] == "limit"] == [0.4, 1.0, 0.4, 1.0]

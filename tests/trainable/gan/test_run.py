@@ -16,7 +16,7 @@ from trainable.gan.config import ACTIVATIONS
 from trainable.gan.networks import Discriminator
 from trainable.gan.optimizers import lr_factor, optimizer
 from trainable.gan.run import DivergedError, Run
-from trainable.generators.saved import Start
+from trainable.generators.saved import SavedGenerator
 
 
 def pixels(run: Run) -> torch.nn.Module:
@@ -277,9 +277,9 @@ def test_networks_that_cannot_be_built_are_refused(data):
         Run(small_config(data, batch_size=41), data, seed=0)
 
 
-def start(run: Run, **about: Any) -> Start:
+def start(run: Run, **about: Any) -> SavedGenerator:
     tensors = {name: t.clone() for name, t in run.G_ema.state_dict().items()}
-    return Start("earlier", "0" * 64, tensors, about)
+    return SavedGenerator("earlier", "0" * 64, tensors, about)
 
 
 def test_a_run_begins_with_an_earlier_generator_and_own_discriminators(data):

@@ -23,9 +23,9 @@ from spaces.task import Task
 from tests.helpers.fake_tune import config
 from tests.helpers.toys import Evil, make_data, small_config, small_params
 from trainable.generators.export import CONFIG, WEIGHTS, ImageGenerator, export_generator
-from trainable.generators.saved import Start
+from trainable.generators.saved import SavedGenerator
 from trainable.generators.weights_file import read_generator, write_generator
-from trainable.tracking.registry import load_start, read_trial
+from trainable.tracking.registry import load_generator, read_trial
 from trainable.trial.trial import Trial
 
 DATA = make_data()
@@ -43,7 +43,7 @@ def uri(tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def old(finished, tmp_path_factory) -> SimpleNamespace:
     """A trained generator: its trial's folder, its export, its run."""
-    from tests.helpers.toys import make_job
+    from tests.helpers.toys import make_workload
 
     folder, _ = finished
     out = tmp_path_factory.mktemp("exported")
@@ -51,7 +51,7 @@ def old(finished, tmp_path_factory) -> SimpleNamespace:
         folder / "00004", small_params(DATA), DATA, out,
         study="s", settings={"seed": 0}, number=4, scores={},
     )  # fmt: skip
-    run = Trial(make_job(DATA, folder), 4, small_params(DATA)).run
+    run = Trial(make_workload(DATA, folder), 4, small_params(DATA)).run
     return SimpleNamespace(trial=folder / "00004", out=out, run=run)
 
 
@@ -80,7 +80,7 @@ def test_a_run_begins_with_the_images_of_the_old_generator(uri, old, registered,
     from trainable.gan.run import Run
 
     source = str(old.out / WEIGHTS) if source == "file" else source
-    start = load_start(source, uri)
+    start = load_generator(source, uri)
     assert start.source == source
     assert start.about["classes"] == ["class0", "class1"]
     run = Run(small_config(DATA), DATA, seed=9, start=start)
@@ -96,11 +96,11 @@ def test_a_run_begins_with_the_images_of_the_old_generator(uri, old, registered,
 
 def test_file_and_model_are_told_by_their_weights(uri, old, registered):
     sources = (str(old.out / WEIGHTS), "models:/films@champion")
-    assert len({load_start(source, uri).sha256 for source in sources}) == 1
+    assert len({load_generator(source, uri).sha256 for source in sources}) == 1
 
 
 def test_a_file_needs_no_mlflow(old):
-    assert load_start(str(old.out / WEIGHTS), NOWHERE).tensors.keys()
+    assert load_generator(str(old.out / WEIGHTS), NOWHERE).tensors.keys()
 
 
 @pytest.mark.parametrize("changed", ["weights", "record"])
@@ -117,7 +117,7 @@ def test_what_is_no_longer_what_was_registered_is_refused(uri, old, changed):
     write_generator(file, weights, record)
     said = r"SHA-256 [0-9a-f]{12}…, but [0-9a-f]{12}… were registered.*changed since"
     with pytest.raises(InputError, match=said):
-        load_start(f"models:/{name}@champion", uri)
+        load_generator(f"models:/{name}@champion", uri)
 
 
 def test_equal_generators_are_equal_files(old, tmp_path):
@@ -141,7 +141,7 @@ def test_equal_generators_are_equal_files(old, tmp_path):
 )
 def test_models_that_are_not_there(uri, registered, source, said):
     with pytest.raises(InputError, match=said) as caught:
-        load_start(source, uri)
+        load_generator(source, uri)
     assert "\n" not in str(caught.value)
 
 
@@ -159,10 +159,10 @@ def test_a_study_without_a_winner_names_the_generator_that_there_is(uri, old):
         "Its generator is --init-from "
     )
     with pytest.raises(InputError) as caught:
-        load_start("models:/beaten@champion", uri)
+        load_generator("models:/beaten@champion", uri)
     text = str(caught.value)
     assert text.startswith(said)
-    assert load_start(text.removeprefix(said), uri).sha256 == load_start(
+    assert load_generator(text.removeprefix(said), uri).sha256 == load_generator(
         str(old.out / WEIGHTS), uri
     ).sha256  # fmt: skip
 
@@ -179,7 +179,7 @@ def test_a_study_without_a_winner_names_the_generator_that_there_is(uri, old):
 )
 def test_another_shape_is_refused_by_its_fields(old, changes, task, said):
     wanted = Task(**{"image_size": 32, "channels": 1, "classes": 2, "images": 40, **task})
-    start = Start.read("old", old.out / WEIGHTS)
+    start = SavedGenerator.read("old", old.out / WEIGHTS)
     with pytest.raises(InputError, match="old is a generator of another shape") as caught:
         start.check(small_config(DATA, **changes), wanted)
     for part in said:
@@ -192,7 +192,7 @@ def test_another_shape_is_refused_by_its_fields(old, changes, task, said):
 def test_without_a_record_the_weights_themselves_are_named(old, tmp_path):
     alone = tmp_path / "alone.safetensors"
     save_file(read_generator(old.out / WEIGHTS)[0], alone, {"format": "pt"})  # as others write it
-    start = Start.read("alone", alone)
+    start = SavedGenerator.read("alone", alone)
     start.check(small_config(DATA), DATA.task)
     with pytest.raises(InputError, match=r"is \[\d.*\], but here \[\d.*\].*; and \d+ more"):
         start.check(small_config(DATA, g_width=8), DATA.task)
@@ -203,7 +203,7 @@ def test_one_file_stands_alone(old, tmp_path):
     alone = tmp_path / WEIGHTS
     alone.write_bytes((old.out / WEIGHTS).read_bytes())
     (tmp_path / CONFIG).write_text('{"classes": ["other"]}')
-    G, classes, latent = load_start(str(alone), NOWHERE).generator()
+    G, classes, latent = load_generator(str(alone), NOWHERE).generator()
     assert (classes, latent) == (["class0", "class1"], 8)
     z, y = torch.randn(4, 8), torch.eye(2)[[0, 1, 0, 1]]
     with torch.no_grad():
@@ -237,7 +237,7 @@ def test_files_that_hold_no_generator(old, tmp_path, kind):
     said |= {"nan": "does not hold a generator: some weights are not finite"}
     default = "does not hold a generator as safetensors: "
     with pytest.raises(InputError, match=said.get(kind, default)) as caught:
-        load_start(str(path), NOWHERE)
+        load_generator(str(path), NOWHERE)
     assert WEIGHTS in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -250,7 +250,7 @@ def test_no_code_in_a_pickle_is_run(tmp_path):
     ):
         write()
         with pytest.raises(InputError, match="does not hold a generator as safetensors"):
-            load_start(str(path), NOWHERE)
+            load_generator(str(path), NOWHERE)
     assert not trap.exists()
 
 
@@ -267,14 +267,14 @@ def test_a_broken_record(tmp_path, monkeypatch, text, said):
     monkeypatch.setattr(json, "dumps", lambda record: text)
     write_generator(tmp_path / WEIGHTS, {"a": torch.ones(1)}, {})
     with pytest.raises(InputError, match=said):
-        load_start(str(tmp_path / WEIGHTS), NOWHERE)
+        load_generator(str(tmp_path / WEIGHTS), NOWHERE)
 
 
 def test_without_safetensors_it_is_said(old, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     with pytest.raises(InputError, match="needs the package safetensors: pip install safetensors"):
-        load_start(str(old.out / WEIGHTS), NOWHERE)
+        load_generator(str(old.out / WEIGHTS), NOWHERE)
     with pytest.raises(InputError, match="the same command then goes on from what is trained"):
         write_generator(tmp_path / WEIGHTS, {}, {})
     assert not (tmp_path / WEIGHTS).exists()
@@ -322,7 +322,7 @@ def test_runs_that_are_no_trial(uri, study, registered, which):
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path):
     path = tmp_path / "mlflow.db"
-    for ask in (read_trial, load_start):
+    for ask in (read_trial, load_generator):
         with pytest.raises(InputError, match=r"there is no file .*mlflow.db; run a search first"):
             ask("models:/x@champion", f"sqlite:///{path}")
     assert not path.exists()
@@ -339,7 +339,7 @@ def test_a_server_that_is_not_there_is_said_without_the_password():
 
 
 def test_the_record_is_what_the_export_writes(old):
-    """`Start` compares with it: a renamed key would silence the comparison."""
-    about = Start.read("old", old.out / WEIGHTS).about
+    """`SavedGenerator` compares with it: a renamed key would silence the comparison."""
+    about = SavedGenerator.read("old", old.out / WEIGHTS).about
     assert {"params", "task", "classes"} <= about.keys()
     assert {"image_size", "channels"} <= about["task"].keys()

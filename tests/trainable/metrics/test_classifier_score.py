@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from tests.helpers.toys import make_job, run_on, small_params
+from tests.helpers.toys import make_workload, run_on, small_params
 from trainable.data.phantom import phantom
 from trainable.metrics import quick_classifier
 from trainable.metrics.classifier_score import Validation
@@ -91,21 +91,21 @@ def test_images_that_do_not_fit_are_refused(validation):
 
 def test_a_trial_says_it_at_each_evaluation_and_so_does_its_assessment(data, tmp_path, monkeypatch):
     rows = np.arange(data.n) % 5 == 0
-    job = make_job(data.at(~rows), tmp_path)
-    job = type(job)(**{**vars(job), "validation": validation_of(data.at(rows))})
-    reports = run_on(Trial(job, 0, small_params(job.data)))
+    workload = make_workload(data.at(~rows), tmp_path)
+    workload = type(workload)(**{**vars(workload), "validation": validation_of(data.at(rows))})
+    reports = run_on(Trial(workload, 0, small_params(workload.data)))
     assert all(0 <= report["cas"] <= 1 for report in reports)
     monkeypatch.setattr(evaluation, "SEEDS", range(1, 3))
-    found = assess(job, 0, small_params(job.data), 30)
+    found = assess(workload, 0, small_params(workload.data), 30)
     assert found.cas is not None
     assert 0 <= found.cas.low <= found.cas.mean == found.scores["cas"] <= found.cas.high <= 1
-    run = job.build(Trial(job, 1, small_params(job.data)).run.config, 0)
-    yardstick = measure(job.evaluator, run, "tiny", seed=0)
+    run = workload.build_run(Trial(workload, 1, small_params(workload.data)).run.config, 0)
+    yardstick = measure(workload.evaluator, run, "tiny", seed=0)
     assert yardstick.cas is not None
     assert yardstick.cas > 0.9  # bright squares
     assert "cas" in yardstick.untrained
 
 
 def test_without_images_held_back_there_is_none(data, tmp_path):
-    job = make_job(data, tmp_path)
-    assert "cas" not in run_on(Trial(job, 0, small_params(data)))[0]
+    workload = make_workload(data, tmp_path)
+    assert "cas" not in run_on(Trial(workload, 0, small_params(data)))[0]

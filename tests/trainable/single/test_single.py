@@ -34,7 +34,7 @@ from trainable.gan.run import DivergedError, Run
 from trainable.generators.export import WEIGHTS, export_generator
 from trainable.generators.weights_file import read_generator, write_generator
 from trainable.metrics import quick_classifier
-from trainable.pretrained import load as judges
+from trainable.pretrained import load as networks
 from trainable.single import recipe
 from trainable.single import run as single
 from trainable.single.recipe import SETTINGS
@@ -44,7 +44,7 @@ from trainable.trial.checkpoints import Attempt, newest
 from trainable.trial.evaluation import witness_of
 from trainable.trial.objective import Objective
 from trainable.trial.trial import Trial
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 TIMES = ("train_seconds", "eval_seconds")
 SEED, NUMBER = 7, 3
@@ -64,7 +64,7 @@ def place(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def _cheap(monkeypatch, place):
     """A network of FID and a witness that cost nothing; the rest is the command itself."""
-    monkeypatch.setattr(judges, "load_extractor", lambda *_, **__: (TinyExtractor(), "tiny"))
+    monkeypatch.setattr(networks, "load_extractor", lambda *_, **__: (TinyExtractor(), "tiny"))
     monkeypatch.setattr(evaluation, "cached_features", lambda net, x, _, **__: net(torch.tensor(x)))
     monkeypatch.setattr(quick_classifier, "STEPS", 2)
     monkeypatch.chdir(place)
@@ -109,11 +109,11 @@ def study(place, tmp_path_factory) -> SimpleNamespace:
         folder = tmp_path_factory.mktemp("study")
         data, extractor = load(str(place / "pictures"), 32), TinyExtractor()
         params = small_params(data, g_lr=2.5e-3)
-        job = Job(
+        workload = Workload(
             data, extractor, real_set(data, extractor), witness_of(data, None, seed=SEED),  # pyright: ignore
             Objective.parse("fid"), {}, (2, 3, 6), folder, SEED, "cpu", 1,
         )  # fmt: skip
-        run_on(Trial(job, NUMBER, params))
+        run_on(Trial(workload, NUMBER, params))
     export_generator(
         folder / f"{NUMBER:05d}", params, data, folder / "winner",
         study="s", settings=settings(place, seed=SEED), number=NUMBER, scores={},
@@ -409,7 +409,7 @@ def test_files_that_cannot_serve(tmp_path, monkeypatch, capsys, content, said):
 def test_a_backbone_that_fid_is_computed_on(tmp_path, monkeypatch, capsys):
     """The study's, though this trial did without it."""
     fake = SimpleNamespace(name="tiny", sha256="1" * 64)
-    monkeypatch.setattr(judges, "load_backbone", lambda *_, **__: fake)
+    monkeypatch.setattr(networks, "load_backbone", lambda *_, **__: fake)
     about = {"params": json.loads(Path("small.json").read_text()), "settings": {"backbone": "tiny"}}
     (tmp_path / "config.json").write_text(json.dumps(about))
     flags = ["--config", str(tmp_path / "config.json")]

@@ -9,7 +9,7 @@ import torch
 
 from search.tracking.projection import _run_status
 from tests.helpers.fake_tune import STOP, Search
-from tests.helpers.toys import make_data, make_job, run_on, small_params
+from tests.helpers.toys import make_data, make_workload, run_on, small_params
 from trainable.gan.run import Run
 from trainable.trial import trial as trial_module
 from trainable.trial.evaluation import Evaluator
@@ -41,8 +41,8 @@ def diverse(monkeypatch):
 
 
 def trial(folder: Path, epochs: int = 6, number: int = 0) -> Trial:
-    job = make_job(DATA, folder, tuple(range(1, epochs + 1)))
-    return Trial(job, number, small_params(DATA))
+    workload = make_workload(DATA, folder, tuple(range(1, epochs + 1)))
+    return Trial(workload, number, small_params(DATA))
 
 
 def ends(folder: Path, epochs: int = 6) -> list[str]:
@@ -102,8 +102,8 @@ def test_a_resumed_trial_remembers_the_evaluation_before(tmp_path, diverse):
     first = trial(tmp_path)
     for _ in range(3):
         assert first.advance()["status"] == "running"
-    job = make_job(DATA, tmp_path, (1, 2, 3, 4, 5, 6))
-    again = Trial(job, 0, small_params(DATA), heard=3)
+    workload = make_workload(DATA, tmp_path, (1, 2, 3, 4, 5, 6))
+    again = Trial(workload, 0, small_params(DATA), heard=3)
     report = again.advance()
     assert (report["epoch"], report["status"]) == (4, "collapsed")
     assert "0.30 and 0.30" in report["reason"]
@@ -111,12 +111,12 @@ def test_a_resumed_trial_remembers_the_evaluation_before(tmp_path, diverse):
 
 def test_a_stop_between_the_two_changes_nothing(tmp_path, diverse):
     diverse |= {3: (ALIKE, VARIED), 5: (ALIKE, VARIED)}
-    job = make_job(DATA, tmp_path, (1, 3, 5))
-    first = Trial(job, 0, small_params(DATA))
+    workload = make_workload(DATA, tmp_path, (1, 3, 5))
+    first = Trial(workload, 0, small_params(DATA))
     first.advance()
     first.advance()
     assert first.advance(first.stop)["status"] == "interrupted"  # after epoch 4
-    again = Trial(job, 0, small_params(DATA), heard=3)
+    again = Trial(workload, 0, small_params(DATA), heard=3)
     assert again.run.epoch == 4
     assert again.advance()["status"] == "collapsed"
 

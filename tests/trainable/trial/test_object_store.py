@@ -17,15 +17,15 @@ from search.study.database import create_study, database_url, open_storage, read
 from search.study.trial_files import TRIALS, fetch, send, settle
 from search.tune.run_trials import run_trials
 from spaces.errors import InputError
-from tests.helpers.toys import fids, make_data, make_job, run_on, small_params
+from tests.helpers.toys import fids, make_data, make_workload, run_on, small_params
 from tests.searches.test_faults import TRIALS as NUMBER
 from tests.searches.test_faults import YARDSTICK, Faulty, config, space
 from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources
 from trainable.trial.checkpoints import mark_hung, newest, times_hung
-from trainable.trial.object_store import Mirror, scratch
+from trainable.trial.object_store import ObjectStore, scratch
 from trainable.trial.trial import Status, Trial, assess, trial_folder
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "somebody",
@@ -49,120 +49,120 @@ def store():
 
 
 @pytest.fixture(params=["s3", "file"])
-def mirror(request, store, tmp_path):
+def object_store(request, store, tmp_path):
     if request.param == "file":
-        return Mirror(f"file://{tmp_path / 'store'}")
+        return ObjectStore(f"file://{tmp_path / 'store'}")
     bucket = request.node.name.translate(str.maketrans("_[]", "---")).strip("-")[-50:].strip("-")
-    made = Mirror(f"s3://{bucket}/runs/{TRIALS}?{store}")
+    made = ObjectStore(f"s3://{bucket}/runs/{TRIALS}?{store}")
     system, base = made._open()
     system.create_dir(base.partition("/")[0])
     return made
 
 
-def test_what_is_written_is_read_until_it_is_deleted(mirror):
-    assert mirror.names("") == set()
-    mirror.write("a/b", b"hello")
-    mirror.write("a/c/d", b"")
-    assert mirror.names("a") == {"a/b", "a/c/d"}
-    assert mirror.names("a/c") == {"a/c/d"}
-    assert mirror.read("a/b") == b"hello"
-    mirror.delete("a/b")
-    mirror.delete("a/b")
-    assert mirror.names("a") == {"a/c/d"}
+def test_what_is_written_is_read_until_it_is_deleted(object_store):
+    assert object_store.names("") == set()
+    object_store.write("a/b", b"hello")
+    object_store.write("a/c/d", b"")
+    assert object_store.names("a") == {"a/b", "a/c/d"}
+    assert object_store.names("a/c") == {"a/c/d"}
+    assert object_store.read("a/b") == b"hello"
+    object_store.delete("a/b")
+    object_store.delete("a/b")
+    assert object_store.names("a") == {"a/c/d"}
     with pytest.raises(FileNotFoundError):
-        mirror.read("a/b")
+        object_store.read("a/b")
 
 
 @pytest.fixture
-def job(mirror, tmp_path) -> Job:
+def workload(object_store, tmp_path) -> Workload:
     """Of three evaluations; `node` is the folder of the machine at work."""
-    return replace(make_job(make_data(), tmp_path / "node"), mirror=mirror)
+    return replace(make_workload(make_data(), tmp_path / "node"), object_store=object_store)
 
 
-def test_a_trial_goes_on_from_the_store_on_another_node(job, tmp_path):
-    params = small_params(job.data)
-    plain = run_on(Trial(make_job(job.data, tmp_path / "plain"), 3, params))
-    first = Trial(job, 3, params)
+def test_a_trial_goes_on_from_the_store_on_another_node(workload, tmp_path):
+    params = small_params(workload.data)
+    plain = run_on(Trial(make_workload(workload.data, tmp_path / "plain"), 3, params))
+    first = Trial(workload, 3, params)
     reports = [first.advance(), first.advance()]
     shutil.rmtree(tmp_path / "node")  # that machine is gone
-    second = Trial(job, 3, params, heard=reports[-1]["resource"])
+    second = Trial(workload, 3, params, heard=reports[-1]["resource"])
     assert second.attempt.number == 2
     assert second.run.epoch == reports[-1]["epoch"]
     reports += run_on(second)
     assert fids(reports) == fids(plain)
-    kept = job.mirror.names("00003")  # pyright: ignore[reportOptionalMemberAccess]
+    kept = workload.object_store.names("00003")  # pyright: ignore[reportOptionalMemberAccess]
     assert {n.split("/")[1] for n in kept if n.endswith(".pt")} == {"attempt-002"}
     assert len([n for n in kept if n.endswith(".pt")]) == 2
     assert len([n for n in kept if n.endswith(".png")]) == 3
 
 
-def test_an_attempt_that_died_before_its_first_checkpoint_keeps_its_number(job, tmp_path):
-    params = small_params(job.data)
+def test_an_attempt_that_died_before_its_first_checkpoint_keeps_its_number(workload, tmp_path):
+    params = small_params(workload.data)
     for number in (1, 2, 3):
-        assert Trial(job, 0, params).attempt.number == number
+        assert Trial(workload, 0, params).attempt.number == number
         shutil.rmtree(tmp_path / "node")
 
 
-def test_a_writer_of_a_former_life_touches_nothing_of_the_present_one(job, tmp_path):
-    params = small_params(job.data)
-    old = Trial(job, 0, params)
+def test_a_writer_of_a_former_life_touches_nothing_of_the_present_one(workload, tmp_path):
+    params = small_params(workload.data)
+    old = Trial(workload, 0, params)
     old.advance()
     (tmp_path / "node").rename(tmp_path / "away")
-    new = Trial(job, 0, params)
+    new = Trial(workload, 0, params)
     assert new.run.epoch == 1
     run_on(new)
-    mine = {n for n in job.mirror.names("00000") if "attempt-002" in n}  # pyright: ignore
+    mine = {n for n in workload.object_store.names("00000") if "attempt-002" in n}  # pyright: ignore
     (tmp_path / "node").rename(tmp_path / "other")
     (tmp_path / "away").rename(tmp_path / "node")
     run_on(old)
-    assert {n for n in job.mirror.names("00000") if "attempt-002" in n} == mine  # pyright: ignore
+    assert {n for n in workload.object_store.names("00000") if "attempt-002" in n} == mine  # pyright: ignore
     shutil.rmtree(tmp_path / "node")
-    job.mirror.pull(tmp_path / "node" / "00000")  # pyright: ignore[reportOptionalMemberAccess]
+    workload.object_store.pull(tmp_path / "node" / "00000")  # pyright: ignore[reportOptionalMemberAccess]
     assert len(newest(tmp_path / "node" / "00000")["reports"]) == 3
 
 
 def test_a_key_of_the_store_that_leads_out_of_the_trials_folder_is_passed_over(
     tmp_path, monkeypatch
 ):
-    mirror = Mirror(f"file://{tmp_path}/store")
-    mirror.write("00000/a.pt", b"1")
+    object_store = ObjectStore(f"file://{tmp_path}/store")
+    object_store.write("00000/a.pt", b"1")
     names = {"00000/a.pt", "00000/../../stolen.pt"}
-    monkeypatch.setattr(mirror, "names", lambda folder: names)
-    monkeypatch.setattr(mirror, "read", lambda name: b"1")
-    mirror.pull(tmp_path / "node" / "00000")
+    monkeypatch.setattr(object_store, "names", lambda folder: names)
+    monkeypatch.setattr(object_store, "read", lambda name: b"1")
+    object_store.pull(tmp_path / "node" / "00000")
     assert [p.name for p in (tmp_path / "node").rglob("*.pt")] == ["a.pt"]
     assert not list(tmp_path.glob("stolen*"))
 
 
-def test_a_winner_is_scored_from_the_store(job, tmp_path):
-    params = small_params(job.data)
-    run_on(Trial(job, 1, params))
+def test_a_winner_is_scored_from_the_store(workload, tmp_path):
+    params = small_params(workload.data)
+    run_on(Trial(workload, 1, params))
     shutil.rmtree(tmp_path / "node")
-    shutil.rmtree(scratch(job.mirror.url))  # pyright: ignore[reportOptionalMemberAccess]
-    found = assess(job, 1, params, 20)
-    plain = make_job(job.data, tmp_path / "plain")
+    shutil.rmtree(scratch(workload.object_store.url))  # pyright: ignore[reportOptionalMemberAccess]
+    found = assess(workload, 1, params, 20)
+    plain = make_workload(workload.data, tmp_path / "plain")
     run_on(Trial(plain, 1, params))
     assert found.scores == assess(plain, 1, params, 20).scores
 
 
 def test_a_whole_search_under_fire(store, tmp_path):
     url = f"s3://fire/runs?{store}"
-    system, base = Mirror(url)._open()
+    system, base = ObjectStore(url)._open()
     system.create_dir(base.partition("/")[0])
     settings = config("whole")
     folder = tmp_path / "whole"
     folder.mkdir()
-    mirror = settle(folder, url)
-    assert mirror is not None
+    object_store = settle(folder, url)
+    assert object_store is not None
     storage = open_storage(database_url(folder))
     study = create_study(storage, settings, YARDSTICK, {}, [])
-    plain = make_job(make_data(), folder / TRIALS, settings.evaluations)
+    plain = make_workload(make_data(), folder / TRIALS, settings.evaluations)
     said = io.StringIO()
     with connected(Resources("local", 1, 0.0, 2)) as (where, _):
-        (node,) = survey(mirror)
+        (node,) = survey(object_store)
         assert node.storage is None
         outcome = run_trials(
-            study, storage, settings, space, replace(plain, mirror=mirror),
+            study, storage, settings, space, replace(plain, object_store=object_store),
             replace(where, report_timeout=12.0), workers=2, deadline=None,
             console=Console(file=said, width=300), progress="plain", wake=lambda: None,
             trainable=Faulty,
@@ -179,22 +179,22 @@ def test_a_whole_search_under_fire(store, tmp_path):
         fetch(trial, "*.pt")
         assert len(newest(trial)["reports"]) == settings.length
     assert len(records) == NUMBER
-    assert not any(name.startswith(".nodes") for name in mirror.names(""))
+    assert not any(name.startswith(".nodes") for name in object_store.names(""))
 
 
 def test_a_hang_is_known_to_the_next_attempt(store, tmp_path):
     url = f"s3://hang/runs?{store}"
-    Mirror(url)._open()[0].create_dir("hang")
-    mirror = settle(tmp_path, url)
-    assert mirror is not None
+    ObjectStore(url)._open()[0].create_dir("hang")
+    object_store = settle(tmp_path, url)
+    assert object_store is not None
     send(mark_hung(trial_folder(tmp_path / TRIALS, 4)))
-    mirror.pull(tmp_path / "node" / "00004")
+    object_store.pull(tmp_path / "node" / "00004")
     assert times_hung(tmp_path / "node" / "00004") == 1
 
 
 def test_a_study_keeps_its_place(store, tmp_path):
     url = f"s3://keeps/runs?{store}"
-    Mirror(url)._open()[0].create_dir("keeps")
+    ObjectStore(url)._open()[0].create_dir("keeps")
     first = settle(tmp_path, url)
     assert first is not None
     assert first.url.startswith(f"s3://keeps/runs/{tmp_path.name}/{TRIALS}?")

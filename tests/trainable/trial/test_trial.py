@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from spaces.errors import InputError
-from tests.helpers.toys import fids, full, make_job, out_of_memory, run_on
+from tests.helpers.toys import fids, full, make_workload, out_of_memory, run_on
 from trainable.gan.run import Run
 from trainable.trial.checkpoints import mark_hung, newest
 from trainable.trial.trial import (
@@ -28,16 +28,16 @@ from trainable.trial.trial import (
     trial_folder,
     trial_seed,
 )
-from trainable.trial.workload import Job
+from trainable.trial.workload import Workload
 
 
 def test_trial_reports_in_order_and_goes_on_from_its_checkpoint(data, tmp_path, params, whole):
     assert [r["epoch"] for r in whole] == [r["resource"] for r in whole] == [1, 2, 3]
     assert [r["status"] for r in whole] == ["running", "running", "complete"]
-    job = make_job(data, tmp_path)
-    first = Trial(job, 4, params)
+    workload = make_workload(data, tmp_path)
+    first = Trial(workload, 4, params)
     said = first.advance()
-    again = Trial(job, 4, params)
+    again = Trial(workload, 4, params)
     assert again.advance() == said  # repeated: it may not have been heard
     rest = [again.advance(), again.advance()]
     assert [r["fid"] for r in [said, *rest]] == [r["fid"] for r in whole]
@@ -54,10 +54,10 @@ def test_trial_reports_in_order_and_goes_on_from_its_checkpoint(data, tmp_path, 
 def test_what_was_heard_is_not_said_again_and_what_was_not_comes_in_order(
     data, tmp_path, params, whole, heard
 ):
-    job = make_job(data, tmp_path)
-    before = Trial(job, 4, params)
+    workload = make_workload(data, tmp_path)
+    before = Trial(workload, 4, params)
     said = [before.advance(), before.advance()]
-    again = Trial(job, 4, params, heard=heard)
+    again = Trial(workload, 4, params, heard=heard)
     if heard == 3:  # the study knows more than the checkpoints do, which were lost
         assert [r["resource"] for r in run_on(again)] == [3]
         return
@@ -70,7 +70,7 @@ def test_a_complete_trial_that_was_not_heard_says_so_again_and_trains_no_more(
     data, params, finished, whole, monkeypatch
 ):
     monkeypatch.setattr(Run, "train_epoch", lambda self: pytest.fail("it trains"))
-    again = Trial(make_job(data, finished[0]), 4, params, heard=2)
+    again = Trial(make_workload(data, finished[0]), 4, params, heard=2)
     assert again.advance() == whole[-1]
 
 
@@ -83,13 +83,13 @@ def test_with_a_spoilt_checkpoint_it_goes_on_from_the_one_before(
     data, tmp_path, params, whole, spoilt
 ):
     """And ends as it would have; what was heard of the lost part is not said twice."""
-    job = make_job(data, tmp_path)
-    first = Trial(job, 4, params)
+    workload = make_workload(data, tmp_path)
+    first = Trial(workload, 4, params)
     first.advance()
     first.advance()
     for path in sorted(first.attempt.folder.glob("*.pt"))[-spoilt:]:
         spoil(path)
-    again = Trial(job, 4, params, heard=2)
+    again = Trial(workload, 4, params, heard=2)
     assert again.run.epoch == 2 - spoilt
     assert fids([r for r in run_on(again) if r["resource"] > 2]) == fids(whole)[2:]
 
@@ -97,25 +97,25 @@ def test_with_a_spoilt_checkpoint_it_goes_on_from_the_one_before(
 def test_a_worker_that_outlived_its_search_does_not_disturb_its_successor(
     data, tmp_path, params, whole
 ):
-    job = make_job(data, tmp_path)
-    late = Trial(job, 4, params)
+    workload = make_workload(data, tmp_path)
+    late = Trial(workload, 4, params)
     late.advance()
-    present = Trial(job, 4, params, heard=1)
+    present = Trial(workload, 4, params, heard=1)
     with torch.no_grad():  # it has gone astray, and shows if it is taken
         late.run.G_ema.project.weight.mul_(1.5)
     late.advance()
     second = present.advance()
     with pytest.raises(FileNotFoundError):  # by now its place is gone
         late.advance()
-    third = Trial(job, 4, params, heard=2).advance()
+    third = Trial(workload, 4, params, heard=2).advance()
     assert fids([second, third]) == fids(whole)[1:]
 
 
 @pytest.mark.parametrize("fault", ["less", "shape", "bare", "no params"])
 def test_a_checkpoint_of_another_version_interrupts_and_stays(data, tmp_path, params, fault):
     """It is not trained over: that version can go on from it."""
-    job = make_job(data, tmp_path)
-    trial = Trial(job, 4, params)
+    workload = make_workload(data, tmp_path)
+    trial = Trial(workload, 4, params)
     trial.advance()
     state = newest(trial.folder)
     if fault == "less":
@@ -127,22 +127,22 @@ def test_a_checkpoint_of_another_version_interrupts_and_stays(data, tmp_path, pa
     kept: Any = {} if fault == "no params" else params
     trial.attempt.save(10**6, kept, state)
     if fault == "no params":  # passed over, as another configuration's
-        assert Trial(job, 4, params).run.epoch == 1
+        assert Trial(workload, 4, params).run.epoch == 1
         return
     with pytest.raises(InputError, match="are of another version of cgan-search") as caught:
-        Trial(job, 4, params)
+        Trial(workload, 4, params)
     assert breakdown(caught.value) == (Status.INTERRUPTED, str(caught.value))
     assert "\n" not in str(caught.value)
     assert newest(trial.folder).keys() == state.keys()
 
 
 def test_a_number_that_came_to_another_configuration_begins_afresh(data, tmp_path, params):
-    job = make_job(data, tmp_path)
-    Trial(job, 4, params).advance()
+    workload = make_workload(data, tmp_path)
+    Trial(workload, 4, params).advance()
     other = {**params, "g_lr": 1e-3}
-    again = Trial(job, 4, other)
+    again = Trial(workload, 4, other)
     assert again.run.epoch == 0
-    alone = run_on(Trial(make_job(data, tmp_path / "alone"), 4, other))
+    alone = run_on(Trial(make_workload(data, tmp_path / "alone"), 4, other))
     assert fids(run_on(again)) == fids(alone)
 
 
@@ -151,9 +151,9 @@ def test_a_trial_interrupted_by_the_deadline_ends_as_if_it_had_not_been(
     data, tmp_path, params, monkeypatch, epochs
 ):
     """After `epochs` of six, in the middle between two evaluations too."""
-    whole = run_on(Trial(make_job(data, tmp_path / "whole", (2, 6)), 4, params))
-    job = make_job(data, tmp_path, (2, 6))
-    first = Trial(job, 4, params, deadline=40.0 * epochs)
+    whole = run_on(Trial(make_workload(data, tmp_path / "whole", (2, 6)), 4, params))
+    workload = make_workload(data, tmp_path, (2, 6))
+    first = Trial(workload, 4, params, deadline=40.0 * epochs)
     with monkeypatch.context() as patch:
         patch.setattr(time, "time", lambda: float(first.run.images_seen))
         said = run_on(first)
@@ -163,7 +163,7 @@ def test_a_trial_interrupted_by_the_deadline_ends_as_if_it_had_not_been(
     assert "fid" not in last
     assert first.run.epoch == epochs
     assert [r["resource"] for r in scored] == ([2] if epochs >= 2 else [])
-    again = Trial(job, 4, params, heard=2 if scored else 0)
+    again = Trial(workload, 4, params, heard=2 if scored else 0)
     assert again.run.epoch == epochs
     rest = run_on(again)
     assert fids([*scored, *rest]) == fids(whole)
@@ -175,11 +175,11 @@ def test_a_trial_interrupted_by_the_deadline_ends_as_if_it_had_not_been(
 
 def test_a_deadline_in_the_past_says_what_is_due_but_trains_nothing(data, tmp_path, params):
     past = time.time() - 1
-    job = make_job(data, tmp_path)
-    report = Trial(job, 4, params, deadline=past).advance()
+    workload = make_workload(data, tmp_path)
+    report = Trial(workload, 4, params, deadline=past).advance()
     assert (report["status"], report["reason"], report["epoch"]) == ("interrupted", SPENT, 0)
-    said = Trial(job, 4, params).advance()
-    late = Trial(job, 4, params, deadline=past)
+    said = Trial(workload, 4, params).advance()
+    late = Trial(workload, 4, params, deadline=past)
     assert late.advance() == said
     assert late.advance()["status"] == "interrupted"
 
@@ -196,14 +196,14 @@ def timed(monkeypatch, seconds: list[float]) -> None:
     monkeypatch.setattr(Run, "train_epoch", train_epoch)
 
 
-def seconds_job(data, folder: Path, **changes: Any) -> Job:
-    return replace(make_job(data, folder, (10, 20, 30, 60)), resource="seconds", **changes)
+def seconds_workload(data, folder: Path, **changes: Any) -> Workload:
+    return replace(make_workload(data, folder, (10, 20, 30, 60)), resource="seconds", **changes)
 
 
 def test_seconds_count_for_the_evaluation_that_was_due(data, tmp_path, params, monkeypatch):
     """Looked at when an epoch ends: two that end a second apart still meet in a rung."""
     timed(monkeypatch, [4, 4, 4, 9, 1, 30, 20])
-    reports = run_on(Trial(seconds_job(data, tmp_path), 4, params))
+    reports = run_on(Trial(seconds_workload(data, tmp_path), 4, params))
     assert [r["resource"] for r in reports] == [10, 20, 30, 60]
     assert [r["train_seconds"] for r in reports] == [12, 21, 52, 72]
     assert [r["epoch"] for r in reports] == [3, 4, 6, 7]
@@ -212,16 +212,16 @@ def test_seconds_count_for_the_evaluation_that_was_due(data, tmp_path, params, m
 
 def test_an_epoch_worth_several_evaluations_is_reported_once(data, tmp_path, params, monkeypatch):
     timed(monkeypatch, [25, 1, 1, 40])
-    reports = run_on(Trial(seconds_job(data, tmp_path), 4, params))
+    reports = run_on(Trial(seconds_workload(data, tmp_path), 4, params))
     assert [r["resource"] for r in reports] == [20, 60]
     assert [r["epoch"] for r in reports] == [1, 4]
 
 
 def test_seconds_are_kept_over_an_interruption(data, tmp_path, params, monkeypatch):
     timed(monkeypatch, [6, 6, 6, 6, 40])
-    job = seconds_job(data, tmp_path)
-    assert Trial(job, 4, params).advance()["train_seconds"] == 12
-    reports = run_on(Trial(job, 4, params, heard=10))
+    workload = seconds_workload(data, tmp_path)
+    assert Trial(workload, 4, params).advance()["train_seconds"] == 12
+    reports = run_on(Trial(workload, 4, params, heard=10))
     assert [(r["resource"], r["train_seconds"]) for r in reports] == [(20, 24), (60, 64)]
 
 
@@ -230,11 +230,11 @@ def test_a_trial_that_takes_too_long_is_pruned_after_an_evaluation(
     data, tmp_path, params, monkeypatch, resource
 ):
     timed(monkeypatch, [4.0] * 30)
-    job = replace(
-        make_job(data, tmp_path, (2, 30, 40) if resource == "epoch" else (8, 100)),
+    workload = replace(
+        make_workload(data, tmp_path, (2, 30, 40) if resource == "epoch" else (8, 100)),
         resource=resource, max_seconds=30.0,
     )  # fmt: skip
-    reports = run_on(Trial(job, 4, params))
+    reports = run_on(Trial(workload, 4, params))
     assert len(reports) == 2
     last = reports[-1]
     assert (last["status"], last["reason"]) == ("pruned", "its 30 s were spent")
@@ -242,29 +242,29 @@ def test_a_trial_that_takes_too_long_is_pruned_after_an_evaluation(
     assert last["objective"] == last["fid"]
     assert last["resource"] > reports[0]["resource"]
     assert 30 <= last["train_seconds"] + last["eval_seconds"] < 30 + 4 + 10
-    assert newest(trial_folder(job.trials, 4))["reports"][-1]["status"] == "pruned"
+    assert newest(trial_folder(workload.trials, 4))["reports"][-1]["status"] == "pruned"
 
 
 def test_a_slow_trial_gets_at_least_one_epoch_and_one_score(data, tmp_path, params, monkeypatch):
     timed(monkeypatch, [100.0])
-    job = replace(make_job(data, tmp_path, (5, 10)), max_seconds=3.0)
-    (report,) = run_on(Trial(job, 4, params))
+    workload = replace(make_workload(data, tmp_path, (5, 10)), max_seconds=3.0)
+    (report,) = run_on(Trial(workload, 4, params))
     assert (report["status"], report["resource"], report["epoch"]) == ("pruned", 1, 1)
 
 
 def test_a_trial_that_ends_in_time_is_complete(data, tmp_path, params, monkeypatch):
     """Its last evaluation ends it, whatever that took."""
     timed(monkeypatch, [10.0] * 3)
-    job = replace(make_job(data, tmp_path, (1, 3)), max_seconds=30.0)
-    assert [r["status"] for r in run_on(Trial(job, 4, params))] == ["running", "complete"]
+    workload = replace(make_workload(data, tmp_path, (1, 3)), max_seconds=30.0)
+    assert [r["status"] for r in run_on(Trial(workload, 4, params))] == ["running", "complete"]
 
 
 @pytest.mark.parametrize("where", ["checkpoint", "grid"])
 def test_a_full_disk_interrupts_and_costs_nothing_but_time(
     data, tmp_path, params, whole, monkeypatch, where
 ):
-    job = make_job(data, tmp_path)
-    first = Trial(job, 4, params)
+    workload = make_workload(data, tmp_path)
+    first = Trial(workload, 4, params)
     said = first.advance()
     with monkeypatch.context() as patch:
         target = (os, "fsync") if where == "checkpoint" else (PIL.Image.Image, "save")
@@ -275,13 +275,13 @@ def test_a_full_disk_interrupts_and_costs_nothing_but_time(
     assert "objective" not in report
     assert (report["resource"], report["epoch"]) == (2, 2)
     assert newest(first.folder)["reports"] == [said]
-    again = Trial(job, 4, params, heard=1)
+    again = Trial(workload, 4, params, heard=1)
     assert again.run.epoch == 1
     assert fids([said, *run_on(again)]) == fids(whole)
 
 
 def test_a_full_disk_at_the_deadline_interrupts_too(data, tmp_path, params, monkeypatch):
-    trial = Trial(make_job(data, tmp_path), 4, params, deadline=time.time() - 1)
+    trial = Trial(make_workload(data, tmp_path), 4, params, deadline=time.time() - 1)
     monkeypatch.setattr(os, "fsync", full)
     report = trial.advance()
     assert (report["status"], report["reason"]) == (
@@ -295,14 +295,14 @@ def test_any_other_error_of_the_disk_is_a_crash(data, tmp_path, params, monkeypa
     def broken(*args: Any) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    trial = Trial(make_job(data, tmp_path), 4, params)
+    trial = Trial(make_workload(data, tmp_path), 4, params)
     monkeypatch.setattr(os, "fsync", broken)
     with pytest.raises(OSError, match="Input/output error"):
         trial.advance()
 
 
 def test_divergence_becomes_a_status(data, tmp_path, params):
-    trial = Trial(make_job(data, tmp_path), 0, params)
+    trial = Trial(make_workload(data, tmp_path), 0, params)
     with torch.no_grad():
         trial.run.G.project.weight.fill_(float("inf"))
     report = trial.advance()
@@ -316,7 +316,7 @@ def test_a_weight_that_breaks_in_the_last_step_of_all_is_divergence(
     data, tmp_path, params, monkeypatch
 ):
     """All losses and images were fine: without a look at the weights it would be complete."""
-    trial, step = Trial(make_job(data, tmp_path, (2,)), 0, params), Run.train_step
+    trial, step = Trial(make_workload(data, tmp_path, (2,)), 0, params), Run.train_step
 
     def last(self: Run) -> torch.Tensor:
         losses = step(self)
@@ -334,7 +334,7 @@ def test_a_weight_that_breaks_in_the_last_step_of_all_is_divergence(
 
 
 def test_out_of_gpu_memory_is_a_status(data, tmp_path, params, monkeypatch):
-    trial = Trial(make_job(data, tmp_path), 0, params)
+    trial = Trial(make_workload(data, tmp_path), 0, params)
     monkeypatch.setattr(Run, "train_epoch", out_of_memory)
     report = trial.advance()
     assert report["status"] == "out_of_memory"
@@ -342,14 +342,14 @@ def test_out_of_gpu_memory_is_a_status(data, tmp_path, params, monkeypatch):
 
 
 def test_a_trial_that_hangs_is_tried_once_more_and_then_given_up(data, tmp_path, params, whole):
-    job = make_job(data, tmp_path)
-    said = [Trial(job, 4, params).advance()]
-    mark_hung(trial_folder(job.trials, 4))
-    again = Trial(job, 4, params, heard=1)
+    workload = make_workload(data, tmp_path)
+    said = [Trial(workload, 4, params).advance()]
+    mark_hung(trial_folder(workload.trials, 4))
+    again = Trial(workload, 4, params, heard=1)
     said.append(again.advance())
     assert fids(said) == fids(whole)[:2]
-    mark_hung(trial_folder(job.trials, 4))
-    given_up = Trial(job, 4, params, heard=1)
+    mark_hung(trial_folder(workload.trials, 4))
+    given_up = Trial(workload, 4, params, heard=1)
     assert given_up.advance()["fid"] == said[1]["fid"]  # what it had trained is not lost
     report = given_up.advance()
     assert (report["status"], report["reason"]) == (
@@ -365,16 +365,16 @@ def test_trial_seeds_differ_between_trials_and_studies():
 
 def test_an_assessment_takes_the_last_checkpoint(data, tmp_path, params, finished):
     shutil.copytree(finished[0], tmp_path / "copy")
-    job = make_job(data, tmp_path / "copy")
-    found = assess(job, 4, params, 20)
+    workload = make_workload(data, tmp_path / "copy")
+    found = assess(workload, 4, params, 20)
     assert found.generated == 40
-    other = assess(job, 4, params, 20)
+    other = assess(workload, 4, params, 20)
     assert found == other
-    folder = trial_folder(job.trials, 4)
+    folder = trial_folder(workload.trials, 4)
     for path in folder.glob("attempt-*/*.pt"):
         spoil(path)
     with pytest.raises(FileNotFoundError, match="no valid checkpoint"):
-        assess(job, 4, params, 20)
+        assess(workload, 4, params, 20)
 
 
 def test_reports_name_the_device_and_what_a_gpu_held(monkeypatch, whole):

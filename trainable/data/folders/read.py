@@ -190,8 +190,8 @@ def read_all(
     Image.init()  # once, before the threads race to register the formats
     pool = ThreadPoolExecutor(workers or min(16, local_cores()))
     try:
-        job = partial(_read, size=size, how=how, channels=channels)
-        for done, decoded in enumerate(pool.map(job, entries), start=1):
+        workload = partial(_read, size=size, how=how, channels=channels)
+        for done, decoded in enumerate(pool.map(workload, entries), start=1):
             if progress is not None:
                 progress(done, len(entries))
             yield decoded

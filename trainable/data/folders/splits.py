@@ -98,18 +98,18 @@ def elsewhere(base: Path) -> str:
 
 def _check_undivided(base: Path) -> None:
     """Raise InputError if a folder in `base` is no class, but has splits in it."""
-    divided = {
+    split_held_back = {
         folder: inner for folder in folders(base)
         if (inner := [p for same in split_folders(folder).values() for p in same if _has_images(p)])
     }  # fmt: skip
-    if not divided:
+    if not split_held_back:
         return
-    if sets := [folder for folder in divided if _serves(folder)]:
+    if sets := [folder for folder in split_held_back if _serves(folder)]:
         raise InputError(
             f"{base} holds data sets ({_names(sets)}), not class folders; give "
             f"{' or '.join(map(str, sets))}"
         )
-    folder, inner = next(iter(divided.items()))
+    folder, inner = next(iter(split_held_back.items()))
     raise InputError(
         f"{base} has splits inside a class folder ({folder.name}/{inner[0].name}); put them above "
         f"the classes: {base / inner[0].name / folder.name}"

@@ -18,7 +18,7 @@ FEWEST = 5
 """Images of a class, below which its part of a score moves by leaps."""
 
 
-def divided(data: Dataset, share: float) -> tuple[Dataset, Dataset | None, tuple[str, ...]]:
+def split_held_back(data: Dataset, share: float) -> tuple[Dataset, Dataset | None, tuple[str, ...]]:
     """What `hold_back` gives, or for a share of 0 all of `data`, nothing held back and no sentence.
 
     Raises:

@@ -9,7 +9,7 @@ from spaces.errors import InputError
 from tests.helpers.toys import make_data
 from trainable.data import Dataset
 from trainable.data.fingerprints import pixel_digests
-from trainable.data.split.hold_back import divided, hold_back
+from trainable.data.split.hold_back import hold_back, split_held_back
 
 
 def noise(n: int = 80, per_patient: int = 1) -> Dataset:
@@ -79,13 +79,13 @@ def test_patients_of_many_images_do_not_come_first():
 
 def test_nothing_is_held_back_where_nothing_is_asked_for():
     data = noise()
-    assert divided(data, 0.0) == (data, None, ())
+    assert split_held_back(data, 0.0) == (data, None, ())
 
 
 @pytest.mark.parametrize("share", [-0.1, 0.6, 1.0, float("nan")])
 def test_a_share_that_is_none(share):
     with pytest.raises(InputError, match=f"--hold-back is {share:g}, but must be 0, or a share"):
-        divided(noise(), share)
+        split_held_back(noise(), share)
 
 
 def test_too_few_images_of_a_class():
