@@ -14,8 +14,14 @@ import pytest
 from rich.console import Console
 
 from search.capacity import estimate
-from search.capacity.estimate import Speed, measure_speed, search_seconds, winner_seconds
-from search.plan import affordable, deadline_of
+from search.capacity.estimate import (
+    Speed,
+    affordable,
+    deadline_of,
+    measure_speed,
+    search_seconds,
+    winner_seconds,
+)
 from search.session import _say_duration
 from search.study.flags import parser
 from spaces.errors import InputError
