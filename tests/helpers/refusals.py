@@ -1,4 +1,4 @@
-"""What users must be told: flags, values, limits and commands, whatever the sentence around them."""
+"""What users must be told: flags, values, limits, commands; never the sentence around them."""
 
 import re
 from collections.abc import Iterator
