@@ -21,7 +21,7 @@ def tells(text: str, *parts: object) -> bool:
 
 def _alone(part: str) -> str:
     before = r"(?<![\w.])" if re.match(r"\w", part) else ""
-    after = r"(?!\w|[.-]\w)" if re.search(r"\w$", part) else ""
+    after = r"(?!\w|[.-]\w)" if re.match(r"\w", part[-1:]) else ""
     return before + re.escape(part) + after
 
 
