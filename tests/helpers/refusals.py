@@ -1,4 +1,4 @@
-"""What users must be told: flags, values, limits and commands, whatever the sentence around them."""
+"""What users must be told: flags, values, limits, commands; never the sentence around them."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def tells(text: str, *parts: object) -> bool:
 
 def _alone(part: str) -> str:
     before = r"(?<![\w.])" if re.match(r"\w", part) else ""
-    after = r"(?!\w|[.-]\w)" if re.search(r"\w$", part) else ""
+    after = r"(?!\w|[.-]\w)" if re.match(r"\w", part[-1:]) else ""
     return before + re.escape(part) + after
 
 
