@@ -20,10 +20,10 @@ from analysis.augmentation.classifier.scores import positive_class
 from analysis.augmentation.design.cells import Cell, plan
 from analysis.augmentation.design.materials import Source, divide, load_real
 from analysis.augmentation.design.retrain import Retraining
-from analysis.augmentation.flags import check_name
 from analysis.augmentation.findings.conclude import FOUND, conclude
 from analysis.augmentation.findings.mlflow_log import log_study
 from analysis.augmentation.findings.results import Findings
+from analysis.augmentation.flags import check_name
 from analysis.augmentation.running.store import Store
 from analysis.augmentation.running.train_cell import Materials, Result
 from analysis.augmentation.running.work import Work

@@ -112,7 +112,10 @@ def check_flags(args: argparse.Namespace) -> None:
         check_source(spec)
     if args.init_from is not None:
         check_generator("--init-from", args.init_from, args.tracking_uri)
-    weights = {"--features-weights": args.features_weights, "--backbone-weights": args.backbone_weights}
+    weights = {
+        "--features-weights": args.features_weights,
+        "--backbone-weights": args.backbone_weights,
+    }
     for flag, file in weights.items():
         if file is not None:
             check_file(flag, file)

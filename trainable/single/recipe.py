@@ -66,7 +66,9 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
         InputError: there is no such thing, or it cannot be read.
     """
     if args.trial is not None:
-        from trainable.tracking.registry import read_trial  # PyTorch, which a file need not wait for
+        from trainable.tracking.registry import (
+            read_trial,  # PyTorch, which a file need not wait for
+        )
 
         found = read_trial(args.trial, args.tracking_uri)
         return Recipe(found.params, number=found.number, study=found.study)

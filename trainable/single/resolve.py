@@ -28,6 +28,7 @@ from trainable.trial.evaluation import real_set, validation_of, witness_of
 from trainable.trial.objective import Objective
 from trainable.trial.workload import Workload
 
+
 def _device(asked: str) -> str:
     there = torch.cuda.is_available()
     if asked == "cuda" and not there:
