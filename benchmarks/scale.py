@@ -56,7 +56,7 @@ from benchmarks.free_trials import (
     study_config,
 )
 from search.proposals.ledger import Ledger
-from search.study.database import read_records
+from search.study.records import read_records
 from search.tracking.tracker import Tracker, check
 from search.tune.run_trials import run_trials
 from search.tune.scheduler import rebuild

@@ -18,9 +18,10 @@ from ray.exceptions import RaySystemError, RpcError
 from rich.console import Console
 
 from search.study.config import StudyConfig
-from search.study.database import database_url, load_study, open_storage, read_records
-from search.study.flags import run_flags, study_command
-from search.study.folder import began
+from search.study.database import load_study, open_storage
+from search.study.flags import run_flags
+from search.study.folder import StudyFolder
+from search.study.records import read_records
 from spaces.errors import InputError
 from trainable.basics.files import disk_fault
 from trainable.basics.stopping import say_stopped
@@ -53,7 +54,7 @@ def said_at_once(args: argparse.Namespace, config: StudyConfig, console: Console
         yield
     except BaseException as error:
         quiet = isinstance(error, InputError | SystemExit | EndedError)
-        if quiet or not began(args.output / config.name):
+        if quiet or not StudyFolder(args.output / config.name).began:
             raise
         raise EndedError(broken_off(error, args, config, console)) from error
 
@@ -74,11 +75,11 @@ def broken_off(
 
 def how_to_go_on(args: argparse.Namespace, config: StudyConfig) -> str:
     """How many trials ran, and the command that resumes the study."""
-    again = study_command("search.run --resume", config.name, args, run_flags(args))
+    again = StudyFolder.of(args, config.name).command("search.run --resume", run_flags(args))
     ran = ""
     with suppress(Exception):  # its database may be what failed
         folder: Path = args.output / config.name
-        storage = open_storage(args.database or database_url(folder))
+        storage = open_storage(args.database or StudyFolder(folder).database_url)
         records = read_records(load_study(config.name, storage))
         ended = sum(record.ended is not None for record in records)
         begun = len(records) - ended
@@ -134,7 +135,7 @@ def _end_without_head(
     """End the process, whose other threads may wait for the head for ever."""
     try:
         say(console, f"the search had to stop: Ray's head at {address} does not answer")
-        if began(args.output / config.name):
+        if StudyFolder(args.output / config.name).began:
             say(console, f"stopped; {how_to_go_on(args, config)}")
         console.show_cursor()  # which a live screen hides
     finally:

@@ -31,31 +31,24 @@ from search.ending import (
 )
 from search.resolve import Prepared, make_workload, prepare
 from search.study.config import StudyConfig
-from search.study.database import (
-    TrialRecord,
-    check_free,
-    create_study,
-    database_url,
-    new_key,
-    open_storage,
-    read_records,
-)
-from search.study.flags import (
-    check_output,
-    check_stores,
+from search.study.database import check_free, create_study, new_key, open_storage
+from search.study.flags import run_flags, smaller_command
+from search.study.folder import (
+    IMAGES,
+    KEY,
+    LEADERBOARD,
+    SETTINGS,
+    TRIALS,
+    WINNERS,
+    StudyFolder,
     default_tracking,
-    report_command,
-    run_flags,
-    smaller_command,
-    study_command,
 )
-from search.study.folder import KEY, SETTINGS, began, read_key
-from search.study.locate import resume_placed
+from search.study.records import TrialRecord, read_records
 from search.study.transaction import one_transaction
-from search.study.trial_files import TRIALS, settle
+from search.study.trial_files import settle
 from search.tracking.tracker import Tracker, check
 from search.tune.run_trials import Outcome, run_trials
-from search.winners.conclude import WINNERS, conclude, hand_over, print_winners
+from search.winners.conclude import conclude, hand_over, print_winners
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.basics.addresses import without_password
@@ -66,7 +59,7 @@ from trainable.basics.progress import bar
 from trainable.basics.stopping import Stop
 from trainable.basics.terminal import say
 from trainable.basics.wording import counted, format_duration
-from trainable.data.fingerprints import IMAGES, write_images
+from trainable.data.fingerprints import write_images
 from trainable.distributed.cluster import check_surroundings, connected, fitting
 from trainable.distributed.resources import Resources, resolve_resources
 from trainable.gan.config import TrialConfig
@@ -87,9 +80,6 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
     Raises:
         InputError: something that the flags ask for cannot be done.
     """
-    resume_placed(args)
-    check_stores(args)
-    check_output(args.output)
     where = resolve_resources(args)
     check_surroundings(where, partial(say, console))
     prepared = prepare(args, console)
@@ -152,7 +142,7 @@ def _search(
             return ended.code
         except BaseException:
             # What others made stays, and so does what a database may know of by now.
-            if ours and not began(folder) and read_key(folder) is None:
+            if ours and not StudyFolder(folder).began and StudyFolder(folder).read_key() is None:
                 shutil.rmtree(folder)
             raise
 
@@ -164,7 +154,7 @@ def _locked_search(
     """Run the trials that the study owes, then score, rank and keep the winners."""
     config = prepared.config
     if args.database and prepared.study is None:
-        check_free(open_storage(args.database), config.name, read_key(folder))
+        check_free(open_storage(args.database), config.name, StudyFolder(folder).read_key())
     uri = args.tracking_uri or default_tracking(args.output)
     with console.status("opening MLflow"):
         problem = check(uri)
@@ -234,7 +224,7 @@ def _locked_search(
             f"the generators are not in MLflow ({reason(error)}); they are in {folder / WINNERS}",
         )
     if not tracker.close():
-        again = study_command("search.publish", config.name, args)
+        again = StudyFolder.of(args, config.name).command("search.publish")
         say(
             console,
             f"MLflow lacks part of the study ({tracker.problem}); all is in {folder}. Once it is "
@@ -242,7 +232,7 @@ def _locked_search(
         )
     _say_next(args.output, config.name, uri, version, console)
     if not outcome.done:
-        more = study_command("search.run --resume", config.name, args, run_flags(args))
+        more = StudyFolder.of(args, config.name).command("search.run --resume", run_flags(args))
         say(console, f"  {more} --time-budget 1h   # the time budget is spent; goes on")
     return 0
 
@@ -298,9 +288,9 @@ def _open(
         untrained = here.build_run(first, config.seed)
         measured = measure(here.evaluator, untrained, config.protocol, seed=config.seed)
         write_images(folder / IMAGES, data, prepared.validation)
-        storage = open_storage(database or database_url(folder))
+        storage = open_storage(database or StudyFolder(folder).database_url)
         queue = ([] if prepared.first is None else [prepared.first]) + prepared.queue
-        key = read_key(folder) or new_key()
+        key = StudyFolder(folder).read_key() or new_key()
         write_whole(folder / KEY, key)
         study = create_study(
             storage, config, asdict(measured), prepared.space_snapshot, queue,
@@ -353,7 +343,8 @@ def _say_duration(
 
 def _say_next(output: Path, name: str, uri: str, version: str | None, console: Console) -> None:
     """The commands that a user would type next."""
-    say(console, f"kept: {output / name / 'leaderboard.csv'}, {output / name / SETTINGS}")
+    folder = StudyFolder(output / name, uri)
+    say(console, f"kept: {folder.path / LEADERBOARD}, {folder.path / SETTINGS}")
     if version is not None:
         say(console, f"champion: models:/{name}@champion (version {version})")
-    say(console, f"next:\n  {ui_command(uri)}\n  {report_command(name, output, uri)}")
+    say(console, f"next:\n  {ui_command(uri)}\n  {folder.report_command()}")

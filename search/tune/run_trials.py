@@ -23,7 +23,8 @@ from search.display.screen import Screen
 from search.display.standings import Standings
 from search.proposals.ledger import Ledger
 from search.study.config import StudyConfig
-from search.study.database import TrialRecord, interrupt_running, read_learnt, read_records
+from search.study.database import interrupt_running, read_learnt
+from search.study.records import TrialRecord, read_records
 from search.tune.controller import patient_controller
 from search.tune.placement import Placement, away_from
 from search.tune.reporting import RETRIES, TuneReporter

@@ -17,11 +17,11 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.schedulers.async_hyperband import _Bracket
 
 from search.study.config import StudyConfig
-from search.study.database import TrialRecord, goals
+from search.study.records import TrialRecord, goals
 from search.tune.placement import Placement
 from trainable.trial.objective import Objective
 from trainable.trial.pareto import order
-from trainable.trial.trial import GOALS, Status
+from trainable.trial.report import GOALS, Status
 
 
 class ParetoBracket(_Bracket):

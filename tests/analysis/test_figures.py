@@ -37,7 +37,7 @@ from analysis.study.table import (
 )
 from spaces.errors import InputError
 from tests.helpers.refusals import refused, tells
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 NAME, KEY = "planted", "planted-0123456789ab"
 # Trial: status, winner, and (epoch, fid, train_seconds) of each evaluation.

@@ -19,7 +19,8 @@ from search import publish, session
 from search.capacity.estimate import Speed
 from search.display.screen import Screen
 from search.run import main
-from search.study.flags import default_tracking, parser, study_command
+from search.study.flags import parser
+from search.study.folder import StudyFolder, default_tracking
 from search.tracking.text import description
 from search.tracking.tracker import Tracker
 from search.tune.run_trials import Outcome
@@ -105,7 +106,7 @@ def test_a_stopped_search_says_how_to_resume_it(output):
 
 
 def test_what_publishes_a_study_is_found_too(output, monkeypatch):
-    line = study_command("search.publish", "s", flags_of(output))
+    line = StudyFolder.of(flags_of(output), "s").command("search.publish")
     heard: list[argparse.Namespace] = []
     monkeypatch.setattr(publish, "_publish", lambda args, console: heard.append(args) or 0)
     publish.main(words_of(line)[3:])
@@ -205,7 +206,7 @@ def test_no_line_of_a_search_shows_a_password(tmp_path, password, capsys):
     text += said(session._say_next, tmp_path, "s", uri, None)
     text += said(session._say_duration, args, study, workload, Speed(10.0, 10.0), 1)
     text += description(study, YARDSTICK, [], tmp_path / "s", uri, base, [])
-    text += study_command("search.publish", "s", args)
+    text += StudyFolder.of(args, "s").command("search.publish")
     say_error(InputError(f"no word from {uri}"))
     text += capsys.readouterr().err
     for part in ("sec", "ret", "me:"):

@@ -20,7 +20,9 @@ import torch
 from rich.console import Console
 
 from search.study.config import StudyConfig
-from search.study.database import create_study, database_url, load_study, open_storage, read_records
+from search.study.database import create_study, load_study, open_storage
+from search.study.folder import StudyFolder
+from search.study.records import read_records
 from search.tune.reporting import RETRIES
 from search.tune.run_trials import Outcome, run_trials
 from spaces.presets import default
@@ -30,7 +32,7 @@ from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources
 from trainable.ray_trainable import CGANTrainable
 from trainable.trial.checkpoints import newest
-from trainable.trial.trial import Status, trial_folder
+from trainable.trial.report import Status, trial_folder
 
 YARDSTICK = {"floor": 1.0, "untrained": {"fid": 100.0, "kid": 0.1}}
 
@@ -143,7 +145,7 @@ def search(
     """A search of its own in `folder`; returns also the study's records and what was said."""
     folder.mkdir()
     settings = config(folder.name, **changes)
-    storage = open_storage(database_url(folder))
+    storage = open_storage(StudyFolder(folder).database_url)
     study = create_study(storage, settings, YARDSTICK, {}, [])
     workload = make_workload(make_data(), folder / "trials", settings.evaluations)
     screen = io.StringIO()
@@ -266,6 +268,6 @@ def test_a_second_signal_ends_a_search_at_once(ray, tmp_path):
     with pytest.raises(KeyboardInterrupt):  # out of Ray's own code, without the signal's number
         search(tmp_path / "again", Deaf, ray[0], **LONG)
     sender.join()
-    storage = open_storage(database_url(tmp_path / "again"))
+    storage = open_storage(StudyFolder(tmp_path / "again").database_url)
     records = read_records(load_study("again", storage))
     assert {r.status for r in records} == {Status.INTERRUPTED}

@@ -17,7 +17,7 @@ from search.tracking import champion
 from search.tracking.projection import EXPERIMENT, connect
 from tests.helpers.toys import full, make_data, make_workload, small_params
 from trainable import generate
-from trainable.data import load
+from trainable.data.sources import load
 from trainable.generators import export, synthetic_set
 from trainable.generators.weights_file import read_generator, write_generator
 from trainable.trial.trial import Trial

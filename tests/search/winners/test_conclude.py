@@ -20,7 +20,7 @@ from tests.helpers.fake_tune import YARDSTICK, Search
 from tests.helpers.toys import full, make_data, make_workload, small_params
 from trainable.basics.files import disk_fault
 from trainable.basics.terminal import make_console
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.distributed.resources import Resources
 from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
 from trainable.metrics.intervals import Interval

@@ -18,7 +18,7 @@ from spaces.presets import default
 from spaces.task import Task
 from tests.helpers.toys import make_workload, small_config
 from tests.trainable.gan.test_run_resumed import LITE, RECIPES, UNPENALISED
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.gan import footprint as module
 from trainable.gan.config import TrialConfig
 from trainable.gan.footprint import Footprint, Memory, cap_mb, footprint, limit_memory, room

@@ -13,7 +13,7 @@ from spaces.errors import InputError
 from spaces.presets import backed
 from spaces.task import Task
 from tests.helpers.toys import small_config
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.gan.adversaries import BackboneAdversary
 from trainable.gan.config import TrialConfig
 from trainable.gan.run import DivergedError, Run

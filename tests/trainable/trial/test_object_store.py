@@ -13,8 +13,10 @@ from moto.server import ThreadedMotoServer
 from rich.console import Console
 
 from search.capacity.nodes import survey
-from search.study.database import create_study, database_url, open_storage, read_records
-from search.study.trial_files import TRIALS, fetch, send, settle
+from search.study.database import create_study, open_storage
+from search.study.folder import TRIALS, StudyFolder
+from search.study.records import read_records
+from search.study.trial_files import fetch, send, settle
 from search.tune.run_trials import run_trials
 from spaces.errors import InputError
 from tests.helpers.toys import fids, make_data, make_workload, run_on, small_params
@@ -24,7 +26,8 @@ from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources
 from trainable.trial.checkpoints import mark_hung, newest, times_hung
 from trainable.trial.object_store import ObjectStore, scratch
-from trainable.trial.trial import Status, Trial, assess, trial_folder
+from trainable.trial.report import Status, trial_folder
+from trainable.trial.trial import Trial, assess
 from trainable.trial.workload import Workload
 
 KEYS = {
@@ -154,7 +157,7 @@ def test_a_whole_search_under_fire(store, tmp_path):
     folder.mkdir()
     object_store = settle(folder, url)
     assert object_store is not None
-    storage = open_storage(database_url(folder))
+    storage = open_storage(StudyFolder(folder).database_url)
     study = create_study(storage, settings, YARDSTICK, {}, [])
     plain = make_workload(make_data(), folder / TRIALS, settings.evaluations)
     said = io.StringIO()

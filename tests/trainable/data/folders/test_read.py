@@ -18,13 +18,14 @@ from PIL import Image
 
 from spaces.errors import InputError
 from spaces.task import Task
-from trainable.data import check_image_size, load, load_folder
 from trainable.data.__main__ import main
+from trainable.data.dataset import check_image_size
 from trainable.data.folders import decode as decoding
 from trainable.data.folders.decode import Picture, UnreadableError
-from trainable.data.folders.read import Decoded, read_all
+from trainable.data.folders.read import Decoded, load_folder, read_all
 from trainable.data.folders.scan import scan
 from trainable.data.reading import Reading
+from trainable.data.sources import load
 
 
 def image(seed: int, width: int = 40, height: int = 40, mode: str = "L") -> Image.Image:

@@ -11,7 +11,9 @@ from PIL import Image
 
 from analysis.augmentation.design.partition import overlaps
 from spaces.errors import InputError
-from trainable.data import Dataset, load, sources
+from trainable.data import sources
+from trainable.data.dataset import Dataset
+from trainable.data.sources import load
 from trainable.data.split.held_out import held_out
 
 N = 10
