@@ -74,8 +74,12 @@ class Faulty(CGANTrainable):
             os.kill(os.getpid(), signal.SIGSTOP)
 
     def _always_hangs(self) -> None:
-        self._about_to_hang()
-        time.sleep(1000)
+        def train() -> None:
+            self._about_to_hang()
+            time.sleep(1000)
+
+        assert self._trial is not None
+        self._trial.run.train_epoch = train  # pyright: ignore
 
     def _has_a_defect(self) -> None:
         raise ZeroDivisionError("by accident")
