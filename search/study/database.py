@@ -29,7 +29,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 import sqlalchemy.exc
@@ -98,6 +98,13 @@ class TrialRecord:
     def fid(self) -> float:
         """FID at the last evaluation; infinite without one."""
         return self.last.get("fid", math.inf)
+
+
+class OpenStudy(NamedTuple):
+    """A study, and the database that holds it."""
+
+    study: optuna.Study
+    storage: RDBStorage
 
 
 def goals(report: Report) -> tuple[float, ...]:
@@ -214,7 +221,7 @@ def load_study(name: str, storage: RDBStorage) -> optuna.Study:
     )
 
 
-def open_study(output: Path, name: str, database: str | None) -> tuple[optuna.Study, RDBStorage]:
+def open_study(output: Path, name: str, database: str | None) -> OpenStudy:
     """An existing study of the folder `output`, and the database that holds it.
 
     Raises:
@@ -246,7 +253,7 @@ def open_study(output: Path, name: str, database: str | None) -> tuple[optuna.St
             f"--database holds a study {name}, but not the one that began in {folder}; name the "
             "database or the --output that it belongs to"
         )
-    return study, storage
+    return OpenStudy(study, storage)
 
 
 _PARTS = {"id": str, "space": dict, "yardstick": dict, "queue": list, "config": object}

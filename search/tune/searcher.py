@@ -76,6 +76,11 @@ class StudySearcher(Searcher):
         return self._ledger.ended
 
     @property
+    def owed(self) -> int:
+        """Trials that are still to be given to Tune."""
+        return self._owed
+
+    @property
     def under_way(self) -> int:
         """Trials that have been given to Tune and have not ended."""
         return len(self._live)

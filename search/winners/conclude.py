@@ -17,8 +17,9 @@ from search.study.database import read_records
 from search.study.trial_files import fetch
 from search.tracking.champion import clear_winners, log_winner, register_champion, withdraw_champion
 from search.tracking.projection import study_key
-from search.tune.run_trials import assess_on_ray
+from search.winners.assess import assess_on_ray
 from search.winners.leaderboard import Row, candidates, changes, rank, table, write_csv
+from search.winners.model_card import card_of
 from spaces.errors import InputError
 from trainable.basics.files import replaced_folder, whole_file, write_whole
 from trainable.basics.progress import bar
@@ -186,7 +187,7 @@ def hand_over(
         kept = _export(folder / WINNERS, row)
         log_winner(uri, run, trial, kept, row.rank, _scores(row), row.failed, row.tie)
         if champion is None and row.wins:
-            champion = register_champion(uri, run, kept, study.study_name)
+            champion = register_champion(uri, run, kept, study.study_name, card_of(kept))
     if champion is None:
         withdraw_champion(uri, study.study_name, study_key(study))
     return champion

@@ -16,7 +16,7 @@ from rich.console import Console
 from search.display.screen import Screen
 from search.display.standings import Standings
 from search.study.database import read_records
-from search.tune.reporting import TuneReporter
+from search.tune.reporting import Audience, TuneReporter
 from spaces.task import Task
 from tests.helpers.fake_tune import CONTINUE, STOP, Search, flat, space
 from trainable.trial.trial import SPENT, Status
@@ -247,10 +247,8 @@ def test_a_worker_that_dies_is_named_and_its_trial_ended_once(tmp_path, text, li
     s.start("a")
     screen, woken = io.StringIO(), []
     standings = Standings(s.config)
-    progress = TuneReporter(
-        Console(file=screen, width=200), mode, standings, Screen(standings, 30.0, {}, tmp_path),
-        s.searcher, lambda: woken.append(1),
-    )  # fmt: skip
+    audience = Audience(Console(file=screen, width=200), mode, lambda: woken.append(1))
+    progress = TuneReporter(audience, standings, Screen(standings, 30.0, {}, tmp_path), s.searcher)
     (tmp_path / "error.txt").write_text(text)
     trial = s.tune_trial("a")
     trial.error_file, trial.num_failures = str(tmp_path / "error.txt"), 1

@@ -14,8 +14,8 @@ import pytest
 import ray
 from rich.console import Console
 
-from search.tune import run_trials as launch
-from search.tune.run_trials import assess_on_ray
+from search.winners import assess as assessing
+from search.winners.assess import assess_on_ray
 from tests.helpers.toys import TinyExtractor, Told, make_data
 from trainable.basics import progress as bars
 from trainable.basics.progress import bar, silent
@@ -152,7 +152,7 @@ def test_winners_count_as_they_end_and_lost_ones_too(cluster, tmp_path: Path, mo
             time.sleep(0.05)
         return number * per_class
 
-    monkeypatch.setattr(launch, "assess", scored)
+    monkeypatch.setattr(assessing, "assess", scored)
     counted, told = tmp_path / "counted", []
     params = {"counted": counted, "deadline": time.time() + 120}
     records: Any = [SimpleNamespace(number=n, params=params) for n in (1, 4, 7)]
