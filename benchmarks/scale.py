@@ -61,7 +61,8 @@ from search.study.database import read_records
 from search.tracking.tracker import Tracker, check
 from search.tune.reporting import Audience
 from search.tune.run_trials import run_trials
-from search.tune.scheduler import rebuild
+from search.tune.rungs import Rungs
+from search.tune.scheduler import StudyASHA
 from search.tune.searcher import StudySearcher
 from spaces.catalog import full
 from trainable.distributed import cluster
@@ -89,10 +90,10 @@ class Driver:
         self.config = replace(config, sampler=args.sampler)
         self.study, self.storage = new_study(folder, self.config)
         self.database = folder / "study.db"
-        self.scheduler, stopped = rebuild(self.config, [])
+        self.scheduler = StudyASHA(Rungs(self.config))
         kept = () if args.no_database else (self.study, self.storage)
         self.ledger = Ledger(self.config, *(kept or (None, None)))
-        self.searcher = StudySearcher(self.ledger, self.config, full, TASK, [], stopped)
+        self.searcher = StudySearcher(self.ledger, self.config, full, TASK, [], set())
         self.prune, self.reports = args.prune, args.reports
         self.live: list[Simulated] = []
         self.asked = self.ended = 0

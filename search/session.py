@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -233,7 +233,7 @@ def _open(
         key = read_key(folder) or new_key()
         write_whole(folder / KEY, key)
         study = create_study(
-            storage, config, asdict(measured), prepared.space_snapshot, queue,
+            storage, config, measured, prepared.space_snapshot, queue,
             key=key, learnt=prepared.learnt,
         )  # fmt: skip
         study.set_user_attr("of_patients", data.of_patients)

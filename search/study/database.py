@@ -46,6 +46,7 @@ from trainable.basics.addresses import sqlite_address, without_password
 from trainable.basics.terminal import command
 from trainable.trial.objective import Objective
 from trainable.trial.trial import GOALS, Report, Status
+from trainable.trial.yardstick import Yardstick
 
 REPORT = "report/"
 _WAIT = 60  # seconds for which another reader or writer may hold a SQLite file
@@ -158,7 +159,7 @@ def _opened(url: str, options: dict[str, Any], tries: int = 5) -> RDBStorage:
 def create_study(
     storage: RDBStorage,
     config: StudyConfig,
-    yardstick: dict[str, Any],
+    yardstick: Yardstick,
     space: dict[str, str],
     queue: list[dict[str, Any]],
     *,

@@ -24,7 +24,8 @@ from search.study.versions import settings_of
 from search.tune.controller import patient_controller
 from search.tune.placement import Placement
 from search.tune.reporting import RETRIES, Audience, TuneReporter
-from search.tune.scheduler import StudyASHA, rebuild
+from search.tune.rungs import replayed
+from search.tune.scheduler import StudyASHA
 from search.tune.searcher import StudySearcher
 from search.tune.watchdog import Watchdog
 from spaces.catalog import Space
@@ -84,7 +85,8 @@ def run_trials(
         resources, partial(say, audience.console), there=capacity.nodes,
         quiet=audience.progress == "none", deadline=capacity.deadline,
     )  # fmt: skip
-    scheduler, stopped = rebuild(config, records, placement)
+    rungs, stopped = replayed(config, records)
+    scheduler = StudyASHA(rungs, placement)
     ledger = Ledger(config, study, storage, read_learnt(study, storage), capacity.refuse)
     searcher = StudySearcher(
         ledger, config, space, workload.task, records, stopped, capacity.deadline

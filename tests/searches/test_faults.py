@@ -40,7 +40,7 @@ from trainable.ray_trainable import CGANTrainable
 from trainable.trial.checkpoints import newest
 from trainable.trial.trial import Status, trial_folder
 
-YARDSTICK = {"floor": 1.0, "untrained": {"fid": 100.0, "kid": 0.1}}
+YARDSTICK: Any = {"floor": 1.0, "untrained": {"fid": 100.0, "kid": 0.1}}
 
 
 def space(trial: optuna.Trial, task: Task) -> dict[str, Any]:

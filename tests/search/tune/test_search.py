@@ -57,7 +57,7 @@ def test_breakdown_is_infeasible_with_its_reason_and_enters_no_rung(tmp_path, st
     assert s.scheduler.on_trial_result(None, trial, broken) == CONTINUE
     s.scheduler.on_trial_complete(None, trial, broken)
     s.searcher.on_trial_complete("a", broken)
-    assert s.scheduler.rungs == {2: {}, 6: {}}
+    assert s.scheduler.rungs.scores == {2: {}, 6: {}}
     (record,) = s.records()
     assert (record.status.value, record.reason) == (status, "d_loss is nan in epoch 3")
     trial = s.trials[0]
@@ -86,7 +86,7 @@ def test_a_trial_that_gives_up_is_failed_with_its_reason(tmp_path):
     (record,) = s.records()
     assert (record.status, record.reason) == (Status.FAILED, "it hung again")
     assert s.trials[0].state == TrialState.FAIL
-    assert s.scheduler.rungs == {2: {}, 6: {}}
+    assert s.scheduler.rungs.scores == {2: {}, 6: {}}
 
 
 def test_pruned_by_its_own_time_limit_keeps_the_reason(tmp_path):
@@ -217,7 +217,7 @@ def test_all_at_a_rung_are_compared_and_the_best_third_goes_on(tmp_path):
         s.report(name, 1, 999.0)  # no rung: no comparison
         said[name] = s.report(name, 2, fid)
     assert said == {"a": CONTINUE, "b": STOP, "c": CONTINUE, "d": CONTINUE, "e": CONTINUE}
-    assert s.scheduler.rungs[2] == dict(enumerate(fids.values()))
+    assert s.scheduler.rungs.scores[2] == {n: (fid,) for n, fid in enumerate(fids.values())}
 
 
 ACTOR_DIED = """Failure # 1 (occurred at 2026-01-01_00-00-00)
