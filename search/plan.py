@@ -17,7 +17,7 @@ from search.resolve import Prepared, make_workload
 from search.study.config import StudyConfig
 from search.study.trial_files import TRIALS, settle
 from trainable.basics.machine import local_cores
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.terminal import say
 from trainable.distributed.cluster import fitting
 from trainable.distributed.resources import Resources
@@ -55,13 +55,13 @@ def make_plan(
     object_store = settle(folder, args.storage)
     gpus = local_gpus()
     if capacity.resources.cluster is not None:
-        with bar(console, "looking at the cluster's nodes"):
+        with stage(console, "looking at the cluster's nodes"):
             nodes = all_in_order(object_store or folder / TRIALS, tell)
         gpus = tuple(gpu for node in nodes for gpu in node.gpus)
         capacity = replace(capacity, nodes=frozenset(node.address for node in nodes))
-    with bar(console, "measuring the real images") as progress:
+    with stage(console, "measuring the real images") as progress:
         real = real_set(prepared.data, prepared.extractor, tell, progress)
-    with bar(console, "measuring the default configuration"):
+    with stage(console, "measuring the default configuration"):
         workload = make_workload(prepared, real, capacity.resources, folder, object_store)
         speed = speed_of(workload, capacity.resources)
         shares = share(

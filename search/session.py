@@ -53,7 +53,7 @@ from spaces.presets import default
 from trainable.basics.addresses import without_password
 from trainable.basics.files import disk_fault, write_whole
 from trainable.basics.lock import locked
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.stopping import Stop
 from trainable.basics.terminal import say
 from trainable.basics.wording import counted, format_duration
@@ -133,14 +133,14 @@ def _locked_search(
         check_free(open_storage(args.database), name, read_key(folder))
     uri = _open_mlflow(args, folder, console)
     with ExitStack() as ray:
-        with bar(console, "starting Ray"):
+        with stage(console, "starting Ray"):
             where, workers = ray.enter_context(connected(where, partial(say, console)))
         ray.enter_context(ending.said_at_once())
         ray.enter_context(ending.head_watched(head_address()))
         capacity = Capacity(where, workers)
         plan = make_plan(args, prepared, capacity, console, since)
         prepared, config = replace(prepared, config=plan.config), plan.config
-        with bar(console, "opening the study"):
+        with stage(console, "opening the study"):
             opened = _open(folder, prepared, plan.workload, args.database, console)
         study = opened.study
         study.set_user_attr("run_flags", run_flags(args))
@@ -177,7 +177,7 @@ def _locked_search(
 def _open_mlflow(args: argparse.Namespace, folder: Path, console: Console) -> str:
     """The address of the tracking store; a search goes on without one, and says so."""
     uri = args.tracking_uri or default_tracking(args.output)
-    with bar(console, "opening MLflow"):
+    with stage(console, "opening MLflow"):
         problem = check(uri)
     if problem:
         shown_uri = without_password(uri)
@@ -199,7 +199,7 @@ def _hand_over(
 ) -> str | None:  # fmt: skip
     """Keep generators in MLflow if it takes them; returns the champion's version."""
     try:
-        with bar(console, "handing generators to MLflow"):
+        with stage(console, "handing generators to MLflow"):
             if not tracker.flush():
                 raise ConnectionError(tracker.problem or "MLflow is slow to answer")
             return hand_over(rows, study, trials, folder, tracker.uri, tracker.projection.run_id)

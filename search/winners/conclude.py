@@ -22,7 +22,7 @@ from search.winners.leaderboard import Row, candidates, changes, rank, table, wr
 from search.winners.model_card import card_of
 from spaces.errors import InputError
 from trainable.basics.files import replaced_folder, whole_file, write_whole
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.terminal import say
 from trainable.distributed.resources import Resources
 from trainable.generators.export import CONFIG, export_generator
@@ -61,7 +61,7 @@ def conclude(
     best = candidates(read_records(study), config.top_k)
     images = config.winner_images * len(workload.data.classes)
     said = f"scoring the best {len(best)} again on {images} fresh images each"
-    with bar(console, said, len(best)) as progress:
+    with stage(console, said, len(best)) as progress:
         assessed = assess_on_ray(workload, best, config.winner_images, where, progress, avoided)
     for record in best:
         if record.number not in assessed:
@@ -73,7 +73,7 @@ def conclude(
     winners = _assessed(rows)
     with (
         replaced_folder(folder / WINNERS) as exported,
-        bar(console, "exporting generators", len(winners)) as progress,
+        stage(console, "exporting generators", len(winners)) as progress,
     ):
         for done, row in enumerate(winners, start=1):
             fetch(trial_folder(workload.trials, row.record.number), "*.pt")

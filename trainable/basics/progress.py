@@ -16,7 +16,7 @@ from trainable.basics.wording import format_duration
 Progress = Callable[[int, int], None]
 """Called with how much is done, and with how much there is."""
 Stage = Callable[[str], AbstractContextManager[Progress]]
-"""Begins a part of some work, by its name; `partial(bar, console)` is one that shows."""
+"""Begins a part of some work, by its name; `partial(stage, console)` is one that shows."""
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def unseen(done: int, total: int) -> None:
 
 
 @contextmanager
-def bar(
+def stage(
     console: Console, label: str, total: int | None = None, done: int = 0
 ) -> Iterator[Progress]:
     """Show that a block is at work, and how far it is if it says so by calling what it is given.

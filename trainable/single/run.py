@@ -14,7 +14,7 @@ from rich.console import Console
 
 from spaces.errors import InputError
 from trainable.basics.files import write_whole
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.stopping import Stop, stopped_gently
 from trainable.basics.terminal import say
 from trainable.basics.wording import format_duration
@@ -51,7 +51,7 @@ def run_single(args: argparse.Namespace, console: Console) -> int:
     if yardstick is None:
         config = TrialConfig.from_params(params)
         untrained = dataclasses.replace(workload, start=None).build_run(config, workload.seed)
-        with console.status("scoring an untrained generator"):
+        with stage(console, "scoring an untrained generator"):
             yardstick = measure(
                 workload.evaluator, untrained, settings["protocol"], seed=workload.seed
             )
@@ -146,7 +146,7 @@ def _train(trial: Trial, console: Console) -> tuple[Report, Stop]:
         say(console, "stopping at the end of this epoch; Ctrl-C again stops at once")
 
     with (
-        bar(console, f"training, {unit}", total, int(trial.progress)) as progress,
+        stage(console, f"training, {unit}", total, int(trial.progress)) as progress,
         stopped_gently(trial.stop, tell) as stop,
     ):
         while not report or report["status"] == Status.RUNNING:
