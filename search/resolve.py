@@ -27,6 +27,7 @@ from search.study.flags import STUDY_DEFAULTS, default_tracking
 from search.study.folder import DATABASE, KEY, began
 from search.study.locate import placed
 from search.study.names import check_name, free_name
+from search.study.trial_files import TRIALS
 from search.study.versions import settings_of
 from spaces.catalog import Space, get_space
 from spaces.describe import space_snapshot, starting_point, validate
@@ -41,13 +42,18 @@ from trainable.data.reading import Reading
 from trainable.data.sources import located
 from trainable.data.split.held_out import held_out
 from trainable.data.split.hold_back import SHARE, split_held_back
+from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
 from trainable.generators.saved import SavedGenerator
+from trainable.metrics.scores import RealSet
 from trainable.pretrained.backbones import Backbone, backed_task
 from trainable.pretrained.extractors import Extractor
 from trainable.pretrained.load import load_frozen_networks
 from trainable.tracking.registry import load_generator
+from trainable.trial.evaluation import validation_of, witness_of
+from trainable.trial.object_store import ObjectStore
 from trainable.trial.objective import Objective
+from trainable.trial.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -309,4 +315,34 @@ def _taken(folder: Path) -> bool:
         or began(folder)
         or bool({path.name for path in folder.iterdir()} - left)
         or any((folder / "trials").glob("*"))
+    )
+
+
+def make_workload(
+    prepared: Prepared, real: RealSet, where: Resources, folder: Path,
+    object_store: ObjectStore | None = None,
+) -> Workload:  # fmt: skip
+    """What all trials of the study in `folder` share, but for the untrained generator's scores.
+
+    `object_store` is the object store that has the trials' files, if it is one.
+    """
+    config = prepared.config
+    return Workload(
+        data=prepared.data,
+        extractor=prepared.extractor,
+        real=real,
+        witness=witness_of(prepared.data, prepared.held_out, seed=config.seed),
+        objective=Objective.parse(config.objective),
+        untrained={},
+        evaluations=config.evaluations,
+        trials=(folder / TRIALS).resolve(),
+        seed=config.seed,
+        device=where.device,
+        threads=where.cpus_per_trial,
+        resource=config.resource,
+        max_seconds=config.max_trial_time,
+        backbone=prepared.backbone,
+        start=prepared.start,
+        validation=validation_of(prepared.validation),
+        object_store=object_store,
     )

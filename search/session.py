@@ -8,16 +8,18 @@ import shutil
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import optuna
+import torch
 from optuna.storages import RDBStorage
 from rich.console import Console
 
-from search.capacity.estimate import Speed
+from search.capacity.estimate import Speed, budgeted, measure_scoring, speed_of, total_seconds
 from search.capacity.gpu_share import share
 from search.capacity.nodes import Node, faults, local_gpus, shown, survey
 from search.ending import (
@@ -27,8 +29,7 @@ from search.ending import (
     how_to_go_on,
     said_at_once,
 )
-from search.plan import budgeted, counted, make_workload, speed_of, total_seconds, tried_budget
-from search.resolve import Prepared, prepare
+from search.resolve import Prepared, make_workload, prepare
 from search.study.config import StudyConfig
 from search.study.database import (
     TrialRecord,
@@ -60,16 +61,17 @@ from spaces.presets import default
 from trainable.basics.addresses import without_password
 from trainable.basics.files import disk_fault, write_whole
 from trainable.basics.lock import locked
+from trainable.basics.machine import local_cores
 from trainable.basics.progress import bar
 from trainable.basics.stopping import Stop
 from trainable.basics.terminal import say
-from trainable.basics.wording import format_duration
+from trainable.basics.wording import counted, format_duration
 from trainable.data.fingerprints import IMAGES, write_images
-from trainable.distributed.cluster import check_surroundings, connected
+from trainable.distributed.cluster import check_surroundings, connected, fitting
 from trainable.distributed.resources import Resources, resolve_resources
 from trainable.gan.config import TrialConfig
 from trainable.tracking.client import reason, ui_command
-from trainable.trial.evaluation import measure, real_set
+from trainable.trial.evaluation import measure, real_set, validation_of
 from trainable.trial.object_store import ObjectStore
 from trainable.trial.workload import Workload
 
@@ -98,8 +100,8 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
     say(console, str(prepared.config))
     if args.dry_run:
         asked = args.winner_images is not None
-        prepared = tried_budget(prepared, where, since, asked=asked, say=partial(say, console))
-        say(console, json.dumps(prepared.config.to_json(), indent=2))
+        config = _tried_budget(prepared, where, since, asked=asked, say=partial(say, console))
+        say(console, json.dumps(config.to_json(), indent=2))
         return 0
     try:
         return _search(args, prepared, where, console, since)
@@ -108,6 +110,31 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
             raise
         say(console, f"the search could not begin: {fault}; make room, and give the command again")
         return HALTED
+
+
+def _tried_budget(
+    prepared: Prepared, where: Resources, since: float, *, asked: bool, say: Callable[[str], None]
+) -> StudyConfig:
+    """What `budgeted` makes of a study on this machine, without Ray.
+
+    Raises:
+        InputError: scoring the winners leaves no time to train.
+    """
+    config = prepared.config
+    if config.time_budget is None:
+        return config
+    if where.cluster is not None:
+        say("whether the cluster can score the winners within the time budget is not measured")
+        return config
+    validation = validation_of(prepared.validation)
+    speed = measure_scoring(
+        prepared.extractor, prepared.data, validation, where.device, where.cpus_per_trial
+    )
+    here = {"CPU": local_cores(), "GPU": torch.cuda.device_count()}
+    fits = fitting([{"Alive": True, "Resources": here}], where, where.gpus_per_trial or 0)
+    workers = min(fits, where.max_concurrent or fits)
+    classes = len(prepared.data.classes)
+    return budgeted(config, classes, speed, workers, since, asked=asked, say=say)[0]
 
 
 def _search(
@@ -170,11 +197,11 @@ def _locked_search(
         )  # fmt: skip
         workload, where, workers = shares.workload, shares.where, shares.workers
         speed = replace(speed, trained=speed.trained * shares.slowdown)
-        prepared, deadline = budgeted(
-            prepared, speed, workers, since,
+        config, deadline = budgeted(
+            config, len(prepared.data.classes), speed, workers, since,
             asked=args.winner_images is not None, say=partial(say, console),
         )  # fmt: skip
-        config = prepared.config
+        prepared = replace(prepared, config=config)
         study, storage = _open(folder, prepared, workload, args.database, console)
         study.set_user_attr("run_flags", run_flags(args))
         workload = replace(workload, untrained=study.user_attrs["yardstick"]["untrained"])

@@ -21,7 +21,6 @@ from rich.console import Console
 
 from search.display.screen import Screen
 from search.display.standings import Standings
-from search.plan import counted
 from search.proposals.ledger import Ledger
 from search.study.config import StudyConfig
 from search.study.database import TrialRecord, interrupt_running, read_learnt, read_records
@@ -36,6 +35,7 @@ from spaces.presets import default
 from trainable.basics.files import disk_fault
 from trainable.basics.stopping import Stop, stopped_gently
 from trainable.basics.terminal import say
+from trainable.basics.wording import counted
 from trainable.distributed.resources import Resources
 from trainable.distributed.stop_mark import ask_to_stop, take_back
 from trainable.gan.config import TrialConfig

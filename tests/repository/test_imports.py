@@ -44,7 +44,6 @@ CONFINED = {
         "search/capacity/",
         "search/winners/",
         "search/ending.py",
-        "search/plan.py",
         "trainable/ray_trainable.py",
         "trainable/distributed/",
         "analysis/augmentation/running/",

@@ -10,6 +10,7 @@ from search.capacity.gpu_probe import Packing
 from search.capacity.gpu_share import Shares, share
 from search.proposals.ledger import Ledger
 from tests.helpers.fake_tune import config
+from tests.helpers.refusals import tells
 from tests.helpers.toys import make_data, make_workload, small_config
 from tests.searches.test_faults import space
 from trainable.distributed.resources import Resources
@@ -78,7 +79,8 @@ def test_a_fraction_by_hand_is_held_to_its_part_of_the_smallest_gpu(workload, pr
     limit = shares.workload.gpu_memory_mb
     assert limit is not None
     assert 3000 < limit < 4000
-    assert said == [f"each trial may hold {limit / 1024:.1f} GB of its GPU"]
+    (line,) = said
+    assert tells(line, f"{limit / 1024:.1f} GB")
     whole, _ = settled(workload, GPU, auto=False)
     assert whole.workload.gpu_memory_mb is None
 

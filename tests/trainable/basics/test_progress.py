@@ -49,8 +49,8 @@ def test_a_terminal_sees_how_far_it_is_and_for_how_long_it_goes_on(monkeypatch):
         now[0] += 90
         progress(1, 4)
     seen = frames(screen)
-    assert re.search(r"scoring \[a\] of .* 0/4 0 s gone$", seen[0])
-    assert re.search(r"scoring \[a\] of .* 1/4 90 s gone, about 4 min left$", seen[-1])
+    assert re.search(r"^scoring \[a\] of .* 0/4 0 s [^\d]*$", seen[0])
+    assert re.search(r"^scoring \[a\] of .* 1/4 90 s .* 4 min [^\d]*$", seen[-1])
 
 
 def test_what_was_done_before_says_nothing_of_the_speed(monkeypatch):
@@ -60,8 +60,8 @@ def test_what_was_done_before_says_nothing_of_the_speed(monkeypatch):
     with bar(console, "training", 100, 80) as progress:
         now[0] += 50
         progress(90, 100)
-    assert "80/100 0 s gone" in frames(screen)[0]
-    assert "90/100 50 s gone, about 50 s left" in frames(screen)[-1]
+    assert re.search(r" 80/100 0 s [^\d]*$", frames(screen)[0])
+    assert re.search(r" 90/100 50 s .* 50 s [^\d]*$", frames(screen)[-1])
 
 
 def timed(now: list[float]) -> Any:
@@ -95,13 +95,13 @@ def test_it_is_gone_at_the_end_and_lines_stay_above():
 
 
 def test_the_bar_gives_way_on_a_short_line():
-    said = "scoring the best 3 again on 500 fresh images each"
+    said = "a label that leaves the bar no room on its line,"
     console, screen = terminal()
     with bar(console, said, 3) as progress:
         progress(1, 3)
     last = frames(screen)[-1]
     assert last.startswith(said)
-    assert re.search(r" 1/3 \d+ s gone, about \d+ s left$", last)
+    assert re.search(r" 1/3 \d+ s .* \d+ s [^\d]*$", last)
 
 
 @pytest.mark.parametrize("options", [{}, {"force_terminal": False}, {"force_terminal": True}])
