@@ -16,8 +16,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from search.study.database import create_study, database_url, open_storage, read_records
+from search.capacity.gpu_share import Capacity
+from search.study.database import OpenStudy, create_study, database_url, open_storage, read_records
 from search.tune import run_trials as launch
+from search.tune.reporting import Audience
 from search.tune.run_trials import Outcome, run_trials
 from search.tune.watchdog import Watchdog
 from spaces.presets import default
@@ -132,12 +134,12 @@ def run_search(
     study = create_study(storage, settings, YARDSTICK, {}, [])
     workload = make_workload(make_data(), folder / "trials", settings.evaluations)
     screen = io.StringIO()
+    deadline = None if seconds is None else time.time() + seconds
+    capacity = Capacity(resources, resources.max_concurrent or 2, deadline=deadline)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "Watchdog", Hurried)
         outcome = run_trials(
-            study, storage, settings, narrow, replace(workload, object_store=object_store),
-            resources, workers=resources.max_concurrent or 2,
-            deadline=None if seconds is None else time.time() + seconds, progress="plain",
-            console=Console(file=screen, width=300), wake=lambda: None, trainable=trainable,
+            OpenStudy(study, storage), narrow, replace(workload, object_store=object_store),
+            capacity, Audience(Console(file=screen, width=300)), trainable,
         )  # fmt: skip
     return outcome, read_records(study), screen.getvalue()

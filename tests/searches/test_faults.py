@@ -6,6 +6,7 @@ Faults of drivers and stores are in ``test_session`` and ``test_stores``.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -17,6 +18,7 @@ import pytest
 from search.study.database import database_url, load_study, open_storage, read_records
 from search.tune.reporting import RETRIES
 from tests.helpers.faults import Faulty, run_search
+from tests.helpers.refusals import tells
 from tests.helpers.searches import shared_ray
 from tests.helpers.toys import fids, make_data, make_workload, run_on
 from trainable.basics.wording import format_duration
@@ -100,8 +102,8 @@ def test_a_cluster_without_a_node_for_trials_ends_the_search_with_its_time(tmp_p
             tmp_path / "alone", CGANTrainable, resources, 6.0, trials=2, length=2
         )
     assert not outcome.done
-    assert outcome.halted == "its time is over, and no node has room for its trials"
-    assert "no node is left for trials: they wait for one to join; Ctrl-C stops" in said
+    assert tells(outcome.halted or "", "time", "no node")
+    assert any("no node" in line and "Ctrl-C" in line for line in said.splitlines())
     assert {r.status for r in records} == {Status.INTERRUPTED}
 
 
@@ -116,7 +118,7 @@ def test_a_trial_goes_on_as_if_nothing_had_been(survived, tmp_path, number):
 @pytest.mark.parametrize(
     ("number", "status", "reason"),
     [
-        (2, "failed", "it hung again when it was tried once more"),
+        (2, "failed", "hung again"),
         (3, "failed", "ZeroDivisionError: by accident"),
         (4, "out_of_memory", "CUDA out of memory"),
         (5, "diverged", "in epoch 2"),
@@ -131,11 +133,11 @@ def test_each_end_has_its_status_and_reason(survived, number, status, reason):
 
 def test_every_retry_is_said_and_they_are_bounded(survived):
     _, _, said = survived
-    lines = [line for line in said.splitlines() if "its worker failed" in line]
+    lines = [line for line in said.splitlines() if "worker failed" in line]
     of = {n: [line for line in lines if line.startswith(f"trial {n:>4}")] for n in range(TRIALS)}
     assert [len(of[n]) for n in range(TRIALS)] == [1, 1, 2, RETRIES, 0, 0, 1, 0]
     assert "died unexpectedly" in of[0][0]
-    assert f"no report for {format_duration(LIMIT)}: its worker is killed" in said
+    assert re.search(rf"no report .*\b{format_duration(LIMIT)}\b.* killed", said)
 
 
 def signals(folder: Path, trials: int, *numbers: int) -> threading.Thread:
@@ -153,7 +155,7 @@ def signals(folder: Path, trials: int, *numbers: int) -> threading.Thread:
     return sender
 
 
-LONG = {"length": 200_000, "eval_every": 100_000, "grace": 100_000}
+LONG: dict[str, Any] = {"length": 200_000, "eval_every": 100_000, "grace": 100_000}
 
 
 def test_a_search_that_is_asked_to_stop_says_so_at_once_and_saves_what_is_trained(tmp_path):
@@ -165,7 +167,7 @@ def test_a_search_that_is_asked_to_stop_says_so_at_once_and_saves_what_is_traine
     sender.join()
     assert (outcome.done, outcome.halted, outcome.stopped) == (False, None, signal.SIGTERM)
     assert {r.status for r in records} == {Status.INTERRUPTED}
-    assert "stopping, saving 2 trials; Ctrl-C again stops at once" in said
+    assert any("saving 2 trials" in line and "Ctrl-C" in line for line in said.splitlines())
     trials = tmp_path / "asked" / "trials"
     seen = [newest(trial_folder(trials, r.number))["run"]["images_seen"] for r in records]
     assert len(seen) == 2

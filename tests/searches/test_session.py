@@ -38,6 +38,7 @@ from search.winners.conclude import hand_over
 from search.winners.leaderboard import Row, rank
 from spaces.errors import InputError
 from tests.helpers.fake_tune import config
+from tests.helpers.refusals import refused, tells
 from tests.helpers.searches import Place, free_port, shared_ray, wait_for_reports
 from tests.helpers.toys import make_data, write_pictures
 from trainable.basics.terminal import make_console
@@ -136,7 +137,7 @@ def test_ctrl_c_says_how_to_go_on_and_so_does_who_publishes_it(lives, place):
     assert re.search(rf"\n  {again} {elsewhere} .*{asked}", lives.published), lives.published
     assert "Traceback" not in lives.stopped
     assert "\nstopping" in lives.stopped
-    ran = rf"\nstopped; \d of {TRIALS} trials ended(, \d interrupted)?; what is trained is kept"
+    ran = rf"\nstopped\b.* \d of {TRIALS} trials .*\bkept"
     assert re.search(ran, lives.stopped), lives.stopped
 
 
@@ -149,7 +150,7 @@ def test_a_time_budget_counts_from_the_command(place, monkeypatch):
     console = Console(file=io.StringIO())
     with (
         shared_ray(),
-        pytest.raises(InputError, match="--time-budget is 10 min, but scoring the winners"),
+        refused("--time-budget", "10 min", "--winner-images"),
     ):
         run_session(parser().parse_args(flags), console, time.time() - 600)
     assert not (place.folder / "runs" / "late").exists()
@@ -237,9 +238,8 @@ def test_a_generator_that_fails_a_gate_is_no_champion(lives, place):
     """A few steps of training reach no real image: coverage says so."""
     board = place.folder / "runs" / "tiny" / "leaderboard.csv"
     first = next(csv.DictReader(board.open()))
-    assert "coverage 0.00, at least 0.005" in first["failed_gates"]
-    assert "is no winner: " in lives.resumed
-    assert "no trial passes the gates" in lives.resumed
+    assert tells(first["failed_gates"], "coverage 0.00", 0.005)
+    assert tells(lives.resumed, "no winner", "no trial")
     assert "champion:" not in lives.resumed
 
 
@@ -282,7 +282,7 @@ def test_a_lost_store_is_published_anew_and_twice_is_once(lives, place):
         for _ in range(2):
             code, text = place.run("search.publish", "tiny")
             assert code == 0, text
-            assert f"MLflow has all {TRIALS} trials of study tiny" in text
+            assert tells(text, "MLflow", f"{TRIALS} trials", "study tiny")
             runs = mlflow_runs(place)
             assert len(runs) == 1 + TRIALS
             after = by_trial(runs)
@@ -301,15 +301,16 @@ def test_a_lost_store_is_published_anew_and_twice_is_once(lives, place):
 def test_publish_of_an_unknown_study_lists_what_there_is(lives, place):
     code, text = place.run("search.publish", "tinny")
     assert code == 2
-    assert text.strip() == "error: there is no study tinny under runs; there are tiny"
+    assert text.startswith("error: ")
+    assert tells(text, "tinny", "runs", "tiny")
 
 
 def test_publish_to_a_dead_server_says_so(lives, place):
     uri = f"http://me:secret@127.0.0.1:{free_port()}"
     code, text = place.run("search.publish", "tiny", "--tracking-uri", uri)
     assert code == 2
-    assert text.startswith(f"error: MLflow at {uri.replace('me:secret@', '')} does not answer (")
-    assert "refused" in text
+    assert text.startswith("error: ")
+    assert tells(text, uri.replace("me:secret@", ""), "refused")
     assert "secret" not in text
     assert len(text.strip().splitlines()) == 1
 
@@ -320,7 +321,8 @@ def test_a_finished_study_resumed_trains_nothing_and_says_the_same(lives, place)
     kept = sorted(p.name for p in study.glob("trials/*/attempt-*/*.pt"))
     code, text = place.run("search.run", "--resume", "tiny")
     assert code == 0, text
-    assert f"resumed: {TRIALS} trials ended, 0 under way, 0 to come" in text
+    (resumed,) = [line for line in text.splitlines() if line.startswith("resumed")]
+    assert re.search(rf"\b{TRIALS} trials\b.* 0 .* 0 ", resumed), resumed
     assert (study / "leaderboard.csv").read_bytes() == standings
     assert sorted(p.name for p in study.glob("trials/*/attempt-*/*.pt")) == kept
     assert len(mlflow_runs(place)) == 1 + TRIALS
@@ -342,7 +344,7 @@ def test_sigterm_while_winners_are_scored_says_how_to_go_on_and_keeps_the_former
     kept = sorted(study.glob("winners/*/*"))
     code, text = place.run("search.run", "--resume", "tiny", screen=Terminal())
     assert code == 143, text
-    assert f"\nstopped; {TRIALS} of {TRIALS} trials ended; what is trained is kept." in text
+    assert re.search(rf"\nstopped\b.* {TRIALS} of {TRIALS} trials .*\bkept", text), text
     assert "SIGTERM" not in text, text
     assert (study / "leaderboard.csv").read_bytes() == standings
     assert sorted(study.glob("winners/*/*")) == kept
