@@ -62,7 +62,7 @@ def register(uri: str, old: SimpleNamespace, name: str) -> str:
     assert experiment is not None
     run_id = client.create_run(experiment.experiment_id).info.run_id
     champion.log_winner(uri, run_id, old.trial, old.out, 1, {})
-    assert champion.register_champion(uri, run_id, old.out, name) == "1"
+    assert champion.register_champion(uri, run_id, old.out, name, "") == "1"
     return run_id
 
 
