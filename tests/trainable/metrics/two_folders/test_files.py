@@ -21,7 +21,7 @@ from trainable.metrics.__main__ import main
 from trainable.metrics.two_folders import read as folders_module
 from trainable.metrics.two_folders.compare import compare
 from trainable.metrics.two_folders.read import PIXELS, TOGETHER
-from trainable.pretrained import extractors
+from trainable.pretrained.catalog import EXTRACTORS
 
 Size = tuple[int, int]
 SIZES: dict[str, list[Size]] = {
@@ -92,8 +92,8 @@ def test_fid_of_files_of_any_size_is_pytorch_fid_s(tmp_path, monkeypatch, name):
         [str(p) for p in paths], batch, "cpu", 16, num_workers=0
     )
 
-    spec = replace(extractors.SPECS["inception"], network=Small, features=16)
-    monkeypatch.setitem(extractors.SPECS, "inception", spec)
+    spec = replace(EXTRACTORS["inception"], network=Small, features=16)
+    monkeypatch.setitem(EXTRACTORS, "inception", spec)
     options = {"features": "inception", "weights": weights, "unverified": True}
     found = compare(*paths, **options)
     assert found["fid"] == pytest.approx(expected, rel=1e-4)
