@@ -57,7 +57,7 @@ def test_measured_where_it_is_left_to_us(workload, probed):
     assert shares.slowdown == 0.5  # four together train twice as many images as one
     assert said == ["4 trials a GPU"]
     limited, _ = settled(workload, replace(GPU, max_concurrent=3))
-    assert limited.workers == 3
+    assert limited.capacity.workers == 3
 
 
 @pytest.mark.parametrize(
