@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from spaces.errors import InputError
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console, say
 from trainable.tracking.client import check_tracking
 
@@ -55,14 +55,14 @@ def begin(args: argparse.Namespace) -> Console:
 def draw_figure(name: str, args: argparse.Namespace) -> int:
     """Read the study, draw what `analysis.figures.NAME` draws of it, write, and say; returns 0."""
     console = begin(args)
-    with console.status("starting"):
+    with stage(console, "starting"):
         from analysis.figures.style import legible, save
         from analysis.study.table import load_study
 
         drawn = import_module(f"analysis.figures.{name}").drawn
-    with bar(console, "reading trials") as progress:
+    with stage(console, "reading trials") as progress:
         table = load_study(args.study, args.tracking_uri, progress)
-    with console.status("drawing"):
+    with stage(console, "drawing"):
         figure, said = drawn(table, args)
         said = [*said, legible(figure)]
         paths = save(figure, args.out or Path("runs", table.name, "figures"), name)

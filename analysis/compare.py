@@ -16,6 +16,7 @@ from pathlib import Path
 from analysis.command import add_stores, begin
 from spaces.errors import InputError
 from trainable.basics.command import command_line
+from trainable.basics.progress import stage
 
 
 @command_line()
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(set(args.studies)) < 2:
         raise InputError(f"it takes two studies to compare, but {args.studies[0]} is one")
     console = begin(args)
-    with console.status("starting"):
+    with stage(console, "starting"):
         from analysis.figures.compare import compare
 
     compare(args, console)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from analysis.command import begin, parser
 from spaces.errors import InputError
 from trainable.basics.command import command_line
+from trainable.basics.progress import stage
 
 
 @command_line()
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not 0 <= args.megabytes < math.inf:
         raise InputError(f"--megabytes is {args.megabytes:g}, but must be a number from 0")
     console = begin(args)
-    with console.status("starting"):
+    with stage(console, "starting"):
         from analysis.figures.report import report
 
     report(args, console)

@@ -14,6 +14,7 @@ from search.study.flags import OUTPUT, add_stores, check_stores
 from search.study.folder import StudyFolder
 from search.study.locate import placed
 from trainable.basics.command import command_line
+from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console
 
 
@@ -35,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     folder = StudyFolder.of(args, args.study)
     folder.check_there()
     console = make_console()
-    with console.status("starting"):  # PyTorch, Optuna and MLflow take seconds to import
+    with stage(console, "starting"):  # PyTorch, Optuna and MLflow take seconds to import
         from search.winners.publish import publish
 
     return publish(folder, console)

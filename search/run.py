@@ -12,6 +12,7 @@ from rich.console import Console
 from search.study.flags import parser
 from spaces.errors import InputError
 from trainable.basics.command import command_line
+from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console
 
 
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     check_flags(args)
     # Ray reads this when it is imported. Its three lines on a dead worker are our one.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")
-    with console.status("starting"):  # PyTorch, Ray and MLflow take seconds to import
+    with stage(console, "starting"):  # PyTorch, Ray and MLflow take seconds to import
         from search.session import run_session
 
     return run_session(args, console, began)

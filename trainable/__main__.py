@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from trainable.basics.command import command_line
+from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console
 from trainable.single.flags import check_flags, parser
 from trainable.single.recipe import read_recipe
@@ -19,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_flags(args)
     recipe = read_recipe(args)
     console = make_console()
-    with console.status("starting"):  # PyTorch takes seconds to import
+    with stage(console, "starting"):  # PyTorch takes seconds to import
         from trainable.single.run import run_single
 
     return run_single(args, recipe, console)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trainable.basics.command import command_line
 from trainable.basics.files import check_new_folder
+from trainable.basics.progress import stage
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.terminal import make_console, say, say_command
 from trainable.tracking.client import check_generator
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_new_folder("--out", args.out)
     check_generator("--model", args.model, args.tracking_uri)
     console = make_console()
-    with console.status("starting"):  # PyTorch takes seconds to import
+    with stage(console, "starting"):  # PyTorch takes seconds to import
         from trainable.generators.synthetic_set import write_set
         from trainable.tracking.registry import load_generator
 

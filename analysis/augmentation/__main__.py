@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from analysis.augmentation.flags import check_flags, parser
 from trainable.basics.command import command_line
+from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console
 
 
@@ -18,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     check_flags(args)
     console = make_console()
-    with console.status("starting"):  # PyTorch and the rest take seconds to import
+    with stage(console, "starting"):  # PyTorch and the rest take seconds to import
         from analysis.augmentation.command import run_study
 
     return run_study(args, console)

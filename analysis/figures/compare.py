@@ -22,7 +22,7 @@ from analysis.figures.style import BLUE, GREEN, ORANGE, RED, canvas, clean, plai
 from analysis.study import verdict
 from analysis.study.table import FRESH, StudyTable, load_study
 from spaces.errors import InputError
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.terminal import say
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import ratio
@@ -168,10 +168,10 @@ def compare(args: argparse.Namespace, console: Console) -> None:
     """
     tables = []
     for name in args.studies:
-        with bar(console, f"reading trials of {name}") as progress:
+        with stage(console, f"reading trials of {name}") as progress:
             tables.append(load_study(name, args.tracking_uri, progress))
     notes = check(tables)
-    with console.status("drawing"):
+    with stage(console, "drawing"):
         paths = save(draw(tables), args.out, "compare")
     for line in [*notes, *paths, *map(summary, tables), *told(tables)]:
         say(console, str(line))

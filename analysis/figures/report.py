@@ -40,7 +40,7 @@ from analysis.study.table import StudyTable, load_study
 from analysis.study.verdict import best, verdict, winners
 from spaces.errors import InputError
 from trainable.basics.files import write_whole
-from trainable.basics.progress import Progress, Stage, bar, silent
+from trainable.basics.progress import Progress, Stage, silent, stage
 from trainable.basics.terminal import say
 from trainable.data.sheets import spread
 from trainable.tracking.client import reason
@@ -309,9 +309,9 @@ def report(args: argparse.Namespace, console: Console) -> None:
     Raises:
         InputError: the study cannot be read, or the page not be written.
     """
-    with bar(console, "reading trials") as progress:
+    with stage(console, "reading trials") as progress:
         table = load_study(args.study, args.tracking_uri, progress)
-    text = page(table, args.megabytes, partial(bar, console))
+    text = page(table, args.megabytes, partial(stage, console))
     out = args.out or Path("runs", table.name, "figures")
     try:
         out.mkdir(parents=True, exist_ok=True)

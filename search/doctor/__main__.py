@@ -11,6 +11,7 @@ import sys
 from search.study.flags import check_stores, parser
 from search.study.locate import resume_placed
 from trainable.basics.command import command_line
+from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console
 
 
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     resume_placed(args)
     check_stores(args)
     console = make_console()
-    with console.status("starting"):  # PyTorch, Ray and MLflow take seconds to import
+    with stage(console, "starting"):  # PyTorch, Ray and MLflow take seconds to import
         from search.doctor.examine import examine
 
     return examine(args, console)

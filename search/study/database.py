@@ -26,7 +26,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 import sqlalchemy.exc
@@ -40,13 +40,22 @@ from search.study.records import read_record
 from search.study.transaction import one_transaction
 from search.study.versions import foreign, settings_of
 from spaces.errors import InputError
+from spaces.task import Params
 from trainable.basics.addresses import without_password
 from trainable.basics.terminal import command
 from trainable.trial.objective import Objective
 from trainable.trial.report import Status
+from trainable.trial.yardstick import Yardstick
 
 _WAIT = 60  # seconds for which another reader or writer may hold a SQLite file
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class OpenStudy(NamedTuple):
+    """A study, and the database that holds it."""
+
+    study: optuna.Study
+    storage: RDBStorage
 
 
 def directions(objective: str) -> list[StudyDirection]:
@@ -90,9 +99,9 @@ def _opened(url: str, options: dict[str, Any], tries: int = 5) -> RDBStorage:
 def create_study(
     storage: RDBStorage,
     config: StudyConfig,
-    yardstick: dict[str, Any],
+    yardstick: Yardstick,
     space: dict[str, str],
-    queue: list[dict[str, Any]],
+    queue: list[Params],
     *,
     key: str | None = None,
     learnt: Sequence[FrozenTrial] = (),
@@ -153,7 +162,7 @@ def load_study(name: str, storage: RDBStorage) -> optuna.Study:
     )
 
 
-def open_study(folder: StudyFolder) -> tuple[optuna.Study, RDBStorage]:
+def open_study(folder: StudyFolder) -> OpenStudy:
     """An existing study, and the database that holds it.
 
     Raises:
@@ -175,7 +184,7 @@ def open_study(folder: StudyFolder) -> tuple[optuna.Study, RDBStorage]:
             f"--database holds a study {name}, but not the one that began in {folder.path}; name "
             "the database or the --output that it belongs to"
         )
-    return study, storage
+    return OpenStudy(study, storage)
 
 
 _PARTS = {"id": str, "space": dict, "yardstick": dict, "queue": list, "config": object}

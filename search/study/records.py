@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from spaces.task import Params
 from trainable.trial.report import GOALS, Report, Status
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class TrialRecord:
     number: int
     status: Status
     reason: str
-    params: dict[str, Any]
-    searched: dict[str, Any]
+    params: Params
+    searched: Params
     reports: tuple[Report, ...]
     started: float | None
     ended: float | None
@@ -93,7 +94,7 @@ def read_record(trial: FrozenTrial) -> TrialRecord:
     )
 
 
-def changes(params: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
+def changes(params: Params, base: Params) -> list[str]:
     """In what a configuration differs from `base`: ``g_lr=0.00121``, ``loss=hinge``, and so on."""
     return [
         f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}"

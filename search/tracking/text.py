@@ -6,7 +6,6 @@ import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from search.study.config import StudyConfig
 from search.study.folder import StudyFolder
@@ -15,6 +14,9 @@ from trainable.basics.markdown import code, escaped
 from trainable.metrics.classifier_score import CAS
 from trainable.trial.objective import Objective
 from trainable.trial.report import Status
+from trainable.trial.yardstick import Yardstick
+
+LEADERBOARD = "leaderboard.csv"
 
 
 def trial_name(record: TrialRecord) -> str:
@@ -43,7 +45,7 @@ def code_tags(code: Mapping[str, str]) -> dict[str, str]:
 
 def description(
     config: StudyConfig,
-    yardstick: Mapping[str, Any],
+    yardstick: Yardstick,
     records: Sequence[TrialRecord],
     folder: Path,
     tracking: str,

@@ -13,7 +13,7 @@ from search.winners.conclude import arrange, hand_over, leaderboard
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
 from trainable.basics.lock import locked
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.terminal import say
 from trainable.tracking.client import reason, ui_command
 from trainable.trial.objective import Objective
@@ -29,7 +29,7 @@ def publish(folder: StudyFolder, console: Console) -> int:
     config = settings_of(study)
     with locked(folder.path):
         interrupt_running(study, storage)  # a killed search left them so
-        with console.status("opening MLflow"):
+        with stage(console, "opening MLflow"):
             problem = check(folder.tracking)
         if problem:
             raise InputError(
@@ -40,11 +40,11 @@ def publish(folder: StudyFolder, console: Console) -> int:
         rows = leaderboard(study, Objective.parse(config.objective))
         done = sum(row.record.ended is not None for row in rows) >= config.trials
         try:
-            with bar(console, "writing trials", len(rows)) as progress:
+            with stage(console, "writing trials", len(rows)) as progress:
                 projection.sync("FINISHED" if done else "KILLED", progress)
             if arrange(rows, folder.path):
                 say(console, f"by this version's gates the ranking is another: see {folder.path}")
-            with console.status("handing over the winners"):
+            with stage(console, "handing over the winners"):
                 version = hand_over(
                     rows, study, folder.trials, folder.path, folder.tracking, projection.run_id
                 )

@@ -9,6 +9,7 @@ import optuna
 import pytest
 
 import spaces.__main__ as cli
+from search.study.config import FLAGS
 from spaces import presets
 from spaces.catalog import SPACES, get_space
 from spaces.describe import Parameter, describe, starting_point, validate

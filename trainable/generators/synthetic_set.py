@@ -19,7 +19,7 @@ from rich.console import Console
 
 from spaces.errors import InputError
 from trainable.basics.files import check_new_folder, name_fault, whole_folder
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.generators.export import ImageGenerator
 from trainable.generators.saved import SavedGenerator
 
@@ -39,7 +39,7 @@ def write_set(start: SavedGenerator, args: argparse.Namespace, console: Console)
     torch.set_num_threads(1)  # at one image, threads waiting for each other cost up to 50x
     try:
         total, rows = len(classes) * args.per_class, []
-        with whole_folder(args.out) as part, bar(console, "drawing", total) as progress:
+        with whole_folder(args.out) as part, stage(console, "drawing", total) as progress:
             for index, name in enumerate(classes):
                 _make_folder(part / name, f"--model {args.model}")
                 for k in range(args.per_class):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from trainable.basics.command import command_line
 from trainable.basics.files import check_file, path_argument
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console, printable, say
 from trainable.data.folders.listing import check_folder
 
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         if file is not None:
             check_file(flag, file)
     errors = make_console(stderr=True)  # standard output is the result's
-    with errors.status("starting"):  # PyTorch takes seconds to import
+    with stage(errors, "starting"):  # PyTorch takes seconds to import
         from trainable.metrics.two_folders.compare import compare
 
     result = compare(
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         baseline=args.baseline,
         neighbours=args.neighbours,
         say=partial(say, errors),
-        stage=partial(bar, errors),
+        stage=partial(stage, errors),
     )
     if args.json:
         print(json.dumps(result, allow_nan=False))

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 import pytest
 
-from search.ending import EndedError, said_at_once, watched
+from search.ending import EndedError, Ending, watched
 from search.study.flags import parser
 from spaces.errors import InputError
 from tests.helpers.fake_tune import Search, config
@@ -189,7 +189,7 @@ def test_whatever_ends_a_search_it_says_how_many_trials_ran_and_how_to_go_on(
     screen = io.StringIO()
     with (
         pytest.raises(EndedError) as ended,
-        said_at_once(broken, config(), make_console(file=screen)),
+        Ending(broken, config(), make_console(file=screen)).said_at_once(),
     ):
         raise error
     assert ended.value.code == code
@@ -204,8 +204,9 @@ def test_whatever_ends_a_search_it_says_how_many_trials_ran_and_how_to_go_on(
 def test_before_a_study_has_begun_there_is_nothing_to_go_on_with(tmp_path):
     args = parser().parse_args(["--output", str(tmp_path)])
     (tmp_path / "s").mkdir()
+    ending = Ending(args, config(), make_console())
     for error in (KeyboardInterrupt(), OSError("x"), InputError("x")):
-        with pytest.raises(type(error)), said_at_once(args, config(), make_console()):
+        with pytest.raises(type(error)), ending.said_at_once():
             raise error
 
 
