@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spaces.task import Params
 from trainable.trial.report import GOALS, Report, Status
@@ -94,7 +94,7 @@ def read_record(trial: FrozenTrial) -> TrialRecord:
     )
 
 
-def changes(params: Params, base: Params) -> list[str]:
+def changes(params: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
     """In what a configuration differs from `base`: ``g_lr=0.00121``, ``loss=hinge``, and so on."""
     return [
         f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}"
