@@ -28,6 +28,7 @@ from trainable.distributed.resources import Resources
 from trainable.generators.export import CONFIG, export_generator
 from trainable.metrics.intervals import Interval
 from trainable.single.recipe import SETTINGS
+from trainable.tracking.names import GATES_FAILED, fresh_interval
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
 from trainable.trial.trial import trial_folder
@@ -208,11 +209,11 @@ def _scores(row: Row) -> dict[str, float]:
     assert found is not None
     return {
         **{
-            f"fresh_{name}_{end}": value
+            fresh_interval(name, end): value
             for name, known in found.intervals.items()
             for end, value in asdict(known).items()
         },
         **{f"fresh_{found.generated}/{k}": v for k, v in found.scores.items()},
         "fid_over_floor": row.over_floor,
-        "gates_failed": float(len(row.failed)),
+        GATES_FAILED: float(len(row.failed)),
     }

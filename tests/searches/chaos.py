@@ -31,9 +31,10 @@ from optuna.trial import TrialState
 from search.study import folder as study_folder
 from search.study.config import StudyConfig
 from search.study.database import database_url, load_study, open_storage, read_records
-from search.tracking.projection import EXPERIMENT, connect, study_key
+from search.tracking.projection import connect, study_key
 from search.tune.rungs import replayed
 from tests.helpers import ROOT
+from trainable.tracking.names import EXPERIMENT
 from trainable.trial.trial import Status
 
 SPACE = """
