@@ -16,7 +16,7 @@ from analysis import samples as samples_command
 from analysis.figures import neighbours, samples
 from analysis.figures.style import legible, save
 from analysis.study.artifacts import fetch_generator, fetch_grids
-from analysis.study.table import EXPERIMENT, STATUS, STUDY, TRIAL, WINNER, load_study
+from analysis.study.table import load_study
 from search.tracking import champion
 from search.tracking import sample_grids as grids
 from search.tracking.projection import connect
@@ -26,6 +26,7 @@ from trainable.data import load
 from trainable.data.split.hold_back import hold_back
 from trainable.generators import export
 from trainable.generators.weights_file import read_generator
+from trainable.tracking.names import EXPERIMENT, STATUS, STUDY, TRIAL, WINNER
 from trainable.trial.trial import Trial
 
 NAME = "pictured"

@@ -14,12 +14,13 @@ import pytest
 from PIL import Image
 
 from search.tracking import champion
-from search.tracking.projection import EXPERIMENT, connect
+from search.tracking.projection import connect
 from tests.helpers.toys import full, make_data, make_workload, small_params
 from trainable import generate
 from trainable.data import load
 from trainable.generators import export, synthetic_set
 from trainable.generators.weights_file import read_generator, write_generator
+from trainable.tracking.names import EXPERIMENT
 from trainable.trial.trial import Trial
 
 
