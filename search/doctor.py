@@ -32,7 +32,7 @@ from spaces.errors import InputError
 from spaces.presets import default
 from trainable.basics.addresses import sqlite_file, without_password
 from trainable.basics.machine import file_system, local_cores, memory_bytes
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 from trainable.basics.wording import counted, format_duration
@@ -213,7 +213,7 @@ def _time(
     workers: int, began: float, asked: bool,
 ) -> None:  # fmt: skip
     """`asked`: the user said how many winner images."""
-    with bar(page.console, "measuring the real images") as progress:
+    with stage(page.console, "measuring the real images") as progress:
         real = real_set(prepared.data, prepared.extractor, lambda _: None, progress)
     with tempfile.TemporaryDirectory() as scratch:
         workload = make_workload(prepared, real, where, Path(scratch))

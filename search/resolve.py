@@ -34,7 +34,7 @@ from spaces.describe import space_snapshot, starting_point, validate
 from spaces.errors import InputError
 from spaces.presets import default
 from spaces.task import Task
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.wording import parse_duration
 from trainable.data import Dataset, load
 from trainable.data.fingerprints import IMAGES, image_differences
@@ -123,14 +123,14 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
             f"--study {name}: there is such a study under {args.output} already; go on with "
             f"--resume {name}, or choose another name"
         )
-    with bar(console, "reading images") as progress:
+    with stage(console, "reading images") as progress:
         whole = load(asked["data"], asked["image_size"], how=Reading.of(asked), progress=progress)
     asked |= whole.report.reading.settings
     if asked["hold_back"] is None:
         asked["hold_back"] = SHARE if Objective.parse(asked["objective"]).needs_validation else 0.0
     data, validation, parted = split_held_back(whole, asked["hold_back"])
     said = [*parted]
-    with bar(console, "reading held-out images") as progress:
+    with stage(console, "reading held-out images") as progress:
         apart = held_out(
             data, asked["data"], asked["held_out"], progress, instead=validation, say=said.append
         )
@@ -228,7 +228,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
         if before is not None:
             changes[name] = located(flag, before if now is None else now)
     config = replace(old, **{**changes, "time_budget": budget})
-    with bar(console, "reading images") as progress, _perhaps_moved(config, "data"):
+    with stage(console, "reading images") as progress, _perhaps_moved(config, "data"):
         whole = load(config.data, config.image_size, how=config.reading, progress=progress)
     data, validation, parted = split_held_back(whole, config.hold_back)
     if data.digest != config.data_digest:
@@ -240,7 +240,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
         )
     said = [*parted]
     with (
-        bar(console, "reading held-out images") as progress,
+        stage(console, "reading held-out images") as progress,
         _perhaps_moved(config, "held_out"),
     ):
         apart = held_out(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -18,12 +17,13 @@ from torch import Tensor
 from analysis.augmentation.classifier.fit import Recipe
 from analysis.augmentation.classifier.networks import load_weights
 from analysis.augmentation.classifier.scores import positive_class
-from analysis.augmentation.design.cells import Cell, parse_ratios, parse_sizes, plan
+from analysis.augmentation.design.cells import Cell, plan
 from analysis.augmentation.design.materials import Source, divide, load_real
 from analysis.augmentation.design.retrain import Retraining
 from analysis.augmentation.findings.conclude import FOUND, conclude
 from analysis.augmentation.findings.mlflow_log import log_study
 from analysis.augmentation.findings.results import Findings
+from analysis.augmentation.flags import check_name
 from analysis.augmentation.running.store import Store
 from analysis.augmentation.running.train_cell import Materials, Result
 from analysis.augmentation.running.work import Work
@@ -33,7 +33,7 @@ from analysis.study.verdict import assessed, winners
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
 from trainable.basics.lock import locked
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.terminal import say, say_command
 from trainable.distributed.resources import resolve_resources
 from trainable.tracking.client import reason, ui_command
@@ -48,19 +48,12 @@ DECAY, SMOOTHING = 1e-2, 0.05
 
 
 def run_study(args: argparse.Namespace, console: Console) -> int:
-    """Everything; returns 0, or 1 where MLflow lacks part of it.
+    """Everything that flags checked by `check_flags` ask for; returns 0, or 1 where MLflow lacks
+    part of it.
 
     Raises:
         InputError: something that the flags ask for cannot be done.
     """
-    if args.repeats < 1 or args.seed < 0 or not 0 < args.reach <= 1:
-        raise InputError(
-            f"--repeats is {args.repeats}, --seed {args.seed} and --reach {args.reach:g}, but must "
-            "be at least 1, at least 0, and a share above 0"
-        )
-    sizes, ratios = parse_sizes(args.sizes), parse_ratios(args.ratios)
-    if args.retrain_kimg is not None and not args.retrain:
-        raise InputError("--retrain-kimg says how --retrain trains; give both, or neither")
     where = resolve_resources(args)
     recipe = _recipe(args)
     weights, weights_line = None, ""
@@ -69,22 +62,18 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
             args.classifier, args.classifier_weights, unverified=args.unverified_weights
         )
     source = _source(args, console)
-    with bar(console, "reading images") as progress:
+    with stage(console, "reading images") as progress:
         data, test = load_real(source, args.data, args.test, progress)
-    real = divide(data, test, source, sizes, args.repeats, args.seed)
+    real = divide(data, test, source, args.sizes, args.repeats, args.seed)
     positive, positive_line = _positive(args.positive, source.classes)
     materials = Materials(real, source, recipe, weights, positive, args.seed)
     name = args.name or _name(source, args)
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is None:
-        raise InputError(
-            f"--name is {name!r}, but must be letters, digits, '.', '_' and '-', as it names a "
-            "folder"
-        )
+    check_name(name)  # a file's record may say anything
     folder = args.output / "augmentation" / name
     retraining = (
         Retraining(source, real, folder, args.seed, args.retrain_kimg) if args.retrain else None
     )
-    cells = plan(real.sizes, ratios, args.repeats)
+    cells = plan(real.sizes, args.ratios, args.repeats)
     settings = {  # but for sizes, ratios and repeats: more of these may come another time
         "generator_sha256": source.start.sha256, "data_digest": data.digest,
         "test_digest": test.digest, "seed": args.seed,
@@ -130,7 +119,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 def _source(args: argparse.Namespace, console: Console) -> Source:
     if args.model is not None:
         return Source.of(load_generator(args.model, args.tracking_uri, flag="--model"))
-    with bar(console, "reading the study") as progress:
+    with stage(console, "reading the study") as progress:
         table = load_study(args.study, args.tracking_uri, progress)
     won, tried = winners(table), assessed(table)
     if not won and tried:
@@ -214,7 +203,7 @@ def _log(
     uri = args.tracking_uri
     write = partial(log_study, uri, key, settings, results, findings, files, args.output)
     try:
-        with bar(console, "writing to MLflow", len(results)) as progress:
+        with stage(console, "writing to MLflow", len(results)) as progress:
             write(progress)
     except Exception as error:  # whatever ails MLflow; all is in the folder
         say(

@@ -29,7 +29,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 import sqlalchemy.exc
@@ -42,10 +42,12 @@ from search.study.folder import DATABASE, began, read_key
 from search.study.transaction import one_transaction
 from search.study.versions import foreign, settings_of
 from spaces.errors import InputError
+from spaces.task import Params
 from trainable.basics.addresses import sqlite_address, without_password
 from trainable.basics.terminal import command
 from trainable.trial.objective import Objective
 from trainable.trial.trial import GOALS, Report, Status
+from trainable.trial.yardstick import Yardstick
 
 REPORT = "report/"
 _WAIT = 60  # seconds for which another reader or writer may hold a SQLite file
@@ -71,8 +73,8 @@ class TrialRecord:
     number: int
     status: Status
     reason: str
-    params: dict[str, Any]
-    searched: dict[str, Any]
+    params: Params
+    searched: Params
     reports: tuple[Report, ...]
     started: float | None
     ended: float | None
@@ -98,6 +100,13 @@ class TrialRecord:
     def fid(self) -> float:
         """FID at the last evaluation; infinite without one."""
         return self.last.get("fid", math.inf)
+
+
+class OpenStudy(NamedTuple):
+    """A study, and the database that holds it."""
+
+    study: optuna.Study
+    storage: RDBStorage
 
 
 def goals(report: Report) -> tuple[float, ...]:
@@ -151,9 +160,9 @@ def _opened(url: str, options: dict[str, Any], tries: int = 5) -> RDBStorage:
 def create_study(
     storage: RDBStorage,
     config: StudyConfig,
-    yardstick: dict[str, Any],
+    yardstick: Yardstick,
     space: dict[str, str],
-    queue: list[dict[str, Any]],
+    queue: list[Params],
     *,
     key: str | None = None,
     learnt: Sequence[FrozenTrial] = (),
@@ -214,7 +223,7 @@ def load_study(name: str, storage: RDBStorage) -> optuna.Study:
     )
 
 
-def open_study(output: Path, name: str, database: str | None) -> tuple[optuna.Study, RDBStorage]:
+def open_study(output: Path, name: str, database: str | None) -> OpenStudy:
     """An existing study of the folder `output`, and the database that holds it.
 
     Raises:
@@ -246,7 +255,7 @@ def open_study(output: Path, name: str, database: str | None) -> tuple[optuna.St
             f"--database holds a study {name}, but not the one that began in {folder}; name the "
             "database or the --output that it belongs to"
         )
-    return study, storage
+    return OpenStudy(study, storage)
 
 
 _PARTS = {"id": str, "space": dict, "yardstick": dict, "queue": list, "config": object}

@@ -7,7 +7,6 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from search.study.config import StudyConfig
 from search.study.database import TrialRecord, database_url
@@ -16,6 +15,7 @@ from trainable.basics.markdown import code, escaped
 from trainable.metrics.classifier_score import CAS
 from trainable.trial.objective import Objective
 from trainable.trial.trial import Status
+from trainable.trial.yardstick import Yardstick
 
 LEADERBOARD = "leaderboard.csv"
 
@@ -46,7 +46,7 @@ def code_tags(code: Mapping[str, str]) -> dict[str, str]:
 
 def description(
     config: StudyConfig,
-    yardstick: Mapping[str, Any],
+    yardstick: Yardstick,
     records: Sequence[TrialRecord],
     folder: Path,
     tracking: str,

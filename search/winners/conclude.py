@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,15 @@ from search.study.database import read_records
 from search.study.trial_files import fetch
 from search.tracking.champion import clear_winners, log_winner, register_champion, withdraw_champion
 from search.tracking.projection import study_key
-from search.tune.run_trials import assess_on_ray
+from search.winners.assess import assess_on_ray
 from search.winners.leaderboard import Row, candidates, changes, rank, table, write_csv
+from search.winners.model_card import card_of
 from spaces.errors import InputError
 from trainable.basics.files import replaced_folder, whole_file, write_whole
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.terminal import say
 from trainable.distributed.resources import Resources
 from trainable.generators.export import CONFIG, export_generator
-from trainable.metrics.intervals import Interval
 from trainable.single.recipe import SETTINGS
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
@@ -60,19 +59,19 @@ def conclude(
     best = candidates(read_records(study), config.top_k)
     images = config.winner_images * len(workload.data.classes)
     said = f"scoring the best {len(best)} again on {images} fresh images each"
-    with bar(console, said, len(best)) as progress:
+    with stage(console, said, len(best)) as progress:
         assessed = assess_on_ray(workload, best, config.winner_images, where, progress, avoided)
     for record in best:
         if record.number not in assessed:
             say(console, f"trial {record.number} has no valid checkpoint and is not scored again")
-    kept = {str(number): asdict(assessment) for number, assessment in assessed.items()}
+    kept = {str(number): assessment.to_json() for number, assessment in assessed.items()}
     study.set_user_attr("assessed", kept)
     rows = leaderboard(study, workload.objective)
     console.print(table(rows, config, study.user_attrs["yardstick"]))
     winners = _assessed(rows)
     with (
         replaced_folder(folder / WINNERS) as exported,
-        bar(console, "exporting generators", len(winners)) as progress,
+        stage(console, "exporting generators", len(winners)) as progress,
     ):
         for done, row in enumerate(winners, start=1):
             fetch(trial_folder(workload.trials, row.record.number), "*.pt")
@@ -129,13 +128,7 @@ def arrange(rows: list[Row], folder: Path) -> bool:
 def leaderboard(study: optuna.Study, objective: Objective) -> list[Row]:
     """The study's rows, with the winners' scores as the last search's end left them."""
     assessed = {
-        int(number): Assessment(
-            values["scores"],
-            values["generated"],
-            Interval(**values["fid"]),
-            Interval(**values["kid"]),
-            Interval(**values["cas"]) if values.get("cas") else None,
-        )
+        int(number): Assessment.from_json(values)
         for number, values in study.user_attrs.get("assessed", {}).items()
     }
     return rank(read_records(study), assessed, objective, study.user_attrs["yardstick"])
@@ -186,7 +179,7 @@ def hand_over(
         kept = _export(folder / WINNERS, row)
         log_winner(uri, run, trial, kept, row.rank, _scores(row), row.failed, row.tie)
         if champion is None and row.wins:
-            champion = register_champion(uri, run, kept, study.study_name)
+            champion = register_champion(uri, run, kept, study.study_name, card_of(kept))
     if champion is None:
         withdraw_champion(uri, study.study_name, study_key(study))
     return champion
@@ -206,11 +199,7 @@ def _scores(row: Row) -> dict[str, float]:
     found = row.assessment
     assert found is not None
     return {
-        **{
-            f"fresh_{name}_{end}": value
-            for name, known in found.intervals.items()
-            for end, value in asdict(known).items()
-        },
+        **found.ends,
         **{f"fresh_{found.generated}/{k}": v for k, v in found.scores.items()},
         "fid_over_floor": row.over_floor,
         "gates_failed": float(len(row.failed)),

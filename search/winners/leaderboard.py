@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from trainable.metrics.seed_noise import FID_NOISE, told_apart
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
 from trainable.trial.pareto import order
+from trainable.trial.yardstick import Yardstick
 
 SHOWN = 10
 """Rows on the terminal; the file has them all."""
@@ -81,7 +82,7 @@ def rank(
     records: list[TrialRecord],
     assessed: Mapping[int, Assessment],
     objective: Objective,
-    yardstick: Mapping[str, Any],
+    yardstick: Yardstick,
 ) -> list[Row]:
     """All trials, best first; those without a score come last, by number."""
     known = [record for record in records if record.number in assessed]
@@ -164,8 +165,7 @@ def _flat(row: Row, params: list[str]) -> dict[str, Any]:
         "reason": record.reason,
     }
     if found:
-        for name, known in found.intervals.items():
-            out |= {f"fresh_{name}_{end}": value for end, value in asdict(known).items()}
+        out |= found.ends
         out |= {f"fresh_{k}_{found.generated}": v for k, v in found.scores.items()}
     return {k: _number(v) for k, v in out.items()}
 
@@ -177,7 +177,7 @@ def _number(value: Any) -> Any:
     return value
 
 
-def table(rows: list[Row], config: StudyConfig, yardstick: Mapping[str, Any]) -> Table:
+def table(rows: list[Row], config: StudyConfig, yardstick: Yardstick) -> Table:
     """The best rows, within the 80 columns of a plain terminal; the file has every score."""
     objective = Objective.parse(config.objective)
     goals = " and ".join(goal.name for goal in objective.goals)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from trainable.metrics.kernel import kernel_distance
 from trainable.metrics.scores import RealSet, Scores, all_scores, evaluation_scores
 from trainable.pretrained.extractors import Extractor
 from trainable.pretrained.feature_cache import cached_features
+from trainable.trial.yardstick import Yardstick
 
 GENERATED = 200
 """Images generated for each evaluation of a trial."""
@@ -28,36 +30,6 @@ _PAIR = 2
 """Images of a class that its diversity needs."""
 SEEDS = range(1, 6)
 """Of an assessment's classifiers; a search's evaluations have 0, by whose luck they chose."""
-
-
-@dataclass(frozen=True)
-class Yardstick:
-    """What the scores of a study mean: their protocol and their reference values.
-
-    Attributes:
-        protocol: extractor and resize rule, see `Extractor.protocol`.
-        n_real, n_generated: images behind each score.
-        counts: real images by class.
-        floor: FID of n_real real images against as many others, extrapolated from parts of the
-            real set (see `extrapolated_floor`): what a perfect generator would score.
-        half_floor, half_n: FID between disjoint real halves, as measured, and images in each.
-        untrained: scores of a generator before its first step.
-        witness: share of real images that the witness's classifier, which has not seen them,
-            assigns to their class: the ``class_agreement`` of a perfect generator.
-        cas: classification accuracy score of the training images themselves, on those that are held
-            back, which a generator's is held against; None if none are.
-    """
-
-    protocol: str
-    n_real: int
-    n_generated: int
-    counts: Mapping[str, int]
-    floor: float
-    half_floor: float
-    half_n: int
-    untrained: Mapping[str, float]
-    witness: float
-    cas: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +55,27 @@ class Assessment:
         """Those that there are, by score."""
         known = {"fid": self.fid, "kid": self.kid}
         return known if self.cas is None else {**known, CAS: self.cas}
+
+    @property
+    def ends(self) -> dict[str, float]:
+        """The same as ``fresh_fid_low``, ``fresh_fid_high``, ``fresh_fid_mean`` and so on."""
+        return {
+            f"fresh_{score}_{end}": value
+            for score, known in self.intervals.items()
+            for end, value in asdict(known).items()
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict; `from_json` is its inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Assessment:
+        """From `to_json`'s dict; one from before images could be held back has no ``cas``."""
+        intervals = {
+            name: Interval(**values[name]) for name in ("fid", "kid", CAS) if values.get(name)
+        }
+        return cls(values["scores"], values["generated"], **intervals)
 
 
 class Evaluator:

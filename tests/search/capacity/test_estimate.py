@@ -22,6 +22,7 @@ from search.capacity.estimate import (
     search_seconds,
     winner_seconds,
 )
+from search.plan import Plan
 from search.session import _say_duration
 from search.study.flags import parser
 from spaces.presets import BACKBONE
@@ -70,7 +71,9 @@ def test_the_smaller_search_asks_for_the_same(changes, kept):
     args = parser().parse_args(["--output", "a b", "--devices", "cpu"])
     usual = {"sampler": "tpe", "top_k": 3, "backbone": BACKBONE}
     study = config(length=10**6, eval_every=1000, **usual, **changes)
-    _say_duration(args, study, workload, Speed(10.0, 10.0), 1, Console(file=said, width=500))
+    capacity: Any = SimpleNamespace(workers=1)
+    plan = Plan(study, workload, capacity, Speed(10.0, 10.0))
+    _say_duration(args, plan, Console(file=said, width=500))
     assert said.getvalue().splitlines()[-1] == (
         f"  python -m search.run --space full {kept} --image-size 32 --trials 16 --time-budget 15m "
         f"--output '{Path.cwd()}/a b' --devices cpu"

@@ -7,12 +7,12 @@ import ray
 
 from search.capacity import gpu_share as sharing
 from search.capacity.gpu_probe import Packing
-from search.capacity.gpu_share import Shares, share
+from search.capacity.gpu_share import Capacity, Shares, share
 from search.proposals.ledger import Ledger
 from tests.helpers.fake_tune import config
+from tests.helpers.faults import narrow
 from tests.helpers.refusals import tells
 from tests.helpers.toys import make_data, make_workload, small_config
-from tests.searches.test_faults import space
 from trainable.distributed.resources import Resources
 from trainable.gan.footprint import Memory, footprint
 from trainable.trial.trial import Status
@@ -30,7 +30,7 @@ def probed(monkeypatch):
     """A probe that says: four a GPU, each half as fast as alone; and a node of two GPUs."""
     asked = []
 
-    def probe(workload, space, where, say) -> Packing:
+    def probe(workload, narrow, where, say) -> Packing:
         asked.append(where)
         say("4 trials a GPU")
         return Packing(0.25, 5000.0, Memory(1000.0, 2.0), "", gain=2.0)
@@ -43,19 +43,21 @@ def probed(monkeypatch):
 
 def settled(workload, where, gpus_mb=(16000,), auto=True, budget=None) -> tuple[Shares, list[str]]:
     said: list[str] = []
-    found = share(workload, space, where, 2, gpus_mb, auto=auto, budget=budget, say=said.append)
+    found = share(
+        workload, narrow, Capacity(where, 2), gpus_mb, auto=auto, budget=budget, say=said.append
+    )
     return found, said
 
 
 def test_measured_where_it_is_left_to_us(workload, probed):
     shares, said = settled(workload, GPU)
-    assert shares.where.gpus_per_trial == 0.25
-    assert shares.workers == 8
+    assert shares.capacity.resources.gpus_per_trial == 0.25
+    assert shares.capacity.workers == 8
     assert shares.workload.gpu_memory_mb == 5000.0
     assert shares.slowdown == 0.5  # four together train twice as many images as one
     assert said == ["4 trials a GPU"]
     limited, _ = settled(workload, replace(GPU, max_concurrent=3))
-    assert limited.workers == 3
+    assert limited.capacity.workers == 3
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_measured_where_it_is_left_to_us(workload, probed):
 def test_not_measured_without_need(workload, probed, where, auto, budget):
     shares, _ = settled(workload, where, auto=auto, budget=budget)
     assert probed == []
-    assert (shares.where, shares.workers, shares.slowdown) == (where, 2, 1.0)
+    assert (shares.capacity, shares.slowdown) == (Capacity(where, 2), 1.0)
     assert shares.refusal(small_config(workload.data)) is None
 
 
@@ -90,13 +92,13 @@ def test_what_cannot_fit_is_refused_and_what_may_is_not(workload):
     memory = Memory(1000.0, 1.0)
     needs = 1000.0 + footprint(small, workload.task).total_bytes / 2**20
     for limit, refused in ((needs / 1.3, True), (needs / 1.2, False)):
-        held = Shares(GPU, 1, replace(workload, gpu_memory_mb=limit), memory=memory)
+        held = Shares(Capacity(GPU, 1), replace(workload, gpu_memory_mb=limit), memory=memory)
         assert (held.refusal(small) is not None) == refused
 
 
 def test_a_refused_trial_is_out_of_memory_before_it_begins(workload):
     ledger = Ledger(config(trials=2), None, None, refuse=lambda config: "needs 9 GB, of 5 GB")
-    assert ledger.draw(space, workload.task) is None
+    assert ledger.draw(narrow, workload.task) is None
     assert ledger.ended == 1
     (trial,) = ledger._sampled.trials
     assert trial.user_attrs["status"] == Status.OUT_OF_MEMORY

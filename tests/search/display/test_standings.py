@@ -18,7 +18,7 @@ from search.display.screen import WORKERS, Screen
 from search.display.standings import Rung, Standings
 from search.study.database import TrialRecord, read_records
 from search.study.flags import parser
-from search.tune.reporting import TuneReporter
+from search.tune.reporting import Audience, TuneReporter
 from tests.helpers.fake_tune import STOP, Search, config, drive
 from tests.helpers.refusals import refused, tells
 from trainable.trial.trial import Status
@@ -214,7 +214,8 @@ def test_progress_shows_a_screen_a_line_an_event_or_nothing(tmp_path, mode):
     standings = Standings(s.config)
     screen = Screen(standings, 30.0, {}, tmp_path)
     console = Console(file=out, force_terminal=mode == "live", width=200)
-    progress = TuneReporter(console, mode, standings, screen, s.searcher, lambda: woken.append(1))
+    audience = Audience(console, mode, lambda: woken.append(1))
+    progress = TuneReporter(audience, standings, screen, s.searcher)
 
     def tell(number: int, epoch: int, status: str, done: bool, **scores: Any) -> None:
         result = {"report": report(epoch, status=status, **scores), "done": done}
@@ -253,9 +254,8 @@ def test_time_left_never_exceeds_the_deadline(tmp_path):
     screen = Screen(standings, 30.0, {}, tmp_path)
     out = io.StringIO()
     progress = TuneReporter(
-        Console(file=out, width=200), "plain", standings, screen, s.searcher, lambda: None,
-        deadline=time.time() + 600.0,
-    )  # fmt: skip
+        Audience(Console(file=out, width=200)), standings, screen, s.searcher, time.time() + 600.0
+    )
     s.start("0")
     progress.on_trial_start(0, [], s.tune_trial("0"))
     told = {"report": report(1, fid=9.0, objective=9.0, seconds=1000.0), "done": False}

@@ -187,7 +187,7 @@ def test_what_was_learnt_counts_nowhere(tmp_path, earlier):
     assert s.searcher.finished == 0
     assert s.start("a") == 0
     assert s.report("a", 2, 500.0) == "CONTINUE"  # the first of its rung, however bad
-    assert s.scheduler.rungs == {2: {0: 500.0}, 6: {}}
+    assert s.scheduler.rungs.scores == {2: {0: (500.0,)}, 6: {}}
     assert [r.number for r in s.records()] == [0]
     again = Search(tmp_path / "new", trials=3)
     assert len(read_learnt(again.study, again.storage)) == 19

@@ -14,6 +14,7 @@ import torch
 from search.tracking import champion
 from search.tracking import sample_grids as grids
 from search.tracking.projection import EXPERIMENT, connect
+from search.winners.model_card import card_of
 from tests.helpers.refusals import tells
 from tests.helpers.toys import make_data, make_workload, small_params
 from trainable.data.sheets import spread
@@ -137,8 +138,9 @@ def test_the_champion_loads_where_this_project_is_not(uri, winner, tmp_path, mon
     foreign = tmp_path / "elsewhere"
     foreign.mkdir()
     monkeypatch.chdir(foreign)  # where a store that was set up wrongly would leave its files
-    assert champion.register_champion(uri, run_id, out, "planted") == "1"
-    assert champion.register_champion(uri, run_id, out, "planted") == "1"  # it is there already
+    assert champion.register_champion(uri, run_id, out, "planted", card_of(out)) == "1"
+    # It is there already.
+    assert champion.register_champion(uri, run_id, out, "planted", card_of(out)) == "1"
     run = connect(uri).get_run(run_id)
     assert (run.info.status, run.info.end_time) == ("FINISHED", 12345)
     assert run.outputs is not None
@@ -170,7 +172,7 @@ def test_another_champion_is_another_version(uri, winner, tmp_path):
         file.write(b"x")
     versions = []
     for exported in (out, other, other, out):
-        version = champion.register_champion(uri, run_id, exported, "moved")
+        version = champion.register_champion(uri, run_id, exported, "moved", "")
         versions.append(version)
         found = connect(uri).get_model_version_by_alias("moved", "champion")
         assert (str(found.version), found.run_id) == (version, run_id)

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import closing
 from functools import cache
+from typing import Any
 
 import optuna
 import pytest
@@ -36,7 +37,7 @@ from tests.helpers.refusals import refused, tells
 from trainable.tracking.client import create_tracking
 from trainable.trial.trial import Status, trial_folder
 
-YARDSTICK = {"protocol": "tiny/1", "n_real": 40, "floor": 2.5, "untrained": {"fid": 90.0}}
+YARDSTICK: Any = {"protocol": "tiny/1", "n_real": 40, "floor": 2.5, "untrained": {"fid": 90.0}}
 STATUSES = ["FINISHED", "FINISHED", "FAILED", "FAILED", "RUNNING"]
 
 

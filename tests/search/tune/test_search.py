@@ -16,7 +16,7 @@ from rich.console import Console
 from search.display.screen import Screen
 from search.display.standings import Standings
 from search.study.database import read_records
-from search.tune.reporting import TuneReporter
+from search.tune.reporting import Audience, TuneReporter
 from spaces.task import Task
 from tests.helpers.fake_tune import CONTINUE, STOP, Search, flat, space
 from tests.helpers.refusals import tells
@@ -58,7 +58,7 @@ def test_breakdown_is_infeasible_with_its_reason_and_enters_no_rung(tmp_path, st
     assert s.scheduler.on_trial_result(None, trial, broken) == CONTINUE
     s.scheduler.on_trial_complete(None, trial, broken)
     s.searcher.on_trial_complete("a", broken)
-    assert s.scheduler.rungs == {2: {}, 6: {}}
+    assert s.scheduler.rungs.scores == {2: {}, 6: {}}
     (record,) = s.records()
     assert (record.status.value, record.reason) == (status, "d_loss is nan in epoch 3")
     trial = s.trials[0]
@@ -87,7 +87,7 @@ def test_a_trial_that_gives_up_is_failed_with_its_reason(tmp_path):
     (record,) = s.records()
     assert (record.status, record.reason) == (Status.FAILED, "it hung again")
     assert s.trials[0].state == TrialState.FAIL
-    assert s.scheduler.rungs == {2: {}, 6: {}}
+    assert s.scheduler.rungs.scores == {2: {}, 6: {}}
 
 
 def test_pruned_by_its_own_time_limit_keeps_the_reason(tmp_path):
@@ -219,7 +219,7 @@ def test_all_at_a_rung_are_compared_and_the_best_third_goes_on(tmp_path):
         s.report(name, 1, 999.0)  # no rung: no comparison
         said[name] = s.report(name, 2, fid)
     assert said == {"a": CONTINUE, "b": STOP, "c": CONTINUE, "d": CONTINUE, "e": CONTINUE}
-    assert s.scheduler.rungs[2] == dict(enumerate(fids.values()))
+    assert s.scheduler.rungs.scores[2] == {n: (fid,) for n, fid in enumerate(fids.values())}
 
 
 ACTOR_DIED = """Failure # 1 (occurred at 2026-01-01_00-00-00)
@@ -249,10 +249,8 @@ def test_a_worker_that_dies_is_named_and_its_trial_ended_once(tmp_path, text, li
     s.start("a")
     screen, woken = io.StringIO(), []
     standings = Standings(s.config)
-    progress = TuneReporter(
-        Console(file=screen, width=200), mode, standings, Screen(standings, 30.0, {}, tmp_path),
-        s.searcher, lambda: woken.append(1),
-    )  # fmt: skip
+    audience = Audience(Console(file=screen, width=200), mode, lambda: woken.append(1))
+    progress = TuneReporter(audience, standings, Screen(standings, 30.0, {}, tmp_path), s.searcher)
     (tmp_path / "error.txt").write_text(text)
     trial = s.tune_trial("a")
     trial.error_file, trial.num_failures = str(tmp_path / "error.txt"), 1

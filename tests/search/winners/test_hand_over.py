@@ -53,7 +53,8 @@ def logged(monkeypatch) -> list[tuple[str, int, tuple[str, ...]]]:
     monkeypatch.setattr(
         winners, "log_winner", lambda *args: told.append((str(args[3]), args[4], args[6]))
     )
-    monkeypatch.setattr(winners, "register_champion", lambda uri, run, kept, name: str(kept))
+    monkeypatch.setattr(winners, "register_champion", lambda uri, run, kept, *_: str(kept))
+    monkeypatch.setattr(winners, "card_of", lambda kept: "")
     return told
 
 

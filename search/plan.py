@@ -1,0 +1,103 @@
+"""What a prepared study comes to on the machines that there are: how fast, how many, until when."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from rich.console import Console
+
+from search.capacity.estimate import Speed, budgeted, measure_scoring, speed_of
+from search.capacity.gpu_share import Capacity, share
+from search.capacity.nodes import all_in_order, local_gpus
+from search.resolve import Prepared, make_workload
+from search.study.config import StudyConfig
+from search.study.trial_files import TRIALS, settle
+from trainable.basics.machine import local_cores
+from trainable.basics.progress import stage
+from trainable.basics.terminal import say
+from trainable.distributed.cluster import fitting
+from trainable.distributed.resources import Resources
+from trainable.trial.evaluation import real_set, validation_of
+from trainable.trial.workload import Workload
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search as it can be on the machines that there are.
+
+    Attributes:
+        config: with as many winner images as the time budget pays for.
+        workload: what its trials share, but for the untrained generator's scores.
+        capacity: where they run, and until when.
+        speed: of one trial among as many as run at a time.
+    """
+
+    config: StudyConfig
+    workload: Workload
+    capacity: Capacity
+    speed: Speed
+
+
+def make_plan(
+    args: argparse.Namespace, prepared: Prepared, capacity: Capacity, console: Console, since: float
+) -> Plan:
+    """Measure the real images, the machines and how many trials share a GPU, within the budget.
+
+    Raises:
+        InputError: nodes cannot take part, or the time budget leaves no time to train.
+    """
+    tell, config = partial(say, console), prepared.config
+    folder = args.output / config.name
+    object_store = settle(folder, args.storage)
+    gpus = local_gpus()
+    if capacity.resources.cluster is not None:
+        with stage(console, "looking at the cluster's nodes"):
+            nodes = all_in_order(object_store or folder / TRIALS, tell)
+        gpus = tuple(gpu for node in nodes for gpu in node.gpus)
+        capacity = replace(capacity, nodes=frozenset(node.address for node in nodes))
+    with stage(console, "measuring the real images") as progress:
+        real = real_set(prepared.data, prepared.extractor, tell, progress)
+    with stage(console, "measuring the default configuration"):
+        workload = make_workload(prepared, real, capacity.resources, folder, object_store)
+        speed = speed_of(workload, capacity.resources)
+        shares = share(
+            workload, prepared.space, capacity, [mb for _, mb in gpus],
+            auto=args.gpus_per_trial is None, budget=config.time_budget, say=tell,
+        )  # fmt: skip
+    speed = replace(speed, trained=speed.trained * shares.slowdown)
+    capacity, asked = shares.capacity, args.winner_images is not None
+    classes = len(prepared.data.classes)
+    config, deadline = budgeted(
+        config, classes, speed, capacity.workers, since, asked=asked, say=tell
+    )
+    capacity = replace(capacity, deadline=deadline, refuse=shares.refusal)
+    return Plan(config, shares.workload, capacity, speed)
+
+
+def tried_budget(
+    prepared: Prepared, where: Resources, since: float, *, asked: bool, say: Callable[[str], None]
+) -> StudyConfig:
+    """What `budgeted` makes of a study on this machine, without Ray.
+
+    Raises:
+        InputError: scoring the winners leaves no time to train.
+    """
+    config = prepared.config
+    if config.time_budget is None:
+        return config
+    if where.cluster is not None:
+        say("whether the cluster can score the winners within the time budget is not measured")
+        return config
+    validation = validation_of(prepared.validation)
+    speed = measure_scoring(
+        prepared.extractor, prepared.data, validation, where.device, where.cpus_per_trial
+    )
+    here = {"CPU": local_cores(), "GPU": torch.cuda.device_count()}
+    fits = fitting([{"Alive": True, "Resources": here}], where, where.gpus_per_trial or 0)
+    workers = min(fits, where.max_concurrent or fits)
+    classes = len(prepared.data.classes)
+    return budgeted(config, classes, speed, workers, since, asked=asked, say=say)[0]
