@@ -141,7 +141,7 @@ def test_the_command(study, tmp_path, capsys):
     assert samples_command.main(flags) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "trial 0"
     assert samples_command.main([*flags, "--trial", "1"]) == 0
-    assert tells(capsys.readouterr().out, "generator", "fresh")
+    assert tells(capsys.readouterr().out, "latents", "fresh")
     assert samples_command.main([*flags, "--trial", "2"]) == 2
     assert tells(capsys.readouterr().err, "MLflow", "grids", "trial 2")
     assert WINNER == champion.WINNER

@@ -239,7 +239,7 @@ def check_mlflow(folder: Path, cells: int = 24, sizes: str = "10,40") -> None:
         (("--sizes", "500"), ["500 images", "size"]),
         (("--ratios", "-1"), ["--ratios", -1]),
         (("--positive", "cat"), ["--positive", "'cat'"]),
-        (("--classifier", "alexnet"), ["--classifier", "'alexnet'", "small_cnn"]),
+        (("--classifier", "alexnet"), ["'alexnet'", "small_cnn"]),
         (("--pretrained",), ["small_cnn", "published weights"]),
         (("--model", "nowhere.safetensors"), ["--model", "nowhere.safetensors"]),
         (("--steps", "0"), ["steps", 0]),
