@@ -14,7 +14,8 @@ from tests.helpers.faults import narrow
 from tests.helpers.refusals import tells
 from tests.helpers.toys import make_data, make_workload, small_config
 from trainable.distributed.resources import Resources
-from trainable.gan.footprint import Memory, footprint
+from trainable.gan.footprint import footprint
+from trainable.gan.gpu_memory import Memory
 from trainable.trial.trial import Status
 
 GPU = Resources("x", 1, 1.0, None)
@@ -57,7 +58,7 @@ def test_measured_where_it_is_left_to_us(workload, probed):
     assert shares.slowdown == 0.5  # four together train twice as many images as one
     assert said == ["4 trials a GPU"]
     limited, _ = settled(workload, replace(GPU, max_concurrent=3))
-    assert limited.workers == 3
+    assert limited.capacity.workers == 3
 
 
 @pytest.mark.parametrize(

@@ -29,12 +29,13 @@ from search.study.database import (
     load_study,
     open_storage,
 )
-from search.tracking.projection import EXPERIMENT, Projection, connect, study_key
+from search.tracking.projection import Projection, connect, study_key
 from search.tracking.tracker import Tracker, check
 from spaces.presets import default
 from tests.helpers.fake_tune import TASK, Search, config
 from tests.helpers.refusals import refused, tells
 from trainable.tracking.client import create_tracking
+from trainable.tracking.names import EXPERIMENT
 from trainable.trial.trial import Status, trial_folder
 
 YARDSTICK: Any = {"protocol": "tiny/1", "n_real": 40, "floor": 2.5, "untrained": {"fid": 90.0}}
@@ -189,7 +190,8 @@ def test_every_class_has_its_own_key_and_its_true_name(uri, tmp_path, names):
         name=folder.name, data_digest=str(names), trials=1, length=4, grace=1, eta=2,
         protocol="tiny/1",
     )  # fmt: skip
-    study = create_study(storage_in(folder), settings, {**YARDSTICK, "counts": counts}, {}, [])
+    measured: Any = {**YARDSTICK, "counts": counts}
+    study = create_study(storage_in(folder), settings, measured, {}, [])
     study.set_user_attr("of_patients", False)
     trial = study.ask()
     trial.set_user_attr("started", time.time())

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from search.study.database import create_study, database_url, open_storage
 from search.tracking import champion
-from search.tracking.projection import EXPERIMENT, Projection, connect
+from search.tracking.projection import Projection, connect
 from spaces.errors import InputError
 from spaces.task import Task
 from tests.helpers.fake_tune import config
@@ -27,6 +27,7 @@ from tests.helpers.toys import Evil, make_data, small_config, small_params
 from trainable.generators.export import CONFIG, WEIGHTS, ImageGenerator, export_generator
 from trainable.generators.saved import SavedGenerator
 from trainable.generators.weights_file import read_generator, write_generator
+from trainable.tracking.names import EXPERIMENT
 from trainable.tracking.registry import load_generator, read_trial
 from trainable.trial.trial import Trial
 
@@ -269,7 +270,8 @@ def study(uri, tmp_path_factory) -> tuple[dict[str, Any], Projection]:
     folder.mkdir()
     storage = open_storage(database_url(folder))
     settings = config(name="told", seed=7, init_from="models:/x@champion", protocol="tiny/mean-8")
-    study = create_study(storage, settings, {}, {}, [])
+    unmeasured: Any = {}
+    study = create_study(storage, settings, unmeasured, {}, [])
     params = small_params(DATA, g_lr=1.5e-05, penalty_interval=3, beta2=1 / 3, warmup_kimg=0.0)
     for changes in ({}, params):
         study.ask().set_user_attr("params", changes)
