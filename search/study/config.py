@@ -10,8 +10,7 @@ from typing import Any
 
 from search.study.names import check_legal
 from spaces.errors import InputError
-from trainable.basics.randomness import MOST_SEED
-from trainable.basics.ranges import check_range
+from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.wording import format_duration
 from trainable.data.reading import Reading
 from trainable.data.split.hold_back import check_share

@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import pickle
 import re
-import stat
 import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from spaces.errors import InputError
+from trainable.basics.files import check_file
 from trainable.basics.terminal import os_reason
 
 _OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
@@ -130,12 +130,10 @@ def checksum(path: Path, flag: str) -> str:
     """SHA-256, in hex, of the file that `flag` names.
 
     Raises:
-        InputError: it cannot be read, or is a pipe or a device: those may never end.
+        InputError: it cannot be read.
     """
+    check_file(flag, path)
     try:
-        mode = path.stat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise InputError(f"{flag} {path} cannot be read: it is a pipe or a device")
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

@@ -19,7 +19,7 @@ from analysis.augmentation.findings.tables import (
     write_comparisons,
     write_table,
 )
-from analysis.figures import save
+from analysis.figures.style import save
 from trainable.basics.files import write_whole
 from trainable.basics.markdown import escaped
 from trainable.basics.terminal import say

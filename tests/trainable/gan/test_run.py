@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from spaces.errors import InputError
+from tests.helpers.refusals import refused
 from tests.helpers.toys import make_data, small_config
 from trainable.gan.adversaries import BackboneAdversary, PixelAdversary
 from trainable.gan.config import ACTIVATIONS
@@ -215,7 +216,7 @@ def test_a_loss_that_is_not_finite_is_divergence(data):
     run = Run(small_config(data), data, seed=0)
     with torch.no_grad():
         pixels(run).head.weight.fill_(float("nan"))  # type: ignore[union-attr]
-    with pytest.raises(DivergedError, match="loss is nan in epoch 1"):
+    with pytest.raises(DivergedError, match=r"loss .*nan .*\b1$"):
         run.train_epoch()
 
 
@@ -240,7 +241,7 @@ def test_one_weight_that_is_not_finite_is_divergence_though_all_losses_are_finit
 
     monkeypatch.setattr(Run, "train_step", last)
     run.train_epoch()
-    with pytest.raises(DivergedError, match=r"norm of all weights is (nan|inf) in epoch 2"):
+    with pytest.raises(DivergedError, match=r"weights .*(nan|inf) .*\b2$"):
         run.train_epoch()
 
 
@@ -256,14 +257,14 @@ def test_a_running_variance_that_is_not_finite_is_divergence(data, monkeypatch):
         return losses
 
     monkeypatch.setattr(Run, "train_step", last)
-    with pytest.raises(DivergedError, match="norm of all weights"):
+    with pytest.raises(DivergedError, match=r"weights .*(nan|inf) .*\b1$"):
         run.train_epoch()
 
 
 def test_a_score_that_is_not_finite_is_divergence(data, evaluator):
     run = Run(small_config(data), data, seed=0)
     evaluator.extractor.mix.fill_(float("nan"))
-    with pytest.raises(DivergedError, match="no finite features in epoch 0"):
+    with pytest.raises(DivergedError, match=r"features .*\b0$"):
         evaluator.scores(run, seed=0)
 
 
@@ -271,9 +272,9 @@ def test_a_score_that_is_not_finite_is_divergence(data, evaluator):
 
 
 def test_networks_that_cannot_be_built_are_refused(data):
-    with pytest.raises(InputError, match="g_depth is 5, but 32-pixel images"):
+    with refused("g_depth", 5, "32-pixel"):
         Run(small_config(data, g_depth=5), data, seed=0)
-    with pytest.raises(InputError, match="batch_size is 41, but there are 40"):
+    with refused("batch_size", 41, 40):
         Run(small_config(data, batch_size=41), data, seed=0)
 
 
@@ -297,15 +298,12 @@ def test_a_run_begins_with_an_earlier_generator_and_own_discriminators(data):
 
 def test_what_does_not_fit_is_named_by_its_fields_or_else_by_its_weights(data):
     other = Run(small_config(data, g_width=8, latent_size=5), data, seed=0)
-    with pytest.raises(InputError, match=r"g_width is 8, but here 4") as caught:
+    with pytest.raises(InputError, match=r"earlier .*latent_size .*5.* 8; g_width .*8.* 4\."):
         Run(small_config(data), data, seed=0, start=start(other, params=other.config.to_params()))
-    assert "latent_size is 5, but here 8" in str(caught.value)
-    with pytest.raises(
-        InputError, match=r"0\.weight is \[16, 32, 3, 3\], but here \[8, 16, 3, 3\]"
-    ):
+    with pytest.raises(InputError, match=r"0\.weight [^;]*\[16, 32, 3, 3\][^;]*\[8, 16, 3, 3\]"):
         Run(small_config(data), data, seed=0, start=start(other))
     normless = small_config(data, g_norm="none")
-    with pytest.raises(InputError, match=r"doublings\.0\.bias is absent, but here \[\d+\].* more"):
+    with pytest.raises(InputError, match=r"doublings\.0\.bias [^;]*absent[^;]*\[\d+\].*\d+ more"):
         Run(normless, data, seed=0, start=start(Run(small_config(data), data, seed=0)))
 
 
