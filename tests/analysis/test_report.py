@@ -18,8 +18,8 @@ from analysis.figures import report, samples
 from analysis.study.table import StudyTable
 from analysis.study.verdict import verdict
 from spaces.errors import InputError
-from tests.analysis.study.test_importance import GRACE, planted, study
 from tests.helpers.refusals import tells
+from tests.helpers.tables import GRACE, planted, study
 from tests.helpers.toys import Told
 
 FAULT = "copy rate in features 0.50, at most 0.25"

@@ -58,6 +58,13 @@ def _processes() -> dict[int, tuple[int, int, str]]:
     return found
 
 
+STORE_KEYS = {
+    "AWS_ACCESS_KEY_ID": "somebody",
+    "AWS_SECRET_ACCESS_KEY": "not-a-secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""By which an object store of the tests is opened, also by Ray's workers."""
 _CPUS, _GPUS = 4, 2
 
 
@@ -82,6 +89,7 @@ def _start_ray() -> None:
     script = str(Path(forked_workers.__file__))
     socket_at = Path(tempfile.mkdtemp()) / "workers"
     here = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", forked_workers.ADDRESS: str(socket_at)}
+    here |= STORE_KEYS
     with pytest.MonkeyPatch.context() as patch:
         for name, value in here.items():
             patch.setenv(name, value)

@@ -24,7 +24,7 @@ from search.study.records import read_records
 from tests.helpers import ROOT
 from tests.helpers.fake_tune import YARDSTICK, config
 from tests.helpers.refusals import refused
-from tests.search.study.test_transaction import CutError, cut_at
+from tests.helpers.studies import CutError, cut_at
 from trainable.basics.addresses import without_password
 from trainable.basics.lock import locked
 

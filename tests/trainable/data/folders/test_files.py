@@ -23,9 +23,9 @@ import pytest
 from PIL import Image
 
 from search.study.folder import check_output
+from tests.helpers.pictures import class_folder, image, jpeg, png, raw_png
 from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import make_data
-from tests.trainable.data.folders.test_read import class_folder, image, jpeg, png, raw_png
 from trainable.data.__main__ import main
 from trainable.data.dataset import LoadReport
 from trainable.data.fingerprints import image_differences, write_images
