@@ -20,7 +20,8 @@ from trainable.basics.terminal import make_console
 from trainable.distributed.resources import Resources
 from trainable.metrics.intervals import Interval
 from trainable.trial.evaluation import Assessment
-from trainable.trial.trial import Status, Trial
+from trainable.trial.report import Status
+from trainable.trial.trial import Trial
 
 PASSING = {"copy_rate": 0.01, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.6}
 
