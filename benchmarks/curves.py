@@ -39,7 +39,7 @@ from benchmarks.curves_space import TASK, tabulated
 from search.study.database import REPORT, open_study, read_record
 from spaces.describe import describe
 from spaces.recorder import Choice
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 FILE = Path(__file__).with_name("curves.csv.gz")
 

@@ -39,7 +39,8 @@ from search.tracking.projection import Projection
 from search.tracking.tracker import Tracker, check
 from spaces.catalog import full
 from trainable.data.sheets import draw_grid, grid_file
-from trainable.trial.trial import GRID_COLUMNS, Status, trial_folder
+from trainable.trial.report import Status, trial_folder
+from trainable.trial.trial import GRID_COLUMNS
 
 PIXELS, TRAINED_PIXELS = 64, 32
 STARTED = 600

@@ -74,7 +74,7 @@ from search.tune.run_trials import run_trials
 from spaces.catalog import full
 from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 RESOURCES = Resources("local", 1, 0.0, None, 1800.0)
 

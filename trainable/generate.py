@@ -24,11 +24,10 @@ from rich.console import Console
 from spaces.errors import InputError
 from trainable.basics.files import name_fault, whole_folder
 from trainable.basics.progress import bar
-from trainable.basics.randomness import MOST_SEED
-from trainable.basics.ranges import check_range
+from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.stopping import run_command, say_stopped
 from trainable.basics.terminal import make_console, say, say_command, say_error
-from trainable.generators.export import ImageGenerator
+from trainable.generators.image_generator import ImageGenerator
 from trainable.generators.saved import SavedGenerator
 from trainable.tracking.registry import load_generator
 
@@ -68,7 +67,7 @@ def _generate(args: argparse.Namespace, console: Console) -> Path:
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise InputError(taken)
     start = load_generator(args.model, args.tracking_uri, flag="--model")
-    images, classes, latent = start.generator()
+    images, classes, latent = start.image_generator()
     _check_classes(classes, f"--model {args.model}")
     torch.set_num_threads(1)  # at one image, threads waiting for each other cost up to 50x
     try:

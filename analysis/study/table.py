@@ -30,6 +30,7 @@ from trainable.tracking.client import (
     search_runs,
     study_name,
 )
+from trainable.trial.report import CAS
 
 if TYPE_CHECKING:  # importing mlflow costs seconds: only those who read pay
     from mlflow.entities import Run
@@ -47,7 +48,6 @@ WINNER = "cgan.winner"  # the rank, from 1
 RANK = "cgan.rank"  # among all that were assessed, winners first
 FAILED = "cgan.failed_gates"  # in words; empty for winners
 TIE = "cgan.tie"  # whether an assessed trial cannot be told from the best
-CAS = "cas"  # classification accuracy score, where the study held images back
 FRESH = {"fresh": "fresh_fid_mean", "fresh_low": "fresh_fid_low", "fresh_high": "fresh_fid_high"}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from search.study.config import StudyConfig
 from search.study.database import TrialRecord
-from trainable.trial.trial import Report, Status
+from trainable.trial.report import Report, Status
 
 
 @dataclass

@@ -30,7 +30,7 @@ from spaces.presets import default
 from spaces.task import Task
 from trainable.distributed.code import code_version
 from trainable.gan.config import TrialConfig
-from trainable.trial.trial import Report, Status
+from trainable.trial.report import Report, Status
 
 
 @dataclass

@@ -10,13 +10,12 @@ from typing import Any
 
 from search.study.names import check_legal
 from spaces.errors import InputError
-from trainable.basics.randomness import MOST_SEED
-from trainable.basics.ranges import check_range
+from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.wording import format_duration
 from trainable.data.reading import Reading
 from trainable.data.split.hold_back import check_share
 from trainable.trial.objective import Objective
-from trainable.trial.trial import LONGEST, RESOURCES
+from trainable.trial.report import LONGEST, RESOURCES
 
 SAMPLERS = ("tpe", "random", "gp", "nsgaii")
 LENGTH_FLAG = {"epoch": "--epochs", "seconds": "--train-time"}

@@ -7,7 +7,7 @@ An Optuna trial carries, besides its searched parameters and intermediate values
     queued          its place in the study's queue, if it was not left to the sampler
     origin          then, ``default`` or ``enqueued``
     code            what trains it, see `trainable.distributed.code`; of several lives, the last
-    status          a `trainable.trial.trial.Status`, once it is no longer running
+    status          a `trainable.trial.report.Status`, once it is no longer running
     reason          why, where the status alone does not say
     report/000040   the whole report at resource 40, with ``order``, its place among all reports
     goals           of a study with two: both, at the last report; Optuna keeps no intermediate
@@ -45,7 +45,7 @@ from spaces.errors import InputError
 from trainable.basics.addresses import sqlite_address, without_password
 from trainable.basics.terminal import command
 from trainable.trial.objective import Objective
-from trainable.trial.trial import GOALS, Report, Status
+from trainable.trial.report import GOALS, Report, Status
 
 REPORT = "report/"
 _WAIT = 60  # seconds for which another reader or writer may hold a SQLite file

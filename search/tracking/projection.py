@@ -33,7 +33,7 @@ from trainable.tracking.client import (
     quiet_mlflow,
     search_runs,
 )
-from trainable.trial.trial import Status, trial_folder
+from trainable.trial.report import Status, trial_folder
 
 if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
     import optuna

@@ -13,9 +13,8 @@ from search.study.config import StudyConfig
 from search.study.database import TrialRecord, database_url
 from search.study.flags import default_tracking, report_command, study_command
 from trainable.basics.markdown import code, escaped
-from trainable.metrics.classifier_score import CAS
 from trainable.trial.objective import Objective
-from trainable.trial.trial import Status
+from trainable.trial.report import CAS, Status
 
 LEADERBOARD = "leaderboard.csv"
 

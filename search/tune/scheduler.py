@@ -21,7 +21,7 @@ from search.study.database import TrialRecord, goals
 from search.tune.placement import Placement
 from trainable.trial.objective import Objective
 from trainable.trial.pareto import order
-from trainable.trial.trial import GOALS, Status
+from trainable.trial.report import GOALS, Status
 
 
 class ParetoBracket(_Bracket):

@@ -16,7 +16,7 @@ from search.study.config import StudyConfig
 from search.study.database import TrialRecord
 from spaces.catalog import Space
 from spaces.task import Task
-from trainable.trial.trial import ASKED, SPENT, Report, Status
+from trainable.trial.report import ASKED, SPENT, Report, Status
 
 
 class StudySearcher(Searcher):

@@ -28,7 +28,7 @@ from search.tune.scheduler import rebuild
 from search.tune.searcher import StudySearcher
 from spaces.presets import default
 from spaces.task import Task
-from trainable.trial.trial import GOALS
+from trainable.trial.report import GOALS
 
 TASK = Task(32, 1, 2, 40)
 YARDSTICK = {"floor": 30.0, "untrained": {"fid": 300.0, "kid": 0.3}}

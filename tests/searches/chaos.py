@@ -34,7 +34,7 @@ from search.study.database import database_url, load_study, open_storage, read_r
 from search.tracking.projection import EXPERIMENT, connect, study_key
 from search.tune.scheduler import rebuild
 from tests.helpers import ROOT
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 SPACE = """
 from spaces.presets import default

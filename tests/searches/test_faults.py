@@ -30,7 +30,7 @@ from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources
 from trainable.ray_trainable import CGANTrainable
 from trainable.trial.checkpoints import newest
-from trainable.trial.trial import Status, trial_folder
+from trainable.trial.report import Status, trial_folder
 
 YARDSTICK = {"floor": 1.0, "untrained": {"fid": 100.0, "kid": 0.1}}
 

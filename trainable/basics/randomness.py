@@ -7,9 +7,6 @@ from contextlib import contextmanager
 
 import torch
 
-MOST_SEED = 2**63 - 1
-"""Of what users give: PyTorch takes one more bit, and some draws add to it."""
-
 
 @contextmanager
 def private_chance(seed: int, device: str = "cpu") -> Iterator[None]:

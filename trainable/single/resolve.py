@@ -11,8 +11,7 @@ from rich.console import Console
 from spaces.errors import InputError
 from spaces.presets import BACKBONE, PRESETS
 from trainable.basics.progress import bar
-from trainable.basics.randomness import MOST_SEED
-from trainable.basics.ranges import check_range
+from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.terminal import say
 from trainable.basics.wording import parse_duration
 from trainable.data import load
@@ -27,7 +26,7 @@ from trainable.single.recipe import Recipe
 from trainable.tracking.registry import load_generator
 from trainable.trial.evaluation import real_set, validation_of, witness_of
 from trainable.trial.objective import Objective
-from trainable.trial.trial import LONGEST
+from trainable.trial.report import LONGEST
 from trainable.trial.workload import Workload
 
 _EVALUATIONS = 10
@@ -114,7 +113,7 @@ def build_workload(
     config = TrialConfig.from_params(params)
     config.check_task(task)
     if start is not None:
-        start.check(config, task)
+        start.check_fits(config, task)
         if validation is not None:
             start.check_unseen(validation)
     with bar(console, "measuring the real images") as progress:  # from here on it takes time

@@ -14,7 +14,7 @@ from tests.helpers.toys import make_data, make_workload, small_config
 from tests.searches.test_faults import space
 from trainable.distributed.resources import Resources
 from trainable.gan.footprint import Memory, footprint
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 GPU = Resources("x", 1, 1.0, None)
 

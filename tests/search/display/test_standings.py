@@ -20,7 +20,7 @@ from search.study.flags import parser
 from search.tune.reporting import TuneReporter
 from spaces.errors import InputError
 from tests.helpers.fake_tune import STOP, Search, config, drive
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 LEFT = {"length": 12, "grace": 2, "eta": 3}  # rungs 2 and 6
 

@@ -19,7 +19,7 @@ from search.study.database import load_study, open_storage, read_records
 from spaces.presets import default
 from tests.helpers.fake_tune import TASK, Search, config, space
 from trainable.distributed.code import code_version
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 
 def full_disk(error: str = "database or disk is full") -> StorageInternalError:

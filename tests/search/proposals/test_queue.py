@@ -20,7 +20,7 @@ from spaces.describe import space_snapshot
 from spaces.errors import InputError
 from spaces.task import Task
 from tests.helpers.fake_tune import TASK, Search, config, drive, flat, space, warm
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 
 def pair(trial: optuna.Trial, task: Task) -> dict[str, Any]:

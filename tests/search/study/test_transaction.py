@@ -15,7 +15,7 @@ from optuna.storages import RDBStorage
 
 from search.proposals.writer import StudyWriter
 from tests.helpers.fake_tune import Search
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 
 class CutError(Exception):

@@ -14,7 +14,7 @@ from tests.helpers.fake_tune import YARDSTICK, config
 from trainable.metrics.intervals import Interval
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 RUNGS = (2, 6)
 CONFIG = config(name="films", data="/somewhere/chest films", trials=3)

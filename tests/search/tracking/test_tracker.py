@@ -34,7 +34,7 @@ from spaces.errors import InputError
 from spaces.presets import default
 from tests.helpers.fake_tune import TASK, Search, config
 from trainable.tracking.client import create_tracking
-from trainable.trial.trial import Status, trial_folder
+from trainable.trial.report import Status, trial_folder
 
 YARDSTICK = {"protocol": "tiny/1", "n_real": 40, "floor": 2.5, "untrained": {"fid": 90.0}}
 STATUSES = ["FINISHED", "FINISHED", "FAILED", "FAILED", "RUNNING"]

@@ -18,7 +18,7 @@ from search.study.database import interrupt_running, read_records
 from search.tune.scheduler import rebuild
 from spaces.task import Task
 from tests.helpers.fake_tune import CONTINUE, STOP, Search, drive, flat, space
-from trainable.trial.trial import SPENT, Status
+from trainable.trial.report import SPENT, Status
 
 
 def kill(search: Search) -> None:

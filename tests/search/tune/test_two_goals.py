@@ -12,7 +12,7 @@ from search.proposals.samplers import learn_from
 from search.study.database import read_learnt
 from search.tune.scheduler import ParetoBracket
 from tests.helpers.fake_tune import CONTINUE, STOP, Search, config, warm
-from trainable.trial.trial import GOALS
+from trainable.trial.report import GOALS
 
 TWO = {"objective": "fid,classifier", "hold_back": 0.25, "sampler": "tpe"}
 

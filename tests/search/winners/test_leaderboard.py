@@ -22,7 +22,7 @@ from trainable.metrics.scores import RealSet, evaluation_scores
 from trainable.metrics.seed_noise import FID_NOISE
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 
 def record(

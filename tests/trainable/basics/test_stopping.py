@@ -22,7 +22,7 @@ from tests.helpers.fake_tune import Search, config
 from trainable.basics.files import whole_folder
 from trainable.basics.stopping import Stopped, run_command, stopped_by_signals, stopped_gently
 from trainable.basics.terminal import make_console, say
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 

@@ -24,7 +24,8 @@ from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources
 from trainable.trial.checkpoints import mark_hung, newest, times_hung
 from trainable.trial.object_store import ObjectStore, scratch
-from trainable.trial.trial import Status, Trial, assess, trial_folder
+from trainable.trial.report import Status, trial_folder
+from trainable.trial.trial import Trial, assess
 from trainable.trial.workload import Workload
 
 KEYS = {
