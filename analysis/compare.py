@@ -23,7 +23,7 @@ from analysis.figures import BLUE, GREEN, ORANGE, RED, canvas, clean, plain_log,
 from analysis.study import verdict
 from analysis.study.table import FRESH, StudyTable, load_study
 from spaces.errors import InputError
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 from trainable.metrics.intervals import Interval
@@ -178,10 +178,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError(f"it takes two studies to compare, but {args.studies[0]} is one")
         tables = []
         for name in args.studies:
-            with bar(console, f"reading trials of {name}") as progress:
+            with stage(console, f"reading trials of {name}") as progress:
                 tables.append(load_study(name, args.tracking_uri, progress))
         notes = check(tables)
-        with console.status("drawing"):
+        with stage(console, "drawing"):
             paths = save(draw(tables), args.out, "compare")
     except InputError as error:
         say_error(error)

@@ -19,7 +19,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from analysis.study.table import StudyTable, load_study
 from spaces.errors import InputError
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console, say, say_error
 
 # Names of classes and studies are users' text: two dollar signs in one are no formula. Set here, as
@@ -160,9 +160,9 @@ def run(
     args = p.parse_args(argv)
     console = make_console()
     try:
-        with bar(console, "reading trials") as progress:
+        with stage(console, "reading trials") as progress:
             table = load_study(args.study, args.tracking_uri, progress)
-        with console.status("drawing"):
+        with stage(console, "drawing"):
             figure, said = draw(table, args)
             said = [*said, legible(figure)]
             paths = save(figure, args.out or Path("runs", table.name, "figures"), name)

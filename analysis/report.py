@@ -32,7 +32,7 @@ from analysis.study.table import StudyTable, load_study
 from analysis.study.verdict import best, verdict, winners
 from spaces.errors import InputError
 from trainable.basics.files import write_whole
-from trainable.basics.progress import Progress, Stage, bar, silent
+from trainable.basics.progress import Progress, Stage, silent, stage
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
 from trainable.data.sheets import spread
@@ -307,9 +307,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if not 0 <= args.megabytes < math.inf:
             raise InputError(f"--megabytes is {args.megabytes:g}, but must be a number from 0")
-        with bar(console, "reading trials") as progress:
+        with stage(console, "reading trials") as progress:
             table = load_study(args.study, args.tracking_uri, progress)
-        text = page(table, args.megabytes, partial(bar, console))
+        text = page(table, args.megabytes, partial(stage, console))
         out = args.out or Path("runs", table.name, "figures")
         try:
             out.mkdir(parents=True, exist_ok=True)

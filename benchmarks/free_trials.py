@@ -137,13 +137,13 @@ def study_config(name: str, trials: int, reports: int, *, prune: bool) -> Any:
     )  # fmt: skip
 
 
-def new_study(folder: Path, config: Any) -> tuple[Any, Any]:
+def new_study(folder: Path, config: Any) -> Any:
     """A study in a SQLite file in `folder`, which bears its name, and its storage."""
-    from search.study.database import create_study, database_url, open_storage
+    from search.study.database import OpenStudy, create_study, database_url, open_storage
 
     storage = open_storage(database_url(folder))
     yardstick = {"floor": 30.0, "untrained": {"fid": 300.0, "kid": 0.3}}
-    return create_study(storage, config, yardstick, {}, []), storage
+    return OpenStudy(create_study(storage, config, yardstick, {}, []), storage)
 
 
 def rss() -> float:

@@ -26,6 +26,7 @@ from benchmarks.curves_space import TASK, tabulated
 from search.proposals import ledger as ledger_module
 from search.proposals.ledger import Ledger
 from search.study.config import StudyConfig
+from search.tune.rungs import Rungs
 from search.tune.scheduler import StudyASHA
 from search.tune.searcher import StudySearcher
 from trainable.trial.report import Status
@@ -116,7 +117,7 @@ def ours(
     if first:
         ledger._queue = [curves.searched[0]]
     searcher = StudySearcher(ledger, config, space, TASK, [], set())
-    return Tune(searcher, StudyASHA(config), lambda _: dict(drawn), result)
+    return Tune(searcher, StudyASHA(Rungs(config)), lambda _: dict(drawn), result)
 
 
 def stock_space(trial: Any) -> None:

@@ -55,11 +55,14 @@ from benchmarks.free_trials import (
     rss,
     study_config,
 )
+from search.capacity.gpu_share import Capacity
 from search.proposals.ledger import Ledger
 from search.study.database import read_records
 from search.tracking.tracker import Tracker, check
+from search.tune.reporting import Audience
 from search.tune.run_trials import run_trials
-from search.tune.scheduler import rebuild
+from search.tune.rungs import Rungs
+from search.tune.scheduler import StudyASHA
 from search.tune.searcher import StudySearcher
 from spaces.catalog import full
 from trainable.distributed import cluster
@@ -87,10 +90,10 @@ class Driver:
         self.config = replace(config, sampler=args.sampler)
         self.study, self.storage = new_study(folder, self.config)
         self.database = folder / "study.db"
-        self.scheduler, stopped = rebuild(self.config, [])
+        self.scheduler = StudyASHA(Rungs(self.config))
         kept = () if args.no_database else (self.study, self.storage)
         self.ledger = Ledger(self.config, *(kept or (None, None)))
-        self.searcher = StudySearcher(self.ledger, self.config, full, TASK, [], stopped)
+        self.searcher = StudySearcher(self.ledger, self.config, full, TASK, [], set())
         self.prune, self.reports = args.prune, args.reports
         self.live: list[Simulated] = []
         self.asked = self.ended = 0
@@ -287,7 +290,7 @@ def with_ray(folder: Path, args: argparse.Namespace) -> None:
     study_folder.mkdir()
     config = study_config("ray", args.trials, args.reports, prune=args.prune)
     config = replace(config, sampler=args.sampler)
-    study, storage = new_study(study_folder, config)
+    opened = new_study(study_folder, config)
     workload = free_workload(study_folder, args.reports)
     resources = Resources("local", 1, 0.0, None, 1800.0)
     memory: list[tuple[float, float, float]] = []  # when, RSS, the thread's CPU seconds
@@ -301,9 +304,8 @@ def with_ray(folder: Path, args: argparse.Namespace) -> None:
     with cores, cluster.connected(resources):
         started = time.time()
         outcome = run_trials(
-            study, storage, config, full, workload, resources,
-            workers=args.at_a_time, deadline=None, console=Console(file=io.StringIO()),
-            progress="plain", wake=wake, trainable=Free,
+            opened, full, workload, Capacity(resources, args.at_a_time),
+            Audience(Console(file=io.StringIO()), wake=wake), Free,
         )  # fmt: skip
         ended = time.time()
     assert outcome.done, outcome

@@ -49,12 +49,14 @@ from rich.console import Console
 from benchmarks import free_trials as free
 from benchmarks.publish import Study, new_store
 from benchmarks.virtual import MANY, PICTURED, RUNNING, Costs, World, interval
+from search.capacity.gpu_share import Capacity
 from search.proposals import tpe_window as horizon
 from search.proposals.ledger import Ledger
 from search.proposals.samplers import build_sampler
 from search.proposals.writer import StudyWriter
 from search.tracking.projection import Projection
 from search.tracking.tracker import Tracker
+from search.tune.reporting import Audience
 from search.tune.run_trials import run_trials
 from spaces.catalog import full
 from trainable.distributed import cluster
@@ -192,11 +194,11 @@ def search(root: Path, costs: Costs | None, workers: int, trials: int, usual: fl
     """A search's figures; a real one's without `costs`."""
     folder = Path(tempfile.mkdtemp(dir=root))
     config = free.study_config(folder.name, trials, REPORTS, prune=True)
-    study, storage = free.new_study(folder, config)
+    opened = free.new_study(folder, config)
     workload = free.free_workload(folder, REPORTS, 1 if costs else workers)
     workload.usual = usual
     world = World(costs or {}, workers, usual, past)
-    tracker = Tracker(folder, storage, "" if costs else new_store(folder))
+    tracker = Tracker(folder, opened.storage, "" if costs else new_store(folder))
 
     def wake() -> None:
         tracker.wake()
@@ -210,10 +212,10 @@ def search(root: Path, costs: Costs | None, workers: int, trials: int, usual: fl
             stack.enter_context(mock.patch(name, stand_in))
         if not costs:
             tracker.start()
+        audience = Audience(Console(file=io.StringIO()), wake=world.wake if costs else wake)
         outcome = run_trials(
-            study, storage, config, full, workload, RESOURCES, workers=workers, deadline=None,
-            console=Console(file=io.StringIO()), progress="plain",
-            wake=world.wake if costs else wake, trainable=free.Free if costs else Sleeper,
+            opened, full, workload, Capacity(RESOURCES, workers), audience,
+            free.Free if costs else Sleeper,
         )  # fmt: skip
     assert outcome.done, outcome
     ended = world.now if costs else time.time()

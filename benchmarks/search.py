@@ -67,9 +67,17 @@ from benchmarks.free_trials import (
     read_marks,
     study_config,
 )
+from search.capacity.gpu_share import Capacity
 from search.proposals.samplers import STARTUP
-from search.study.database import TrialRecord, database_url, load_study, open_storage, read_records
+from search.study.database import (
+    TrialRecord,
+    database_url,
+    load_study,
+    open_storage,
+    read_records,
+)
 from search.tracking.tracker import Tracker, check
+from search.tune.reporting import Audience
 from search.tune.run_trials import run_trials
 from spaces.catalog import full
 from trainable.distributed.cluster import connected
@@ -121,16 +129,13 @@ class Turn:
 
 def ours(folder: Path, store: str, trials: int, reports: int, workers: int) -> Turn:
     config = study_config(folder.name, trials, reports, prune=False)
-    study, storage = new_study(folder, config)
+    study, storage = opened = new_study(folder, config)
     workload = free_workload(folder, reports, workers)
     tracker = Tracker(folder, storage, store)
     cpu, began = time.process_time(), time.time()
     tracker.start()
-    outcome = run_trials(
-        study, storage, config, full, workload, RESOURCES,
-        workers=workers, deadline=None, console=Console(file=io.StringIO()), progress="plain",
-        wake=tracker.wake, trainable=FreeTorch,
-    )  # fmt: skip
+    audience = Audience(Console(file=io.StringIO()), wake=tracker.wake)
+    outcome = run_trials(opened, full, workload, Capacity(RESOURCES, workers), audience, FreeTorch)
     ended = time.time()
     assert tracker.close(timeout=600), tracker.problem
     late = time.time() - ended

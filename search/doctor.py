@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from search.capacity.estimate import budgeted, speed_of, total_seconds
 from search.capacity.nodes import Node, faults, local_gpus, local_versions, shown, survey
-from search.plan import budgeted, counted, make_workload, speed_of, total_seconds
-from search.resolve import Prepared, prepare
+from search.resolve import Prepared, make_workload, prepare
 from search.study.database import open_storage
 from search.study.flags import check_output, check_stores, default_tracking, parser
 from search.study.locate import resume_placed
@@ -32,10 +32,10 @@ from spaces.errors import InputError
 from spaces.presets import default
 from trainable.basics.addresses import sqlite_file, without_password
 from trainable.basics.machine import file_system, local_cores, memory_bytes
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_error
-from trainable.basics.wording import format_duration
+from trainable.basics.wording import counted, format_duration
 from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources, resolve_resources
 from trainable.gan.config import TrialConfig
@@ -213,7 +213,7 @@ def _time(
     workers: int, began: float, asked: bool,
 ) -> None:  # fmt: skip
     """`asked`: the user said how many winner images."""
-    with bar(page.console, "measuring the real images") as progress:
+    with stage(page.console, "measuring the real images") as progress:
         real = real_set(prepared.data, prepared.extractor, lambda _: None, progress)
     with tempfile.TemporaryDirectory() as scratch:
         workload = make_workload(prepared, real, where, Path(scratch))
@@ -227,7 +227,7 @@ def _time(
     rate = f"the default configuration trains on {speed.trained:.0f} images a second"
     page.line(GOOD, "time", f"{said}; {rate}")
     note = partial(page.line, NOTE, "time")
-    budgeted(prepared, speed, workers, began, asked=asked, say=note)
+    budgeted(config, len(prepared.data.classes), speed, workers, began, asked=asked, say=note)
     needed = config.trials * _trial_bytes(workload)
     fact = f"{needed / 1e9:.1f} GB for checkpoints and pictures"
     if isinstance(place, ObjectStore):

@@ -10,11 +10,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import ray
-from ray.exceptions import RaySystemError, RpcError
 from rich.console import Console
 
 from search.study.config import StudyConfig
@@ -25,6 +24,7 @@ from spaces.errors import InputError
 from trainable.basics.files import disk_fault
 from trainable.basics.stopping import say_stopped
 from trainable.basics.terminal import say
+from trainable.distributed.cluster import ray_lost
 from trainable.tracking.client import reason
 
 HALTED = 1
@@ -42,63 +42,79 @@ class EndedError(Exception):
         self.code = code
 
 
-@contextmanager
-def said_at_once(args: argparse.Namespace, config: StudyConfig, console: Console) -> Iterator[None]:
-    """Say what ends the block before it is left: to let go of Ray takes seconds, or for ever.
+@dataclass(frozen=True)
+class Ending:
+    """Says how a search ended whose work is not done, and how to go on."""
 
-    Raises:
-        EndedError: it was said; before the study has begun, the error itself is raised.
-    """
-    try:
-        yield
-    except BaseException as error:
-        quiet = isinstance(error, InputError | SystemExit | EndedError)
-        if quiet or not began(args.output / config.name):
-            raise
-        raise EndedError(broken_off(error, args, config, console)) from error
+    args: argparse.Namespace
+    config: StudyConfig
+    console: Console
 
+    @property
+    def _began(self) -> bool:
+        return began(self.args.output / self.config.name)
 
-def broken_off(
-    error: BaseException, args: argparse.Namespace, config: StudyConfig, console: Console
-) -> int:
-    """Say what ended a search whose study has begun, and how to go on; returns the exit code."""
-    if isinstance(error, KeyboardInterrupt):
-        return say_stopped(error, how_to_go_on(args, config))
-    fault = disk_fault(error) or _ray_fault(error)
-    if fault is None:
-        traceback.print_exception(error)
-    say(console, f"the search had to stop: {fault or reason(error)}")
-    say(console, f"stopped; {how_to_go_on(args, config)}")
-    return HALTED
+    def say(self, fault: str | None = None) -> None:
+        """Say the fault for which the search had to stop, if it did not stop at a user's wish, and
+        how to go on, if its study has begun."""
+        if fault is not None:
+            say(self.console, f"the search had to stop: {fault}")
+        if self._began:
+            say(self.console, f"stopped; {self.how_to_go_on()}")
 
+    @contextmanager
+    def said_at_once(self) -> Iterator[None]:
+        """Say what ends the block before it is left: to let go of Ray takes seconds, or for ever.
 
-def how_to_go_on(args: argparse.Namespace, config: StudyConfig) -> str:
-    """How many trials ran, and the command that resumes the study."""
-    again = study_command("search.run --resume", config.name, args, run_flags(args))
-    ran = ""
-    with suppress(Exception):  # its database may be what failed
-        folder: Path = args.output / config.name
-        storage = open_storage(args.database or database_url(folder))
-        records = read_records(load_study(config.name, storage))
-        ended = sum(record.ended is not None for record in records)
-        begun = len(records) - ended
-        ran = f"{ended} of {config.trials} trials ended"
-        ran += f", {begun} interrupted; " if begun else "; "
-    return f"{ran}what is trained is kept. To go on:\n  {again}"
+        Raises:
+            EndedError: it was said; before the study has begun, the error itself is raised.
+        """
+        try:
+            yield
+        except BaseException as error:
+            quiet = isinstance(error, InputError | SystemExit | EndedError)
+            if quiet or not self._began:
+                raise
+            raise EndedError(self._broken_off(error)) from error
 
+    def head_watched(self, address: str) -> AbstractContextManager[None]:
+        """In the block, end the process in order once Ray's head at `address` is lost."""
+        return watched(address, lambda: self._end_without_head(address))
 
-def _ray_fault(error: BaseException) -> str | None:
-    """Why Ray is lost, if that is what an error says."""
-    lost = RaySystemError | RpcError | ConnectionError
-    return f"Ray does not answer ({reason(error)})" if isinstance(error, lost) else None
+    def how_to_go_on(self) -> str:
+        """How many trials ran, and the command that resumes the study."""
+        args, config = self.args, self.config
+        again = study_command("search.run --resume", config.name, args, run_flags(args))
+        ran = ""
+        with suppress(Exception):  # its database may be what failed
+            folder: Path = args.output / config.name
+            storage = open_storage(args.database or database_url(folder))
+            records = read_records(load_study(config.name, storage))
+            ended = sum(record.ended is not None for record in records)
+            begun = len(records) - ended
+            ran = f"{ended} of {config.trials} trials ended"
+            ran += f", {begun} interrupted; " if begun else "; "
+        return f"{ran}what is trained is kept. To go on:\n  {again}"
 
+    def _broken_off(self, error: BaseException) -> int:
+        """Say what ended a search whose study has begun; returns the exit code."""
+        if isinstance(error, KeyboardInterrupt):
+            return say_stopped(error, self.how_to_go_on())
+        fault = disk_fault(error)
+        if fault is None and ray_lost(error):
+            fault = f"Ray does not answer ({reason(error)})"
+        if fault is None:
+            traceback.print_exception(error)
+        self.say(fault or reason(error))
+        return HALTED
 
-def head_watched(
-    args: argparse.Namespace, config: StudyConfig, console: Console
-) -> AbstractContextManager[None]:
-    """In the block, end the process in order once the head that it is connected to is lost."""
-    address = ray.get_runtime_context().gcs_address
-    return watched(address, lambda: _end_without_head(address, args, config, console))
+    def _end_without_head(self, address: str) -> NoReturn:
+        """End the process, whose other threads may wait for the head for ever."""
+        try:
+            self.say(f"Ray's head at {address} does not answer")
+            self.console.show_cursor()  # which a live screen hides
+        finally:
+            os._exit(HALTED)
 
 
 @contextmanager
@@ -126,19 +142,6 @@ def watched(
         yield
     finally:
         over.set()
-
-
-def _end_without_head(
-    address: str, args: argparse.Namespace, config: StudyConfig, console: Console
-) -> NoReturn:
-    """End the process, whose other threads may wait for the head for ever."""
-    try:
-        say(console, f"the search had to stop: Ray's head at {address} does not answer")
-        if began(args.output / config.name):
-            say(console, f"stopped; {how_to_go_on(args, config)}")
-        console.show_cursor()  # which a live screen hides
-    finally:
-        os._exit(HALTED)
 
 
 def _listens(address: str, limit: float) -> bool:

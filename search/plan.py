@@ -1,172 +1,103 @@
-"""What a prepared study comes to: the job that its trials share, how long it takes, until when."""
+"""What a prepared study comes to on the machines that there are: how fast, how many, until when."""
 
 from __future__ import annotations
 
-import time
+import argparse
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
 
-import ray
 import torch
+from rich.console import Console
 
-from search.capacity.estimate import (
-    Speed,
-    measure_scoring,
-    measure_speed,
-    search_seconds,
-    winner_images_within,
-    winner_seconds,
-)
-from search.resolve import Prepared
+from search.capacity.estimate import Speed, budgeted, measure_scoring, speed_of
+from search.capacity.gpu_share import Capacity, share
+from search.capacity.nodes import all_in_order, local_gpus
+from search.resolve import Prepared, make_workload
 from search.study.config import StudyConfig
-from search.study.trial_files import TRIALS
-from spaces.errors import InputError
-from spaces.presets import default
+from search.study.trial_files import TRIALS, settle
 from trainable.basics.machine import local_cores
-from trainable.basics.wording import format_duration
+from trainable.basics.progress import stage
+from trainable.basics.terminal import say
 from trainable.distributed.cluster import fitting
 from trainable.distributed.resources import Resources
-from trainable.gan.config import TrialConfig
-from trainable.metrics.scores import RealSet
-from trainable.trial.evaluation import validation_of, witness_of
-from trainable.trial.object_store import ObjectStore
-from trainable.trial.objective import Objective
+from trainable.trial.evaluation import real_set, validation_of
 from trainable.trial.workload import Workload
 
 
-def counted(number: int, what: str) -> str:
-    """``1 node``, ``3 nodes``."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+@dataclass(frozen=True)
+class Plan:
+    """A search as it can be on the machines that there are.
 
-
-def make_workload(
-    prepared: Prepared,
-    real: RealSet,
-    where: Resources,
-    folder: Path,
-    object_store: ObjectStore | None = None,
-) -> Workload:
-    """What all trials of the study in `folder` share, but for the untrained generator's scores.
-
-    `object_store` is the object store that has the trials' files, if it is one.
+    Attributes:
+        config: with as many winner images as the time budget pays for.
+        workload: what its trials share, but for the untrained generator's scores.
+        capacity: where they run, and until when.
+        speed: of one trial among as many as run at a time.
     """
-    config = prepared.config
-    return Workload(
-        data=prepared.data,
-        extractor=prepared.extractor,
-        real=real,
-        witness=witness_of(prepared.data, prepared.held_out, seed=config.seed),
-        objective=Objective.parse(config.objective),
-        untrained={},
-        evaluations=config.evaluations,
-        trials=(folder / TRIALS).resolve(),
-        seed=config.seed,
-        device=where.device,
-        threads=where.cpus_per_trial,
-        resource=config.resource,
-        max_seconds=config.max_trial_time,
-        backbone=prepared.backbone,
-        start=prepared.start,
-        validation=validation_of(prepared.validation),
-        object_store=object_store,
-    )  # fmt: skip
+
+    config: StudyConfig
+    workload: Workload
+    capacity: Capacity
+    speed: Speed
 
 
-def speed_of(workload: Workload, where: Resources) -> Speed:
-    """How fast the default configuration is where trials run: here, or on a node of the cluster."""
-    config = TrialConfig.from_params(default(workload.task))
-    if where.cluster is None:
-        return measure_speed(workload, config)
-    task = ray.remote(num_cpus=where.cpus_per_trial, num_gpus=where.gpus_per_trial or 0)
-    found: Speed = ray.get(task(measure_speed).remote(workload, config))
-    return found
+def make_plan(
+    args: argparse.Namespace, prepared: Prepared, capacity: Capacity, console: Console, since: float
+) -> Plan:
+    """Measure the real images, the machines and how many trials share a GPU, within the budget.
 
-
-def total_seconds(config: StudyConfig, workload: Workload, speed: Speed, workers: int) -> float:
-    """Seconds of a whole search on `workers` workers, from its first trial to its winners."""
-    return search_seconds(config, workload.data.n, speed, workers) + winner_seconds(
-        config, len(workload.data.classes), speed, workers
+    Raises:
+        InputError: nodes cannot take part, or the time budget leaves no time to train.
+    """
+    tell, config = partial(say, console), prepared.config
+    folder = args.output / config.name
+    object_store = settle(folder, args.storage)
+    gpus = local_gpus()
+    if capacity.resources.cluster is not None:
+        with stage(console, "looking at the cluster's nodes"):
+            nodes = all_in_order(object_store or folder / TRIALS, tell)
+        gpus = tuple(gpu for node in nodes for gpu in node.gpus)
+        capacity = replace(capacity, nodes=frozenset(node.address for node in nodes))
+    with stage(console, "measuring the real images") as progress:
+        real = real_set(prepared.data, prepared.extractor, tell, progress)
+    with stage(console, "measuring the default configuration"):
+        workload = make_workload(prepared, real, capacity.resources, folder, object_store)
+        speed = speed_of(workload, capacity.resources)
+        shares = share(
+            workload, prepared.space, capacity, [mb for _, mb in gpus],
+            auto=args.gpus_per_trial is None, budget=config.time_budget, say=tell,
+        )  # fmt: skip
+    speed = replace(speed, trained=speed.trained * shares.slowdown)
+    capacity, asked = shares.capacity, args.winner_images is not None
+    classes = len(prepared.data.classes)
+    config, deadline = budgeted(
+        config, classes, speed, capacity.workers, since, asked=asked, say=tell
     )
+    capacity = replace(capacity, deadline=deadline, refuse=shares.refusal)
+    return Plan(config, shares.workload, capacity, speed)
 
 
 def tried_budget(
     prepared: Prepared, where: Resources, since: float, *, asked: bool, say: Callable[[str], None]
-) -> Prepared:
+) -> StudyConfig:
     """What `budgeted` makes of a study on this machine, without Ray.
 
     Raises:
-        InputError: as `deadline_of`.
+        InputError: scoring the winners leaves no time to train.
     """
-    if prepared.config.time_budget is None:
-        return prepared
+    config = prepared.config
+    if config.time_budget is None:
+        return config
     if where.cluster is not None:
         say("whether the cluster can score the winners within the time budget is not measured")
-        return prepared
+        return config
+    validation = validation_of(prepared.validation)
     speed = measure_scoring(
-        prepared.extractor, prepared.data, validation_of(prepared.validation), where.device,
-        where.cpus_per_trial,
-    )  # fmt: skip
+        prepared.extractor, prepared.data, validation, where.device, where.cpus_per_trial
+    )
     here = {"CPU": local_cores(), "GPU": torch.cuda.device_count()}
     fits = fitting([{"Alive": True, "Resources": here}], where, where.gpus_per_trial or 0)
     workers = min(fits, where.max_concurrent or fits)
-    return budgeted(prepared, speed, workers, since, asked=asked, say=say)[0]
-
-
-def budgeted(
-    prepared: Prepared, speed: Speed, workers: int, since: float,
-    *, asked: bool, say: Callable[[str], None],
-) -> tuple[Prepared, float | None]:  # fmt: skip
-    """The study as `affordable` has it, which `say` is told, and when its trials must stop.
-
-    Raises:
-        InputError: as `deadline_of`.
-    """
     classes = len(prepared.data.classes)
-    config, line = affordable(prepared.config, classes, speed, workers, asked=asked)
-    if line:
-        say(line)
-    deadline = deadline_of(config, classes, speed, workers, since)
-    return replace(prepared, config=config), deadline
-
-
-def affordable(
-    config: StudyConfig, classes: int, speed: Speed, workers: int, *, asked: bool
-) -> tuple[StudyConfig, str]:
-    """The study, with fewer winner images where scoring them would take over half of its time
-    budget, and a line that says so, or an empty one.
-
-    As many as were `asked` for stay.
-    """
-    budget = config.time_budget
-    if budget is None or asked:
-        return config, ""
-    most = winner_images_within(budget / 2, config, classes, speed, workers)
-    if most >= config.winner_images:
-        return config, ""
-    line = (
-        f"--winner-images is {most} a class instead of {config.winner_images}, so that scoring the "
-        f"winners leaves half of the time budget of {format_duration(budget)} to the trials"
-    )
-    return replace(config, winner_images=most), line
-
-
-def deadline_of(
-    config: StudyConfig, classes: int, speed: Speed, workers: int, began: float
-) -> float | None:
-    """When trials must stop so that the winners are scored within the time budget.
-
-    Raises:
-        InputError: that leaves no time to train.
-    """
-    if config.time_budget is None:
-        return None
-    needed, now = winner_seconds(config, classes, speed, workers), time.time()
-    deadline = began + config.time_budget - needed
-    if deadline <= now:
-        raise InputError(
-            f"--time-budget is {format_duration(config.time_budget)}, but scoring the winners "
-            f"alone takes some {format_duration(needed)}, and {format_duration(now - began)} "
-            "are gone already; raise it, or lower --top-k or --winner-images"
-        )
-    return deadline
+    return budgeted(config, classes, speed, workers, since, asked=asked, say=say)[0]

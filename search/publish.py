@@ -47,7 +47,7 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
     from trainable.basics.lock import (
         locked,  # what follows costs seconds to import, bad flags need not
     )
-    from trainable.basics.progress import bar
+    from trainable.basics.progress import stage
     from trainable.tracking.client import reason, ui_command
     from trainable.trial.objective import Objective
 
@@ -59,7 +59,7 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
     config = settings_of(study)
     with locked(folder):
         interrupt_running(study, storage)  # a killed search left them so
-        with console.status("opening MLflow"):
+        with stage(console, "opening MLflow"):
             problem = check(uri)
         if problem:
             raise InputError(
@@ -70,11 +70,11 @@ def _publish(args: argparse.Namespace, console: Console) -> int:
         rows = leaderboard(study, Objective.parse(config.objective))
         done = sum(row.record.ended is not None for row in rows) >= config.trials
         try:
-            with bar(console, "writing trials", len(rows)) as progress:
+            with stage(console, "writing trials", len(rows)) as progress:
                 projection.sync("FINISHED" if done else "KILLED", progress)
             if arrange(rows, folder):
                 say(console, f"by this version's gates the ranking is another: see {folder}")
-            with console.status("handing over the winners"):
+            with stage(console, "handing over the winners"):
                 trials = folder / "trials"
                 version = hand_over(rows, study, trials, folder, uri, projection.run_id)
         except InputError:

@@ -27,13 +27,14 @@ from search.study.flags import STUDY_DEFAULTS, default_tracking
 from search.study.folder import DATABASE, KEY, began
 from search.study.locate import placed
 from search.study.names import check_name, free_name
+from search.study.trial_files import TRIALS
 from search.study.versions import settings_of
 from spaces.catalog import Space, get_space
 from spaces.describe import space_snapshot, starting_point, validate
 from spaces.errors import InputError
 from spaces.presets import default
 from spaces.task import Task
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.wording import parse_duration
 from trainable.data import Dataset, load
 from trainable.data.fingerprints import IMAGES, image_differences
@@ -41,13 +42,18 @@ from trainable.data.reading import Reading
 from trainable.data.sources import located
 from trainable.data.split.held_out import held_out
 from trainable.data.split.hold_back import SHARE, split_held_back
+from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
 from trainable.generators.saved import SavedGenerator
+from trainable.metrics.scores import RealSet
 from trainable.pretrained.backbones import Backbone, backed_task
 from trainable.pretrained.extractors import Extractor
 from trainable.pretrained.load import load_frozen_networks
 from trainable.tracking.registry import load_generator
+from trainable.trial.evaluation import validation_of, witness_of
+from trainable.trial.object_store import ObjectStore
 from trainable.trial.objective import Objective
+from trainable.trial.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -117,14 +123,14 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
             f"--study {name}: there is such a study under {args.output} already; go on with "
             f"--resume {name}, or choose another name"
         )
-    with bar(console, "reading images") as progress:
+    with stage(console, "reading images") as progress:
         whole = load(asked["data"], asked["image_size"], how=Reading.of(asked), progress=progress)
     asked |= whole.report.reading.settings
     if asked["hold_back"] is None:
         asked["hold_back"] = SHARE if Objective.parse(asked["objective"]).needs_validation else 0.0
     data, validation, parted = split_held_back(whole, asked["hold_back"])
     said = [*parted]
-    with bar(console, "reading held-out images") as progress:
+    with stage(console, "reading held-out images") as progress:
         apart = held_out(
             data, asked["data"], asked["held_out"], progress, instead=validation, say=said.append
         )
@@ -222,7 +228,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
         if before is not None:
             changes[name] = located(flag, before if now is None else now)
     config = replace(old, **{**changes, "time_budget": budget})
-    with bar(console, "reading images") as progress, _perhaps_moved(config, "data"):
+    with stage(console, "reading images") as progress, _perhaps_moved(config, "data"):
         whole = load(config.data, config.image_size, how=config.reading, progress=progress)
     data, validation, parted = split_held_back(whole, config.hold_back)
     if data.digest != config.data_digest:
@@ -234,7 +240,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
         )
     said = [*parted]
     with (
-        bar(console, "reading held-out images") as progress,
+        stage(console, "reading held-out images") as progress,
         _perhaps_moved(config, "held_out"),
     ):
         apart = held_out(
@@ -309,4 +315,34 @@ def _taken(folder: Path) -> bool:
         or began(folder)
         or bool({path.name for path in folder.iterdir()} - left)
         or any((folder / "trials").glob("*"))
+    )
+
+
+def make_workload(
+    prepared: Prepared, real: RealSet, where: Resources, folder: Path,
+    object_store: ObjectStore | None = None,
+) -> Workload:  # fmt: skip
+    """What all trials of the study in `folder` share, but for the untrained generator's scores.
+
+    `object_store` is the object store that has the trials' files, if it is one.
+    """
+    config = prepared.config
+    return Workload(
+        data=prepared.data,
+        extractor=prepared.extractor,
+        real=real,
+        witness=witness_of(prepared.data, prepared.held_out, seed=config.seed),
+        objective=Objective.parse(config.objective),
+        untrained={},
+        evaluations=config.evaluations,
+        trials=(folder / TRIALS).resolve(),
+        seed=config.seed,
+        device=where.device,
+        threads=where.cpus_per_trial,
+        resource=config.resource,
+        max_seconds=config.max_trial_time,
+        backbone=prepared.backbone,
+        start=prepared.start,
+        validation=validation_of(prepared.validation),
+        object_store=object_store,
     )

@@ -7,30 +7,22 @@ import json
 import shutil
 import signal
 import time
-from collections import Counter
-from contextlib import suppress
-from dataclasses import asdict, replace
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import optuna
-from optuna.storages import RDBStorage
 from rich.console import Console
 
-from search.capacity.estimate import Speed
-from search.capacity.gpu_share import share
-from search.capacity.nodes import Node, faults, local_gpus, shown, survey
-from search.ending import (
-    HALTED,
-    EndedError,
-    head_watched,
-    how_to_go_on,
-    said_at_once,
-)
-from search.plan import budgeted, counted, make_workload, speed_of, total_seconds, tried_budget
+from search.capacity.estimate import total_seconds
+from search.capacity.gpu_share import Capacity
+from search.ending import HALTED, EndedError, Ending
+from search.plan import Plan, make_plan, tried_budget
 from search.resolve import Prepared, prepare
 from search.study.config import StudyConfig
 from search.study.database import (
+    OpenStudy,
     TrialRecord,
     check_free,
     create_study,
@@ -51,26 +43,26 @@ from search.study.flags import (
 from search.study.folder import KEY, SETTINGS, began, read_key
 from search.study.locate import resume_placed
 from search.study.transaction import one_transaction
-from search.study.trial_files import TRIALS, settle
 from search.tracking.tracker import Tracker, check
+from search.tune.reporting import Audience
 from search.tune.run_trials import Outcome, run_trials
 from search.winners.conclude import WINNERS, conclude, hand_over, print_winners
+from search.winners.leaderboard import Row
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.basics.addresses import without_password
 from trainable.basics.files import disk_fault, write_whole
 from trainable.basics.lock import locked
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.stopping import Stop
 from trainable.basics.terminal import say
-from trainable.basics.wording import format_duration
+from trainable.basics.wording import counted, format_duration
 from trainable.data.fingerprints import IMAGES, write_images
-from trainable.distributed.cluster import check_surroundings, connected
+from trainable.distributed.cluster import check_surroundings, connected, head_address
 from trainable.distributed.resources import Resources, resolve_resources
 from trainable.gan.config import TrialConfig
 from trainable.tracking.client import reason, ui_command
-from trainable.trial.evaluation import measure, real_set
-from trainable.trial.object_store import ObjectStore
+from trainable.trial.evaluation import measure
 from trainable.trial.workload import Workload
 
 LONG = 1800
@@ -98,8 +90,8 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
     say(console, str(prepared.config))
     if args.dry_run:
         asked = args.winner_images is not None
-        prepared = tried_budget(prepared, where, since, asked=asked, say=partial(say, console))
-        say(console, json.dumps(prepared.config.to_json(), indent=2))
+        config = tried_budget(prepared, where, since, asked=asked, say=partial(say, console))
+        say(console, json.dumps(config.to_json(), indent=2))
         return 0
     try:
         return _search(args, prepared, where, console, since)
@@ -117,10 +109,11 @@ def _search(
     folder = args.output / prepared.config.name
     ours = not folder.exists()
     folder.mkdir(exist_ok=True)
+    ending = Ending(args, prepared.config, console)
     with locked(folder):
         try:
-            with said_at_once(args, prepared.config, console):
-                return _locked_search(args, prepared, where, console, folder, since)
+            with ending.said_at_once():
+                return _locked_search(args, prepared, where, ending, since)
         except EndedError as ended:
             return ended.code
         except BaseException:
@@ -131,132 +124,96 @@ def _search(
 
 
 def _locked_search(
-    args: argparse.Namespace, prepared: Prepared, where: Resources, console: Console, folder: Path,
-    since: float,
-) -> int:  # fmt: skip
+    args: argparse.Namespace, prepared: Prepared, where: Resources, ending: Ending, since: float
+) -> int:
     """Run the trials that the study owes, then score, rank and keep the winners."""
-    config = prepared.config
+    console, name = ending.console, prepared.config.name
+    folder = args.output / name
     if args.database and prepared.study is None:
-        check_free(open_storage(args.database), config.name, read_key(folder))
-    uri = args.tracking_uri or default_tracking(args.output)
-    with console.status("opening MLflow"):
-        problem = check(uri)
-    if problem:
-        shown_uri = without_password(uri)
-        say(console, f"MLflow at {shown_uri} does not answer ({problem}); results stay in {folder}")
-    with (
-        console.status("starting Ray") as status,
-        connected(where, partial(say, console)) as (where, workers),
-        said_at_once(args, config, console),
-        head_watched(args, config, console),
-    ):
-        object_store = settle(folder, args.storage)
-        nodes, gpus = [], local_gpus()
-        if where.cluster is not None:
-            status.update("looking at the cluster's nodes")
-            nodes = _check_nodes(object_store or folder / TRIALS, console)
-            gpus = tuple(gpu for node in nodes for gpu in node.gpus)
-        status.stop()  # of a bar and a status, only one can be live
-        with bar(console, "measuring the real images") as progress:
-            real = real_set(prepared.data, prepared.extractor, partial(say, console), progress)
-        status.update("measuring the default configuration")
-        status.start()
-        workload = make_workload(prepared, real, where, folder, object_store)
-        speed = speed_of(workload, where)
-        auto = args.gpus_per_trial is None
-        shares = share(
-            workload, prepared.space, where, workers, [mb for _, mb in gpus],
-            auto=auto, budget=config.time_budget, say=partial(say, console),
-        )  # fmt: skip
-        workload, where, workers = shares.workload, shares.where, shares.workers
-        speed = replace(speed, trained=speed.trained * shares.slowdown)
-        prepared, deadline = budgeted(
-            prepared, speed, workers, since,
-            asked=args.winner_images is not None, say=partial(say, console),
-        )  # fmt: skip
-        config = prepared.config
-        study, storage = _open(folder, prepared, workload, args.database, console)
+        check_free(open_storage(args.database), name, read_key(folder))
+    uri = _open_mlflow(args, folder, console)
+    with ExitStack() as ray:
+        with stage(console, "starting Ray"):
+            where, workers = ray.enter_context(connected(where, partial(say, console)))
+        ray.enter_context(ending.said_at_once())
+        ray.enter_context(ending.head_watched(head_address()))
+        capacity = Capacity(where, workers)
+        plan = make_plan(args, prepared, capacity, console, since)
+        prepared, config = replace(prepared, config=plan.config), plan.config
+        with stage(console, "opening the study"):
+            opened = _open(folder, prepared, plan.workload, args.database, console)
+        study = opened.study
         study.set_user_attr("run_flags", run_flags(args))
-        workload = replace(workload, untrained=study.user_attrs["yardstick"]["untrained"])
         if prepared.study is not None:
             _say_standing(config, read_records(study), console)
-        _say_duration(args, config, workload, speed, workers, console)
-        status.stop()
-        tracker = Tracker(folder, storage, uri, partial(say, console))
+        _say_duration(args, plan, console)
+        tracker = Tracker(folder, opened.storage, uri, partial(say, console))
         tracker.start()
-        outcome = run_trials(
-            study, storage, config, prepared.space, workload, where,
-            workers=workers, deadline=deadline, console=console, progress=args.progress,
-            wake=tracker.wake, refuse=shares.refusal, nodes={node.address for node in nodes},
-        )  # fmt: skip
+        workload = replace(plan.workload, untrained=study.user_attrs["yardstick"]["untrained"])
+        audience = Audience(console, args.progress, tracker.wake)
+        outcome = run_trials(opened, prepared.space, workload, plan.capacity, audience)
+        deadline = plan.capacity.deadline
         in_time = deadline is None or time.time() < deadline
         if outcome.stopped or outcome.halted or (not outcome.done and in_time):
-            return _stopped(args, config, outcome, tracker, console)
+            return _stopped(ending, outcome, tracker)
+        where = plan.capacity.resources
         rows = conclude(study, config, workload, where, folder, console, outcome.avoided)
         print_winners(rows, default(workload.task), console)
-    version = None
-    try:
-        with console.status("handing generators to MLflow"):
-            if not tracker.flush():
-                raise ConnectionError(tracker.problem or "MLflow is slow to answer")
-            run_id = tracker.projection.run_id
-            version = hand_over(rows, study, workload.trials, folder, uri, run_id)
-    except Exception as error:  # whatever ails MLflow, the search has its results
-        say(
-            console,
-            f"the generators are not in MLflow ({reason(error)}); they are in {folder / WINNERS}",
-        )
+    version = _hand_over(rows, study, workload.trials, folder, tracker, console)
     if not tracker.close():
-        again = study_command("search.publish", config.name, args)
+        again = study_command("search.publish", name, args)
         say(
             console,
             f"MLflow lacks part of the study ({tracker.problem}); all is in {folder}. Once it is "
             f"back:\n  {again}",
         )
-    _say_next(args.output, config.name, uri, version, console)
+    _say_next(args.output, name, uri, version, console)
     if not outcome.done:
-        more = study_command("search.run --resume", config.name, args, run_flags(args))
+        more = study_command("search.run --resume", name, args, run_flags(args))
         say(console, f"  {more} --time-budget 1h   # the time budget is spent; goes on")
     return 0
 
 
-def _check_nodes(place: Path | ObjectStore, console: Console) -> list[Node]:
-    """Say what the cluster is made of.
-
-    Raises:
-        InputError: its nodes do not share the folder, or run something else than this machine.
-    """
-    nodes = survey(place)
-    if found := faults(nodes):
-        raise InputError(
-            "\n  ".join(found) + "\npython -m search.doctor, with the same flags, says more"
-        )
-    models = Counter(name for node in nodes for name, _ in node.gpus)
-    said = ", ".join(f"{n} {name}" for name, n in models.items()) or "no GPU"
-    there = counted(len(nodes), "node")
-    say(console, f"cluster: {there}, {said}; all share {shown(place)}")
-    return nodes
+def _open_mlflow(args: argparse.Namespace, folder: Path, console: Console) -> str:
+    """The address of the tracking store; a search goes on without one, and says so."""
+    uri = args.tracking_uri or default_tracking(args.output)
+    with stage(console, "opening MLflow"):
+        problem = check(uri)
+    if problem:
+        shown_uri = without_password(uri)
+        say(console, f"MLflow at {shown_uri} does not answer ({problem}); results stay in {folder}")
+    return uri
 
 
-def _stopped(
-    args: argparse.Namespace,
-    config: StudyConfig,
-    outcome: Outcome,
-    tracker: Tracker,
-    console: Console,
-) -> int:
+def _stopped(ending: Ending, outcome: Outcome, tracker: Tracker) -> int:
     """Say how to go on after a stop that the study did not ask for; returns the exit code."""
-    if outcome.halted:
-        say(console, f"the search had to stop: {outcome.halted}")
-    say(console, f"stopped; {how_to_go_on(args, config)}")
+    ending.say(outcome.halted)
     with suppress(KeyboardInterrupt):  # again: it is said already
         tracker.close(interrupted=True)
     return HALTED if outcome.halted else Stop(outcome.stopped or signal.SIGINT).code
 
 
+def _hand_over(
+    rows: list[Row], study: optuna.Study, trials: Path, folder: Path, tracker: Tracker,
+    console: Console,
+) -> str | None:  # fmt: skip
+    """Keep generators in MLflow if it takes them; returns the champion's version."""
+    try:
+        with stage(console, "handing generators to MLflow"):
+            if not tracker.flush():
+                raise ConnectionError(tracker.problem or "MLflow is slow to answer")
+            return hand_over(rows, study, trials, folder, tracker.uri, tracker.projection.run_id)
+    except Exception as error:  # whatever ails MLflow, the search has its results
+        say(
+            console,
+            f"the generators are not in MLflow ({reason(error)}); they are in {folder / WINNERS}",
+        )
+        return None
+
+
 def _open(
     folder: Path, prepared: Prepared, workload: Workload, database: str | None, console: Console
-) -> tuple[optuna.Study, RDBStorage]:
+) -> OpenStudy:
     """The study's database; for a new study, the yardstick measured and what to try first."""
     config, data = prepared.config, prepared.data
     if prepared.study is not None and prepared.storage is not None:
@@ -276,7 +233,7 @@ def _open(
         key = read_key(folder) or new_key()
         write_whole(folder / KEY, key)
         study = create_study(
-            storage, config, asdict(measured), prepared.space_snapshot, queue,
+            storage, config, measured, prepared.space_snapshot, queue,
             key=key, learnt=prepared.learnt,
         )  # fmt: skip
         study.set_user_attr("of_patients", data.of_patients)
@@ -292,7 +249,7 @@ def _open(
         f"{yardstick['half_n']}: {yardstick['half_floor']:.1f}), untrained generator "
         f"{yardstick['untrained']['fid']:.1f}",
     )
-    return study, storage
+    return OpenStudy(study, storage)
 
 
 def _say_standing(config: StudyConfig, records: list[TrialRecord], console: Console) -> None:
@@ -304,24 +261,18 @@ def _say_standing(config: StudyConfig, records: list[TrialRecord], console: Cons
     say(console, f"resumed: {said}")
 
 
-def _say_duration(
-    args: argparse.Namespace,
-    config: StudyConfig,
-    workload: Workload,
-    speed: Speed,
-    workers: int,
-    console: Console,
-) -> None:
+def _say_duration(args: argparse.Namespace, plan: Plan, console: Console) -> None:
     """Say how many workers there are and for how long; name a smaller search if long."""
-    seconds = total_seconds(config, workload, speed, workers)
-    limit = config.time_budget
+    workload, workers = plan.workload, plan.capacity.workers
+    seconds = total_seconds(plan.config, workload, plan.speed, workers)
+    limit = plan.config.time_budget
     say(
         console,
         f"{counted(workers, 'trial')} at a time on {workload.device}, about "
         f"{format_duration(min(seconds, limit or seconds))} for this search",
     )
     if seconds > LONG and (limit is None or limit > LONG):
-        say(console, f"a smaller one:\n  {smaller_command(config, args)}")
+        say(console, f"a smaller one:\n  {smaller_command(plan.config, args)}")
 
 
 def _say_next(output: Path, name: str, uri: str, version: str | None, console: Console) -> None:

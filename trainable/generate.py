@@ -23,7 +23,7 @@ from rich.console import Console
 
 from spaces.errors import InputError
 from trainable.basics.files import name_fault, whole_folder
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.stopping import run_command, say_stopped
 from trainable.basics.terminal import make_console, say, say_command, say_error
@@ -72,7 +72,7 @@ def _generate(args: argparse.Namespace, console: Console) -> Path:
     torch.set_num_threads(1)  # at one image, threads waiting for each other cost up to 50x
     try:
         total, rows = len(classes) * args.per_class, []
-        with whole_folder(args.out) as part, bar(console, "drawing", total) as progress:
+        with whole_folder(args.out) as part, stage(console, "drawing", total) as progress:
             for index, name in enumerate(classes):
                 _make_folder(part / name, f"--model {args.model}")
                 for k in range(args.per_class):

@@ -33,7 +33,7 @@ from analysis.study.verdict import assessed, winners
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
 from trainable.basics.lock import locked
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.terminal import say, say_command
 from trainable.distributed.resources import resolve_resources
 from trainable.tracking.client import reason, ui_command
@@ -69,7 +69,7 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
             args.classifier, args.classifier_weights, unverified=args.unverified_weights
         )
     source = _source(args, console)
-    with bar(console, "reading images") as progress:
+    with stage(console, "reading images") as progress:
         data, test = load_real(source, args.data, args.test, progress)
     real = divide(data, test, source, sizes, args.repeats, args.seed)
     positive, positive_line = _positive(args.positive, source.classes)
@@ -130,7 +130,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 def _source(args: argparse.Namespace, console: Console) -> Source:
     if args.model is not None:
         return Source.of(load_generator(args.model, args.tracking_uri, flag="--model"))
-    with bar(console, "reading the study") as progress:
+    with stage(console, "reading the study") as progress:
         table = load_study(args.study, args.tracking_uri, progress)
     won, tried = winners(table), assessed(table)
     if not won and tried:
@@ -214,7 +214,7 @@ def _log(
     uri = args.tracking_uri
     write = partial(log_study, uri, key, settings, results, findings, files, args.output)
     try:
-        with bar(console, "writing to MLflow", len(results)) as progress:
+        with stage(console, "writing to MLflow", len(results)) as progress:
             write(progress)
     except Exception as error:  # whatever ails MLflow; all is in the folder
         say(

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import ray
 import torch
 
 from search.study.config import FEWEST, StudyConfig
+from spaces.errors import InputError
+from spaces.presets import default
+from trainable.basics.wording import format_duration
 from trainable.data import Dataset
+from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
 from trainable.metrics.classifier_score import Validation
 from trainable.metrics.quick_classifier import NETS
@@ -49,12 +55,12 @@ class Speed:
     judging: float = 0.0
 
 
-def measure_speed(workload: Workload, default: TrialConfig) -> Speed:
+def measure_speed(workload: Workload, config: TrialConfig) -> Speed:
     """The speed on this machine, which must have the device that trials run on."""
     threads = torch.get_num_threads()
     torch.set_num_threads(workload.threads)
     try:
-        run = workload.build_run(default, workload.seed)
+        run = workload.build_run(config, workload.seed)
         began = time.perf_counter()
         while (spent := time.perf_counter() - began) < _PROBE_SECONDS:
             run.train_step().tolist()  # waits for the device
@@ -67,6 +73,16 @@ def measure_speed(workload: Workload, default: TrialConfig) -> Speed:
         workload.extractor, workload.data, workload.validation, workload.device, workload.threads
     )
     return replace(scoring, trained=trained)
+
+
+def speed_of(workload: Workload, where: Resources) -> Speed:
+    """How fast the default configuration is where trials run: here, or on a node of the cluster."""
+    config = TrialConfig.from_params(default(workload.task))
+    if where.cluster is None:
+        return measure_speed(workload, config)
+    task = ray.remote(num_cpus=where.cpus_per_trial, num_gpus=where.gpus_per_trial or 0)
+    found: Speed = ray.get(task(measure_speed).remote(workload, config))
+    return found
 
 
 def measure_scoring(
@@ -119,3 +135,67 @@ def winner_images_within(
     rounds = math.ceil(config.top_k / workers)
     more = (seconds - none) * speed.extracted / (_MARGIN * rounds * classes)
     return FEWEST + 10 * max(0, math.floor(more / 10))
+
+
+def total_seconds(config: StudyConfig, workload: Workload, speed: Speed, workers: int) -> float:
+    """Seconds of a whole search on `workers` workers, from its first trial to its winners."""
+    return search_seconds(config, workload.data.n, speed, workers) + winner_seconds(
+        config, len(workload.data.classes), speed, workers
+    )
+
+
+def budgeted(
+    config: StudyConfig, classes: int, speed: Speed, workers: int, since: float,
+    *, asked: bool, say: Callable[[str], None],
+) -> tuple[StudyConfig, float | None]:  # fmt: skip
+    """The study as `affordable` has it, which `say` is told, and when its trials must stop.
+
+    Raises:
+        InputError: as `deadline_of`.
+    """
+    config, line = affordable(config, classes, speed, workers, asked=asked)
+    if line:
+        say(line)
+    return config, deadline_of(config, classes, speed, workers, since)
+
+
+def affordable(
+    config: StudyConfig, classes: int, speed: Speed, workers: int, *, asked: bool
+) -> tuple[StudyConfig, str]:
+    """The study, with fewer winner images where scoring them would take over half of its time
+    budget, and a line that says so, or an empty one.
+
+    As many as were `asked` for stay.
+    """
+    budget = config.time_budget
+    if budget is None or asked:
+        return config, ""
+    most = winner_images_within(budget / 2, config, classes, speed, workers)
+    if most >= config.winner_images:
+        return config, ""
+    line = (
+        f"--winner-images is {most} a class instead of {config.winner_images}, so that scoring the "
+        f"winners leaves half of the time budget of {format_duration(budget)} to the trials"
+    )
+    return replace(config, winner_images=most), line
+
+
+def deadline_of(
+    config: StudyConfig, classes: int, speed: Speed, workers: int, began: float
+) -> float | None:
+    """When trials must stop so that the winners are scored within the time budget.
+
+    Raises:
+        InputError: that leaves no time to train.
+    """
+    if config.time_budget is None:
+        return None
+    needed, now = winner_seconds(config, classes, speed, workers), time.time()
+    deadline = began + config.time_budget - needed
+    if deadline <= now:
+        raise InputError(
+            f"--time-budget is {format_duration(config.time_budget)}, but scoring the winners "
+            f"alone takes some {format_duration(needed)}, and {format_duration(now - began)} "
+            "are gone already; raise it, or lower --top-k or --winner-images"
+        )
+    return deadline

@@ -21,17 +21,35 @@ PROBED_FROM = 600.0
 
 
 @dataclass(frozen=True)
+class Capacity:
+    """What a search has for its trials.
+
+    Attributes:
+        resources: what each trial gets.
+        workers: how many run at a time.
+        nodes: addresses of the cluster's nodes that have been looked at.
+        deadline: when trials stop, in seconds since 1970, or None.
+        refuse: why a configuration is not worth trying, for want of memory, or None.
+    """
+
+    resources: Resources
+    workers: int
+    nodes: frozenset[str] = frozenset()
+    deadline: float | None = None
+    refuse: Callable[[TrialConfig], str | None] = lambda config: None
+
+
+@dataclass(frozen=True)
 class Shares:
     """How trials share what there is.
 
     Attributes:
-        where, workers, job: as before, with what a trial gets and how many run at a time.
-        slower: images a second of one among so many, over those of one alone.
+        capacity, workload: as before, with what a trial gets and how many run at a time.
+        slowdown: images a second of one among so many, over those of one alone.
         memory: what a configuration is estimated to need, or None where nothing was measured.
     """
 
-    where: Resources
-    workers: int
+    capacity: Capacity
     workload: Workload
     slowdown: float = 1.0
     memory: Memory | None = None
@@ -45,7 +63,7 @@ class Shares:
 
 
 def share(
-    workload: Workload, space: Space, where: Resources, workers: int, gpus_mb: Sequence[int],
+    workload: Workload, space: Space, capacity: Capacity, gpus_mb: Sequence[int],
     *, auto: bool, budget: float | None, say: Callable[[str], None],
 ) -> Shares:  # fmt: skip
     """Settle what a trial gets of a GPU, on the cluster that this process is connected to.
@@ -53,26 +71,28 @@ def share(
     `gpus_mb` is the memory of each GPU that there is, `auto` whether the number of trials a GPU is
     to be measured, `budget` the search's seconds.
     """
-    gpus = where.gpus_per_trial
-    if where.device == "cpu" or not gpus:
-        return Shares(where, workers, workload)
+    resources = capacity.resources
+    gpus = resources.gpus_per_trial
+    if resources.device == "cpu" or not gpus:
+        return Shares(capacity, workload)
     if not auto:
         if gpus < 1 and gpus_mb:
             limit = cap_mb(min(gpus_mb), int(1 / gpus + 1e-6))
             workload = replace(workload, gpu_memory_mb=limit)
             say(f"each trial may hold {limit / 1024:.1f} GB of its GPU")
-        return Shares(where, workers, workload)
+        return Shares(capacity, workload)
     if budget is not None and budget < PROBED_FROM:
         say(
             f"one trial a GPU: to measure how many takes a minute, and is done from "
             f"--time-budget {format_duration(PROBED_FROM)} on"
         )
-        return Shares(where, workers, workload)
-    packing = probe_gpu(workload, space, where, say)
-    where = replace(where, gpus_per_trial=packing.gpus_per_trial)
-    fits = fitting(ray.nodes(), where, packing.gpus_per_trial)
-    workers = min(fits, where.max_concurrent or fits)
-    slowdown = packing.gain * packing.gpus_per_trial
-    return Shares(
-        where, workers, replace(workload, gpu_memory_mb=packing.cap_mb), slowdown, packing.memory
+        return Shares(capacity, workload)
+    packing = probe_gpu(workload, space, resources, say)
+    resources = replace(resources, gpus_per_trial=packing.gpus_per_trial)
+    fits = fitting(ray.nodes(), resources, packing.gpus_per_trial)
+    capacity = replace(
+        capacity, resources=resources, workers=min(fits, resources.max_concurrent or fits)
     )
+    slowdown = packing.gain * packing.gpus_per_trial
+    workload = replace(workload, gpu_memory_mb=packing.cap_mb)
+    return Shares(capacity, workload, slowdown, packing.memory)

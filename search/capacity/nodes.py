@@ -8,7 +8,8 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import ray
 import torch
 
 from spaces.errors import InputError
+from trainable.basics.wording import counted
 from trainable.distributed.code import code_digest, code_version
 from trainable.trial.object_store import ObjectStore, scratch
 
@@ -212,6 +214,23 @@ def _node(
         facts["free_bytes"],
         storage,
     )
+
+
+def all_in_order(place: Path | ObjectStore, say: Callable[[str], None]) -> list[Node]:
+    """The cluster's nodes, of which all can take part in a search; `say` what they are.
+
+    Raises:
+        InputError: they do not share `place`, or run something else than this machine.
+    """
+    nodes = survey(place)
+    if problems := faults(nodes):
+        raise InputError(
+            "\n  ".join(problems) + "\npython -m search.doctor, with the same flags, says more"
+        )
+    models = Counter(name for node in nodes for name, _ in node.gpus)
+    gpus = ", ".join(f"{n} {name}" for name, n in models.items()) or "no GPU"
+    say(f"cluster: {counted(len(nodes), 'node')}, {gpus}; all share {shown(place)}")
+    return nodes
 
 
 def faults(nodes: Iterable[Node]) -> list[str]:

@@ -29,7 +29,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 import sqlalchemy.exc
@@ -46,6 +46,7 @@ from trainable.basics.addresses import sqlite_address, without_password
 from trainable.basics.terminal import command
 from trainable.trial.objective import Objective
 from trainable.trial.report import GOALS, Report, Status
+from trainable.trial.yardstick import Yardstick
 
 REPORT = "report/"
 _WAIT = 60  # seconds for which another reader or writer may hold a SQLite file
@@ -100,6 +101,13 @@ class TrialRecord:
         return self.last.get("fid", math.inf)
 
 
+class OpenStudy(NamedTuple):
+    """A study, and the database that holds it."""
+
+    study: optuna.Study
+    storage: RDBStorage
+
+
 def goals(report: Report) -> tuple[float, ...]:
     """What a report says of the search's objective: one number or two, none if it broke down."""
     return tuple(report[key] for key in GOALS if key in report)
@@ -151,7 +159,7 @@ def _opened(url: str, options: dict[str, Any], tries: int = 5) -> RDBStorage:
 def create_study(
     storage: RDBStorage,
     config: StudyConfig,
-    yardstick: dict[str, Any],
+    yardstick: Yardstick,
     space: dict[str, str],
     queue: list[dict[str, Any]],
     *,
@@ -214,7 +222,7 @@ def load_study(name: str, storage: RDBStorage) -> optuna.Study:
     )
 
 
-def open_study(output: Path, name: str, database: str | None) -> tuple[optuna.Study, RDBStorage]:
+def open_study(output: Path, name: str, database: str | None) -> OpenStudy:
     """An existing study of the folder `output`, and the database that holds it.
 
     Raises:
@@ -246,7 +254,7 @@ def open_study(output: Path, name: str, database: str | None) -> tuple[optuna.St
             f"--database holds a study {name}, but not the one that began in {folder}; name the "
             "database or the --output that it belongs to"
         )
-    return study, storage
+    return OpenStudy(study, storage)
 
 
 _PARTS = {"id": str, "space": dict, "yardstick": dict, "queue": list, "config": object}

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from search.study.trial_files import fetch
 from search.tracking.projection import connect
 from search.tracking.sample_grids import KEPT, grid_files, log_grids, logged_epochs
-from search.winners.model_card import card
 from trainable.data.sheets import spread
 from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
 from trainable.tracking.client import EXPERIMENT, find_experiment, search_runs
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
 WINNER, RANK, FAILED = "cgan.winner", "cgan.rank", "cgan.failed_gates"
 TIE = "cgan.tie"
 _DIGEST = "cgan.weights_sha256"
-_LONGEST_CARD = 5000  # letters, in MLflow's tables; last comes the configuration
+_LONGEST = 5000  # letters, in MLflow's tables
+ALIAS = "champion"
 _MODEL = Path(__file__).with_name("champion_model.py")
 
 
@@ -60,7 +60,7 @@ def log_winner(
     fetch(trial, "*.png")
     epochs = spread(sorted(grid_files(trial)), KEPT)
     log_grids(client, run_id, trial, epochs, logged_epochs(client, run_id))
-    client.set_tag(run_id, FAILED, "; ".join(failed)[:_LONGEST_CARD])
+    client.set_tag(run_id, FAILED, "; ".join(failed)[:_LONGEST])
     if not failed:
         client.set_tag(run_id, WINNER, rank)
     client.set_tag(run_id, RANK, rank)
@@ -81,11 +81,12 @@ def clear_winners(uri: str, study_key: str) -> None:
 
 
 def register_champion(
-    uri: str, run_id: str, exported: Path, model_name: str, alias: str = "champion"
+    uri: str, run_id: str, exported: Path, model_name: str, description: str, alias: str = ALIAS
 ) -> str:
     """Log the generator as a model of run `run_id` and register it; returns its version.
 
-    `exported` is what `export_generator` wrote. The alias moves to the new version; if it marks
+    `exported` is what `export_generator` wrote; of a long `description` the end is cut off. The
+    alias moves to the new version; if it marks
     these very weights already, nothing is done.
     """
     client = connect(uri)
@@ -115,17 +116,16 @@ def register_champion(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    said = card(json.loads((exported / CONFIG).read_text()))
     # The location itself: a models:/ source would be looked up at the process-wide tracking URI.
     version = client.create_model_version(
         model_name, logged.artifact_location, run_id=run_id, model_id=logged.model_id,
-        tags={_DIGEST: digest}, description=said[:_LONGEST_CARD],
+        tags={_DIGEST: digest}, description=description[:_LONGEST],
     ).version  # fmt: skip
     client.set_registered_model_alias(model_name, alias, str(version))
     return str(version)
 
 
-def withdraw_champion(uri: str, model_name: str, study_key: str, alias: str = "champion") -> None:
+def withdraw_champion(uri: str, model_name: str, study_key: str, alias: str = ALIAS) -> None:
     """Take the alias off a version that a run of this study made; the version itself stays."""
     client = connect(uri)
     champion = _by_alias(client, model_name, alias)

@@ -7,7 +7,6 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from search.study.config import StudyConfig
 from search.study.database import TrialRecord, database_url
@@ -15,6 +14,7 @@ from search.study.flags import default_tracking, report_command, study_command
 from trainable.basics.markdown import code, escaped
 from trainable.trial.objective import Objective
 from trainable.trial.report import CAS, Status
+from trainable.trial.yardstick import Yardstick
 
 LEADERBOARD = "leaderboard.csv"
 
@@ -45,7 +45,7 @@ def code_tags(code: Mapping[str, str]) -> dict[str, str]:
 
 def description(
     config: StudyConfig,
-    yardstick: Mapping[str, Any],
+    yardstick: Yardstick,
     records: Sequence[TrialRecord],
     folder: Path,
     tracking: str,

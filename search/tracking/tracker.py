@@ -53,6 +53,7 @@ class Tracker:
     """The thread that projects the study in `folder` onto MLflow while the search runs.
 
     Attributes:
+        uri: the store's address.
         problem: why MLflow lacks something at present, or None.
         projection: what was written; `run_id` may be asked from any thread.
     """
@@ -72,7 +73,7 @@ class Tracker:
         """
         self.problem: str | None = None
         self.projection = Projection(folder, storage, uri)
-        self._uri = uri
+        self.uri = uri
         self._say = say
         self._pause = pause
         self._wake = threading.Event()
@@ -145,7 +146,7 @@ class Tracker:
         except Exception as error:
             if self.problem is None:
                 self._say(
-                    f"MLflow at {without_password(self._uri)} fails ({reason(error)}); "
+                    f"MLflow at {without_password(self.uri)} fails ({reason(error)}); "
                     "the search goes on, and its results are written there once that works again"
                 )
             self.problem = reason(error)

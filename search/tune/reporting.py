@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,20 @@ def failure(trial: Any) -> str:
     return lines[-1] if "ray::" in lines[0] else lines[0]  # after a traceback, or before details
 
 
+@dataclass(frozen=True)
+class Audience:
+    """Who is told how a search stands.
+
+    Attributes:
+        console, progress: where lines and the screen go, and which of `search.study.flags.MODES`.
+        wake: called after every change of the study; it must not block.
+    """
+
+    console: Console
+    progress: str = "plain"
+    wake: Callable[[], None] = lambda: None
+
+
 class TuneReporter(tune.Callback):
     """Keeps the board up to date, and shows it.
 
@@ -41,24 +57,18 @@ class TuneReporter(tune.Callback):
     """
 
     def __init__(
-        self,
-        console: Console,
-        mode: str,
-        standings: Standings,
-        screen: Screen,
-        searcher: StudySearcher,
-        wake: Any,
+        self, audience: Audience, standings: Standings, screen: Screen, searcher: StudySearcher,
         deadline: float | None = None,
-    ):
+    ):  # fmt: skip
         """`deadline`, in seconds since 1970, is when trials stop."""
-        self._console, self._mode = console, mode
+        self._console, self._mode, self._wake = audience.console, audience.progress, audience.wake
         self._board, self._screen = standings, screen
-        self._searcher, self._wake = searcher, wake
+        self._searcher = searcher
         self._began = time.monotonic()
         self._deadline = None if deadline is None else self._began + deadline - time.time()
         self._numbers: dict[str, int] = {}  # of trials at work, by Tune's id
         self._live = Live(
-            console=console, get_renderable=self._draw, transient=True, refresh_per_second=2
+            console=self._console, get_renderable=self._draw, transient=True, refresh_per_second=2
         )
 
     def __enter__(self) -> TuneReporter:

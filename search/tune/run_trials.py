@@ -1,4 +1,4 @@
-"""Ray: connecting to it, running a study's trials on it, and scoring winners there."""
+"""A study's trials on Ray Tune: run until they have ended, or until the search is to stop."""
 
 from __future__ import annotations
 
@@ -6,29 +6,26 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import optuna
-import ray
-from optuna.storages import RDBStorage
 from ray import tune
-from rich.console import Console
 
+from search.capacity.gpu_share import Capacity
 from search.display.screen import Screen
 from search.display.standings import Standings
-from search.plan import counted
 from search.proposals.ledger import Ledger
-from search.study.config import StudyConfig
-from search.study.database import TrialRecord, interrupt_running, read_learnt, read_records
+from search.study.database import OpenStudy, interrupt_running, read_learnt, read_records
+from search.study.versions import settings_of
 from search.tune.controller import patient_controller
-from search.tune.placement import Placement, away_from
-from search.tune.reporting import RETRIES, TuneReporter
-from search.tune.scheduler import StudyASHA, rebuild
+from search.tune.placement import Placement
+from search.tune.reporting import RETRIES, Audience, TuneReporter
+from search.tune.rungs import replayed
+from search.tune.scheduler import StudyASHA
 from search.tune.searcher import StudySearcher
 from search.tune.watchdog import Watchdog
 from spaces.catalog import Space
@@ -36,17 +33,13 @@ from spaces.presets import default
 from trainable.basics.files import disk_fault
 from trainable.basics.stopping import Stop, stopped_gently
 from trainable.basics.terminal import say
-from trainable.distributed.resources import Resources
+from trainable.basics.wording import counted
 from trainable.distributed.stop_mark import ask_to_stop, take_back
-from trainable.gan.config import TrialConfig
 from trainable.ray_trainable import CGANTrainable
-from trainable.trial.evaluation import Assessment
-from trainable.trial.trial import assess
 from trainable.trial.workload import Workload
 
 SAVING = 30.0
 """Seconds that trials have to save once the search is asked to stop; an epoch takes less."""
-_SCRATCH = "tune"
 
 
 @dataclass(frozen=True)
@@ -67,46 +60,36 @@ class Outcome:
 
 
 def run_trials(
-    study: optuna.Study,
-    storage: RDBStorage,
-    config: StudyConfig,
+    opened: OpenStudy,
     space: Space,
     workload: Workload,
-    resources: Resources,
-    *,
-    workers: int,
-    deadline: float | None,
-    console: Console,
-    progress: str,
-    wake: Callable[[], None],
-    refuse: Callable[[TrialConfig], str | None] = lambda config: None,
-    nodes: Collection[str] = (),
+    capacity: Capacity,
+    audience: Audience,
     trainable: type[tune.Trainable] = CGANTrainable,
 ) -> Outcome:
     """Run the trials that the study still owes.
 
-    At `deadline` (seconds since 1970), and at the user's Ctrl-C or SIGTERM, running trials save,
-    stop and are marked interrupted. `progress` is one of `search.study.flags.MODES`. `wake` is
-    called after every change of the study, and must not block. `refuse` says why a configuration
-    is not worth trying, for want of memory, or None. `nodes` are the addresses of the cluster's
-    nodes that have been looked at. `trainable` is given the `workload`; benchmarks run one that
-    costs nothing.
+    At the deadline, and at the user's Ctrl-C or SIGTERM, running trials save, stop and are marked
+    interrupted. `trainable` is given the `workload`; benchmarks run one that costs nothing.
 
     Raises:
         Stopped: a second signal came before that was done, or the terminal is gone.
     """
+    study, storage = opened
+    config, resources = settings_of(study), capacity.resources
     interrupt_running(study, storage)  # of a former life; who calls this holds the study's lock
-    workload.trials.mkdir(
-        parents=True, exist_ok=True
-    )  # a node on which it is not there is found out
+    # A node on which it is not there is found out.
+    workload.trials.mkdir(parents=True, exist_ok=True)
     records = read_records(study)
     placement = Placement(
-        resources, partial(say, console), there=nodes, quiet=progress == "none", deadline=deadline
-    )
-    scheduler, stopped = rebuild(config, records, placement)
-    ledger = Ledger(config, study, storage, read_learnt(study, storage), refuse)
+        resources, partial(say, audience.console), there=capacity.nodes,
+        quiet=audience.progress == "none", deadline=capacity.deadline,
+    )  # fmt: skip
+    rungs, stopped = replayed(config, records)
+    scheduler = StudyASHA(rungs, placement)
+    ledger = Ledger(config, study, storage, read_learnt(study, storage), capacity.refuse)
     searcher = StudySearcher(
-        ledger, config, space, workload.task, records, stopped, deadline=deadline
+        ledger, config, space, workload.task, records, stopped, capacity.deadline
     )
     failed, asked = None, None
     take_back(workload.trials)  # a killed life's
@@ -116,7 +99,7 @@ def run_trials(
             standings = Standings(config, read_records(study))
             floor = study.user_attrs["yardstick"]["floor"]
             screen = Screen(standings, floor, default(workload.task), workload.trials)
-            shown = TuneReporter(console, progress, standings, screen, searcher, wake, deadline)
+            shown = TuneReporter(audience, standings, screen, searcher, capacity.deadline)
             watchdog = Watchdog(workload.trials, resources.report_timeout, shown.say)
 
             def tell_of_stop() -> None:
@@ -129,11 +112,12 @@ def run_trials(
                 runner: Any = tune.with_parameters(trainable, workload=workload)
                 runner.__name__ = runner.__qualname__ = trainable.__name__  # as `ps` shows it
                 # A cluster may grow: there Tune itself sees how many trials fit.
-                limit = workers if resources.cluster is None else resources.max_concurrent
+                limit = capacity.workers if resources.cluster is None else resources.max_concurrent
                 saving = _Saving(stop, waits=workload.object_store is None)
                 callbacks = [shown, watchdog, placement, saving]
                 halt = _Halt(lambda: saving.over or searcher.halted or placement.halted)
-                _tuner(config, workload, runner, limit, searcher, scheduler, callbacks, halt).fit()
+                scratch = _scratch(workload)
+                _tuner(runner, searcher, scheduler, callbacks, halt, scratch, limit).fit()
                 asked = stop.number
     except Exception as error:  # Tune writes files of its own
         if (failed := disk_fault(error)) is None:
@@ -142,7 +126,7 @@ def run_trials(
         searcher.interrupt_rest()
         ledger.close()
         shutil.rmtree(_scratch(workload), ignore_errors=True)
-        wake()
+        audience.wake()
         with suppress(OSError):  # the next life takes it back
             take_back(workload.trials)
     halted = searcher.halted or placement.halted or failed
@@ -161,14 +145,13 @@ def _stopping(trials: int, waits: bool) -> str:
 
 
 def _tuner(
-    config: StudyConfig,
-    workload: Workload,
     runner: Any,
-    limit: int | None,
     searcher: StudySearcher,
     scheduler: StudyASHA,
     callbacks: list[tune.Callback],
     halt: _Halt,
+    scratch: Path,
+    limit: int | None,
 ) -> tune.Tuner:
     # Tune's own screen, result files and snapshots are all off: the study has what matters.
     os.environ.update(
@@ -187,14 +170,14 @@ def _tuner(
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
-            num_samples=config.trials - searcher.finished,
+            num_samples=searcher.owed,
             # Without a limit Tune asks one trial ahead, before the last one's score is known.
             max_concurrent_trials=limit,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name=_SCRATCH,
-            storage_path=str(_scratch(workload).parent),
+            name=scratch.name,
+            storage_path=str(scratch.parent),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
             stop=halt,
             # Trials keep their own checkpoints.
@@ -207,7 +190,7 @@ def _tuner(
 
 def _scratch(workload: Workload) -> Path:
     """Tune insists on a folder for its own state, and that every node sees it."""
-    return workload.trials.parent / _SCRATCH
+    return workload.trials.parent / "tune"
 
 
 class _Halt(tune.Stopper):
@@ -246,31 +229,3 @@ class _Saving(tune.Callback):
         self._since = now if self._since is None else self._since
         busy = any(trial.status == "RUNNING" for trial in trials)
         self.over = not busy or not self._waits or now - self._since > SAVING
-
-
-def assess_on_ray(
-    workload: Workload,
-    records: list[TrialRecord],
-    per_class: int,
-    resources: Resources,
-    progress: Callable[[int, int], None],
-    avoided: frozenset[str] = frozenset(),
-) -> dict[int, Assessment]:
-    """Assess trials side by side on Ray, by trial number; see `trainable.trial.trial.assess`.
-
-    A trial whose checkpoints are lost is left out. `progress` is told how many trials are done;
-    nothing runs on the nodes at the addresses `avoided`.
-    """
-    gpus = resources.gpus_per_trial or 0
-    task = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus)(assess)
-    task = task.options(label_selector=away_from(avoided))
-    shared = ray.put(workload)
-    numbers = {task.remote(shared, r.number, r.params, per_class): r.number for r in records}
-    found: dict[int, Assessment] = {}
-    waiting = list(numbers)
-    while waiting:
-        [done], waiting = ray.wait(waiting)  # whichever ends first
-        with suppress(FileNotFoundError):
-            found[numbers[done]] = ray.get(done)
-        progress(len(numbers) - len(waiting), len(numbers))
-    return found

@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 from search.proposals.ledger import Entry, Ledger
 from search.study.config import StudyConfig
 from search.study.database import TrialRecord
+from search.tune.rungs import left_as
 from spaces.catalog import Space
 from spaces.task import Task
 from trainable.trial.report import ASKED, SPENT, Report, Status
@@ -37,7 +38,7 @@ class StudySearcher(Searcher):
         stopped: set[int],
         deadline: float | None = None,
     ):
-        """`records` and `stopped` are the study's past, as `scheduler.rebuild` takes and gives it.
+        """`records` and `stopped` are the study's past, as `rungs.replayed` takes and gives it.
 
         `deadline`, in seconds since 1970: no trial begins or goes on after it.
         """
@@ -55,9 +56,7 @@ class StudySearcher(Searcher):
 
     def _resolve(self, record: TrialRecord, stopped: set[int]) -> None:
         """Queue an unfinished trial, unless the search died between its end and that being told."""
-        status = Status(record.last.get("status", Status.RUNNING))
-        if record.number in stopped:
-            status = Status.PRUNED
+        status = left_as(record, stopped)
         if status is Status.RUNNING:
             self._unfinished.append(record)
         else:
@@ -74,6 +73,11 @@ class StudySearcher(Searcher):
     def finished(self) -> int:
         """Trials that have ended, in all lives of the study."""
         return self._ledger.ended
+
+    @property
+    def owed(self) -> int:
+        """Trials that are still to be given to Tune."""
+        return self._owed
 
     @property
     def under_way(self) -> int:

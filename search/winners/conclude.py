@@ -17,11 +17,12 @@ from search.study.database import read_records
 from search.study.trial_files import fetch
 from search.tracking.champion import clear_winners, log_winner, register_champion, withdraw_champion
 from search.tracking.projection import study_key
-from search.tune.run_trials import assess_on_ray
+from search.winners.assess import assess_on_ray
 from search.winners.leaderboard import Row, candidates, changes, rank, table, write_csv
+from search.winners.model_card import card_of
 from spaces.errors import InputError
 from trainable.basics.files import replaced_folder, whole_file, write_whole
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.terminal import say
 from trainable.distributed.resources import Resources
 from trainable.generators.export import CONFIG, export_generator
@@ -61,7 +62,7 @@ def conclude(
     best = candidates(read_records(study), config.top_k)
     images = config.winner_images * len(workload.data.classes)
     said = f"scoring the best {len(best)} again on {images} fresh images each"
-    with bar(console, said, len(best)) as progress:
+    with stage(console, said, len(best)) as progress:
         assessed = assess_on_ray(workload, best, config.winner_images, where, progress, avoided)
     for record in best:
         if record.number not in assessed:
@@ -73,7 +74,7 @@ def conclude(
     winners, seen = _assessed(rows), workload.seen
     with (
         replaced_folder(folder / WINNERS) as exported,
-        bar(console, "exporting generators", len(winners)) as progress,
+        stage(console, "exporting generators", len(winners)) as progress,
     ):
         for done, row in enumerate(winners, start=1):
             trial = trial_folder(workload.trials, row.record.number)
@@ -188,7 +189,7 @@ def hand_over(
         kept = _export(folder / WINNERS, row)
         log_winner(uri, run, trial, kept, row.rank, _scores(row), row.failed, row.tie)
         if champion is None and row.wins:
-            champion = register_champion(uri, run, kept, study.study_name)
+            champion = register_champion(uri, run, kept, study.study_name, card_of(kept))
     if champion is None:
         withdraw_champion(uri, study.study_name, study_key(study))
     return champion

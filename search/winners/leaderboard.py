@@ -22,6 +22,7 @@ from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
 from trainable.trial.pareto import order
 from trainable.trial.report import CAS
+from trainable.trial.yardstick import Yardstick
 
 SHOWN = 10
 """Rows on the terminal; the file has them all."""
@@ -81,7 +82,7 @@ def rank(
     records: list[TrialRecord],
     assessed: Mapping[int, Assessment],
     objective: Objective,
-    yardstick: Mapping[str, Any],
+    yardstick: Yardstick,
 ) -> list[Row]:
     """All trials, best first; those without a score come last, by number."""
     known = [record for record in records if record.number in assessed]
@@ -177,7 +178,7 @@ def _number(value: Any) -> Any:
     return value
 
 
-def table(rows: list[Row], config: StudyConfig, yardstick: Mapping[str, Any]) -> Table:
+def table(rows: list[Row], config: StudyConfig, yardstick: Yardstick) -> Table:
     """The best rows, within the 80 columns of a plain terminal; the file has every score."""
     objective = Objective.parse(config.objective)
     goals = " and ".join(goal.name for goal in objective.goals)

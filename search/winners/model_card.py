@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from search.winners.gates import GATES
 from trainable.basics.markdown import escaped
+from trainable.generators.export import CONFIG
 
 _INTERVALS = {"fresh_fid": "FID", "fresh_kid": "KID", "fresh_cas": "CAS"}
 
@@ -14,6 +17,11 @@ _OF_PATIENTS = (
     "Its images are synthetic: they show no patient, and what they show need not be anatomically "
     "or medically right. **Not for diagnosis**, nor for teaching it. "
 )
+
+
+def card_of(exported: Path) -> str:
+    """The card of a generator that `export_generator` wrote."""
+    return card(json.loads((exported / CONFIG).read_text()))
 
 
 def card(about: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from analysis.study.table import StudyTable
 from analysis.study.verdict import verdict
 from spaces.errors import InputError
 from tests.analysis.study.test_importance import GRACE, planted, study
+from tests.helpers.refusals import tells
 from tests.helpers.toys import Told
 
 FAULT = "copy rate in features 0.50, at most 0.25"
@@ -79,19 +80,17 @@ def data_of(page: str) -> dict:
 def test_the_page_has_everything_and_asks_for_nothing(table):
     told = Told()
     page = report.page(table, 10, told)
-    assert "Study a &lt;study&gt; &amp; more" in page
+    assert "a &lt;study&gt; &amp; more" in page
     assert "<study>" not in page
     assert page.count("<figure>") == 6
     assert page.count("</script>") == 2  # of ours; a class of that name is text
-    assert (
-        "A row a class: <bdi>&lt;/script&gt;</bdi>, <bdi>$a$b</bdi>, <bdi>&lt;b&gt;</bdi>." in page
-    )
+    assert "<bdi>&lt;/script&gt;</bdi>, <bdi>$a$b</bdi>, <bdi>&lt;b&gt;</bdi>" in page
     assert not re.findall(r"(?:src|href)=['\"](?!data:)", page)
     assert "http://www.w3.org/2000/svg" in page  # a name, and the only address
     assert len(set(re.findall(r"https?://[^\"'\s)]+", page))) == 1
-    assert list(told) == ["fetching pictures", "drawing figures"]
     assert all(steps == [(i + 1, len(steps)) for i in range(len(steps))] for steps in told.values())
-    assert len(told["drawing figures"]) == 6
+    _, figures = told.values()
+    assert len(figures) == 6
     data = data_of(page)
     assert len(data["trials"]) == len(table.trials)
     assert data["trials"][0]["winner"] == 1
@@ -101,7 +100,7 @@ def test_the_page_has_everything_and_asks_for_nothing(table):
     assert not data["trials"][0]["tie"]
     assert [data["trials"][0][k] for k in ("gates", "copies", "coverage")] == ["passed", 0.125, 0.5]
     assert [t["gates"] for t in data["trials"][1:3]] == [f"fails: {FAULT}", ""]
-    assert "What the winner learned to draw" in page
+    assert re.search("the winner learned", page)
     assert "patients" not in page
     assert "diagnosis" not in page
     pictured = [t for t in data["trials"] if t["pictures"]]
@@ -113,22 +112,17 @@ def test_only_of_patients_the_page_says_what_their_images_ask_for(table, monkeyp
     monkeypatch.setattr(report, "_drawings", lambda *_: {})
     monkeypatch.setattr(report, "_decides", lambda _: "")
     page = report.page(replace(table, of_patients=True), 0)
-    assert "must not be used for diagnosis" in page
-    assert "are of patients" in page
+    assert tells(page, "diagnosis", "patients")
 
 
 def test_the_answer_is_four_sentences(table):
     won, best, cost, decides = report.answer(table)
     number = samples.shown_trial(table, None)
-    assert won == (
-        f"Trial {number} is the winner: of 2 scored on fresh images, 1 passed the gates, and it "
-        "ranks first."
-    )
-    assert best.startswith(f"Trial {number}, the winner: FID ")
-    assert ", and 110.0 (105.0 to 118.0) on fresh images, 5.50 times the floor of 20.0, aft" in best
-    assert cost.startswith(("Within 10 % of its FID, trial ", "No trial within 10 % "))
+    assert tells(won, f"Trial {number}", "winner", 2, "1 passed")
+    assert tells(best, f"Trial {number}", "winner", "FID", "110.0 (105.0 to 118.0)", "5.50", "20.0")
+    assert tells(cost, "10 %")
     assert decides.startswith("rate, width")
-    assert decides.endswith(" mattered most for FID at epoch 10, of all that was searched.")
+    assert tells(decides, "FID", "epoch 10")
 
 
 def test_the_verdict_names_winners_that_may_be_as_good(table):
@@ -136,14 +130,14 @@ def test_the_verdict_names_winners_that_may_be_as_good(table):
     number = trials["number"][trials["rank"] == 2].tolist()[0]
     trials.loc[trials["rank"] == 2, ["winner", "tie", "failed"]] = 2.0, True, ""
     said = verdict(replace(table, trials=trials))
-    assert said.endswith(f" By one training of each it cannot be told from trial {number}.")
+    assert tells(said, "told from", f"trial {number}")
     assert "told from" not in verdict(table)
 
 
 @pytest.mark.parametrize("megabytes", ["nan", "inf", "-1"])
 def test_a_size_that_is_none_is_refused_before_any_work(megabytes, capsys):
     assert report.main(["--study", "s", "--megabytes", megabytes]) == 2
-    assert f"--megabytes is {megabytes}, but must be" in capsys.readouterr().err
+    assert tells(capsys.readouterr().err, "--megabytes", megabytes)
 
 
 def test_images_are_as_many_as_the_limit_holds(table):
@@ -160,12 +154,12 @@ def test_what_cannot_be_drawn_is_said(monkeypatch):
     monkeypatch.setattr(report, "fetch_grids", lambda *_: {})
     monkeypatch.setattr(samples, "fetch_grids", lambda *_: {})
     page = report.page(replace(alone, runs={0: "run"}), 10)
-    said = "all its trials have the same configuration, or there is but one"
-    assert f"Which hyperparameters matter, and which way: {said}" in page
-    assert f"<p>Which hyperparameters decide cannot be said: {said}" in page
+    assert re.search("hyperparameters matter[^<]*: [^<]*same configuration", page)
+    assert re.search("<p>[^<]*hyperparameters decide[^<]*: [^<]*same configuration", page)
     assert page.count("<figure>") == 2
     broken = study({0: ("diverged", {"x": 1}, [(10, 50.0)])})
-    assert report.answer(broken) == ["No trial of this study has a score without breaking down."]
+    (only,) = report.answer(broken)
+    assert tells(only, "No trial", "score")
     assert data_of(report.page(broken, 10))["trials"][0]["broken"]
 
 
@@ -176,24 +170,21 @@ def test_without_a_winner_the_page_names_none(table, monkeypatch):
     number = samples.shown_trial(table, None)
     assert samples.shown_trial(lost, None) == number
     won, best, *_ = report.answer(lost)
-    assert won == (
-        "There is no winner: none of the 2 trials scored on fresh images passed the gates. "
-        f"The best of them, trial {number}, fails: coverage 0.00, at least 0.005."
-    )
-    assert best.startswith(f"Trial {number}, the best on fresh images, but no winner: FID ")
+    assert tells(won, "no winner", "none", "2 trials", f"trial {number}")
+    assert tells(won, "coverage 0.00, at least 0.005")
+    assert tells(best, f"Trial {number}", "fresh", "no winner", "FID")
     monkeypatch.setattr(report, "_figure", lambda title, draw: f"<figure>{title}")
     page = report.page(lost, 0)
-    assert "What the best trial learned to draw, which is no winner" in page
+    assert re.search("the best trial learned[^<]* no winner", page)
     first, second, third = data_of(page)["trials"][:3]
     assert (first["number"], first["winner"]) == (number, None)
     assert first["gates"] == "fails: coverage 0.00, at least 0.005"
     assert second["gates"] == f"fails: {FAULT}"
     assert third["gates"] == ""
     stopped = replace(lost, trials=lost.trials.assign(failed=None, rank=math.nan))
-    assert report.answer(stopped)[0].startswith(
-        "There is no winner: no trial was scored on fresh images, which is done when a search ends"
-    )
-    assert ", the least last FID, but no winner: FID " in report.answer(stopped)[1]
+    won, best, *_ = report.answer(stopped)
+    assert tells(won, "no winner", "no trial")
+    assert tells(best, "last FID", "no winner")
 
 
 def test_a_part_that_fails_is_a_sentence_and_the_rest_stands(table, monkeypatch):
@@ -213,9 +204,10 @@ def test_a_part_that_fails_is_a_sentence_and_the_rest_stands(table, monkeypatch)
     monkeypatch.setattr(report.hyperparameters, "found", broken)
     monkeypatch.setattr(report, "fetch_grids", lost)
     page = report.page(table, 10)
-    assert "FID as trials trained: this failed (ValueError: &lt;no&gt; such thing)" in page
-    assert "cannot be said: this failed (ValueError: &lt;no&gt; such thing)." in page
-    assert " they cannot be had: the files of trial " in page
+    failed = r"[^<]*: [^<]*\(ValueError: &lt;no&gt; such thing\)"
+    assert re.search(f"trials trained{failed}", page)
+    assert re.search(f"hyperparameters decide{failed}", page)
+    assert "the files of trial " in page
     pictured = {t["number"] for t in data_of(page)["trials"] if t["pictures"]}
     assert pictured
     assert all(number % 2 == 0 for number in pictured)
@@ -231,7 +223,7 @@ def test_the_command(table, tmp_path, monkeypatch, capsys):
     assert said.splitlines()[-1].startswith(f"{tmp_path / 'report.html'}, ")
     (tmp_path / "file").touch()
     assert report.main(["--study", "x", "--out", str(tmp_path / "file")]) == 2
-    assert "cannot be written to" in capsys.readouterr().err
+    assert tells(capsys.readouterr().err, "--out", tmp_path / "file")
 
     def absent(*_):
         raise InputError("--study x: there is none")
@@ -291,7 +283,7 @@ def test_in_a_browser(table, tmp_path: Path, browser):
     bare = next(t["number"] for t in trials if not t["pictures"])
     select = browser.find_element("css selector", f"#trial option[value='{bare}']")
     select.click()
-    assert caption() == f"trial {bare}: no images are kept in this report"
+    assert tells(caption(), f"trial {bare}", "no images")
     assert browser.get_log("browser") == []
     sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [

@@ -24,14 +24,15 @@ from search.study.database import (
     read_learnt,
     read_records,
 )
-from search.tune.scheduler import rebuild
+from search.tune.rungs import replayed
+from search.tune.scheduler import StudyASHA
 from search.tune.searcher import StudySearcher
 from spaces.presets import default
 from spaces.task import Task
 from trainable.trial.report import GOALS
 
 TASK = Task(32, 1, 2, 40)
-YARDSTICK = {"floor": 30.0, "untrained": {"fid": 300.0, "kid": 0.3}}
+YARDSTICK: Any = {"floor": 30.0, "untrained": {"fid": 300.0, "kid": 0.3}}
 CONTINUE, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP
 
 
@@ -87,7 +88,8 @@ class Search:
         self.study = load_study(folder.name, self.storage)
         interrupt_running(self.study, self.storage)
         records = read_records(self.study)
-        self.scheduler, stopped = rebuild(self.config, records)
+        rungs, stopped = replayed(self.config, records)
+        self.scheduler = StudyASHA(rungs)
         learnt = read_learnt(self.study, self.storage)
         self.ledger = Ledger(self.config, self.study, self.storage, learnt)
         self.searcher = StudySearcher(

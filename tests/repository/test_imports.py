@@ -32,8 +32,8 @@ LEVELS = {
     "search": (
         {"study"},
         {"proposals", "capacity", "display", "tracking"},
-        {"tune", "resolve"},
-        {"winners", "doctor"},
+        {"tune", "resolve", "ending"},
+        {"winners", "doctor", "plan"},
         {"session"},
     ),
 }
@@ -43,8 +43,6 @@ CONFINED = {
         "search/tune/",
         "search/capacity/",
         "search/winners/",
-        "search/ending.py",
-        "search/plan.py",
         "trainable/ray_trainable.py",
         "trainable/distributed/",
         "analysis/augmentation/running/",

@@ -18,8 +18,12 @@ from analysis.figures import parser as figure_parser
 from search import publish, session
 from search.capacity.estimate import Speed
 from search.display.screen import Screen
+from search.ending import Ending
+from search.plan import Plan
 from search.run import main
+from search.study.config import StudyConfig
 from search.study.flags import default_tracking, parser, study_command
+from search.study.folder import SETTINGS
 from search.tracking.text import description
 from search.tracking.tracker import Tracker
 from search.tune.run_trials import Outcome
@@ -88,11 +92,18 @@ def flags_of(output: Path) -> argparse.Namespace:
     return parser().parse_args(flags)
 
 
+def stopped(args: argparse.Namespace, study: StudyConfig, outcome: Outcome, console: Any) -> None:
+    """As a search whose study has begun ends by itself."""
+    (args.output / study.name).mkdir(exist_ok=True)
+    (args.output / study.name / SETTINGS).touch()
+    tracker: Any = SimpleNamespace(close=lambda **known: True)
+    session._stopped(Ending(args, study, console), outcome, tracker)
+
+
 def test_a_stopped_search_says_how_to_resume_it(output):
     args = flags_of(output)
-    tracker: Any = SimpleNamespace(close=lambda **known: True)
-    text = said(session._stopped, args, config(name="s"), Outcome(False, "[/x] no"), tracker)
-    assert text.startswith("the search had to stop: [/x] no\n")
+    text = said(stopped, args, config(name="s"), Outcome(False, "[/x] no"))
+    assert text.splitlines()[0].endswith(": [/x] no")
     (again,) = commands(text)
     assert again[:3] == ["python", "-m", "search.run"]
     found = parser().parse_args(again[3:])
@@ -118,7 +129,9 @@ def test_what_publishes_a_study_is_found_too(output, monkeypatch):
 def test_a_smaller_search_reads_the_same_images_and_writes_to_the_same_place(output):
     workload: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
     study = config(length=10**6, eval_every=1000, data=str(output.absolute() / "x"), held_out="y")
-    text = said(session._say_duration, flags_of(output), study, workload, Speed(10.0, 10.0), 1)
+    capacity: Any = SimpleNamespace(workers=1)
+    plan = Plan(study, workload, capacity, Speed(10.0, 10.0))
+    text = said(session._say_duration, flags_of(output), plan)
     (smaller,) = commands(text)
     found = parser().parse_args(smaller[3:])
     assert same(found.data, output / "x")
@@ -130,7 +143,7 @@ def test_what_mlflow_keeps_is_a_command_too(output):
     folder, uri = output / "s", default_tracking(output)
     records: list[Any] = []
     note = description(config(name="s"), YARDSTICK, records, folder, uri, "else", ["--devices cpu"])
-    lines = [line for line in note.splitlines() if line.startswith(("All figures", "To go on"))]
+    lines = [line for line in note.splitlines() if "`python -m " in line]
     figures, again = (words_of(line.partition(": ")[2].strip("`")) for line in lines)
     assert same(figure_parser("report", None).parse_args(figures[3:]).out, folder / "figures")
     assert same(parser().parse_args(again[3:]).output, output)
@@ -198,15 +211,17 @@ def test_the_screen_reads_no_markup_in_what_it_shows(tmp_path):
 def test_no_line_of_a_search_shows_a_password(tmp_path, password, capsys):
     uri, base = f"http://me:{password}@h:5000", f"postgresql://me:{password}@h/db?password=secret"
     args = parser().parse_args([f"--tracking-uri={uri}", f"--database={base}"])
-    tracker: Any = SimpleNamespace(close=lambda **known: True)
     workload: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
     study = config(length=10**6, eval_every=1000)
-    text = said(session._stopped, args, study, Outcome(False, f"no route to {base}"), tracker)
+    args.output = tmp_path
+    text = said(stopped, args, study, Outcome(False, f"no route to {base}"))
     text += said(session._say_next, tmp_path, "s", uri, None)
-    text += said(session._say_duration, args, study, workload, Speed(10.0, 10.0), 1)
+    capacity: Any = SimpleNamespace(workers=1)
+    plan = Plan(study, workload, capacity, Speed(10.0, 10.0))
+    text += said(session._say_duration, args, plan)
     text += description(study, YARDSTICK, [], tmp_path / "s", uri, base, [])
     text += study_command("search.publish", "s", args)
-    say_error(InputError(f"MLflow at {uri} does not answer"))
+    say_error(InputError(f"no word from {uri}"))
     text += capsys.readouterr().err
     for part in ("sec", "ret", "me:"):
         assert part not in text.replace("seconds", "")

@@ -32,7 +32,7 @@ from search.study import folder as study_folder
 from search.study.config import StudyConfig
 from search.study.database import database_url, load_study, open_storage, read_records
 from search.tracking.projection import EXPERIMENT, connect, study_key
-from search.tune.scheduler import rebuild
+from search.tune.rungs import replayed
 from tests.helpers import ROOT
 from trainable.trial.report import Status
 
@@ -150,7 +150,7 @@ class Place:
         orders = [r["order"] for record in records for r in record.reports]
         assert len(orders) == len(set(orders))
         # What ASHA decided over all lives is what it decides on the whole history in one.
-        _, stopped = rebuild(config, records)
+        _, stopped = replayed(config, records)
         pruned = {r.number for r in records if r.status is Status.PRUNED}
         assert stopped == pruned, f"ASHA stops {stopped} on the history, but {pruned} were"
         for record in records:

@@ -19,9 +19,17 @@ import pytest
 import torch
 from rich.console import Console
 
+from search.capacity.gpu_share import Capacity
 from search.study.config import StudyConfig
-from search.study.database import create_study, database_url, load_study, open_storage, read_records
-from search.tune.reporting import RETRIES
+from search.study.database import (
+    OpenStudy,
+    create_study,
+    database_url,
+    load_study,
+    open_storage,
+    read_records,
+)
+from search.tune.reporting import RETRIES, Audience
 from search.tune.run_trials import Outcome, run_trials
 from spaces.presets import default
 from spaces.task import Task
@@ -32,7 +40,7 @@ from trainable.ray_trainable import CGANTrainable
 from trainable.trial.checkpoints import newest
 from trainable.trial.report import Status, trial_folder
 
-YARDSTICK = {"floor": 1.0, "untrained": {"fid": 100.0, "kid": 0.1}}
+YARDSTICK: Any = {"floor": 1.0, "untrained": {"fid": 100.0, "kid": 0.1}}
 
 
 def space(trial: optuna.Trial, task: Task) -> dict[str, Any]:
@@ -147,11 +155,11 @@ def search(
     study = create_study(storage, settings, YARDSTICK, {}, [])
     workload = make_workload(make_data(), folder / "trials", settings.evaluations)
     screen = io.StringIO()
-    outcome = run_trials(
-        study, storage, settings, space, workload, resources, workers=resources.max_concurrent or 2,
-        deadline=None if seconds is None else time.time() + seconds, progress="plain",
-        console=Console(file=screen, width=300), wake=lambda: None, trainable=trainable,
-    )  # fmt: skip
+    deadline = None if seconds is None else time.time() + seconds
+    capacity = Capacity(resources, resources.max_concurrent or 2, deadline=deadline)
+    audience = Audience(Console(file=screen, width=300))
+    opened = OpenStudy(study, storage)
+    outcome = run_trials(opened, space, workload, capacity, audience, trainable)
     return outcome, read_records(study), screen.getvalue()
 
 

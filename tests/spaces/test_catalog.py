@@ -13,10 +13,10 @@ import spaces.__main__ as cli
 from spaces import presets
 from spaces.catalog import SPACES, get_space
 from spaces.describe import Parameter, describe, starting_point, validate
-from spaces.errors import InputError
 from spaces.presets import default
 from spaces.recorder import Choice, Distribution, Interval, Recorder
 from spaces.task import Task
+from tests.helpers.refusals import refused, tells
 from trainable.gan.config import TrialConfig
 
 XRAYS = Task(image_size=64, channels=1, classes=2, images=200)
@@ -205,20 +205,20 @@ def test_a_users_space_is_found_in_the_current_folder(user_module):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "parts"),
     [
-        ("fulll", r"no space 'fulll'\. Did you mean full\? Spaces are full, architecture, opt"),
-        ("", r"no space ''\. Spaces are full"),
-        ("no_such_module_at_all:f", r"'no_such_module_at_all' cannot be imported \(ModuleNotF"),
-        ("spaces/catalog.py:full", r"cannot be imported .* as in an import statement"),
-        (":full", r"module '' cannot be imported"),
-        ("spaces.catalog:ful", r"module spaces\.catalog has no function 'ful'; did you mean full"),
-        ("spaces.catalog:LR_SCALE", r"LR_SCALE is a dict, but a space must be a function"),
-        ("spaces.task:Task", r"Task is a type, but a space must be a function"),
+        ("fulll", ("'fulll'", "full?", "full, architecture, optimization")),
+        ("", ("''", "full, architecture, optimization")),
+        ("no_such_module_at_all:f", ("'no_such_module_at_all'", "ModuleNotFoundError")),
+        ("spaces/catalog.py:full", ("'spaces/catalog.py'", "import statement")),
+        (":full", ("module ''",)),
+        ("spaces.catalog:ful", ("module spaces.catalog", "'ful'", "full?")),
+        ("spaces.catalog:LR_SCALE", ("spaces.catalog:LR_SCALE", "dict", "function")),
+        ("spaces.task:Task", ("spaces.task:Task", "type", "function")),
     ],
 )
-def test_a_name_that_finds_nothing_is_explained(name, message):
-    with pytest.raises(InputError, match=message):
+def test_a_name_that_finds_nothing_is_explained(name, parts):
+    with refused(*parts):
         get_space(name)
 
 
@@ -231,13 +231,14 @@ def test_a_name_that_finds_nothing_is_explained(name, message):
     ],
 )
 def test_only_a_module_level_function_is_taken(user_module, source):
-    with pytest.raises(InputError, match="no module-level function"):
-        get_space(f"{user_module(source)}:space")
+    module = user_module(source)
+    with refused(module, "module-level", "function"):
+        get_space(f"{module}:space")
 
 
 def test_a_module_that_fails_to_import_says_why(user_module):
     module = user_module("import torch_gan_tricks_that_do_not_exist")
-    with pytest.raises(InputError, match="No module named 'torch_gan_tricks_that_do_not_exist'"):
+    with refused(module, "'torch_gan_tricks_that_do_not_exist'"):
         get_space(f"{module}:space")
 
 
@@ -259,7 +260,7 @@ def test_command_shows_one_space(capsys):
     assert "2 to 3" in rows["g_depth"]
     assert "8, 16 " in rows["batch_size"]
     assert rows["g_lr"].split()[-1] == "0.002"
-    assert "36 parameters with --backbone efficientnet-lite1. The default is a draw" in out
+    assert tells(out.splitlines()[-1], 36, "--backbone efficientnet-lite1", "default", "draw")
 
 
 @pytest.mark.parametrize("more", [[], ["--backbone", "none"], ["--image-size", "128"]])
@@ -279,21 +280,22 @@ def test_what_the_command_prints_is_what_a_search_may_draw(name, more, capsys):
         SPACES[name](trial, cli._task(options))
         drawn |= trial.params.keys()
     assert sorted(printed) == sorted(drawn)
-    assert f"{len(drawn)} parameters with --backbone {options.backbone}." in out
+    assert tells(out.splitlines()[-1], len(drawn), f"--backbone {options.backbone}")
 
 
 @pytest.mark.parametrize(
-    ("argv", "message"),
+    ("argv", "parts"),
     [
-        (["nonsense"], "error: there is no space 'nonsense'."),
-        (["full", "--image-size", "48"], "error: --image-size is 48, but must be a power of two"),
-        (["full", "--images", "0"], "error: --images is 0, but must be at least 1"),
+        (["nonsense"], ("space 'nonsense'",)),
+        (["full", "--image-size", "48"], ("--image-size", 48, "power of two")),
+        (["full", "--images", "0"], ("--images", 0, 1)),
     ],
 )
-def test_command_explains_a_mistake_and_exits_with_2(argv, message, capsys):
+def test_command_explains_a_mistake_and_exits_with_2(argv, parts, capsys):
     assert cli.main(argv) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith(message)
+    assert captured.err.startswith("error: ")
+    assert tells(captured.err, *parts)
     assert captured.out == ""
 
 

@@ -8,9 +8,9 @@ import pytest
 from spaces import presets
 from spaces.catalog import SPACES
 from spaces.describe import describe, starting_point, validate
-from spaces.errors import InputError
 from spaces.recorder import Choice, Interval
 from spaces.task import Task
+from tests.helpers.refusals import refused
 from trainable.gan.config import TrialConfig
 
 XRAYS = Task(image_size=64, channels=1, classes=2, images=200)
@@ -39,16 +39,16 @@ def open_bound_at_one_end(trial, task):
 
 
 @pytest.mark.parametrize(
-    ("space", "message"),
+    ("space", "parts"),
     [
-        (with_unknown_key, r"draw 0 \(batchsize=\d\): batchsize is no .* did you mean batch_size"),
-        (with_missing_key, r"space with_missing_key, draw 0 \(g_lr=[\d.]+\): loss is missing"),
-        (too_deep_at_one_end, r"\(g_depth=6\): g_depth is 6, but 64-pixel images"),
-        (open_bound_at_one_end, r"\(beta1=1\): beta1 is 1.0, but must lie in \[0, 1\)"),
+        (with_unknown_key, ("draw 0", "(batchsize=", "batch_size")),
+        (with_missing_key, ("draw 0", "(g_lr=", "loss", "missing")),
+        (too_deep_at_one_end, ("(g_depth=6)", "g_depth", "64-pixel")),
+        (open_bound_at_one_end, ("(beta1=1)", "beta1", "1.0", "[0, 1)")),
     ],
 )
-def test_validate_names_the_space_the_draw_and_the_key(space, message):
-    with pytest.raises(InputError, match=message):
+def test_validate_names_the_space_the_draw_and_the_key(space, parts):
+    with refused(space.__name__, *parts):
         validate(space, XRAYS, check)
 
 
@@ -74,19 +74,19 @@ def returns_nothing(trial, task):
 
 
 @pytest.mark.parametrize(
-    ("space", "message"),
+    ("space", "parts"),
     [
-        (changes_between_draws, r"g_lr is drawn once from 0\.0001 to .* and once from 0\.0001 to"),
-        (changes_within_a_draw, r"a is drawn once from 1 to 2 and once from 1 to 3, but Optuna"),
-        (divides_by_zero, r"draw 0 \(a=0\): the space raised ZeroDivisionError: division by zero"),
-        (has_low_above_high, r"nothing drawn yet\): .*low must not exceed high.* low 3, high 2"),
-        (returns_nothing, r"the space returned a NoneType, but must return a dict"),
+        (changes_between_draws, ("g_lr", "0.0001 to 0.01", "0.0001 to 0.1", "Optuna")),
+        (changes_within_a_draw, ("a", "1 to 2", "1 to 3", "Optuna")),
+        (divides_by_zero, ("draw 0", "(a=0)", "ZeroDivisionError: division by zero")),
+        (has_low_above_high, ("draw 0", "low 3", "high 2")),
+        (returns_nothing, ("draw 0", "NoneType", "dict")),
     ],
 )
-def test_a_faulty_space_is_explained(space, message):
-    with pytest.raises(InputError, match=message):
+def test_a_faulty_space_is_explained(space, parts):
+    with refused(space.__name__, *parts):
         describe(space, XRAYS)
-    with pytest.raises(InputError, match=message):
+    with refused(space.__name__, *parts):
         validate(space, XRAYS, lambda params: None)
 
 
@@ -152,17 +152,17 @@ def test_intervals_mean_what_optunas_mean(mine, optunas):
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "named"),
     [
-        lambda: Choice(()),
-        lambda: Choice(([1, 2],)),
-        lambda: Interval(2, 1),
-        lambda: Interval(0, 1, log=True),
-        lambda: Interval(0, 1, step=0),
-        lambda: Interval(1, 8, step=2, log=True),
-        lambda: Interval(float("nan"), 1),
+        (lambda: Choice(()), "option"),
+        (lambda: Choice(([1, 2],)), "list"),
+        (lambda: Interval(2, 1), "low 2, high 1"),
+        (lambda: Interval(0, 1, log=True), "log .* low 0, high 1"),
+        (lambda: Interval(0, 1, step=0), "step .* 0"),
+        (lambda: Interval(1, 8, step=2, log=True), "log .* step"),
+        (lambda: Interval(float("nan"), 1), "low nan, high 1"),
     ],
 )
-def test_ranges_that_optuna_refuses_are_refused(make):
-    with pytest.raises(ValueError, match=r"must|needs|takes no"):
+def test_ranges_that_optuna_refuses_are_refused(make, named):
+    with pytest.raises(ValueError, match=named):
         make()

@@ -16,7 +16,7 @@ from trainable.basics.wording import format_duration
 Progress = Callable[[int, int], None]
 """Called with how much is done, and with how much there is."""
 Stage = Callable[[str], AbstractContextManager[Progress]]
-"""Begins a part of some work, by its name; `partial(bar, console)` is one that shows."""
+"""Begins a part of some work, by its name; `partial(stage, console)` is one that shows."""
 
 
 @contextmanager
@@ -30,13 +30,13 @@ def unseen(done: int, total: int) -> None:
 
 
 @contextmanager
-def bar(
+def stage(
     console: Console, label: str, total: int | None = None, done: int = 0
 ) -> Iterator[Progress]:
-    """Show how far the block is, as it says by calling what it is given.
+    """Show that a block is at work, and how far it is if it says so by calling what it is given.
 
-    Lines that are printed on `console` meanwhile appear above. Only one bar or status may be live
-    on a console. `done` of the `total` was done before: no time is reckoned for that.
+    Lines that are printed on `console` meanwhile appear above. Only one may be live on a
+    console. `done` of the `total` was done before: no time is reckoned for that.
     """
     if not console.is_interactive:
         yield unseen
@@ -44,12 +44,19 @@ def bar(
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),  # it alone gives way where the line is short
-        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        _Count(table_column=Column(no_wrap=True)),
         _Times(table_column=Column(no_wrap=True)),
     )
     with Display(*columns, console=console, transient=True) as display:
         task = display.add_task(label, total=total, completed=done, before=done)
         yield lambda now, of: display.update(task, completed=now, total=of)
+
+
+class _Count(MofNCompleteColumn):
+    """How much is done of how much; nothing of work that cannot tell."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.total is None else super().render(task)
 
 
 class _Times(ProgressColumn):

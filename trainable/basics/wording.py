@@ -1,4 +1,4 @@
-"""Durations as users write and read them."""
+"""Durations and counts as users write and read them."""
 
 from __future__ import annotations
 
@@ -31,3 +31,8 @@ def format_duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def counted(number: int, what: str) -> str:
+    """``1 node``, ``3 nodes``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

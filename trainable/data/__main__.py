@@ -140,10 +140,10 @@ def _show(args: argparse.Namespace) -> int:
 
 def _screen() -> tuple[Console, Stage]:
     """Where a command speaks, and what shows how far it is."""
-    from trainable.basics.progress import bar
+    from trainable.basics.progress import stage
 
     console = make_console()
-    return console, partial(bar, console)
+    return console, partial(stage, console)
 
 
 if __name__ == "__main__":

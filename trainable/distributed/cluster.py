@@ -17,7 +17,7 @@ import ray
 from ray._common.utils import get_default_system_temp_dir
 from ray._private import ray_constants
 from ray.autoscaler.sdk import request_resources
-from ray.exceptions import AuthenticationError
+from ray.exceptions import AuthenticationError, RaySystemError, RpcError
 
 from spaces.errors import InputError
 from trainable.basics.machine import local_cores
@@ -58,6 +58,16 @@ def connected(
             yield resources, min(fits, resources.max_concurrent or fits)
     finally:
         ray.shutdown()
+
+
+def head_address() -> str:
+    """Where the head of the Ray that this process is connected to listens."""
+    return ray.get_runtime_context().gcs_address
+
+
+def ray_lost(error: BaseException) -> bool:
+    """Whether an error says that Ray is lost."""
+    return isinstance(error, RaySystemError | RpcError | ConnectionError)
 
 
 def check_surroundings(resources: Resources, say: Callable[[str], None]) -> None:

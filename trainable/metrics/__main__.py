@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
 from trainable.basics.files import path_argument
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, printable, say, say_error
 
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
             baseline=args.baseline,
             neighbours=args.neighbours,
             say=partial(say, errors),
-            stage=partial(bar, errors),
+            stage=partial(stage, errors),
         )
     except InputError as error:
         say_error(error)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from spaces.errors import InputError
 from spaces.presets import BACKBONE, PRESETS
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.terminal import say
 from trainable.basics.wording import parse_duration
@@ -89,12 +89,12 @@ def build_workload(
     check_range("--threads", args.threads, 1, _MOST_THREADS)
     share = float(asked("hold_back", "0"))
     check_share(share)
-    with bar(console, "reading images") as progress:
+    with stage(console, "reading images") as progress:
         whole = load(spec, int(asked("image_size", "64")), how=how, progress=progress)
     data, validation, said = split_held_back(whole, share)
     lines = [*said]
     named = located("--held-out", asked("held_out", "")) or None
-    with bar(console, "reading held-out images") as progress:
+    with stage(console, "reading held-out images") as progress:
         apart = held_out(data, spec, named, progress, instead=validation, say=lines.append)
     for line in lines:
         say(console, line)
@@ -116,7 +116,7 @@ def build_workload(
         start.check_fits(config, task)
         if validation is not None:
             start.check_unseen(validation)
-    with bar(console, "measuring the real images") as progress:  # from here on it takes time
+    with stage(console, "measuring the real images") as progress:  # from here on it takes time
         real = real_set(data, networks.extractor, progress=progress)
     workload = Workload(
         data=data,

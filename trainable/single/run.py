@@ -14,7 +14,7 @@ from rich.console import Console
 
 from spaces.errors import InputError
 from trainable.basics.files import write_whole
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.stopping import Stop, stopped_gently
 from trainable.basics.terminal import say
 from trainable.basics.wording import format_duration
@@ -27,6 +27,7 @@ from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import measure
 from trainable.trial.report import ASKED, CAS, Report, Status
 from trainable.trial.trial import Trial
+from trainable.trial.yardstick import Yardstick
 
 _RUN = "run.json"
 """Says whose an output folder is, and what its scores are held against."""
@@ -51,11 +52,10 @@ def run_single(args: argparse.Namespace, console: Console) -> int:
     if yardstick is None:
         config = TrialConfig.from_params(params)
         untrained = dataclasses.replace(workload, start=None).build_run(config, workload.seed)
-        with console.status("scoring an untrained generator"):
-            measured = measure(
+        with stage(console, "scoring an untrained generator"):
+            yardstick = measure(
                 workload.evaluator, untrained, settings["protocol"], seed=workload.seed
             )
-        yardstick = dataclasses.asdict(measured)
         _claim(args.out, about, yardstick)
     held = yardstick.get("cas")
     taught = "" if held is None else f"; the training images' CAS on those held back is {held:.1%}"
@@ -77,7 +77,7 @@ def run_single(args: argparse.Namespace, console: Console) -> int:
     return stop.code if stop and last["status"] == Status.INTERRUPTED else code
 
 
-def _claimed(out: Path, about: dict[str, Any]) -> dict[str, Any] | None:
+def _claimed(out: Path, about: dict[str, Any]) -> Yardstick | None:
     """The yardstick of the run in the folder `out`, None if there is no run yet.
 
     Raises:
@@ -105,7 +105,7 @@ def _claimed(out: Path, about: dict[str, Any]) -> dict[str, Any] | None:
     return yardstick
 
 
-def _claim(out: Path, about: dict[str, Any], yardstick: dict[str, Any]) -> None:
+def _claim(out: Path, about: dict[str, Any], yardstick: Yardstick) -> None:
     """Make the folder `out` this run's.
 
     Raises:
@@ -147,7 +147,7 @@ def _train(trial: Trial, console: Console) -> tuple[Report, Stop]:
         say(console, "stopping at the end of this epoch; Ctrl-C again stops at once")
 
     with (
-        bar(console, f"training, {unit}", total, int(trial.progress)) as progress,
+        stage(console, f"training, {unit}", total, int(trial.progress)) as progress,
         stopped_gently(trial.stop, tell) as stop,
     ):
         while not report or report["status"] == Status.RUNNING:

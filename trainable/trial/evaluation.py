@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,7 @@ from trainable.metrics.scores import RealSet, Scores, all_scores, evaluation_sco
 from trainable.pretrained.extractors import Extractor
 from trainable.pretrained.feature_cache import cached_features
 from trainable.trial.report import CAS
+from trainable.trial.yardstick import Yardstick
 
 GENERATED = 200
 """Images generated for each evaluation of a trial."""
@@ -29,36 +30,6 @@ _PAIR = 2
 """Images of a class that its diversity needs."""
 SEEDS = range(1, 6)
 """Of an assessment's classifiers; a search's evaluations have 0, by whose luck they chose."""
-
-
-@dataclass(frozen=True)
-class Yardstick:
-    """What the scores of a study mean: their protocol and their reference values.
-
-    Attributes:
-        protocol: extractor and resize rule, see `Extractor.protocol`.
-        n_real, n_generated: images behind each score.
-        counts: real images by class.
-        floor: FID of n_real real images against as many others, extrapolated from parts of the
-            real set (see `extrapolated_floor`): what a perfect generator would score.
-        half_floor, half_n: FID between disjoint real halves, as measured, and images in each.
-        untrained: scores of a generator before its first step.
-        witness: share of real images that the witness's classifier, which has not seen them,
-            assigns to their class: the ``class_agreement`` of a perfect generator.
-        cas: classification accuracy score of the training images themselves, on those that are held
-            back, which a generator's is held against; None if none are.
-    """
-
-    protocol: str
-    n_real: int
-    n_generated: int
-    counts: Mapping[str, int]
-    floor: float
-    half_floor: float
-    half_n: int
-    untrained: Mapping[str, float]
-    witness: float
-    cas: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 from rich.console import Console
@@ -19,7 +20,7 @@ from analysis.augmentation.running.train_cell import (
     run_on_ray,
     train_cell,
 )
-from trainable.basics.progress import bar
+from trainable.basics.progress import stage
 from trainable.basics.terminal import say
 from trainable.basics.wording import format_duration
 from trainable.distributed.cluster import connected
@@ -63,11 +64,9 @@ class Work:
             self._print(f"{before} cells are done already, {len(missing)} are to come")
         if not missing:
             return results
-        with (
-            self._console.status("starting Ray") as status,
-            connected(where, self._print) as (settled, workers),
-        ):
-            status.stop()
+        with ExitStack() as ray:
+            with stage(self._console, "starting Ray"):
+                settled, workers = ray.enter_context(connected(where, self._print))
             self._print(f"{workers} at a time on {settled.device}")
             materials = self._materials
             if self._retraining is not None:
@@ -76,7 +75,7 @@ class Work:
                 without = set(self._retraining.wanted) - own.keys()
                 missing = [c for c in missing if (c.size, c.repeat) not in without]
             began, trained = time.monotonic(), 0
-            with bar(self._console, "training", len(self._cells), before) as progress:
+            with stage(self._console, "training", len(self._cells), before) as progress:
 
                 def keep(cell: Cell, result: Result) -> None:
                     nonlocal trained
@@ -99,7 +98,7 @@ class Work:
         own = {which: source for which, source in found.items() if source is not None}
         missing = [which for which in retraining.wanted if which not in own]
         began = time.monotonic()
-        with bar(self._console, "training generators", len(found), len(own)) as progress:
+        with stage(self._console, "training generators", len(found), len(own)) as progress:
 
             def keep(which: Which, drawn: Drawn) -> None:
                 own[which] = retraining.keep(which, drawn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
@@ -34,7 +35,7 @@ from analysis.augmentation.findings.statistics import holm
 from analysis.augmentation.running import train_cell as cells
 from analysis.augmentation.running.store import Store
 from analysis.augmentation.running.train_cell import Materials, train_cell
-from spaces.errors import InputError
+from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import make_data
 from trainable.data import sources
 from trainable.data.fingerprints import fingerprints
@@ -107,7 +108,7 @@ def test_a_perfect_generator_helps_where_real_images_are_few(phantoms):
     told = {(c.first, c.second): c.told for c in found.comparisons}
     assert told[DUPLICATES, ADDED] == told[REAL, ADDED] == 1
     assert mean(found, 10, 8.0, ADDED) > mean(found, 10, 8.0, DUPLICATES) + 0.1
-    assert "synthetic images beat as many duplicated real ones at 10" in found.sentences()[0]
+    assert re.search(r"\bbeat\b.*duplicated.* 10\b", found.sentences()[0])
 
 
 def test_a_generator_of_noise_harms(phantoms):
@@ -129,7 +130,7 @@ def test_a_generator_that_copies_is_worth_what_duplicates_are(phantoms):
     (compared,) = found.comparisons
     assert compared.told == 0
     assert abs(compared.difference.mean) < 0.1
-    assert "are not seen to beat" in found.sentences()[0]
+    assert re.search(r"\bnot\b.* beat\b", found.sentences()[0])
 
 
 def test_interval_and_p_are_of_one_test_and_all_comparisons_one_family():
@@ -156,8 +157,8 @@ def test_interval_and_p_are_of_one_test_and_all_comparisons_one_family():
     told = [c.size for c in compared if (c.first, c.second) == (DUPLICATES, ADDED) and c.told]
     assert told == [20, 40]
     verdict, crossing = found.sentences()
-    assert verdict.count("real images and ratio 1 (+0.") == 2
-    assert crossing.endswith("the gain is above zero at every size (beyond chance at 20 and 40)")
+    assert verdict.count("ratio 1 (+0.") == 2
+    assert tells(crossing, "above zero", "20 and 40")
 
 
 def test_films_of_one_patient_are_one_case(phantoms):
@@ -292,37 +293,34 @@ def test_validation_is_of_what_the_generator_never_saw_and_subsets_of_what_it_sa
             assert np.bincount(data.labels[rows]).tolist() == [size // 2, size // 2]
             assert set(rows) <= set(real.rows[160, repeat])
     assert set(real.rows[20, 0]) != set(real.rows[20, 1])
-    assert "Of the 120 images that the generator saw 120 are among them" in real.said[0]
+    assert re.search(r"\b120 images .* 120\b", real.said[0])
     odd = replace(test, report=replace(test.report, files=210, left_out={".dcm files": 10}))
     said = divide(odd, odd, source_of(None, seen), [20], 1, 0).said
-    assert "210 files read, 10 .dcm files left out" in said[0]
-    assert "210 files read, 10 .dcm files left out" in said[2]
+    for line in (said[0], said[2]):
+        assert tells(line, "210 files", "10 .dcm files")
 
 
 def test_too_few_unseen_images_are_refused(phantoms):
     data, test = phantoms
     seen = fingerprints(data.images)[:97]
-    with pytest.raises(InputError, match=r"never saw 3 images of class 'normal'.* needs 5"):
+    with refused("3 images", "class 'normal'", 5):
         divide(data, test, source_of(None, seen), [10], 1, 0)
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "parts"),
     [
-        (
-            {"classes": ("a", "b")},
-            "has the classes normal, pneumonia, but .* draws a, b",
-        ),
-        ({"channels": 3}, "is grey, but the generator's images are in colour"),
-        ({"seen": "test"}, r"trained on 3 of its images \(phantom/2000003/normal/0, "),
+        ({"classes": ("a", "b")}, ["normal, pneumonia", "a, b"]),
+        ({"channels": 3}, ["grey", "colour"]),
+        ({"seen": "test"}, ["3 of its images", "phantom/2000003/normal/0"]),
     ],
 )
-def test_what_does_not_fit_the_generator_is_refused(changes, message, monkeypatch):
+def test_what_does_not_fit_the_generator_is_refused(changes, parts, monkeypatch):
     monkeypatch.setattr(sources, "PHANTOMS_PER_CLASS", 10)
     if changes.get("seen") == "test":
         test = load("phantom", 32, seed=materials._TEST_SEED)
         changes = {"seen": fingerprints(test.images[:3])}
-    with pytest.raises(InputError, match=message):
+    with refused(*parts):
         load_real(
             source_of(None, **changes),  # pyright: ignore
             "phantom",
@@ -333,30 +331,30 @@ def test_what_does_not_fit_the_generator_is_refused(changes, message, monkeypatc
 
 def test_train_and_test_may_not_overlap(monkeypatch):
     monkeypatch.setattr(sources, "PHANTOMS_PER_CLASS", 10)
-    with pytest.raises(InputError, match=r"phantom/0/normal/0 and .* \(the same pixels\)"):
+    with refused("phantom/0/normal/0", "the same pixels"):
         load_real(source_of(None), "phantom", "phantom", lambda *_: None)
 
 
 def test_a_generator_of_unknown_training_images_is_refused():
     start = Mock(wraps=SavedGenerator("x", "0", {}, {}, "--model"))
     start.generator.return_value = (Noise(), ["normal", "pneumonia"], 1)
-    with pytest.raises(InputError, match=r"--model x does not say which .* it saw the test images"):
+    with refused("--model x", "not say", "test images"):
         Source.of(start)
 
 
 @pytest.mark.parametrize(
-    ("parse", "text", "message"),
+    ("parse", "text", "parts"),
     [
-        (parse_sizes, "10,x", "'x' is no number"),
-        (parse_sizes, "1", "must be a whole number from 2 up"),
-        (parse_sizes, "10,all,10", "10 comes twice"),
-        (parse_ratios, "-1", "-1 synthetic images for each real one cannot be"),
-        (parse_ratios, "1,nan", "cannot be"),
-        (parse_ratios, "1,1.0", "1 comes twice"),
+        (parse_sizes, "10,x", ["--sizes", "'x'", "number"]),
+        (parse_sizes, "1", ["--sizes", 1, "2 up"]),
+        (parse_sizes, "10,all,10", ["--sizes", 10, "twice"]),
+        (parse_ratios, "-1", ["--ratios", -1]),
+        (parse_ratios, "1,nan", ["--ratios", "nan"]),
+        (parse_ratios, "1,1.0", ["--ratios", 1, "twice"]),
     ],
 )
-def test_sizes_and_ratios_that_cannot_be(parse, text, message):
-    with pytest.raises(InputError, match=message):
+def test_sizes_and_ratios_that_cannot_be(parse, text, parts):
+    with refused(*parts):
         parse(text)
 
 
@@ -369,7 +367,7 @@ def test_a_folder_holds_one_study_and_forgets_what_is_not_whole(tmp_path):
     store = Store(tmp_path)
     store.claim({"seed": 0})
     store.claim({"seed": 0})
-    with pytest.raises(InputError, match="seed was 0, is 1"):
+    with refused(tmp_path, "seed", 0, 1):
         store.claim({"seed": 1})
     cell = Cell(10, 0.0, REAL, 0)
     assert store.read() == {}
@@ -379,5 +377,5 @@ def test_a_folder_holds_one_study_and_forgets_what_is_not_whole(tmp_path):
     file.write_text(file.read_text()[:-3])  # as a full disk leaves it
     assert store.read() == {}
     (tmp_path / "augmentation.json").write_text(json.dumps([1]))
-    with pytest.raises(InputError, match="is not what a study leaves there"):
+    with refused(tmp_path / "augmentation.json"):
         store.claim({"seed": 0})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from dataclasses import replace
 from typing import Any
@@ -16,9 +17,9 @@ from ray.util.placement_group import remove_placement_group
 from search.capacity import gpu_probe as packing
 from search.capacity.gpu_probe import Crew, Measured, Packing, Probe, Worker, pack, probes
 from spaces.catalog import full
-from spaces.errors import InputError
 from spaces.presets import default
 from spaces.task import Task
+from tests.helpers.refusals import refused
 from tests.helpers.toys import make_data, make_workload, small_params
 from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
@@ -98,22 +99,20 @@ def test_the_limits_of_all_trials_and_their_contexts_stay_within_the_gpu():
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("found", "pattern"),
     [
-        (packed(GAINS, 2560.0), "4 trials a GPU (NVIDIA L4, 24 GB): together 2.1 times the images "
-         "a second of one, memory allows no more; the largest configuration needs 2.5 GB"),
-        (packed(GAINS), "together 2.1 times the images a second of one, 8 would come to 2.1 times"),
-        (packed(GAINS, most=2), "of one, CPUs, or --max-concurrent, allow no more; the largest"),
-        (packed({**GAINS, 8: 3000.0}), "8 trials a GPU (NVIDIA L4, 24 GB): together 3.0 times the "
-         "images a second of one; the largest"),
-        (packed({1: 7169.0, 2: 7250.0}), "1 trial a GPU (NVIDIA L4, 24 GB): 2 would train 1.0 "
-         "times its images a second (try nvidia-cuda-mps-control -d); the largest"),
-        (packed(GAINS, peak_mb=None), "the largest configuration could not be trained there"),
-        (pack(probe(100, None), probe(400, None), 8), "1 trial a GPU: none could be measured"),
+        (packed(GAINS, 2560.0), r"^4 trials .*NVIDIA L4, 24 GB.* 2\.1 times.* memory .*2\.5 GB"),
+        (packed(GAINS), r" 2\.1 times.* 8 .* 2\.1 times"),
+        (packed(GAINS, most=2), r"^2 trials .* CPUs.* --max-concurrent"),
+        (packed({**GAINS, 8: 3000.0}), r"^8 trials .*NVIDIA L4, 24 GB.* 3\.0 times[^,;]*;"),
+        (packed({1: 7169.0, 2: 7250.0}),
+         r"^1 trial .*NVIDIA L4, 24 GB.* 2 .* 1\.0 times.*nvidia-cuda-mps-control -d"),
+        (packed(GAINS, peak_mb=None), r"largest[^;]* not "),
+        (pack(probe(100, None), probe(400, None), 8), r"^1 trial .*none"),
     ],
 )  # fmt: skip
-def test_the_reason_says_what_is_gained_and_what_stands_in_the_way(found, said):
-    assert said in found.reason
+def test_the_reason_says_what_is_gained_and_what_stands_in_the_way(found, pattern):
+    assert re.search(pattern, found.reason), found.reason
 
 
 class Planted:
@@ -222,7 +221,7 @@ def test_the_median_by_arithmetic_and_the_most_by_memory_of_what_is_valid(monkey
 
 
 def test_a_space_without_a_valid_configuration_is_said_to_have_none():
-    with pytest.raises(InputError, match="none of 5 draws"):
+    with refused("none", 5):
         probes(lambda trial, task: {"g_width": 1}, TASK, seed=0, draws=5)
 
 
@@ -372,10 +371,8 @@ def test_a_gpu_is_measured_decided_on_and_given_back(cluster, data, tmp_path):
     found = packing.probe_gpu(workload, small_space, asked, said.append, seconds=0.1, worker=OnL4)
     assert found.gpus_per_trial == 1 / 2
     assert said == [found.reason]
-    assert found.reason.startswith(
-        "2 trials a GPU (NVIDIA L4, 24 GB): together 2.0 times the images a second of one, CPUs, or"
-    )
-    assert "the largest configuration needs 2.0 GB" in found.reason
+    pattern = r"^2 trials .*NVIDIA L4, 24 GB.* 2\.0 times.* --max-concurrent.* 2\.0 GB"
+    assert re.search(pattern, found.reason), found.reason
     until = time.monotonic() + 30
     while ray.available_resources().get("GPU") != 2 and time.monotonic() < until:
         time.sleep(0.1)

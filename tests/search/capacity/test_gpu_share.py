@@ -7,9 +7,10 @@ import ray
 
 from search.capacity import gpu_share as sharing
 from search.capacity.gpu_probe import Packing
-from search.capacity.gpu_share import Shares, share
+from search.capacity.gpu_share import Capacity, Shares, share
 from search.proposals.ledger import Ledger
 from tests.helpers.fake_tune import config
+from tests.helpers.refusals import tells
 from tests.helpers.toys import make_data, make_workload, small_config
 from tests.searches.test_faults import space
 from trainable.distributed.resources import Resources
@@ -42,14 +43,16 @@ def probed(monkeypatch):
 
 def settled(workload, where, gpus_mb=(16000,), auto=True, budget=None) -> tuple[Shares, list[str]]:
     said: list[str] = []
-    found = share(workload, space, where, 2, gpus_mb, auto=auto, budget=budget, say=said.append)
+    found = share(
+        workload, space, Capacity(where, 2), gpus_mb, auto=auto, budget=budget, say=said.append
+    )
     return found, said
 
 
 def test_measured_where_it_is_left_to_us(workload, probed):
     shares, said = settled(workload, GPU)
-    assert shares.where.gpus_per_trial == 0.25
-    assert shares.workers == 8
+    assert shares.capacity.resources.gpus_per_trial == 0.25
+    assert shares.capacity.workers == 8
     assert shares.workload.gpu_memory_mb == 5000.0
     assert shares.slowdown == 0.5  # four together train twice as many images as one
     assert said == ["4 trials a GPU"]
@@ -69,7 +72,7 @@ def test_measured_where_it_is_left_to_us(workload, probed):
 def test_not_measured_without_need(workload, probed, where, auto, budget):
     shares, _ = settled(workload, where, auto=auto, budget=budget)
     assert probed == []
-    assert (shares.where, shares.workers, shares.slowdown) == (where, 2, 1.0)
+    assert (shares.capacity, shares.slowdown) == (Capacity(where, 2), 1.0)
     assert shares.refusal(small_config(workload.data)) is None
 
 
@@ -78,7 +81,8 @@ def test_a_fraction_by_hand_is_held_to_its_part_of_the_smallest_gpu(workload, pr
     limit = shares.workload.gpu_memory_mb
     assert limit is not None
     assert 3000 < limit < 4000
-    assert said == [f"each trial may hold {limit / 1024:.1f} GB of its GPU"]
+    (line,) = said
+    assert tells(line, f"{limit / 1024:.1f} GB")
     whole, _ = settled(workload, GPU, auto=False)
     assert whole.workload.gpu_memory_mb is None
 
@@ -88,7 +92,7 @@ def test_what_cannot_fit_is_refused_and_what_may_is_not(workload):
     memory = Memory(1000.0, 1.0)
     needs = 1000.0 + footprint(small, workload.task).total_bytes / 2**20
     for limit, refused in ((needs / 1.3, True), (needs / 1.2, False)):
-        held = Shares(GPU, 1, replace(workload, gpu_memory_mb=limit), memory=memory)
+        held = Shares(Capacity(GPU, 1), replace(workload, gpu_memory_mb=limit), memory=memory)
         assert (held.refusal(small) is not None) == refused
 
 

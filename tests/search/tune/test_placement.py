@@ -7,6 +7,7 @@ import ray
 
 from search.tune import placement as module
 from search.tune.placement import LOST, Placement
+from tests.helpers.refusals import tells
 from trainable.distributed.resources import Resources
 from trainable.ray_trainable import StorageUnseenError
 
@@ -74,6 +75,11 @@ def cluster(tmp_path, monkeypatch):
     return Cluster(tmp_path, monkeypatch)
 
 
+def told(lines: list[str], *parts: tuple[object, ...]) -> bool:
+    """Whether the lines tell this, each its own, and there are no others."""
+    return all(tells(line, *some) for line, some in zip(lines, parts, strict=True))
+
+
 def test_a_trial_asks_for_its_cores_and_its_share_of_a_gpu(cluster):
     assert cluster.trial(0).placement_group_factory.bundles == [{"CPU": 2, "GPU": 0.5}]
 
@@ -85,7 +91,7 @@ def test_a_node_on_which_three_trials_failed_gets_no_more(cluster):
     assert cluster.said == []
     assert cluster.barred(cluster.trial(7)) == ""
     cluster.fail(trials[-1], "a")
-    assert cluster.said == ["node 10.0.0.a gets no more trials: 3 trials failed there"]
+    assert told(cluster.said, ("10.0.0.a", "no more trials", LOST))
     assert cluster.barred(trials[-1]) == "!in(aaaa)"  # queued again, elsewhere
     assert cluster.barred(cluster.trial(8)) == "!in(aaaa)"
 
@@ -100,7 +106,7 @@ def test_one_trial_that_fails_again_and_again_is_its_own_fault(cluster):
 
 def test_a_node_that_does_not_see_the_folder_is_avoided_at_once(cluster):
     cluster.fail(cluster.trial(0), "b", f"{StorageUnseenError.__name__}: /shared is not there")
-    assert cluster.said == ["node 10.0.0.b gets no more trials: it does not see the trials' folder"]
+    assert told(cluster.said, ("10.0.0.b", "no more trials", "folder"))
 
 
 def test_the_last_node_is_not_avoided(cluster):
@@ -146,10 +152,10 @@ def test_a_node_whose_death_is_known_late_is_not_avoided_when_it_is_back(cluster
         cluster.fail(trial, "a")  # it is silent
     assert cluster.placement.avoided == {"10.0.0.a"}
     cluster.dead.add("a")
-    assert cluster.look() == ["node 10.0.0.a is gone"]
+    assert told(cluster.look(), ("10.0.0.a", "gone"))
     assert not cluster.placement.avoided
     cluster.dead.clear()
-    assert cluster.look() == ["node 10.0.0.a joined"]
+    assert told(cluster.look(), ("10.0.0.a", "joined"))
     assert cluster.barred(cluster.trial(8)) == ""
 
 
@@ -158,7 +164,7 @@ def test_a_node_without_the_folder_stays_avoided_beyond_its_death(cluster):
     cluster.dead.add("a")
     cluster.look()
     cluster.dead.clear()
-    assert cluster.look() == ["node 10.0.0.a joined, and gets no trials"]
+    assert told(cluster.look(), ("10.0.0.a", "joined", "no trials"))
 
 
 def test_each_death_is_forgiven_also_when_it_is_known_late(cluster):
@@ -215,7 +221,7 @@ def test_who_wants_to_hear_of_troubles_alone_hears_of_no_node_that_joins(cluster
     cluster.placement = cluster.begin(quiet=True)
     cluster.names += "d"
     cluster.dead.add("a")
-    assert cluster.look() == ["node 10.0.0.a is gone"]
+    assert told(cluster.look(), ("10.0.0.a", "gone"))
 
 
 def test_without_nodes_a_search_ends_with_its_time(cluster, monkeypatch):
@@ -233,8 +239,8 @@ def test_without_nodes_a_search_ends_with_its_time(cluster, monkeypatch):
     cluster.look("RUNNING")
     assert cluster.placement.halted is None  # on a node that gets no more
     cluster.look("PENDING", "TERMINATED")
-    said = "its time is over, and no node has room for its trials"
-    assert cluster.placement.halted == said
+    said = cluster.placement.halted
+    assert tells(said or "", "time", "no node")
     cluster.dead.clear()
     cluster.look("RUNNING")
     assert cluster.placement.halted is None
@@ -251,19 +257,16 @@ def test_nodes_that_come_and_go_are_said_and_that_none_is_left(cluster):
     assert cluster.look() == []  # those that were there are no news
     cluster.dead.add("a")
     cluster.names += "d"
-    assert cluster.look() == ["node 10.0.0.d joined", "node 10.0.0.a is gone"]
+    assert told(cluster.look(), ("10.0.0.d", "joined"), ("10.0.0.a", "gone"))
     assert cluster.look() == []
     for number in range(LOST):
         cluster.fail(cluster.trial(number), "b")
     cluster.dead.update("cd")
-    gone = ["node 10.0.0.c is gone", "node 10.0.0.d is gone"]
-    assert cluster.look() == [
-        *gone,
-        "no node is left for trials: they wait for one to join; Ctrl-C stops",
-    ]
+    gone = [("10.0.0.c", "gone"), ("10.0.0.d", "gone")]
+    assert told(cluster.look(), *gone, ("no node", "Ctrl-C"))
     assert cluster.look() == []  # b alone, on which trials failed: said once
     cluster.names += "e"
-    assert cluster.look() == ["node 10.0.0.e joined"]
+    assert told(cluster.look(), ("10.0.0.e", "joined"))
 
 
 def test_a_node_too_small_for_a_trial_is_none(cluster, monkeypatch):

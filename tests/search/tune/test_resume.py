@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 
 from search.study.config import SAMPLERS
 from search.study.database import interrupt_running, read_records
-from search.tune.scheduler import rebuild
+from search.tune.rungs import replayed
 from spaces.task import Task
 from tests.helpers.fake_tune import CONTINUE, STOP, Search, drive, flat, space
 from trainable.trial.report import SPENT, Status
@@ -58,11 +58,11 @@ def test_resumed_search_takes_up_the_same_trial_and_the_same_rungs(tmp_path):
     ]  # fmt: skip
     again = Search(tmp_path / "s")
     assert [again.start("x"), again.start("y"), again.start("z")] == [0, 1, 3]
-    rungs = {2: {0: 100.0, 1: 90.0, 2: 200.0}, 6: {}}
-    assert again.scheduler.rungs == whole.scheduler.rungs == rungs
+    rungs = {2: {0: (100.0,), 1: (90.0,), 2: (200.0,)}, 6: {}}
+    assert again.scheduler.rungs.scores == whole.scheduler.rungs.scores == rungs
     # The trial repeats the report of its checkpoint: no second decision, no second entry.
     assert again.report("x", 2, 100.0) == CONTINUE
-    assert again.scheduler.rungs == rungs
+    assert again.scheduler.rungs.scores == rungs
     records = again.records()
     assert [r.status.value for r in records] == ["running", "running", "pruned", "running"]
     assert len(records[0].reports) == 2
@@ -84,7 +84,7 @@ def test_a_trial_whose_end_was_not_told_is_ended_at_once(tmp_path, last):
     again = Search(tmp_path / "s")
     assert again.searcher.finished == 1
     assert [again.start("x"), again.start("y")] == [0, 2]
-    assert again.scheduler.rungs[2][0] == 50.0
+    assert again.scheduler.rungs.scores[2][0] == (50.0,)
     _, b, _ = again.records()
     assert b.status is (Status.COMPLETE if last == "complete" else Status.PRUNED)
     assert b.reason == "spent"
@@ -135,7 +135,7 @@ def test_any_number_of_kills_changes_no_decision(tmp_path, seed):
     assert lives > 5
     assert again == decisions
     assert {d for _, _, d in decisions} == {STOP, CONTINUE}
-    assert broken.scheduler.rungs == whole.scheduler.rungs
+    assert broken.scheduler.rungs.scores == whole.scheduler.rungs.scores
     ends = [
         [(r.number, r.status, r.searched, [x["objective"] for x in r.reports]) for r in s.records()]
         for s in (whole, broken)
@@ -144,9 +144,9 @@ def test_any_number_of_kills_changes_no_decision(tmp_path, seed):
     assert {status for _, status, _, _ in ends[0]} == {Status.COMPLETE, Status.PRUNED}
     states = [[(t.state, t.value) for t in s.trials] for s in (whole, broken)]
     assert states[0] == states[1]
-    # And what the database says alone gives the same scheduler once more.
-    rungs, stopped = rebuild(broken.config, broken.records())
-    assert rungs.rungs == whole.scheduler.rungs
+    # And what the database says alone gives the same rungs once more.
+    rungs, stopped = replayed(broken.config, broken.records())
+    assert rungs.scores == whole.scheduler.rungs.scores
     assert stopped == {n for n, status, _, _ in ends[0] if status is Status.PRUNED}
 
 
@@ -320,7 +320,7 @@ def test_rungs_that_an_epoch_leapt_over_are_the_same_after_a_resume(tmp_path):
     assert s.report("a", 7, 50.0) == CONTINUE
     assert s.report("b", 7, 90.0) == STOP
     s.report("c", 12, 60.0, "complete")
-    rungs = s.scheduler.rungs
+    rungs = s.scheduler.rungs.scores
     kill(s)
     again = Search(tmp_path / "s", **settings)
-    assert again.scheduler.rungs == rungs
+    assert again.scheduler.rungs.scores == rungs

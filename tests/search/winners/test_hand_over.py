@@ -12,8 +12,8 @@ import pytest
 from search.winners import conclude as winners
 from search.winners.conclude import NO_WINNERS, WINNERS, arrange, hand_over, print_winners
 from search.winners.leaderboard import Row, rank
-from spaces.errors import InputError
 from tests.helpers.fake_tune import YARDSTICK
+from tests.helpers.refusals import refused, tells
 from tests.search.tracking.test_text import PASSING, record
 from tests.search.winners.test_conclude import GOOD, Ended
 from trainable.basics.terminal import make_console
@@ -53,7 +53,8 @@ def logged(monkeypatch) -> list[tuple[str, int, tuple[str, ...]]]:
     monkeypatch.setattr(
         winners, "log_winner", lambda *args: told.append((str(args[3]), args[4], args[6]))
     )
-    monkeypatch.setattr(winners, "register_champion", lambda uri, run, kept, name: str(kept))
+    monkeypatch.setattr(winners, "register_champion", lambda uri, run, kept, *_: str(kept))
+    monkeypatch.setattr(winners, "card_of", lambda kept: "")
     return told
 
 
@@ -67,7 +68,8 @@ def test_generators_that_fail_a_gate_are_not_kept_among_the_winners(logged, tmp_
     (first, place, none), (second, other, failed) = logged
     assert (first, place, none) == (champion, 1, ())
     assert (second, other) == (str(tmp_path / WINNERS / NO_WINNERS / "2"), 2)
-    assert failed == ("copy rate in features 0.50, at most 0.25",)
+    (fault,) = failed
+    assert tells(fault, "copy rate", "0.50", 0.25)
 
 
 def test_where_none_passes_a_former_champion_is_withdrawn(logged, tmp_path):
@@ -91,14 +93,11 @@ def test_the_folder_of_winners_has_those_that_fail_apart(tmp_path, monkeypatch):
 
 
 def test_where_nothing_won_the_terminal_names_what_there_is():
-    for scores, said in (
-        ((FAILING,), f"registered as champion; {WINNERS}/{NO_WINNERS} has the assessed"),
-        ((), "none is registered as champion"),
-    ):
+    for scores, parts in (((FAILING,), [f"{WINNERS}/{NO_WINNERS}"]), ((), [])):
         out = io.StringIO()
         print_winners(rows(*scores), {}, make_console(file=out, width=500))
         last = out.getvalue().splitlines()[-1]
-        assert said in last
+        assert tells(last, "none", "champion", *parts)
         assert (NO_WINNERS in last) == bool(scores)
     out = io.StringIO()
     print_winners(rows(PASSING), {}, make_console(file=out, width=500))
@@ -128,6 +127,6 @@ def test_an_export_is_known_by_its_trial_where_gates_have_moved_since(tmp_path):
 
 def test_a_trial_that_was_not_exported_is_named(tmp_path):
     exported(tmp_path, "1", 1)
-    with pytest.raises(InputError, match=r"lacks trial 0, .*resume"):
+    with refused(tmp_path / WINNERS, "trial 0", "resume"):
         arrange(rows(FAILING, PASSING), tmp_path)
     assert (tmp_path / WINNERS / "1").exists()

@@ -6,6 +6,7 @@ from typing import Any
 
 from search.winners.gates import GATES
 from search.winners.model_card import card
+from tests.helpers.refusals import tells
 
 ABOUT: dict[str, Any] = {
     "study": "s", "trial": 7, "classes": ["normal", "ill"], "latent_size": 8,
@@ -21,17 +22,22 @@ ABOUT: dict[str, Any] = {
 }  # fmt: skip
 
 
+def beginning(lines: list[str], so: str) -> str:
+    (line,) = [line for line in lines if line.startswith(so)]
+    return line
+
+
 def test_the_card_says_what_is_known():
     lines = card(ABOUT).splitlines()
-    assert lines[0] == "# Generator of study s, trial 7"
-    assert "grey images of 64 x 64 pixels of the classes normal, ill" in lines[2]
-    assert "trained on 200 images (small, digest 0123456789ab)" in lines[2]
+    assert lines[0].startswith("# ")
+    assert tells(lines[0], "study s", "trial 7")
+    assert tells(lines[2], "grey", "64 x 64", "normal, ill", "200 images", "small", "0123456789ab")
     assert "| FID | 52.25 | 50 to 55.5 |" in lines
     assert "| CAS | 0.925 | 0.91 to 0.94 |" in lines
-    assert "| FID over the floor of real images | 1.50 | |" in lines
-    assert "| fid of ill, of 2000 images | 66.5 | |" in lines
-    assert "- copy rate in features 0.0125, at most 0.25" in lines
-    assert "- within-class diversity 0.93, at least 0.82" in lines
+    assert tells(beginning(lines, "| FID over the floor"), "| 1.50 |")
+    assert tells(beginning(lines, "| fid of ill"), "2000 images", "| 66.5 |")
+    assert tells(beginning(lines, "- copy rate"), 0.0125, 0.25)
+    assert tells(beginning(lines, "- within-class diversity"), 0.93, 0.82)
     assert lines.index("| activation | relu |") < lines.index("| g_lr | 0.002 |")
     assert any("**Not for diagnosis**" in line for line in lines)
     assert len([line for line in lines if line.startswith("- ")]) == 2 < len(GATES)
@@ -41,8 +47,8 @@ def test_names_of_classes_are_no_markup():
     classes = ["`a`|*b*", "<b>\n[x](y)"]
     said = card({**ABOUT, "classes": classes})
     first, second = r"\`a\`\|\*b\*", r"&lt;b> \[x\](y)"
-    assert f"of the classes {first}, {second}, each" in said
-    assert f"| fid of {second}, of 2000 images | 66.5 | |" in said.splitlines()
+    assert f"classes {first}, {second}, " in said
+    assert tells(beginning(said.splitlines(), f"| fid of {second}, "), "| 66.5 |")
 
 
 def test_patients_are_mentioned_where_there_are_some():
@@ -50,9 +56,9 @@ def test_patients_are_mentioned_where_there_are_some():
     flowers = card({**ABOUT, "of_patients": False})
     assert "diagnosis" not in flowers
     assert "patient" not in flowers
-    assert "training with synthetic data. It knows the images it was" in flowers
+    assert tells(flowers, "synthetic", "bias")
 
 
 def test_of_a_run_that_says_little_a_card_comes_too():
     bare = {**ABOUT, "settings": {}, "scores": {}}
-    assert "trained on 200 images (unknown, digest unknown)" in card(bare)
+    assert tells(card(bare), "200 images", "unknown")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from search.study.flags import parser
-from spaces.errors import InputError
+from tests.helpers.refusals import refused
 from trainable.basics import machine
 from trainable.distributed.resources import resolve_resources
 
@@ -26,7 +26,7 @@ def test_cores_are_those_of_this_process_where_the_system_says():
 def test_resources_are_settled_without_affinity(mac):
     flags = ["--address", "local", "--devices", "cpu", "--cpus-per-trial"]
     assert resolve_resources(parser().parse_args([*flags, "10"])).cpus_per_trial == 10
-    with pytest.raises(InputError, match="but this machine has 10 cores"):
+    with refused("--cpus-per-trial", 11, 10, "--address"):
         resolve_resources(parser().parse_args([*flags, "11"]))
 
 

@@ -23,7 +23,8 @@ from spaces.errors import InputError
 from spaces.task import Task
 from tests.helpers.fake_tune import config
 from tests.helpers.toys import Evil, export_trial, make_data, small_config, small_params
-from trainable.generators.export import CONFIG, WEIGHTS, ImageGenerator
+from trainable.generators.export import CONFIG, WEIGHTS
+from trainable.generators.image_generator import ImageGenerator
 from trainable.generators.saved import SavedGenerator
 from trainable.generators.weights_file import read_generator, write_generator
 from trainable.tracking.registry import load_generator, read_trial
@@ -60,7 +61,7 @@ def register(uri: str, old: SimpleNamespace, name: str) -> str:
     assert experiment is not None
     run_id = client.create_run(experiment.experiment_id).info.run_id
     champion.log_winner(uri, run_id, old.trial, old.out, 1, {})
-    assert champion.register_champion(uri, run_id, old.out, name) == "1"
+    assert champion.register_champion(uri, run_id, old.out, name, "") == "1"
     return run_id
 
 

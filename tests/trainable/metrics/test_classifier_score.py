@@ -101,9 +101,9 @@ def test_a_trial_says_it_at_each_evaluation_and_so_does_its_assessment(data, tmp
     assert 0 <= found.cas.low <= found.cas.mean == found.scores["cas"] <= found.cas.high <= 1
     run = workload.build_run(Trial(workload, 1, small_params(workload.data)).run.config, 0)
     yardstick = measure(workload.evaluator, run, "tiny", seed=0)
-    assert yardstick.cas is not None
-    assert yardstick.cas > 0.9  # bright squares
-    assert "cas" in yardstick.untrained
+    assert yardstick["cas"] is not None
+    assert yardstick["cas"] > 0.9  # bright squares
+    assert "cas" in yardstick["untrained"]
 
 
 def test_without_images_held_back_there_is_none(data, tmp_path):

@@ -98,12 +98,12 @@ def test_the_yardstick_lies_where_it_should(data: Dataset):
     scorer = Evaluator(data, extractor, real_set(data, extractor), witness(data))
     config = small_config(data)
     found = measure(scorer, Run(config, data, seed=0), "tiny/mean-8", seed=0)
-    assert found.protocol == "tiny/mean-8"
-    assert (found.n_real, found.n_generated, found.half_n) == (40, GENERATED, 20)
-    assert 0 < found.floor < found.half_floor < found.untrained["fid"] / 3
-    assert found.untrained.keys() == EVALUATION
-    assert found.untrained == scorer.scores(Run(config, data, seed=0), seed=0)
-    assert found.witness == witness(data).accuracy
+    assert found["protocol"] == "tiny/mean-8"
+    assert (found["n_real"], found["n_generated"], found["half_n"]) == (40, GENERATED, 20)
+    assert 0 < found["floor"] < found["half_floor"] < found["untrained"]["fid"] / 3
+    assert found["untrained"].keys() == EVALUATION
+    assert found["untrained"] == scorer.scores(Run(config, data, seed=0), seed=0)
+    assert found["witness"] == witness(data).accuracy
     assert measure(scorer, Run(config, data, seed=0), "tiny/mean-8", seed=0) == found
 
 

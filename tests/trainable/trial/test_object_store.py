@@ -12,9 +12,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 from rich.console import Console
 
+from search.capacity.gpu_share import Capacity
 from search.capacity.nodes import survey
-from search.study.database import create_study, database_url, open_storage, read_records
+from search.study.database import OpenStudy, create_study, database_url, open_storage, read_records
 from search.study.trial_files import TRIALS, fetch, send, settle
+from search.tune.reporting import Audience
 from search.tune.run_trials import run_trials
 from spaces.errors import InputError
 from tests.helpers.toys import fids, make_data, make_workload, run_on, small_params
@@ -163,10 +165,9 @@ def test_a_whole_search_under_fire(store, tmp_path):
         (node,) = survey(object_store)
         assert node.storage is None
         outcome = run_trials(
-            study, storage, settings, space, replace(plain, object_store=object_store),
-            replace(where, report_timeout=12.0), workers=2, deadline=None,
-            console=Console(file=said, width=300), progress="plain", wake=lambda: None,
-            trainable=Faulty,
+            OpenStudy(study, storage), space, replace(plain, object_store=object_store),
+            Capacity(replace(where, report_timeout=12.0), 2),
+            Audience(Console(file=said, width=300)), Faulty,
         )  # fmt: skip
     assert outcome.done
     records = read_records(study)

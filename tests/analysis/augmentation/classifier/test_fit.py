@@ -12,7 +12,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from analysis.augmentation.classifier import fit as fitting
 from analysis.augmentation.classifier.fit import Fitted, Recipe, fit, predict
 from analysis.augmentation.classifier.networks import load_weights
-from spaces.errors import InputError
+from tests.helpers.refusals import refused
 from tests.helpers.toys import make_data
 from trainable.gan.run import DivergedError
 
@@ -133,7 +133,7 @@ def test_pretrained_weights_are_where_a_fit_starts():
 
 
 def test_a_loss_that_is_no_number_ends_the_fit():
-    with pytest.raises(DivergedError, match=r"^(valid_)?loss of small_cnn is (nan|inf) at step"):
+    with pytest.raises(DivergedError, match=r"loss .*small_cnn .*\b(nan|inf)\b.* step \d"):
         fit(replace(RECIPE, lr=1e30), TRAIN, VALID, 2, seed=0)
 
 
@@ -146,20 +146,20 @@ def test_predictions_are_probabilities_whatever_the_number_of_images(fitted):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "parts"),
     [
-        ({"network": "alexnet"}, "network is 'alexnet', but must be one of small_cnn, "),
-        ({"steps": 0, "evaluations": 0}, "steps is 0, but must be 1 or more"),
-        ({"batch": 1}, "batch is 1, but must be 2 or more"),
-        ({"lr": 0.0}, "lr is 0.0, but must be above 0"),
-        ({"lr": float("nan")}, "lr is nan"),
-        ({"weight_decay": -1.0}, "weight_decay is -1.0"),
-        ({"smoothing": 1.0}, "smoothing is 1.0, but must be from 0 to below 1"),
-        ({"evaluations": 25}, "evaluations is 25, but must be 1 to 24, the steps"),
+        ({"network": "alexnet"}, ["'alexnet'", "small_cnn"]),
+        ({"steps": 0, "evaluations": 0}, [0, 1]),
+        ({"batch": 1}, [1, 2]),
+        ({"lr": 0.0}, [0.0, 0]),
+        ({"lr": float("nan")}, ["nan"]),
+        ({"weight_decay": -1.0}, [-1.0]),
+        ({"smoothing": 1.0}, [1.0, 0, 1]),
+        ({"evaluations": 25}, [25, 1, 24, "steps"]),
     ],
 )
-def test_recipes_out_of_range_are_refused(change, message):
-    with pytest.raises(InputError, match=f"^{message}"):
+def test_recipes_out_of_range_are_refused(change, parts):
+    with refused(next(iter(change)), *parts):
         replace(RECIPE, **change)
 
 

@@ -14,6 +14,7 @@ from analysis.augmentation.classifier.scores import (
     positive_class,
     steps_to,
 )
+from tests.helpers.refusals import tells
 
 NAMES = [
     "accuracy", "balanced_accuracy", "auroc", "sensitivity", "specificity", "type_1_error",
@@ -54,14 +55,16 @@ def test_the_other_of_a_healthy_name_is_positive(classes, index):
     found, why = positive_class(classes)
     assert found == index
     healthy = classes[1 - index]
-    assert why == f"The positive class is {classes[index]}, as {healthy} names the healthy ones."
+    assert tells(why, classes[index], healthy)
+    assert why.index(f" {classes[index]}") < why.index(f" {healthy}")
 
 
 @pytest.mark.parametrize("classes", [("bacteria", "virus"), ("normal", "not_normal")])
 def test_the_last_is_positive_where_names_do_not_say(classes):
     found, why = positive_class(classes)
     assert found == 1
-    assert why.startswith(f"The positive class is {classes[1]}, the last class, as the names do")
+    assert tells(why, classes[1], "last")
+    assert f" {classes[0]}" not in why
 
 
 def test_three_classes_have_no_positive_one():

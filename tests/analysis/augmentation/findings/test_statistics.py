@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import combinations
 from typing import Any
 
@@ -12,6 +13,7 @@ from scipy import stats
 
 from analysis.augmentation.findings.crossover import crossover, crossover_sentence
 from analysis.augmentation.findings.statistics import Estimate, holm, mean_interval, paired_test
+from tests.helpers.refusals import tells
 
 SIZES = [25, 50, 100, 200]
 RIGHT, WRONG = True, False
@@ -252,41 +254,31 @@ def test_sizes_without_gains_are_an_error():
 
 
 @pytest.mark.parametrize(
-    ("means", "start", "end"),
+    ("means", "pattern"),
     [
-        ((0.04, 0.02, -0.01, -0.0001),
-         "synthetic images helped at 25 and 50 and no longer from about 79 (", "harmed at 100"),
-        ((-0.04, -0.02, 0.0001, 0.0001),
-         "synthetic images harmed at 25 and 50 and no longer from about 100 (",
-         "% of resamples have a crossing)"),
-        ((0.0001, 0.0001, -0.02, -0.02),
-         "synthetic images harmed at 100 and 200; the mean gain turns below zero at about 50 (",
-         "crossing)"),
+        ((0.04, 0.02, -0.01, -0.0001), r"\bhelped at 25 and 50 .* 79 \(.*\bharmed at 100$"),
+        ((-0.04, -0.02, 0.0001, 0.0001), r"\bharmed at 25 and 50 [^;]* 100 \(.*% .*crossing\)$"),
+        ((0.0001, 0.0001, -0.02, -0.02), r"\bharmed at 100 and 200; .*below .* 50 \(.*crossing\)$"),
         ((0.02, -0.02, 0.02, 0.02),
-         "synthetic images helped at 25, 100 and 200 and harmed at 50; the mean gain turns below",
-         ", the first of 2 changes of sign"),
-        ((0.02, 0.02, 0.02, 0.0001),
-         "no crossover between 25 and 200: the gain is above zero at every size", "50 and 100)"),
-        ((-0.02, 0.0, -0.0001, -0.0001),
-         "no crossover between 25 and 200: the gain is at or below zero at every", "chance at 25)"),
+         r"\bhelped at 25, 100 and 200 and harmed at 50; .*below .*, [^,]*\b2 changes\b[^,]*$"),
+        ((0.02, 0.02, 0.02, 0.0001), r"^no crossover .*25 and 200.* above zero .*50 and 100\)$"),
+        ((-0.02, 0.0, -0.0001, -0.0001), r"^no crossover .*25 and 200.* below zero .* 25\)$"),
         ((0.0002, 0.0001, -0.0001, -0.0001),
-         "no crossover can be told: the gain may be zero at every size (25, 50, 100 and 200; ",
-         "least adjusted p 1)"),
+         r"^no crossover .*told.*\(25, 50, 100 and 200.* p 1\)$"),
     ],
 )  # fmt: skip
-def test_the_sentence_claims_what_the_repeats_show(means, start, end):
+def test_the_sentence_claims_what_the_repeats_show(means, pattern):
     said = sentence(about(*means))
-    assert said.startswith(start)
-    assert said.endswith(end)
+    assert re.search(pattern, said), said
 
 
 def test_the_sentence_names_open_ends_and_what_one_repeat_cannot_tell():
     open_end = sentence(about(0.05, 0.05, 0.03, -0.0001, width=0.002))
-    assert " to above 200; " in open_end
+    assert " above 200; " in open_end
     single = about(0.05, 0.05, -0.03, -0.03) | {100: [-0.03]}
-    assert "(from one repeat, so that its interval is not known)" in sentence(single)
+    assert tells(sentence(single), "one repeat", "not known")
     only = sentence({n: [0.1 - n / 1000] for n in SIZES})
-    assert only.startswith("no crossover can be told")
+    assert tells(only, "no crossover", "told")
 
 
 def test_of_noise_no_crossover_is_told():
@@ -294,16 +286,16 @@ def test_of_noise_no_crossover_is_told():
     rng = np.random.default_rng(8)
     noise = [{n: (0.02 * rng.standard_normal(5)).tolist() for n in SIZES} for _ in range(200)]
     said = [sentence(of, draws=2) for of in noise]
-    assert np.mean(["can be told" in sentence for sentence in said]) > 0.92
+    assert np.mean(["told" in sentence for sentence in said]) > 0.92
     assert np.mean([crossover(SIZES, of, draws=2) is not None for of in noise]) > 0.8
 
 
 def test_a_crossover_is_told_by_the_tests_that_are_reported_beside_it():
     planted = about(0.05, 0.05, -0.03, -0.03)
     told = dict.fromkeys(SIZES, 0.049)
-    assert crossover_sentence(SIZES, planted, told).startswith("synthetic images helped at 25")
+    assert tells(crossover_sentence(SIZES, planted, told), "helped at 25")
     said = crossover_sentence(SIZES, planted, dict.fromkeys(SIZES, 0.05))
-    assert said.endswith("at every size (25, 50, 100 and 200; least adjusted p 0.05)")
+    assert tells(said, "no crossover", "25, 50, 100 and 200", "p 0.05")
 
 
 def test_holm_is_the_closed_test_of_bonferronis():
