@@ -9,187 +9,32 @@ configuration as well.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from analysis.fid_vs_time import candidates, pareto_front
-from analysis.figures import BLUE, GREEN, ORANGE, RED, canvas, clean, plain_log, save
-from analysis.study import verdict
-from analysis.study.table import FRESH, StudyTable, load_study
+from analysis.command import add_stores, begin
 from spaces.errors import InputError
+from trainable.basics.command import command_line
 from trainable.basics.progress import stage
-from trainable.basics.stopping import run_command
-from trainable.basics.terminal import make_console, say, say_error
-from trainable.metrics.intervals import Interval
-from trainable.metrics.seed_noise import ratio
-
-COLOURS = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#000000")
-LINES = ("-", "--", "-.", ":")
 
 
-def check(tables: Sequence[StudyTable]) -> list[str]:
-    """What the reader should know of a comparison of these studies.
-
-    Raises:
-        InputError: their scores do not compare.
-    """
-    first = tables[0]
-    for other in tables[1:]:
-        if (other.protocol, other.n_generated) != (first.protocol, first.n_generated):
-            raise InputError(
-                f"{first.name} is scored by {first.score} and {other.name} by {other.score}; "
-                "scores of unequal protocols do not compare"
-            )
-    notes = [table.note for table in tables if table.note]
-    for key, what in (("data_digest", "images"), ("image_size", "image sizes")):
-        if len({table.settings.get(key) for table in tables}) > 1:
-            notes.append(f"these studies had different {what}: their scores compare with care")
-            break
-    return notes
-
-
-def draw(tables: Sequence[StudyTable]) -> Figure:
-    """The figure."""
-    figure = canvas(10.5, 4.8)
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.35, 1])
-    for i, table in enumerate(tables):
-        colour, line = COLOURS[i % len(COLOURS)], LINES[i % len(LINES)]
-        _draw_front(left, table, colour, line)
-        _draw_trials(right, table, i, colour)
-    plain_log(left)
-    if all(value > 0 for value in left.get_xlim()):
-        plain_log(left, "x")
-    floors = {table.floor for table in tables if math.isfinite(table.floor)}
-    for floor in floors:
-        for ax in (left, right):
-            ax.axhline(floor, linestyle=(0, (1, 2)), color="0.3", linewidth=1)
-        left.annotate(
-            f"floor {floor:.1f}", (0, floor), xycoords=left.get_yaxis_transform(), xytext=(4, 3),
-            textcoords="offset points", fontsize=8, color="0.3",
-        )  # fmt: skip
-    left.set_xlabel("training time of the trial / s")
-    left.set_ylabel(f"{tables[0].score}\nlower is better", fontsize=9)
-    left.set_title("best within a training time", loc="left", fontsize=10)
-    right.set_xticks(range(len(tables)), [table.name for table in tables], rotation=15, ha="right")
-    right.set_xlim(-0.6, len(tables) - 0.4)
-    bars = (
-        "bars: winners, on fresh images" if any(map(winners, tables)) else "no study has a winner"
-    )
-    right.set_title(f"last score of each trial; {bars}", loc="left", fontsize=10)
-    for ax in (left, right):
-        clean(ax)
-    left.legend(frameon=False, fontsize=9)
-    return figure
-
-
-def _draw_front(ax: Axes, table: StudyTable, colour: str, line: str) -> None:
-    """Of all evaluations, not only of trials' last ones."""
-    sound = set(candidates(table)["number"])
-    curves = table.curves[[number in sound for number in table.curves["number"]]]
-    x, y = curves["train_seconds"].tolist(), curves["fid"].tolist()
-    front = pareto_front(x, y)
-    if front:
-        ends = [*(x[i] for i in front), max(x)], [*(y[i] for i in front), y[front[-1]]]
-        ax.plot(
-            *ends, line, drawstyle="steps-post", color=colour, linewidth=1.8,
-            label=f"{table.name}: {len(table.trials)} trials",
-        )  # fmt: skip
-
-
-def _draw_trials(ax: Axes, table: StudyTable, place: int, colour: str) -> None:
-    trials = candidates(table)
-    spread = np.random.default_rng(0).uniform(-0.3, 0.02, len(trials))
-    ax.plot(place + spread, trials["fid"], "o", color=colour, markersize=3.5, alpha=0.45)
-    for k, (mean, low, high) in enumerate(winners(table)):
-        ax.errorbar(
-            place + 0.14 + 0.06 * k, mean, [[mean - low], [high - mean]], fmt="_", color="black",
-            capsize=2.5, linewidth=1.3,
-        )  # fmt: skip
-
-
-def winners(table: StudyTable) -> list[tuple[float, float, float]]:
-    """Mean and 95 % interval of each winner's FID on fresh images, the first winner first."""
-    trials = table.trials.dropna(subset=["winner", "fresh"]).sort_values("winner")
-    return list(zip(*(trials[name].tolist() for name in FRESH), strict=True))
-
-
-def summary(table: StudyTable) -> str:
-    """A study's best, in a line."""
-    trials = candidates(table)
-    if trials.empty:
-        return f"{table.name}: no trial with a score trains without breaking down"
-    best = min(zip(trials["fid"], trials["number"], strict=True))
-    fresh, won = winners(table), verdict.winners(table)
-    return (
-        f"{table.name}: {len(table.trials)} trials, {trials['train_seconds'].sum() / 3600:.2f} h "
-        f"of training; least last FID {best[0]:.1f} (trial {best[1]})"
-        + (f"; first winner on fresh images {fresh[0][0]:.1f} "
-           f"({fresh[0][1]:.1f} to {fresh[0][2]:.1f})" if fresh else "")
-        + ("" if won else f". {verdict.verdict(table)}")
-    )  # fmt: skip
-
-
-def told(tables: Sequence[StudyTable]) -> list[str]:
-    """Whether the first winner of each study can be told from the best of them, a line each.
-
-    None if their real images differ, and with them what a FID means.
-    """
-    if len({_images(table) for table in tables}) > 1:
-        return []
-    first = {
-        table.name: Interval(low, high, mean)
-        for table in tables for mean, low, high in winners(table)[:1]
-    }  # fmt: skip
-    best = min(first, key=lambda name: first[name].mean, default="")
-    lines = []
-    for name in first.keys() - {best}:
-        apart = ratio([first[best]], [first[name]])
-        said = "higher FID than" if apart.low > 1 else "FID not told from"
-        lines.append(
-            f"{name}: first winner has a {said} that of {best}: {apart.mean:.2f} times it, from "
-            f"{apart.low:.2f} to {apart.high:.2f} for other trainings of the same configurations"
-        )
-    return sorted(lines)
-
-
-def _images(table: StudyTable) -> tuple[object, ...]:
-    return tuple(table.settings.get(key) for key in ("data_digest", "image_size"))
-
-
+@command_line()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
     p = argparse.ArgumentParser(prog="python -m analysis.compare", description=__doc__)
     p.add_argument("studies", nargs="+", metavar="NAME", help="two or more studies")
-    p.add_argument("--tracking-uri", default="sqlite:///runs/mlflow.db", help="MLflow's store")
-    p.add_argument(
-        "--out", type=Path, metavar="DIR", default=Path("runs/figures"),
-        help="folder of the figures (default: runs/figures)",
-    )  # fmt: skip
+    add_stores(p, Path("runs/figures"), "runs/figures")
     args = p.parse_args(argv)
-    console = make_console()
-    try:
-        if len(set(args.studies)) < 2:
-            raise InputError(f"it takes two studies to compare, but {args.studies[0]} is one")
-        tables = []
-        for name in args.studies:
-            with stage(console, f"reading trials of {name}") as progress:
-                tables.append(load_study(name, args.tracking_uri, progress))
-        notes = check(tables)
-        with stage(console, "drawing"):
-            paths = save(draw(tables), args.out, "compare")
-    except InputError as error:
-        say_error(error)
-        return 2
-    for line in [*notes, *paths, *map(summary, tables), *told(tables)]:
-        say(console, str(line))
+    if len(set(args.studies)) < 2:
+        raise InputError(f"it takes two studies to compare, but {args.studies[0]} is one")
+    console = begin(args)
+    with stage(console, "starting"):
+        from analysis.figures.compare import compare
+
+    compare(args, console)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(main())

@@ -6,91 +6,18 @@ end.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from analysis.figures import OTHER, STYLES, canvas, clean, in_order, parser, plain_log, run, words
-from analysis.study.rungs import BROKEN, at_rung, axis, rungs
-from analysis.study.table import StudyTable
-from trainable.basics.stopping import run_command
+from analysis.command import draw_figure, parser
+from trainable.basics.command import command_line
 
 
-def draw(table: StudyTable) -> Figure:
-    """The figure."""
-    figure = canvas(8.5, 5.2)
-    ax = figure.add_subplot()
-    along = axis(table)
-    curves = dict(list(table.curves.sort_values(along).groupby("number")))
-    for status in in_order(table.trials):
-        mark, colour = STYLES.get(status, OTHER)
-        numbers = [n for n in table.trials.number[table.trials.status == status] if n in curves]
-        for number in numbers:
-            curve = curves[number]
-            ax.plot(curve[along], curve["fid"], color=colour, linewidth=0.9, alpha=0.55, zorder=2)
-            ax.plot(
-                curve[along].iloc[-1:], curve["fid"].iloc[-1:], mark, color=colour, markersize=5,
-                markeredgecolor="white", markeredgewidth=0.5, zorder=3,
-            )  # fmt: skip
-        if numbers:
-            ax.plot([], [], mark, color=colour, label=f"{words(status)} ({len(numbers)})")
-    plain_log(ax)
-    best = best_trial(table)
-    if best is not None:
-        curve = curves[best]
-        ax.plot(
-            curve[along], curve["fid"], color="black", linewidth=2, zorder=4,
-            label=f"trial {best}, the least last FID",
-        )  # fmt: skip
-    if table.floor == table.floor:
-        ax.axhline(
-            table.floor, linestyle="--", color="0.25", linewidth=1.2,
-            label=f"floor {table.floor:.1f}: real images against real",
-        )  # fmt: skip
-    _mark_rungs(ax, table)
-    ax.set_xlim(left=0)
-    ax.set_xlabel("epoch" if along == "epoch" else "training time / s")
-    ax.set_ylabel(f"{table.score}\nlower is better", fontsize=9)
-    ax.set_title(f"{table.name}: FID of each trial as it trained\n", loc="left")
-    clean(ax)
-    figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=9)
-    return figure
-
-
-def best_trial(table: StudyTable) -> int | None:
-    """The number of the trial whose last FID is least, of those that did not break down."""
-    trials = table.trials[["fid", "number", "status"]].itertuples(index=False)
-    sound = [(fid, number) for fid, number, status in trials if status not in BROKEN]
-    scored = [one for one in sound if math.isfinite(one[0])]
-    return int(min(scored)[1]) if scored else None
-
-
-def summary(table: StudyTable) -> str:
-    """How many trials got to each rung."""
-    counts = [f"{rung:g}: {len(at_rung(table, rung).observed)}" for rung in rungs(table)]
-    unit = "epoch" if axis(table) == "epoch" else "second"
-    return f"trials that got to {unit} {', '.join(counts)}; of {len(table.trials)}"
-
-
-def _mark_rungs(ax: Axes, table: StudyTable) -> None:
-    """A line at each rung, with how many trials got there."""
-    for rung in rungs(table):
-        ax.axvline(rung, color="0.55", linewidth=0.9, linestyle=":", zorder=1)
-        ax.annotate(
-            f"{len(at_rung(table, rung).observed)} trials", (rung, 1), ha="center", fontsize=8,
-            xycoords=ax.get_xaxis_transform(), xytext=(0, 3), textcoords="offset points",
-            color="0.25",
-        )  # fmt: skip
-
-
+@command_line()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
-    p = parser("learning_curves", __doc__)
-    return run("learning_curves", p, lambda table, _: (draw(table), [summary(table)]), argv)
+    return draw_figure("learning_curves", parser("learning_curves", __doc__).parse_args(argv))
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(main())

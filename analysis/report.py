@@ -7,295 +7,17 @@ holds, winners first and then the best.
 
 from __future__ import annotations
 
-import base64
-import html
-import io
-import json
 import math
 import sys
-from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
-from string import Template
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
-import pandas as pd
-from matplotlib.figure import Figure
-from PIL import Image
-
-from analysis import fid_vs_time, hyperparameters, interactions, learning_curves, parallel, samples
-from analysis.figures import STYLES, legible, parser, words, write
-from analysis.study.artifacts import fetch_grids
-from analysis.study.rungs import BROKEN, at, at_rung, rungs
-from analysis.study.table import StudyTable, load_study
-from analysis.study.verdict import best, verdict, winners
+from analysis.command import begin, parser
 from spaces.errors import InputError
-from trainable.basics.files import write_whole
-from trainable.basics.progress import Progress, Stage, silent, stage
-from trainable.basics.stopping import run_command
-from trainable.basics.terminal import make_console, say, say_error
-from trainable.data.sheets import spread
-from trainable.tracking.client import reason
-
-_T = TypeVar("_T")
-PAGE = Path(__file__).with_name("report.html")
-EPOCHS = 10
-"""Pictures of a trial, spread over its training."""
-ROWS = 100
-"""Of the leaderboard."""
-_QUALITY = 80
-READING = """
-<p><b>FID</b> (Fréchet inception distance) measures how unlike two sets of images are, to a network
-that was trained on photographs; less is better. It depends on the network and on the number of
-images, so only scores with the same label compare. <b>Floor</b> is what real images score against
-other real ones: about as good as can be had. <b>Fresh</b> is FID on images that the search never
-used, with a 95 % interval: the best of many scores flatters itself, this does not. A
-<b>winner</b> is a trial that was scored so and passed the <b>gates</b>: limits on copies of
-training images, on sameness, and on how little of the real images is covered.</p>
-<p>A trial that is <b>pruned</b> was stopped early because others were better after as much
-training; <b>diverged</b> and <b>collapsed</b> ones broke down. A generator that copies its
-training images would score well: see the copy rates, and
-<code>python -m analysis.neighbours</code>.</p>
-"""
-OF_PATIENTS = """
-<p>The training images are of patients, those shown here are not. Synthetic images of this kind are
-for research on methods and must not be used for diagnosis.</p>
-"""
+from trainable.basics.command import command_line
+from trainable.basics.progress import stage
 
 
-def answer(table: StudyTable) -> list[str]:
-    """Who won, what is best and what it costs, and what decides, in a sentence each."""
-    trials, found = fid_vs_time.candidates(table), best(table)
-    if trials.empty or found is None:
-        return ["No trial of this study has a score without breaking down."]
-    return [verdict(table), *_cost(trials, *found, table.floor), _decides(table)]
-
-
-def _cost(trials: pd.DataFrame, number: int, how: str, floor: float) -> list[str]:
-    """The score of the trial `number`, and who has one near it for less training."""
-    rows = [row for row in trials.to_dict("records") if row["number"] == number]
-    if not rows:  # it trained in no known time
-        return []
-    own = rows[0]
-    said = f"Trial {number}, {how}: FID {own['fid']:.1f}"
-    if math.isfinite(own.get("fresh", math.nan)):
-        said += (
-            f", and {own['fresh']:.1f} ({own['fresh_low']:.1f} to {own['fresh_high']:.1f}) on "
-            "fresh images"
-        )
-    if math.isfinite(floor):
-        said += f", {_over(own, floor):.2f} times the floor of {floor:.1f}"
-    lines = [said + f", after {own['train_seconds']:.0f} s of training."]
-    columns = (trials[c].tolist() for c in ("train_seconds", "fid", "number"))
-    near = [row for row in zip(*columns, strict=True) if row[1] <= 1.1 * own["fid"]]
-    seconds, fid, fastest = min(near)
-    if fastest == number:
-        return [*lines, "No trial within 10 % of its FID took less training."]
-    return [
-        *lines,
-        f"Within 10 % of its FID, trial {fastest} took the least training: {seconds:.0f} s, "
-        f"FID {fid:.1f}.",
-    ]
-
-
-def _over(row: dict[str, Any], floor: float) -> float:
-    """FID over the floor as the leaderboard has it: of fresh images where there are any."""
-    fresh = row.get("fresh", math.nan)
-    return (fresh if math.isfinite(fresh) else row["fid"]) / floor
-
-
-def _decides(table: StudyTable) -> str:
-    first, fault = _attempt(table, lambda: hyperparameters.found(table)[0])
-    if first is None:
-        return f"Which hyperparameters decide cannot be said: {fault}."
-    clear = [name for name, of in first.by_name.items() if not of.chance][:3]
-    where = at(table, first.rung)
-    if clear:
-        return f"{', '.join(clear)} mattered most for FID {where}, of all that was searched."
-    return f"No hyperparameter mattered for FID {where} by more than chance would give."
-
-
-def _attempt(table: StudyTable, do: Callable[[], _T]) -> tuple[_T | None, str]:
-    """What `do` gives, or None and why: one part of a page must not take the others down."""
-    try:
-        return do(), ""
-    except InputError as error:
-        return None, str(error).removeprefix(f"--study {table.name}: ")
-    except Exception as error:  # a fault of ours, or of a library, in a study unlike all before
-        return None, f"this failed ({type(error).__name__}: {reason(error)})"
-
-
-def ranked(table: StudyTable) -> pd.DataFrame:
-    """The trials: winners by rank, then others scored on fresh images, then those that trained by
-    last FID, then the rest."""
-    trials = table.trials.copy()
-    trials["broken"] = trials["status"].isin(BROKEN)
-    order = ["winner", "rank", "broken", "fid", "number"]
-    return trials.sort_values(order, na_position="last")
-
-
-def gallery(
-    table: StudyTable, order: Sequence[int], limit: int, progress: Progress
-) -> tuple[dict[int, list[dict[str, Any]]], list[str]]:
-    """Pictures by trial, each with its epoch and FID, in all at most `limit` bytes as text; and why
-    some trials' cannot be had.
-
-    `progress` is told how many trials' are fetched.
-    """
-    fids = {
-        (number, epoch): fid
-        for number, epoch, fid in zip(
-            *(table.curves[c].tolist() for c in ("number", "epoch", "fid")), strict=True
-        )
-    }
-    found: dict[int, list[dict[str, Any]]] = {}
-    faults, spent = [], 0
-    for done, number in enumerate(order, start=1):
-        grids, fault = _attempt(table, partial(fetch_grids, table, number))
-        progress(done, len(order))
-        if grids is None:
-            faults.append(fault)
-            continue
-        pictures = [
-            {"epoch": e, "fid": _number(fids.get((number, e))), "image": _embedded(grids[e])}
-            for e in spread(sorted(grids), EPOCHS)
-        ]
-        spent += sum(len(picture["image"]) for picture in pictures)
-        if spent > limit:
-            break
-        if pictures:
-            found[number] = pictures
-    return found, faults
-
-
-def page(table: StudyTable, megabytes: float, stage: Stage = silent) -> str:
-    """The whole file; `stage` begins what takes long."""
-    order = ranked(table)
-    reached = set(at_rung(table, rungs(table)[min(1, len(rungs(table)) - 1)]).observed.index)
-    asked = [n for n in order["number"].tolist() if n in reached]
-    with stage("fetching pictures") as progress:
-        pictures, faults = gallery(table, asked, int(megabytes * 1e6), progress)
-    drawings, figures = _drawings(table), []
-    with stage("drawing figures") as progress:
-        for title, draw in drawings.items():
-            made, fault = _attempt(table, partial(_figure, title, draw))
-            figures.append(made or f"<p class='note'>{html.escape(f'{title}: {fault}')}</p>")
-            progress(len(figures), len(drawings))
-    trials = [_trial(row, pictures, table.floor) for row in order.to_dict("records")]
-    data = {
-        "trials": trials,
-        "floor": _number(table.floor),
-        "score": table.score,
-        "colours": {status: colour for status, (_, colour) in STYLES.items()},
-        "shown": ROWS,
-    }
-    counts = Counter(order["status"])
-    said = ", ".join(f"{n} {words(status)}" for status, n in counts.most_common())
-    about = (
-        f"{len(order)} trials ({said}) of space {table.settings.get('space', '?')} on "
-        f"{table.settings.get('data', '?')}, {table.settings.get('image_size', '?')} pixels; "
-        f"scores are {table.score}."
-    )
-    kept = (
-        f"Images of {len(pictures)} of {len(order)} trials: those that got to the second rung, "
-        f"winners and the best first, as far as {megabytes:g} MB hold. "
-        + (f" Of {len(faults)} trials they cannot be had: {faults[0]}." if faults else "")
-    )
-    names = ", ".join(f"<bdi>{html.escape(name)}</bdi>" for name in table.counts)
-    more = f" The best {ROWS}; leaderboard.csv of the study has all." if len(order) > ROWS else ""
-    return Template(PAGE.read_text(encoding="utf-8")).substitute(
-        title=html.escape(f"Study {table.name}"),
-        about=html.escape(about),
-        answer="".join(f"<p>{html.escape(line)}</p>" for line in answer(table)),
-        gallery=f"{html.escape(kept)} A row a class{f': {names}' if names else ''}.",
-        standings=html.escape("Click a row to see its images." + more),
-        figures="\n".join(figures),
-        reading=READING + (OF_PATIENTS if table.of_patients else ""),
-        data=json.dumps(data).replace("<", "\\u003c"),
-    )
-
-
-def _drawings(table: StudyTable) -> dict[str, Callable[[], Figure]]:
-    def pairs() -> Figure:
-        return interactions.draw(table, interactions.strongest(table))
-
-    return {
-        "What the winner learned to draw"
-        if winners(table)
-        else "What the best trial learned to draw, which is no winner": lambda: samples.draw(
-            table, samples.shown_trial(table, None)
-        )[0],
-        "FID as trials trained": lambda: learning_curves.draw(table),
-        "Which hyperparameters matter, and which way": lambda: hyperparameters.draw(table),
-        "Pairs of hyperparameters": pairs,
-        "Configurations of good trials": lambda: parallel.draw(table),
-        "FID against training time, for print": lambda: fid_vs_time.draw(table),
-    }
-
-
-def _figure(title: str, draw: Callable[[], Figure]) -> str:
-    figure, file = draw(), io.BytesIO()
-    note = legible(figure)
-    write(figure, file, format="png", dpi=110)
-    with Image.open(file) as drawn:
-        image = _embedded(drawn.convert("RGB"))
-    said, more = html.escape(title), f"<p class='note'>{html.escape(note)}</p>" if note else ""
-    return f"<figure><h3>{said}</h3><img alt='{said}' src='{image}'>{more}</figure>"
-
-
-def _trial(
-    row: dict[str, Any], pictures: dict[int, list[dict[str, Any]]], floor: float
-) -> dict[str, Any]:
-    fresh = ""
-    if math.isfinite(row.get("fresh", math.nan)):
-        fresh = f"{row['fresh_low']:.0f} to {row['fresh_high']:.0f}"
-    params = {
-        str(name).removeprefix("params."): f"{value:.4g}"
-        if isinstance(value, float)
-        else str(value)
-        for name, value in row.items()
-        if str(name).startswith("params.") and value is not None and value == value
-    }
-    return {
-        "number": row["number"],
-        "status": row["status"],
-        "broken": bool(row["broken"]),
-        "winner": _number(row["winner"]),
-        "fid": _number(row["fid"]),
-        "fresh": fresh,
-        "over": _number(_over(row, floor)),
-        "tie": bool(row["tie"]),
-        "copies": _number(row["copy_rate"]),
-        "coverage": _number(row["coverage"]),
-        "gates": _gates(row["failed"]),
-        "epoch": _number(row["epoch"]),
-        "seconds": _number(row["train_seconds"]),
-        "params": params,
-        "pictures": pictures.get(row["number"], []),
-    }
-
-
-def _gates(failed: str | float) -> str:
-    """What the leaderboard says of them; nothing for a trial that was not assessed."""
-    if not isinstance(failed, str):
-        return ""
-    return f"fails: {failed}" if failed else "passed"
-
-
-def _embedded(image: Image.Image) -> str:
-    file = io.BytesIO()
-    image.save(file, format="WEBP", quality=_QUALITY)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def _number(value: float | None) -> float | None:
-    """A finite number, whole if it is; None otherwise, as JSON knows no NaN."""
-    if value is None or not math.isfinite(value):
-        return None
-    return int(value) if float(value).is_integer() else round(float(value), 4)
-
-
+@command_line()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
     p = parser("report", __doc__)
@@ -303,30 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--megabytes", type=float, default=10.0, help="of images in the gallery (default: 10)"
     )
     args = p.parse_args(argv)
-    console = make_console()
-    try:
-        if not 0 <= args.megabytes < math.inf:
-            raise InputError(f"--megabytes is {args.megabytes:g}, but must be a number from 0")
-        with stage(console, "reading trials") as progress:
-            table = load_study(args.study, args.tracking_uri, progress)
-        text = page(table, args.megabytes, partial(stage, console))
-        out = args.out or Path("runs", table.name, "figures")
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            path = out / "report.html"
-            write_whole(path, text.encode(errors="backslashreplace"))  # of names not in UTF-8
-        except OSError as error:
-            raise InputError(
-                f"--out {out} cannot be written to ({error.strerror}); choose another folder"
-            ) from error
-    except InputError as error:
-        say_error(error)
-        return 2
-    for line in filter(None, [table.note, *answer(table)]):
-        say(console, line)
-    say(console, f"{path}, {path.stat().st_size / 1e6:.1f} MB")
+    if not 0 <= args.megabytes < math.inf:
+        raise InputError(f"--megabytes is {args.megabytes:g}, but must be a number from 0")
+    console = begin(args)
+    with stage(console, "starting"):
+        from analysis.figures.report import report
+
+    report(args, console)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(main())

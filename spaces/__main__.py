@@ -16,25 +16,23 @@ from spaces.describe import describe, starting_point
 from spaces.errors import InputError
 from spaces.recorder import show
 from spaces.task import Task
+from trainable.basics.command import command_line
+from trainable.basics.terminal import make_console
 
 PIPED_WIDTH = 200  # a file or a pipe has no width of its own, and should not wrap
 
 
+@command_line()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 2 for a user's mistake, else 0."""
+    options = _parser().parse_args(argv)
     terminal = sys.stdout is not None and sys.stdout.isatty()  # None: closed
-    width = None if terminal else PIPED_WIDTH
-    console = Console(width=width, highlight=False, markup=False, emoji=False)
-    try:
-        options = _parser().parse_args(argv)
-        task = _task(options)
-        if options.space is None:
-            _list(console, task)
-        else:
-            _show(console, options.space, get_space(options.space), task)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    console = make_console(width=None if terminal else PIPED_WIDTH)
+    task = _task(options)
+    if options.space is None:
+        _list(console, task)
+    else:
+        _show(console, options.space, get_space(options.space), task)
     return 0
 
 

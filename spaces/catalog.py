@@ -20,16 +20,15 @@ import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from spaces import presets
 from spaces.errors import InputError
-from spaces.task import Task
+from spaces.task import Params, Task
 
 if TYPE_CHECKING:
     import optuna
 
-Params = dict[str, Any]
 Space = Callable[["optuna.Trial", Task], Params]
 
 LR_SCALE = {"adam": 1.0, "adamw": 1.0, "rmsprop": 0.3, "sgd": 10.0}

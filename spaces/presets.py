@@ -6,11 +6,8 @@ Keys are the fields of `trainable.gan.config.TrialConfig`; that class says what 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from spaces.task import Task
-
-Params = dict[str, Any]
+from spaces.task import Params, Task
 
 BACKBONE = "efficientnet-lite1"
 """The backbone unless another is asked for: its weights come with the installation, and it is not

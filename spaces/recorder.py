@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spaces.task import Params
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -127,7 +129,7 @@ class Recorder:
     def __init__(self, answer: Callable[[str, Distribution], Any], number: int = 0) -> None:
         self._answer = answer
         self.number = number
-        self.params: dict[str, Any] = {}
+        self.params: Params = {}
         self.distributions: dict[str, Distribution] = {}
 
     def suggest_float(

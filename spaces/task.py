@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+Params = dict[str, Any]
+"""Hyperparameters by name: a whole configuration, or those of it that were drawn."""
 
 
 @dataclass(frozen=True)

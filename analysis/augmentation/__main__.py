@@ -7,26 +7,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from analysis.augmentation.flags import parser
-from spaces.errors import InputError
-from trainable.basics.stopping import run_command, say_stopped
-from trainable.basics.terminal import make_console, say_error
+from analysis.augmentation.flags import check_flags, parser
+from trainable.basics.command import command_line
+from trainable.basics.progress import stage
+from trainable.basics.terminal import make_console
 
 
+@command_line("finished cells are kept; the same command goes on from here")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, 1 if MLflow lacks it, 2 for bad input, 130 after Ctrl-C."""
     args = parser().parse_args(argv)
+    check_flags(args)
     console = make_console()
-    try:
-        from analysis.augmentation.command import run_study  # seconds, which --help need not cost
+    with stage(console, "starting"):  # PyTorch and the rest take seconds to import
+        from analysis.augmentation.command import run_study
 
-        return run_study(args, console)
-    except InputError as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt as stop:
-        return say_stopped(stop, "finished cells are kept; the same command goes on from here")
+    return run_study(args, console)
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(main())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -18,12 +17,13 @@ from torch import Tensor
 from analysis.augmentation.classifier.fit import Recipe
 from analysis.augmentation.classifier.networks import load_weights
 from analysis.augmentation.classifier.scores import positive_class
-from analysis.augmentation.design.cells import Cell, parse_ratios, parse_sizes, plan
+from analysis.augmentation.design.cells import Cell, plan
 from analysis.augmentation.design.materials import Source, divide, load_real
 from analysis.augmentation.design.retrain import Retraining
 from analysis.augmentation.findings.conclude import FOUND, conclude
 from analysis.augmentation.findings.mlflow_log import log_study
 from analysis.augmentation.findings.results import Findings
+from analysis.augmentation.flags import check_name
 from analysis.augmentation.running.store import Store
 from analysis.augmentation.running.train_cell import Materials, Result
 from analysis.augmentation.running.work import Work
@@ -48,19 +48,12 @@ DECAY, SMOOTHING = 1e-2, 0.05
 
 
 def run_study(args: argparse.Namespace, console: Console) -> int:
-    """Everything; returns 0, or 1 where MLflow lacks part of it.
+    """Everything that flags checked by `check_flags` ask for; returns 0, or 1 where MLflow lacks
+    part of it.
 
     Raises:
         InputError: something that the flags ask for cannot be done.
     """
-    if args.repeats < 1 or args.seed < 0 or not 0 < args.reach <= 1:
-        raise InputError(
-            f"--repeats is {args.repeats}, --seed {args.seed} and --reach {args.reach:g}, but must "
-            "be at least 1, at least 0, and a share above 0"
-        )
-    sizes, ratios = parse_sizes(args.sizes), parse_ratios(args.ratios)
-    if args.retrain_kimg is not None and not args.retrain:
-        raise InputError("--retrain-kimg says how --retrain trains; give both, or neither")
     where = resolve_resources(args)
     recipe = _recipe(args)
     weights, weights_line = None, ""
@@ -71,20 +64,16 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
     source = _source(args, console)
     with stage(console, "reading images") as progress:
         data, test = load_real(source, args.data, args.test, progress)
-    real = divide(data, test, source, sizes, args.repeats, args.seed)
+    real = divide(data, test, source, args.sizes, args.repeats, args.seed)
     positive, positive_line = _positive(args.positive, source.classes)
     materials = Materials(real, source, recipe, weights, positive, args.seed)
     name = args.name or _name(source, args)
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is None:
-        raise InputError(
-            f"--name is {name!r}, but must be letters, digits, '.', '_' and '-', as it names a "
-            "folder"
-        )
+    check_name(name)  # a file's record may say anything
     folder = args.output / "augmentation" / name
     retraining = (
         Retraining(source, real, folder, args.seed, args.retrain_kimg) if args.retrain else None
     )
-    cells = plan(real.sizes, ratios, args.repeats)
+    cells = plan(real.sizes, args.ratios, args.repeats)
     settings = {  # but for sizes, ratios and repeats: more of these may come another time
         "generator_sha256": source.start.sha256, "data_digest": data.digest,
         "test_digest": test.digest, "seed": args.seed,

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
-from trainable.distributed.resources import add_resources
+from analysis.augmentation.design.cells import parse_ratios, parse_sizes
+from analysis.command import TRACKING
+from spaces.errors import InputError
+from trainable.basics.files import check_file
+from trainable.data.sources import check_source
+from trainable.distributed.resources import add_resources, check_resources
+from trainable.tracking.client import check_generator, check_tracking
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,9 +81,45 @@ def parser() -> argparse.ArgumentParser:
         help="results go to OUTPUT/augmentation/NAME (default: runs)",
     )  # fmt: skip
     where.add_argument(
-        "--tracking-uri", default="sqlite:///runs/mlflow.db",
-        help="MLflow, for the generator and the results (default: sqlite:///runs/mlflow.db)",
+        "--tracking-uri", default=TRACKING,
+        help=f"MLflow, for the generator and the results (default: {TRACKING})",
     )  # fmt: skip
     where.add_argument("--dry-run", action="store_true", help="say what would be done, and end")
     add_resources(where, "cell")
     return p
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """Parse ``--sizes`` and ``--ratios``, and check all that takes no import of PyTorch.
+
+    Raises:
+        InputError: something that the flags ask for cannot be done.
+    """
+    if args.repeats < 1 or args.seed < 0 or not 0 < args.reach <= 1:
+        raise InputError(
+            f"--repeats is {args.repeats}, --seed {args.seed} and --reach {args.reach:g}, but must "
+            "be at least 1, at least 0, and a share above 0"
+        )
+    args.sizes, args.ratios = parse_sizes(args.sizes), parse_ratios(args.ratios)
+    if args.retrain_kimg is not None and not args.retrain:
+        raise InputError("--retrain-kimg says how --retrain trains; give both, or neither")
+    if args.name is not None:
+        check_name(args.name)
+    check_resources(args)
+    for spec in filter(None, (args.data, args.test)):
+        check_source(spec)
+    if args.classifier_weights is not None:
+        check_file("--classifier-weights", args.classifier_weights)
+    if args.model is None:
+        check_tracking(args.tracking_uri)
+    else:
+        check_generator("--model", args.model, args.tracking_uri)
+
+
+def check_name(name: str) -> None:
+    """Raise InputError unless a folder may have the study's `name`."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is None:
+        raise InputError(
+            f"--name is {name!r}, but must be letters, digits, '.', '_' and '-', as it names a "
+            "folder"
+        )

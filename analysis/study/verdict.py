@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.learning_curves import best_trial
+from analysis.figures.learning_curves import best_trial
 from analysis.study.table import StudyTable
 
 

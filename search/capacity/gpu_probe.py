@@ -17,10 +17,10 @@ from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from spaces.catalog import Params, Space
+from spaces.catalog import Space
 from spaces.errors import InputError
 from spaces.recorder import Recorder
-from spaces.task import Task
+from spaces.task import Params, Task
 from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
 from trainable.gan.cuda_graphs import WARM_UP

@@ -13,7 +13,6 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import optuna
 from optuna.storages import InMemoryStorage, RDBStorage
@@ -27,7 +26,7 @@ from search.study.database import REPORT, directions, goals, read_record
 from spaces.catalog import Space
 from spaces.errors import InputError
 from spaces.presets import default
-from spaces.task import Task
+from spaces.task import Params, Task
 from trainable.distributed.code import code_version
 from trainable.gan.config import TrialConfig
 from trainable.trial.report import Report, Status
@@ -44,7 +43,7 @@ class Entry:
     """
 
     number: int
-    params: dict[str, Any]
+    params: Params
     heard: int = 0
     trial: optuna.Trial = field(repr=False, kw_only=True)
 
@@ -79,7 +78,7 @@ class Ledger:
         self._sampled.add_trials(learnt or [])
         self._learnt = len(learnt or [])
         known = study.get_trials(deepcopy=False) if study else []
-        self._queue: list[dict[str, Any]] = study.user_attrs["queue"] if study else []
+        self._queue: list[Params] = study.user_attrs["queue"] if study else []
         self._queued = {t.user_attrs["queued"] for t in known if "queued" in t.user_attrs}
         for trial in known:
             self._remember(trial)
@@ -155,7 +154,7 @@ class Ledger:
         self.end(entry, status, fault)
         return None
 
-    def take_up(self, number: int, params: dict[str, Any], heard: int, *, trains: bool) -> Entry:
+    def take_up(self, number: int, params: Params, heard: int, *, trains: bool) -> Entry:
         """A trial that a former life left under way; it `trains` on, or its end is all it lacks."""
         self._sampled.sampler = optuna.samplers.RandomSampler()  # Trial's constructor asks it
         trial = optuna.Trial(self._sampled, self._trial_id(number))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -15,7 +14,7 @@ from search.study.config import StudyConfig
 from spaces.catalog import Space
 from spaces.describe import check_draw
 from spaces.errors import InputError
-from spaces.task import Task
+from spaces.task import Params, Task
 from trainable.basics.files import read_json
 
 STARTUP = 10
@@ -48,7 +47,7 @@ def build_sampler(name: str, seed: int, number: int) -> optuna.samplers.BaseSamp
     raise ValueError(f"unknown sampler {name!r}")
 
 
-def read_queue(path: Path, space: Space, task: Task) -> list[dict[str, Any]]:
+def read_queue(path: Path, space: Space, task: Task) -> list[Params]:
     """The searched values in a JSON file: one object, or a list of them.
 
     Raises:

@@ -42,6 +42,7 @@ from search.study.folder import DATABASE, began, read_key
 from search.study.transaction import one_transaction
 from search.study.versions import foreign, settings_of
 from spaces.errors import InputError
+from spaces.task import Params
 from trainable.basics.addresses import sqlite_address, without_password
 from trainable.basics.terminal import command
 from trainable.trial.objective import Objective
@@ -72,8 +73,8 @@ class TrialRecord:
     number: int
     status: Status
     reason: str
-    params: dict[str, Any]
-    searched: dict[str, Any]
+    params: Params
+    searched: Params
     reports: tuple[Report, ...]
     started: float | None
     ended: float | None
@@ -161,7 +162,7 @@ def create_study(
     config: StudyConfig,
     yardstick: Yardstick,
     space: dict[str, str],
-    queue: list[dict[str, Any]],
+    queue: list[Params],
     *,
     key: str | None = None,
     learnt: Sequence[FrozenTrial] = (),

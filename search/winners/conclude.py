@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from trainable.basics.progress import stage
 from trainable.basics.terminal import say
 from trainable.distributed.resources import Resources
 from trainable.generators.export import CONFIG, export_generator
-from trainable.metrics.intervals import Interval
 from trainable.single.recipe import SETTINGS
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import Assessment
@@ -67,7 +65,7 @@ def conclude(
     for record in best:
         if record.number not in assessed:
             say(console, f"trial {record.number} has no valid checkpoint and is not scored again")
-    kept = {str(number): asdict(assessment) for number, assessment in assessed.items()}
+    kept = {str(number): assessment.to_json() for number, assessment in assessed.items()}
     study.set_user_attr("assessed", kept)
     rows = leaderboard(study, workload.objective)
     console.print(table(rows, config, study.user_attrs["yardstick"]))
@@ -132,13 +130,7 @@ def arrange(rows: list[Row], folder: Path) -> bool:
 def leaderboard(study: optuna.Study, objective: Objective) -> list[Row]:
     """The study's rows, with the winners' scores as the last search's end left them."""
     assessed = {
-        int(number): Assessment(
-            values["scores"],
-            values["generated"],
-            Interval(**values["fid"]),
-            Interval(**values["kid"]),
-            Interval(**values["cas"]) if values.get("cas") else None,
-        )
+        int(number): Assessment.from_json(values)
         for number, values in study.user_attrs.get("assessed", {}).items()
     }
     return rank(read_records(study), assessed, objective, study.user_attrs["yardstick"])
@@ -209,11 +201,7 @@ def _scores(row: Row) -> dict[str, float]:
     found = row.assessment
     assert found is not None
     return {
-        **{
-            f"fresh_{name}_{end}": value
-            for name, known in found.intervals.items()
-            for end, value in asdict(known).items()
-        },
+        **found.ends,
         **{f"fresh_{found.generated}/{k}": v for k, v in found.scores.items()},
         "fid_over_floor": row.over_floor,
         "gates_failed": float(len(row.failed)),

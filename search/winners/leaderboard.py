@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +165,7 @@ def _flat(row: Row, params: list[str]) -> dict[str, Any]:
         "reason": record.reason,
     }
     if found:
-        for name, known in found.intervals.items():
-            out |= {f"fresh_{name}_{end}": value for end, value in asdict(known).items()}
+        out |= found.ends
         out |= {f"fresh_{k}_{found.generated}": v for k, v in found.scores.items()}
     return {k: _number(v) for k, v in out.items()}
 

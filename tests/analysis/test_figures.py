@@ -15,9 +15,11 @@ from matplotlib.font_manager import fontManager
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
-from analysis import compare
-from analysis.fid_vs_time import draw, main, pareto_front, recommended, summary
-from analysis.figures import STYLES, canvas, legible, save
+from analysis import compare as compare_command
+from analysis.fid_vs_time import main
+from analysis.figures import compare
+from analysis.figures.fid_vs_time import draw, pareto_front, recommended, summary
+from analysis.figures.style import STYLES, canvas, legible, save
 from analysis.study import verdict
 from analysis.study.rungs import BROKEN
 from analysis.study.table import (
@@ -459,9 +461,11 @@ def test_unequal_studies_do_not_compare_or_with_a_note(table):
 
 def test_compare_as_a_command(uri, tmp_path, capsys):
     flags = ["--tracking-uri", uri, "--out", str(tmp_path)]
-    assert compare.main([NAME, *flags]) == 2
+    assert compare_command.main([NAME, *flags]) == 2
     assert tells(capsys.readouterr().err, "two studies", NAME)
-    assert compare.main([NAME, "none", *flags]) == 2
+    assert compare_command.main([NAME, "none", *flags]) == 2
     assert tells(capsys.readouterr().err, "none", "planted, twice, unscored")
-    assert compare.main([NAME, "twice", *flags]) == 2  # which does not say how it was scored
+    assert (
+        compare_command.main([NAME, "twice", *flags]) == 2
+    )  # which does not say how it was scored
     assert tells(capsys.readouterr().err, NAME, "twice", "FID (tiny/1, 200 generated)")

@@ -10,8 +10,9 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 from scipy.stats import spearmanr
 
-from analysis import objectives
-from analysis.objectives import agreement, agreements, best, front, scored, summary
+from analysis import objectives as objectives_command
+from analysis.figures import objectives
+from analysis.figures.objectives import agreement, agreements, best, front, scored, summary
 from analysis.study.table import EXPERIMENT, STATUS, STUDY, TRIAL, StudyTable, load_study
 from tests.analysis.study.test_importance import study
 from tests.helpers.refusals import refused, tells
@@ -130,7 +131,7 @@ def uri(tmp_path_factory):
 
 def test_the_command_draws_and_says_it(uri, tmp_path, capsys):
     argv = ["--study", "held", "--tracking-uri", uri, "--out", str(tmp_path)]
-    assert objectives.main(argv) == 0
+    assert objectives_command.main(argv) == 0
     said = capsys.readouterr().out
     by_fid, by_classifier = (line for line in said.splitlines() if line.startswith("best by "))
     assert tells(by_fid, "FID", "trial 0", "FID 50.0", "30.0%", "FID 51.0")
@@ -152,7 +153,7 @@ def test_the_table_has_the_score_where_it_was_recorded(uri):
 
 def test_a_study_without_it_is_a_users_mistake(uri, tmp_path, capsys):
     argv = ["--study", "bare", "--tracking-uri", uri, "--out", str(tmp_path)]
-    assert objectives.main(argv) == 2
+    assert objectives_command.main(argv) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: --study bare")
     assert tells(error, "classification accuracy score", "--hold-back 0.25")

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import report, samples
+from analysis import report as report_command
+from analysis.figures import report, samples
 from analysis.study.table import StudyTable
 from analysis.study.verdict import verdict
 from spaces.errors import InputError
@@ -136,7 +137,7 @@ def test_the_verdict_names_winners_that_may_be_as_good(table):
 
 @pytest.mark.parametrize("megabytes", ["nan", "inf", "-1"])
 def test_a_size_that_is_none_is_refused_before_any_work(megabytes, capsys):
-    assert report.main(["--study", "s", "--megabytes", megabytes]) == 2
+    assert report_command.main(["--study", "s", "--megabytes", megabytes]) == 2
     assert tells(capsys.readouterr().err, "--megabytes", megabytes)
 
 
@@ -216,20 +217,28 @@ def test_a_part_that_fails_is_a_sentence_and_the_rest_stands(table, monkeypatch)
 def test_the_command(table, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(report, "load_study", lambda *_: table)
     monkeypatch.setitem(table.counts, "not UTF-8: \udcff", 3)
-    assert report.main(["--study", "x", "--out", str(tmp_path)]) == 0
+    assert (
+        report_command.main(["--study", "x", "--tracking-uri", "http://x", "--out", str(tmp_path)])
+        == 0
+    )
     assert r"not UTF-8: \udcff" in (tmp_path / "report.html").read_text(encoding="utf-8")
     said = capsys.readouterr().out
     assert "" not in said.splitlines()  # where a bar would have been
     assert said.splitlines()[-1].startswith(f"{tmp_path / 'report.html'}, ")
     (tmp_path / "file").touch()
-    assert report.main(["--study", "x", "--out", str(tmp_path / "file")]) == 2
+    assert (
+        report_command.main(
+            ["--study", "x", "--tracking-uri", "http://x", "--out", str(tmp_path / "file")]
+        )
+        == 2
+    )
     assert tells(capsys.readouterr().err, "--out", tmp_path / "file")
 
     def absent(*_):
         raise InputError("--study x: there is none")
 
     monkeypatch.setattr(report, "load_study", absent)
-    assert report.main(["--study", "x"]) == 2
+    assert report_command.main(["--study", "x", "--tracking-uri", "http://x"]) == 2
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from analysis import neighbours, samples
-from analysis.figures import legible, save
+from analysis import samples as samples_command
+from analysis.figures import neighbours, samples
+from analysis.figures.style import legible, save
 from analysis.study.artifacts import fetch_generator, fetch_grids
 from analysis.study.table import EXPERIMENT, STATUS, STUDY, TRIAL, WINNER, load_study
 from search.tracking import champion
@@ -133,11 +134,11 @@ def test_which_trial_is_shown(table):
 
 def test_the_command(study, tmp_path, capsys):
     flags = ["--study", NAME, "--tracking-uri", study.uri, "--out", str(tmp_path)]
-    assert samples.main(flags) == 0
+    assert samples_command.main(flags) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "trial 0"
-    assert samples.main([*flags, "--trial", "1"]) == 0
+    assert samples_command.main([*flags, "--trial", "1"]) == 0
     assert tells(capsys.readouterr().out, "generator", "fresh")
-    assert samples.main([*flags, "--trial", "2"]) == 2
+    assert samples_command.main([*flags, "--trial", "2"]) == 2
     assert tells(capsys.readouterr().err, "MLflow", "grids", "trial 2")
     assert WINNER == champion.WINNER
 

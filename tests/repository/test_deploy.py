@@ -127,14 +127,6 @@ def test_a_misspelt_command_is_found(line):
         check(commands(line)[0])
 
 
-def test_links_within_the_page_lead_somewhere():
-    heads = {
-        re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-")
-        for head in re.findall(r"(?m)^#+ (.*)$", PAGE)
-    }
-    assert set(re.findall(r"\(#([\w-]+)\)", PAGE)) <= heads
-
-
 OTHERS = {  # by Ray, AWS, Kubernetes, the system and SQLite
     "Missing authentication token",
     "Invalid authentication token",

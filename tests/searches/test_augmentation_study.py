@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from analysis.study.table import STATUS, STUDY, TRIAL
 from search.tracking import champion
 from search.tracking.projection import connect
 from tests.helpers import ROOT
+from tests.helpers.refusals import tells
 from tests.helpers.toys import export_trial, make_data, make_workload, small_params, write_pictures
 from trainable.data.fingerprints import fingerprints
 from trainable.data.sources import load
@@ -77,11 +79,11 @@ def test_a_killed_study_goes_on_without_repeating_a_cell(place, tmp_path, capsys
     assert 3 <= len(before) < 24
     assert command.main(flags(place, tmp_path)) == 0
     said = capsys.readouterr().out
-    assert f"{len(before)} cells are done already, {24 - len(before)} are to come" in said
+    assert tells(said, f"{len(before)} cells", 24 - len(before))
     assert len(list(done.glob("*.json"))) == 24
     assert {file: file.stat().st_mtime_ns for file in before} == before
-    assert "at 10, 40 real images results are optimistic: the generator was trained on 60" in said
-    assert "The positive class is ill, as normal names the healthy ones." in said
+    assert re.search(r"\b10, 40 .*\boptimistic\b.* 60\b", said)
+    assert re.search(r"positive class .*\bill\b.*\bnormal\b", said)
     folder = done.parent
     rows = list(csv.DictReader((folder / "cells.csv").open()))
     assert len(rows) == 24
@@ -102,11 +104,11 @@ def test_a_killed_study_goes_on_without_repeating_a_cell(place, tmp_path, capsys
     check_mlflow(tmp_path)
     capsys.readouterr()
     assert command.main(flags(place, tmp_path)) == 0  # again: nothing to train
-    assert "24 cells are done already, 0 are to come" in capsys.readouterr().out
+    assert tells(capsys.readouterr().out, "24 cells", 0)
     check_mlflow(tmp_path)
     more = ("--sizes", "20", "--repeats", "3")
     assert command.main(flags(place, tmp_path, *more)) == 0  # beside what is there
-    assert "are done already" not in capsys.readouterr().out
+    assert "24 cells" not in capsys.readouterr().out
     rows = list(csv.DictReader((folder / "cells.csv").open()))
     assert {(row["size"], row["repeat"]) for row in rows} == {
         *((size, repeat) for size in ("10", "40") for repeat in "01"),
@@ -114,13 +116,13 @@ def test_a_killed_study_goes_on_without_repeating_a_cell(place, tmp_path, capsys
     }
     check_mlflow(tmp_path, cells=24 + 18)
     page = (folder / "findings.md").read_text()
-    assert page.count("at 10, 20, 40 real images results are optimistic") == 1
+    assert len(re.findall(r"10, 20, 40 .*optimistic", page)) == 1
 
 
 def test_retrained_generators_know_their_sizes_images_alone(place, tmp_path, capsys):
     assert command.main(flags(place, tmp_path, "--retrain", "--repeats", "1")) == 0
     said = capsys.readouterr().out
-    assert "2 generators are trained on their size's own images" in said
+    assert tells(said, "2 generators")
     assert "optimistic" not in said
     folder = tmp_path / "augmentation" / "made" / "generators"
     shared = read_generator(place.model)
@@ -142,7 +144,7 @@ def test_generators_may_be_retrained_on_fewer_images(place, tmp_path, capsys):
     assert command.main(flags(place, tmp_path, *more)) == 0
     said = capsys.readouterr().out
     seen = read_generator(place.model)[1]["images_seen"]
-    assert f"each on 50 with repeats; the one under study saw {seen:,}" in said
+    assert tells(said, 50, f"{seen:,}")
     folder = tmp_path / "augmentation" / "made" / "generators"
     assert 50 <= read_generator(folder / "10-0.safetensors")[1]["images_seen"] < 60 < seen
     again = ("--retrain", "--repeats", "1", "--sizes", "10")
@@ -163,11 +165,11 @@ def test_a_cell_that_fails_is_said_and_tried_again(place, tmp_path, capsys, monk
     monkeypatch.setattr(work, "train_cell", fails)
     assert command.main(flags(place, tmp_path, *SMALL)) == 1
     said = capsys.readouterr().out
-    assert "10-0.0-real-0 failed and is left out; the same command tries again: Runtime" in said
-    assert "no luck" in said
+    (line,) = [line for line in said.splitlines() if "10-0.0-real-0" in line]
+    assert tells(line, "failed", "RuntimeError", "no luck")
     monkeypatch.undo()
     assert command.main(flags(place, tmp_path, *SMALL)) == 0
-    assert "5 cells are done already, 1 are to come" in capsys.readouterr().out
+    assert tells(capsys.readouterr().out, "5 cells", 1)
 
 
 def test_without_mlflow_the_folder_has_it_all(place, tmp_path, capsys, monkeypatch):
@@ -175,8 +177,7 @@ def test_without_mlflow_the_folder_has_it_all(place, tmp_path, capsys, monkeypat
     uri = "http://127.0.0.1:9"
     assert command.main(flags(place, tmp_path, *SMALL, "--tracking-uri", uri)) == 1
     said = capsys.readouterr().out
-    assert f"MLflow at {uri} lacks part of the study" in said
-    assert "The same command writes the rest" in said
+    assert tells(said, "MLflow", uri, "same command")
     assert (tmp_path / "augmentation" / "made" / "findings.md").exists()
     assert command.main(flags(place, tmp_path, *SMALL)) == 0
     check_mlflow(tmp_path, cells=6, sizes="10")
@@ -194,7 +195,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(place, tmp_path):
     process.send_signal(signal.SIGINT)
     _, wrong = process.communicate()
     assert process.returncode == 130, wrong
-    assert "the same command goes on" in wrong
+    assert tells(wrong, "same command")
     assert "Traceback" not in wrong
     assert 1 <= len(list(done.glob("*.json"))) < 240
 
@@ -221,24 +222,24 @@ def check_mlflow(folder: Path, cells: int = 24, sizes: str = "10,40") -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("more", "parts"),
     [
-        (("--repeats", "0"), "--repeats is 0"),
-        (("--sizes", "500"), "choose a size of"),
-        (("--ratios", "-1"), "-1 synthetic images for each real one cannot be"),
-        (("--positive", "cat"), "--positive is 'cat'"),
-        (("--classifier", "alexnet"), "must be one of small_cnn"),
-        (("--pretrained",), "there are no published weights"),
-        (("--model", "nowhere.safetensors"), "nowhere.safetensors cannot be read"),
-        (("--steps", "0"), "steps is 0"),
-        (("--retrain-kimg", "1"), "give both, or neither"),
-        (("--retrain", "--retrain-kimg", "0"), "--retrain-kimg is 0, but must be positive"),
-        (("--name", "a/b"), "--name is 'a/b', but must be letters, digits"),
+        (("--repeats", "0"), ["--repeats", 0]),
+        (("--sizes", "500"), ["500 images", "size"]),
+        (("--ratios", "-1"), ["--ratios", -1]),
+        (("--positive", "cat"), ["--positive", "'cat'"]),
+        (("--classifier", "alexnet"), ["--classifier", "'alexnet'", "small_cnn"]),
+        (("--pretrained",), ["small_cnn", "published weights"]),
+        (("--model", "nowhere.safetensors"), ["--model", "nowhere.safetensors"]),
+        (("--steps", "0"), ["steps", 0]),
+        (("--retrain-kimg", "1"), ["--retrain-kimg", "--retrain"]),
+        (("--retrain", "--retrain-kimg", "0"), ["--retrain-kimg", 0]),
+        (("--name", "a/b"), ["--name", "'a/b'", "letters"]),
     ],
 )
-def test_bad_input_is_said_before_anything_is_trained(place, tmp_path, capsys, more, message):
+def test_bad_input_is_said_before_anything_is_trained(place, tmp_path, capsys, more, parts):
     assert command.main(flags(place, tmp_path, *more)) == 2
-    assert message in capsys.readouterr().err
+    assert tells(capsys.readouterr().err, *parts)
     assert not (tmp_path / "augmentation").exists()
 
 
@@ -256,16 +257,12 @@ def test_a_study_without_a_winner_names_the_generator_that_there_is(place, tmp_p
     given += ["--output", str(tmp_path), "--dry-run", "--address", "local"]
     assert command.main(["--study", "lost", *given]) == 2
     error = capsys.readouterr().err
-    said = (
-        "error: --study lost: no trial of study lost passed the gates, so there is no winner; the "
-        "best on fresh images, trial 7, fails: coverage 0.00. Its generator is --model "
-    )
-    assert error.startswith(said)
-    kept = error.removeprefix(said).removesuffix("\n")
+    said, _, kept = error.removesuffix("\n").partition(" --model ")
+    assert tells(said, "--study lost", "no winner", "trial 7", "coverage 0.00")
     assert command.main(["--model", kept, *given]) == 0
 
 
 def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(place, tmp_path, capsys):
     assert command.main(flags(place, tmp_path, "--dry-run")) == 0
-    assert "study made: 24 cells, small_cnn, 40 steps each" in capsys.readouterr().out
+    assert tells(capsys.readouterr().out, "made", "24 cells", "small_cnn", "40 steps")
     assert list(tmp_path.iterdir()) == []

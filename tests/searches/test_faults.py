@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import signal
 import threading
 import time
@@ -33,6 +34,7 @@ from search.tune.reporting import RETRIES, Audience
 from search.tune.run_trials import Outcome, run_trials
 from spaces.presets import default
 from spaces.task import Task
+from tests.helpers.refusals import tells
 from tests.helpers.toys import make_data, make_workload
 from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources
@@ -196,8 +198,8 @@ def test_a_cluster_without_a_node_for_trials_ends_the_search_with_its_time(ray, 
         patch.setenv("RAY_ADDRESS", "this one")
         outcome, records, said = search(tmp_path / "alone", CGANTrainable, resources, 15.0)
     assert not outcome.done
-    assert outcome.halted == "its time is over, and no node has room for its trials"
-    assert "no node is left for trials: they wait for one to join; Ctrl-C stops" in said
+    assert tells(outcome.halted or "", "time", "no node")
+    assert any("no node" in line and "Ctrl-C" in line for line in said.splitlines())
     assert {r.status for r in records} == {Status.INTERRUPTED}
 
 
@@ -213,7 +215,7 @@ def test_a_trial_goes_on_as_if_nothing_had_been(survived, number):
 @pytest.mark.parametrize(
     ("number", "status", "reason"),
     [
-        (2, "failed", "it hung again when it was tried once more"),
+        (2, "failed", "hung again"),
         (3, "failed", "ZeroDivisionError: by accident"),
         (4, "out_of_memory", "CUDA out of memory"),
         (5, "diverged", "in epoch 2"),
@@ -228,11 +230,11 @@ def test_each_end_has_its_status_and_reason(survived, number, status, reason):
 
 def test_every_retry_is_said_and_they_are_bounded(survived):
     _, _, said = survived
-    lines = [line for line in said.splitlines() if "its worker failed" in line]
+    lines = [line for line in said.splitlines() if "worker failed" in line]
     of = {n: [line for line in lines if line.startswith(f"trial {n:>4}")] for n in range(TRIALS)}
     assert [len(of[n]) for n in range(TRIALS)] == [1, 1, 2, RETRIES, 0, 0, 1, 0]
     assert "died unexpectedly" in of[0][0]
-    assert "no report for 12 s: its worker is killed" in said
+    assert re.search(r"no report .*\b12 s\b.* killed", said)
 
 
 def signals(folder: Path, *numbers: int) -> threading.Thread:
@@ -260,7 +262,7 @@ def test_a_search_that_is_asked_to_stop_says_so_at_once_and_saves_what_is_traine
     sender.join()
     assert (outcome.done, outcome.halted, outcome.stopped) == (False, None, signal.SIGTERM)
     assert {r.status for r in records} == {Status.INTERRUPTED}
-    assert "stopping, saving 2 trials; Ctrl-C again stops at once" in said
+    assert any("saving 2 trials" in line and "Ctrl-C" in line for line in said.splitlines())
     trials = tmp_path / "asked" / "trials"
     seen = [newest(trial_folder(trials, r.number))["run"]["images_seen"] for r in records]
     assert len(seen) == 2

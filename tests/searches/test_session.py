@@ -38,6 +38,7 @@ from search.winners.leaderboard import Row, rank
 from spaces.errors import InputError
 from tests.helpers import ROOT
 from tests.helpers.fake_tune import config
+from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import make_data, write_pictures
 from trainable.basics.terminal import make_console
 from trainable.data.fingerprints import Seen
@@ -121,7 +122,7 @@ def test_ctrl_c_says_how_to_go_on_and_so_does_who_publishes_it(said, place):
     assert f"\n  {again} {stopped} --report-timeout 20m\n" in said[2]
     assert "Traceback" not in said[0] + said[1]
     assert "\nstopping" in said[0]
-    ran = r"\nstopped; \d of 3 trials ended(, \d interrupted)?; what is trained is kept"
+    ran = r"\nstopped\b.* \d of 3 trials .*\bkept"
     assert re.search(ran, said[0]), said[0]
 
 
@@ -131,7 +132,7 @@ def test_a_time_budget_counts_from_the_command(place, monkeypatch):
     flags = ["--data", "pictures", "--image-size", "32", "--trials", "1", "--epochs", "1"]
     flags += ["--study", "late", "--time-budget", "10m"]
     console = Console(file=io.StringIO())
-    with pytest.raises(InputError, match="--time-budget is 10 min, but scoring the winners"):
+    with refused("--time-budget", "10 min", "--winner-images"):
         run_session(parser().parse_args(flags), console, time.time() - 600)
     assert not (place / "runs" / "late").exists()
 
@@ -217,9 +218,8 @@ def test_the_plain_output_is_quiet(said):
 def test_a_generator_that_fails_a_gate_is_no_champion(said, place):
     """A few steps of training reach no real image: coverage says so."""
     first = next(csv.DictReader((place / "runs/tiny/leaderboard.csv").open()))
-    assert "coverage 0.00, at least 0.005" in first["failed_gates"]
-    assert "is no winner: " in said[1]
-    assert "no trial passes the gates" in said[1]
+    assert tells(first["failed_gates"], "coverage 0.00", 0.005)
+    assert tells(said[1], "no winner", "no trial")
     assert "champion:" not in said[1]
 
 
@@ -269,7 +269,7 @@ def test_a_lost_store_is_published_anew_and_twice_is_once(said, place):
         for _ in range(2):
             code, text = publish(place, "tiny")
             assert code == 0, text
-            assert "MLflow has all 3 trials of study tiny" in text
+            assert tells(text, "MLflow", "3 trials", "study tiny")
             runs = mlflow_runs(place)
             assert len(runs) == 4
             after = by_trial(runs)
@@ -288,7 +288,8 @@ def test_a_lost_store_is_published_anew_and_twice_is_once(said, place):
 def test_publish_of_an_unknown_study_lists_what_there_is(said, place):
     code, text = publish(place, "tinny")
     assert code == 2
-    assert text.strip() == "error: there is no study tinny under runs; there are tiny"
+    assert text.startswith("error: ")
+    assert tells(text, "tinny", "runs", "tiny")
 
 
 def test_publish_to_a_dead_server_says_so(said, place):
@@ -297,8 +298,8 @@ def test_publish_to_a_dead_server_says_so(said, place):
     uri = f"http://me:secret@127.0.0.1:{port}"
     code, text = publish(place, "tiny", "--tracking-uri", uri)
     assert code == 2
-    assert text.startswith(f"error: MLflow at http://127.0.0.1:{port} does not answer (")
-    assert "refused" in text
+    assert text.startswith("error: ")
+    assert tells(text, f"http://127.0.0.1:{port}", "refused")
     assert "secret" not in text
     assert len(text.strip().splitlines()) == 1
 
@@ -309,7 +310,8 @@ def test_a_finished_study_resumed_trains_nothing_and_says_the_same(said, place):
     process = start(place, "--resume", "tiny")
     text = process.communicate()[0]
     assert process.returncode == 0, text
-    assert "resumed: 3 trials ended, 0 under way, 0 to come" in text
+    (resumed,) = [line for line in text.splitlines() if line.startswith("resumed")]
+    assert re.search(r"\b3 trials\b.* 0 .* 0 ", resumed), resumed
     assert (place / "runs/tiny/leaderboard.csv").read_bytes() == standings
     assert sorted(p.name for p in place.glob("runs/tiny/trials/*/attempt-*/*.pt")) == kept
     assert len(mlflow_runs(place)) == 4
@@ -329,7 +331,7 @@ def test_sigterm_while_winners_are_scored_says_how_to_go_on_and_keeps_the_former
             break  # a line that is being written when the signal comes is written again
     text = "".join([*first, *process.stdout])
     assert process.wait() == 143, text
-    assert "\nstopped; 3 of 3 trials ended; what is trained is kept. To go on:\n" in text
+    assert re.search(r"\nstopped\b.* 3 of 3 trials .*\bkept", text), text
     assert "Traceback" not in text, text
     assert "SIGTERM" not in text, text
     assert (place / "runs/tiny/leaderboard.csv").read_bytes() == standings

@@ -18,6 +18,7 @@ from search.tracking.projection import EXPERIMENT, connect
 from tests.helpers.toys import export_trial, full, make_data, make_workload, small_params
 from trainable import generate
 from trainable.data import load
+from trainable.generators import synthetic_set
 from trainable.generators.export import WEIGHTS
 from trainable.generators.weights_file import read_generator, write_generator
 from trainable.trial.trial import Trial
@@ -91,7 +92,7 @@ def test_patients_are_mentioned_where_there_are_some(grey, tmp_path, capsys, rec
     assert call(tmp_path / "set", "--model", str(tmp_path / "g.safetensors")) == 0
     said = "; not images of patients, not for diagnosis"
     assert (said in capsys.readouterr().out) is limits
-    assert (said in (tmp_path / "set" / generate.ABOUT).read_text()) is limits
+    assert (said in (tmp_path / "set" / synthetic_set.ABOUT).read_text()) is limits
 
 
 def test_the_same_seed_draws_the_same_set_and_another_shares_nothing(grey, tmp_path):
@@ -197,7 +198,7 @@ def test_a_record_of_other_types_is_said_in_a_line(grey, tmp_path, capsys, chang
 
 
 def test_ctrl_c_leaves_nothing(grey, tmp_path, monkeypatch, capsys):
-    drawn = iter([generate.draw] * 3)
+    drawn = iter([synthetic_set.draw] * 3)
 
     def draw(*args):
         try:
@@ -205,7 +206,7 @@ def test_ctrl_c_leaves_nothing(grey, tmp_path, monkeypatch, capsys):
         except StopIteration:
             raise KeyboardInterrupt from None
 
-    monkeypatch.setattr(generate, "draw", draw)
+    monkeypatch.setattr(synthetic_set, "draw", draw)
     assert call(tmp_path / "set", "--model", str(grey / WEIGHTS)) == 130
     assert "nothing was written" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -319,14 +320,14 @@ def test_what_others_left_beside_the_set_stays(grey, tmp_path):
 def test_of_two_at_once_into_one_folder_the_first_stays_whole(grey, tmp_path, monkeypatch, capsys):
     out = tmp_path / "set"
     model = ("--model", str(grey / WEIGHTS))
-    describe = generate._describe
+    describe = synthetic_set._describe
 
     def meanwhile(*args) -> None:
-        monkeypatch.setattr(generate, "_describe", describe)
+        monkeypatch.setattr(synthetic_set, "_describe", describe)
         assert call(out, *model, "--seed", "7") == 0
         describe(*args)
 
-    monkeypatch.setattr(generate, "_describe", meanwhile)
+    monkeypatch.setattr(synthetic_set, "_describe", meanwhile)
     assert call(out, *model) == 2
     assert "exists already" in capsys.readouterr().err
     assert json.loads((out / "generated.json").read_text())["seed"] == 7

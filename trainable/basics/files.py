@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sqlite3
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,23 @@ def check_text(flag: str, path: str | Path) -> None:
             f"{flag} is {printable(str(path))}, whose name is not UTF-8, so no database can keep "
             f"it; rename it, or give a link to it: {command('ln', '-s', path, 'images')}"
         ) from error
+
+
+def check_file(flag: str, path: Path) -> None:
+    """Raise InputError unless the file that `flag` names can be read, and reading it will end."""
+    try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise InputError(f"{flag} {path} cannot be read: it is a pipe or a device")
+        path.open("rb").close()
+    except OSError as error:
+        raise InputError(f"{flag} {path} cannot be read: {error.strerror}") from error
+
+
+def check_new_folder(flag: str, path: Path) -> None:
+    """Raise InputError unless the folder that `flag` names is absent, or empty."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{flag} {path} exists already; choose another folder, or remove it")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

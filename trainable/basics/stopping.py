@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
@@ -12,7 +11,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from trainable.basics.files import disk_fault
 from trainable.basics.terminal import make_console, say
 
 
@@ -51,41 +49,6 @@ class Stop:
     def code(self) -> int:
         """The exit code of what stopped so, as shells have it."""
         return 128 + (self.number or 0)
-
-
-def run_command(main: Callable[[], int]) -> int:
-    """A command's exit code, with no traceback where it is stopped, its reader has enough or a disk
-    is full, and letters that the terminal's encoding lacks escaped."""
-    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed by who started it
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        with stopped_by_signals():
-            code = main()
-            if sys.stdout is not None:
-                sys.stdout.flush()
-            return code
-    except KeyboardInterrupt as error:
-        return say_stopped(error, "the same command starts again")
-    except BrokenPipeError:  # as by `| head`
-        _lead_nowhere()
-        return 1
-    except Exception as error:
-        if (fault := disk_fault(error)) is None:
-            raise
-        with suppress(OSError):
-            say(make_console(stderr=True), f"error: {fault}; make room, and give it again")
-        try:
-            if sys.stdout is not None:
-                sys.stdout.flush()
-        except OSError:
-            _lead_nowhere()
-        return 1
-
-
-def _lead_nowhere() -> None:
-    """Have standard output take all, for the flush at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 _last = Stop()

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
+from trainable.basics.command import command_line
 from trainable.basics.files import path_argument
 from trainable.basics.progress import Stage
-from trainable.basics.stopping import run_command
 from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.data.dataset import check_image_size
 from trainable.data.folders.listing import reasons
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+@command_line()
 def main(argv: list[str] | None = None) -> int:
     """Run one command; exit code 2 for a user's mistake, 1 if a file cannot be written."""
     args = _parser().parse_args(argv)
     try:
         return args.run(args)
-    except InputError as error:
-        say_error(error)
-        return 2
+    except BrokenPipeError:
+        raise
     except OSError as error:  # a full disk, a folder without write permission
         say_error(error)
         return 1
@@ -147,4 +147,4 @@ def _screen() -> tuple[Console, Stage]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(main())

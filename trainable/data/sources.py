@@ -14,6 +14,7 @@ from trainable.basics.files import check_text
 from trainable.basics.progress import Progress
 from trainable.data.dataset import Dataset, LoadReport, check_image_size
 from trainable.data.folders.decode import fit_square
+from trainable.data.folders.listing import check_folder
 from trainable.data.folders.read import load_folder
 from trainable.data.folders.splits import SPLITS
 from trainable.data.reading import USUAL, Reading
@@ -38,6 +39,18 @@ def located(flag: str, spec: str) -> str:
     if not os.path.exists(spec):  # noqa: PTH110  (which Path refuses to tell of some paths)
         return spec  # a model's name, or a mistake that is told better as it was typed
     return str(Path(spec).absolute())
+
+
+def check_source(spec: str) -> None:
+    """Raise InputError unless `spec` names a data set; what is in a folder is not looked at."""
+    if not spec:
+        raise InputError("the data's name is empty; give phantom, pneumoniamnist or a folder")
+    if spec in EMBEDDED:
+        return
+    if spec == Path(spec).name and not os.path.exists(spec):  # noqa: PTH110  (as above)
+        raise InputError(_unknown(spec))
+    check_text("--data", spec)
+    check_folder(Path(spec))
 
 
 def load(
@@ -65,14 +78,10 @@ def load(
         InputError: `spec` names nothing, or what it names cannot serve.
     """
     check_image_size(size)
+    check_source(spec)
     if split not in SPLITS:
         raise InputError(f"split is {split!r}, but must be one of {', '.join(SPLITS)}")
-    if not spec:
-        raise InputError("the data's name is empty; give phantom, pneumoniamnist or a folder")
     if spec not in EMBEDDED:
-        if spec == Path(spec).name and not os.path.exists(spec):  # noqa: PTH110  (as above)
-            raise InputError(_unknown(spec))
-        check_text("--data", spec)
         return load_folder(spec, size, how=how, split=split, viral=viral, progress=progress)
     if viral:
         raise InputError(f"viral pneumonia was asked for, but {spec} does not tell it apart")

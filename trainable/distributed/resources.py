@@ -91,6 +91,18 @@ def resolve_resources(args: argparse.Namespace) -> Resources:
     Raises:
         InputError: a number is out of range, or this machine has not what it asks for.
     """
+    asked = check_resources(args)
+    if asked.cluster is not None:
+        return asked
+    return replace(asked, gpus_per_trial=_local_gpus(asked))
+
+
+def check_resources(args: argparse.Namespace) -> Resources:
+    """What is asked for, before any GPU is looked for: that takes PyTorch, and seconds.
+
+    Raises:
+        InputError: a number is out of range, or this machine has fewer cores.
+    """
     for name in ("cpus_per_trial", "max_concurrent"):
         value = getattr(args, name)
         if value is not None and value < 1:
@@ -116,14 +128,12 @@ def resolve_resources(args: argparse.Namespace) -> Resources:
         )
         if asked.report_timeout < 1:
             raise InputError(f"--report-timeout is {args.report_timeout}, but must be at least 1s")
-    if asked.cluster is not None:
-        return asked
-    if args.cpus_per_trial > local_cores():
+    if asked.cluster is None and args.cpus_per_trial > local_cores():
         raise InputError(
             f"--cpus-per-trial is {args.cpus_per_trial}, but this machine has {local_cores()} "
             "cores; lower it, or name a cluster with --address"
         )
-    return replace(asked, gpus_per_trial=_local_gpus(asked))
+    return asked
 
 
 def _local_gpus(asked: Resources) -> float:
@@ -134,7 +144,7 @@ def _local_gpus(asked: Resources) -> float:
     """
     if asked.devices == "cpu":
         return 0.0
-    import torch  # seconds, which bad input need not cost
+    import torch
 
     there = torch.cuda.device_count()
     if asked.devices == "gpu" and not there:

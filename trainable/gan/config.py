@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 from spaces.errors import InputError
-from spaces.task import Task
+from spaces.task import Params, Task
 from trainable.gan.fields import (
     above_zero,
     applies,
@@ -160,7 +159,7 @@ class TrialConfig:
     forgotten."""
 
     @classmethod
-    def from_params(cls, params: dict[str, Any]) -> TrialConfig:
+    def from_params(cls, params: Params) -> TrialConfig:
         """Check `params` key by key and build the configuration.
 
         Raises:
@@ -175,7 +174,7 @@ class TrialConfig:
                 return config
         raise InputError("; ".join(faults))
 
-    def to_params(self) -> dict[str, Any]:
+    def to_params(self) -> Params:
         """The inverse of `from_params`: JSON-ready, without the fields that do not apply."""
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
 

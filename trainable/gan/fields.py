@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from spaces.task import Params
+
 
 @dataclass(frozen=True)
 class When:
@@ -58,7 +60,7 @@ def above_zero(name: str) -> When:
     return When(name, f"{name} is above 0", lambda value: value is not None and value > 0)
 
 
-def check(cls: type, params: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def check(cls: type, params: Params) -> tuple[Params, list[str]]:
     """The values of `cls`'s fields as `params` gives them, and all faults found on the way.
 
     A field whose condition does not hold gets None. Whole numbers become floats where the field is
@@ -66,7 +68,7 @@ def check(cls: type, params: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
     """
     fields = {f.name: f for f in dataclasses.fields(cls)}
     faults = [_unknown(key, list(fields)) for key in params if key not in fields]
-    values: dict[str, Any] = {}
+    values: Params = {}
     for name, spec in fields.items():  # a field stands after the one that governs it
         when: When | None = spec.metadata.get("when")
         value = params.get(name)
@@ -116,7 +118,7 @@ def _fault(name: str, value: Any, spec: dataclasses.Field[Any]) -> str | None:
     return None
 
 
-def parsed(cls: type, texts: dict[str, str]) -> dict[str, Any]:
+def parsed(cls: type, texts: dict[str, str]) -> Params:
     """Values of `cls`'s fields from their texts, as `str` makes them; other keys are kept."""
     kinds = {f.name: _kind(f) for f in dataclasses.fields(cls)}
     readers: dict[str, Callable[[str], Any]] = {"int": int, "float": float}

@@ -24,7 +24,7 @@ from spaces.task import Task
 from trainable.gan.augment import augment
 from trainable.gan.config import TrialConfig
 from trainable.gan.networks import Discriminator, Generator
-from trainable.pretrained.catalog import SPECS
+from trainable.pretrained.catalog import BACKBONES
 from trainable.pretrained.weights import fold
 
 _FLOAT = 4  # bytes
@@ -256,7 +256,7 @@ class _Seen:
 
 @functools.cache
 def _backbone(name: str, size: int) -> _Seen:
-    spec = SPECS[name]
+    spec = BACKBONES[name]
     with torch.device("meta"), torch.enable_grad():
         whole, tapped = spec.build()
         whole.eval().requires_grad_(False)

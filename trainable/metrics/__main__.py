@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spaces.errors import InputError
-from trainable.basics.files import path_argument
+from trainable.basics.command import command_line
+from trainable.basics.files import check_file, path_argument
 from trainable.basics.progress import stage
-from trainable.basics.stopping import run_command
-from trainable.basics.terminal import make_console, printable, say, say_error
+from trainable.basics.terminal import make_console, printable, say
+from trainable.data.folders.listing import check_folder
 
 if TYPE_CHECKING:
     from trainable.metrics.two_folders.compare import Result
@@ -32,31 +32,37 @@ _MEASURED = {
 }
 
 
+@command_line()
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
     args = _parser().parse_args(argv)
+    for folder in filter(None, (args.real, args.fake, args.train)):
+        check_folder(folder)
+    for flag, file in (
+        ("--baseline", args.baseline),
+        ("--features-weights", args.features_weights),
+    ):
+        if file is not None:
+            check_file(flag, file)
     errors = make_console(stderr=True)  # standard output is the result's
-    try:
-        from trainable.metrics.two_folders.compare import compare  # torch: seconds, not for --help
+    with stage(errors, "starting"):  # PyTorch takes seconds to import
+        from trainable.metrics.two_folders.compare import compare
 
-        result = compare(
-            args.real,
-            args.fake,
-            size=args.image_size,
-            features=args.features,
-            weights=args.features_weights,
-            resize=args.protocol,
-            unverified=args.unverified_weights,
-            background=args.background,
-            train=args.train,
-            baseline=args.baseline,
-            neighbours=args.neighbours,
-            say=partial(say, errors),
-            stage=partial(stage, errors),
-        )
-    except InputError as error:
-        say_error(error)
-        return 2
+    result = compare(
+        args.real,
+        args.fake,
+        size=args.image_size,
+        features=args.features,
+        weights=args.features_weights,
+        resize=args.protocol,
+        unverified=args.unverified_weights,
+        background=args.background,
+        train=args.train,
+        baseline=args.baseline,
+        neighbours=args.neighbours,
+        say=partial(say, errors),
+        stage=partial(stage, errors),
+    )
     if args.json:
         print(json.dumps(result, allow_nan=False))
     else:
@@ -142,4 +148,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(main())

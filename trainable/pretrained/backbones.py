@@ -14,22 +14,9 @@ from torch.nn import functional as F
 
 from spaces.errors import InputError
 from spaces.task import Task
-from trainable.pretrained.catalog import SPECS
+from trainable.pretrained.catalog import BACKBONES, WEIGHTS
 from trainable.pretrained.extractors import Extractor
-from trainable.pretrained.weights import (
-    Published,
-    fill,
-    fold,
-    hub_path,
-    known_checksum,
-    read_tensors,
-)
-
-_XRV_RECIPE = (
-    "pip install 'cgan-search[xrv]', then mkdir -p '{path.parent}' && "
-    'python -c "import torch, torchxrayvision as xrv; '
-    "torch.save(xrv.models.DenseNet(weights='densenet121-res224-all').state_dict(), '{path}')\""
-)
+from trainable.pretrained.weights import fill, fold, known_checksum, read_tensors
 
 
 class Backbone(nn.Module):
@@ -48,10 +35,10 @@ class Backbone(nn.Module):
             InputError: the file cannot be read, has another checksum, or holds another network.
         """
         super().__init__()
-        spec = SPECS[name]
+        spec = BACKBONES[name]
         self.name = name
         self.sha256 = known_checksum(
-            weights, "--backbone-weights", name, spec.sha256, unverified=unverified
+            weights, "--backbone-weights", name, WEIGHTS[name].sha256, unverified=unverified
         )
         whole, tapped = spec.build()
         state = read_tensors(weights, name)
@@ -132,26 +119,13 @@ def load_backbone(
     Raises:
         InputError: unknown name, a wrong weights file, or weights that cannot be had.
     """
-    if name != "none" and name not in SPECS:
-        raise InputError(f"--backbone is {name!r}, but must be one of none, {', '.join(SPECS)}")
+    if name != "none" and name not in BACKBONES:
+        raise InputError(f"--backbone is {name!r}, but must be one of none, {', '.join(BACKBONES)}")
     if name == "none":
         if weights is not None:
             raise InputError(f"--backbone-weights is {weights}, but --backbone is none")
         return None
     if weights is not None:
         return Backbone(name, weights, unverified=unverified)
-    spec = SPECS[name]
-    if spec.source is None:
-        path = hub_path(spec.file_name)
-        if not path.exists():
-            recipe = _XRV_RECIPE.format(path=path)
-            raise InputError(
-                f"--backbone is {name}, but its weights are not at {path}; {recipe}; "
-                "or name the file with --backbone-weights"
-            )
-        return Backbone(name, path)
-    published = Published(
-        name, spec.file_name, spec.sha256, spec.source, "--backbone", "efficientnet-lite1"
-    )
-    with published.at_hand() as path:
+    with WEIGHTS[name].at_hand("--backbone", "efficientnet-lite1") as path:
         return Backbone(name, path)

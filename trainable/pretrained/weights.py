@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import pickle
 import re
-import stat
 import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from spaces.errors import InputError
+from trainable.basics.files import check_file
 from trainable.basics.terminal import os_reason
 
 _OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
@@ -26,33 +26,46 @@ _OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 @dataclass(frozen=True)
 class Published:
-    """A weights file as it is published, and the flag by which a user comes to need it.
+    """A weights file as it is published.
 
     Attributes:
         name: whose weights they are.
         file_name: the file.
         sha256: its checksum, or the start that the publisher put into the file's name; empty if
             none is published.
-        source: a URL, or the Python package that holds the file.
-        flag: chooses the network, such as ``--backbone``; ``--backbone-weights`` names a file.
-        instead: a choice for that flag whose weights need no download.
+        source: a URL, or the Python package that holds the file; empty if the user must make it.
+        recipe: the commands that make it then, with ``{path}`` for the file.
     """
 
     name: str
     file_name: str
     sha256: str
     source: str
-    flag: str
-    instead: str
+    recipe: str = ""
 
     @property
     def packaged(self) -> bool:
         """Whether the file comes inside a Python package."""
-        return not self.source.startswith("http")
+        return bool(self.source) and "://" not in self.source
+
+    def fetched(self) -> Path:
+        """The file in the torch hub cache, downloaded if it is not there.
+
+        Raises:
+            OSError: it cannot be had.
+        """
+        path = hub_path(self.file_name)
+        if not path.exists():
+            download(self.source, path, self.sha256)
+        return path
 
     @contextmanager
-    def at_hand(self) -> Iterator[Path]:
+    def at_hand(self, flag: str, instead: str) -> Iterator[Path]:
         """The file in its package, or in the torch hub cache, downloaded if it is not there.
+
+        Args:
+            flag: chooses the network, such as ``--backbone``; ``--backbone-weights`` names a file.
+            instead: a choice for that flag whose weights need no download.
 
         Raises:
             InputError: it cannot be had.
@@ -63,18 +76,22 @@ class Published:
                     yield path
             except ModuleNotFoundError as error:
                 package = self.source.replace("_", "-")
-                raise InputError(f"{self.flag} is {self.name}: pip install {package}") from error
+                raise InputError(f"{flag} is {self.name}: pip install {package}") from error
             return
         path = hub_path(self.file_name)
-        if not path.exists():
-            try:
-                download(self.source, path, self.sha256)
-            except OSError as error:
-                raise InputError(
-                    f"{self.flag} is {self.name}, but its weights are not at {path} and cannot be "
-                    f"downloaded ({os_reason(error)}); put {self.source} there, name a copy with "
-                    f"{self.flag}-weights, or choose {self.flag} {self.instead}"
-                ) from error
+        if self.recipe and not path.exists():
+            raise InputError(
+                f"{flag} is {self.name}, but its weights are not at {path}; "
+                f"{self.recipe.format(path=path)}; or name the file with {flag}-weights"
+            )
+        try:
+            self.fetched()
+        except OSError as error:
+            raise InputError(
+                f"{flag} is {self.name}, but its weights are not at {path} and cannot be "
+                f"downloaded ({os_reason(error)}); put {self.source} there, name a copy with "
+                f"{flag}-weights, or choose {flag} {instead}"
+            ) from error
         yield path
 
 
@@ -113,12 +130,10 @@ def checksum(path: Path, flag: str) -> str:
     """SHA-256, in hex, of the file that `flag` names.
 
     Raises:
-        InputError: it cannot be read, or is a pipe or a device: those may never end.
+        InputError: it cannot be read.
     """
+    check_file(flag, path)
     try:
-        mode = path.stat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise InputError(f"{flag} {path} cannot be read: it is a pipe or a device")
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -131,13 +146,13 @@ def known_checksum(path: Path, flag: str, name: str, sha256: str, *, unverified:
     Raises:
         InputError: it cannot be read, or has another checksum and `unverified` is false.
     """
-    found = checksum(path, flag)
-    if not found.startswith(sha256) and not unverified:
+    actual = checksum(path, flag)
+    if not actual.startswith(sha256) and not unverified:
         raise InputError(
-            f"{path} has SHA-256 {found[:12]}…, but the {name} weights have {sha256[:12]}…; fetch "
+            f"{path} has SHA-256 {actual[:12]}…, but the {name} weights have {sha256[:12]}…; fetch "
             "the file again, or take it as it is with --unverified-weights"
         )
-    return found
+    return actual
 
 
 def read_tensors(path: Path, name: str) -> dict[str, Tensor]:

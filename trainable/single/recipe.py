@@ -11,7 +11,6 @@ from typing import Any
 from spaces.errors import InputError
 from spaces.presets import PRESETS
 from trainable.basics.files import read_json
-from trainable.tracking.registry import read_trial
 
 SETTINGS = (
     "data", "data_digest", "image_size", "fit", "background", "levels",
@@ -67,6 +66,10 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
         InputError: there is no such thing, or it cannot be read.
     """
     if args.trial is not None:
+        from trainable.tracking.registry import (
+            read_trial,  # PyTorch, which a file need not wait for
+        )
+
         found = read_trial(args.trial, args.tracking_uri)
         return Recipe(found.params, number=found.number, study=found.study)
     if args.config in PRESETS:

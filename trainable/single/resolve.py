@@ -13,7 +13,6 @@ from spaces.presets import BACKBONE, PRESETS
 from trainable.basics.progress import stage
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.terminal import say
-from trainable.basics.wording import parse_duration
 from trainable.data import load
 from trainable.data.reading import Reading
 from trainable.data.sources import located
@@ -22,41 +21,12 @@ from trainable.data.split.hold_back import check_share, split_held_back
 from trainable.gan.config import TrialConfig
 from trainable.pretrained.backbones import backed_task
 from trainable.pretrained.load import load_frozen_networks
+from trainable.single.flags import schedule
 from trainable.single.recipe import Recipe
 from trainable.tracking.registry import load_generator
 from trainable.trial.evaluation import real_set, validation_of, witness_of
 from trainable.trial.objective import Objective
-from trainable.trial.report import LONGEST
 from trainable.trial.workload import Workload
-
-_EVALUATIONS = 10
-_TRAIN_TIME = "10m"
-_MOST_THREADS = 1024
-
-
-def _schedule(args: argparse.Namespace) -> tuple[str, tuple[int, ...]]:
-    """What the run is given, and how much of it lies before each evaluation."""
-    if args.epochs is not None:
-        resource, length, flag = "epoch", args.epochs, "--epochs"
-    else:
-        resource, flag = "seconds", "--train-time"
-        given = _TRAIN_TIME if args.train_time is None else args.train_time
-        length = round(parse_duration(given, flag))
-    check_range(flag, length, 1, LONGEST)
-    if args.evaluate_at is None:
-        step = max(1, length // _EVALUATIONS)
-        return resource, (*range(step, length - step + 1, step), length)
-    parts = args.evaluate_at.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
-        raise InputError(
-            f"--evaluate-at is {args.evaluate_at!r}, but must be whole numbers, such as 100,360"
-        )
-    chosen = {int(part) for part in parts}
-    if not all(1 <= part <= length for part in chosen):
-        raise InputError(
-            f"--evaluate-at is {args.evaluate_at}, but must lie between 1 and {flag}, {length}"
-        )
-    return resource, tuple(sorted(chosen | {length}))
 
 
 def _device(asked: str) -> str:
@@ -80,13 +50,12 @@ def build_workload(
         known = recipe.study.get(name, "None")
         return str(given) if given is not None else otherwise if known == "None" else known
 
-    resource, evaluations = _schedule(args)
+    resource, evaluations = schedule(args)
     device = _device(args.device)
     spec = located("--data", asked("data", "phantom"))
     how = Reading(asked("fit", "crop"), asked("background", "black"))
     seed = int(asked("seed", "0"))
     check_range("--seed", seed, 0, MOST_SEED)
-    check_range("--threads", args.threads, 1, _MOST_THREADS)
     share = float(asked("hold_back", "0"))
     check_share(share)
     with stage(console, "reading images") as progress:

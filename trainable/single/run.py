@@ -21,7 +21,7 @@ from trainable.basics.wording import format_duration
 from trainable.gan.config import TrialConfig
 from trainable.generators.export import CONFIG, export_generator
 from trainable.metrics.independent import agreement
-from trainable.single.recipe import IDENTITY, read_recipe
+from trainable.single.recipe import IDENTITY, Recipe
 from trainable.single.resolve import build_workload
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import measure
@@ -36,13 +36,12 @@ BROKEN = 1
 _HEADS = ("seconds", "FID", "KID", "class", "divers.", "copies")
 
 
-def run_single(args: argparse.Namespace, console: Console) -> int:
+def run_single(args: argparse.Namespace, recipe: Recipe, console: Console) -> int:
     """Train, with progress; returns the exit code: 0 complete, 130 or 143 stopped, 1 broken down.
 
     Raises:
         InputError: something that the flags ask for cannot be done.
     """
-    recipe = read_recipe(args)
     workload, params, settings = build_workload(args, recipe, console)
     about = {
         "params": params, "number": recipe.number, "resource": workload.resource,

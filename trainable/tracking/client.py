@@ -18,6 +18,7 @@ from trainable.basics.addresses import (
     sqlite_file,
     without_password,
 )
+from trainable.basics.files import check_file
 from trainable.basics.terminal import command
 
 if TYPE_CHECKING:  # importing mlflow costs seconds
@@ -26,6 +27,8 @@ if TYPE_CHECKING:  # importing mlflow costs seconds
 
 EXPERIMENT = "cgan-search"
 """MLflow's experiment of all searches."""
+MODELS = "models:/"
+"""What the address of a registered model begins with."""
 _LONGEST_LINE = 200
 
 
@@ -164,6 +167,22 @@ def check_tracking(uri: str) -> None:
         raise InputError(
             f"{given}: {path} is not a database of MLflow's; a search keeps its own "
             "at OUTPUT/mlflow.db"
+        )
+
+
+def check_generator(flag: str, source: str, uri: str) -> None:
+    """Raise InputError where a generator cannot be at `source`, which the flag names, so far as
+    can be told without MLflow: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` in the tracking
+    store `uri`, or a weights file."""
+    if not source.startswith(MODELS):
+        check_file(flag, Path(source))
+        return
+    check_tracking(uri)
+    name, _, alias = source.removeprefix(MODELS).partition("@")
+    if bool(alias) == bool(name.partition("/")[2]):
+        raise InputError(
+            f"{flag} is {source}, but must be {MODELS}NAME@ALIAS, {MODELS}NAME/VERSION, or "
+            "a generator.safetensors"
         )
 
 

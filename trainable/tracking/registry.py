@@ -19,6 +19,8 @@ from trainable.generators.export import WEIGHTS
 from trainable.generators.saved import SavedGenerator
 from trainable.tracking.client import (
     EXPERIMENT,
+    MODELS,
+    check_generator,
     check_tracking,
     find_experiment,
     quiet_mlflow,
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-_SCHEME = "models:/"
 _STUDY = "cgan.study"
 
 
@@ -57,16 +58,12 @@ def load_generator(source: str, uri: str, flag: str = "--init-from") -> SavedGen
     Raises:
         InputError: there is none, or its weights are not those that were registered.
     """
-    if not source.startswith(_SCHEME):
+    check_generator(flag, source, uri)
+    if not source.startswith(MODELS):
         return SavedGenerator.read(source, Path(source), flag)
     client = _client(uri, f"{flag} {source}")
-    name, _, alias = source.removeprefix(_SCHEME).partition("@")
+    name, _, alias = source.removeprefix(MODELS).partition("@")
     name, _, version = name.partition("/")
-    if bool(alias) == bool(version):
-        raise InputError(
-            f"{flag} is {source}, but must be {_SCHEME}NAME@ALIAS, {_SCHEME}NAME/VERSION, or "
-            "a generator.safetensors"
-        )
     try:
         found = (
             client.get_model_version_by_alias(name, alias)

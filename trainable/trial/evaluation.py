@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,6 +56,27 @@ class Assessment:
         """Those that there are, by score."""
         known = {"fid": self.fid, "kid": self.kid}
         return known if self.cas is None else {**known, CAS: self.cas}
+
+    @property
+    def ends(self) -> dict[str, float]:
+        """The same as ``fresh_fid_low``, ``fresh_fid_high``, ``fresh_fid_mean`` and so on."""
+        return {
+            f"fresh_{score}_{end}": value
+            for score, known in self.intervals.items()
+            for end, value in asdict(known).items()
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict; `from_json` is its inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Assessment:
+        """From `to_json`'s dict; one from before images could be held back has no ``cas``."""
+        intervals = {
+            name: Interval(**values[name]) for name in ("fid", "kid", CAS) if values.get(name)
+        }
+        return cls(values["scores"], values["generated"], **intervals)
 
 
 class Evaluator:

@@ -18,18 +18,16 @@ from torch.nn import functional as F
 from torchvision import models
 
 from spaces.errors import InputError
-from trainable.pretrained import catalog as pretrained
+from trainable.pretrained.catalog import HALF, IMAGENET, WEIGHTS, Statistics
 from trainable.pretrained.efficientnet_lite import Lite
-from trainable.pretrained.weights import Published, fill, known_checksum, read_tensors
+from trainable.pretrained.weights import fill, known_checksum, read_tensors
 
 CLASSIFIERS = ("small_cnn", "resnet18", "densenet121", "vgg11", "efficientnet-lite0")
 
-_FLAG, _INSTEAD = "--classifier", "efficientnet-lite0"
+_FLAG = "--classifier"
 _WIDTHS = (16, 32, 64, 128)  # of small_cnn: 98,000 parameters
 _DROPOUT = 0.3  # in small_cnn
 _LITE_DROPOUT = 0.2  # what EfficientNet-Lite0 was trained with
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_HALF = ((0.5,), (0.5,))
 
 
 class Classifier(nn.Module):
@@ -39,7 +37,7 @@ class Classifier(nn.Module):
         network: from normalised images to logits.
     """
 
-    def __init__(self, network: nn.Module, colours: int, statistics: pretrained.Statistics):
+    def __init__(self, network: nn.Module, colours: int, statistics: Statistics):
         """`network` sees `colours` channels, less `statistics`' mean, over its deviation."""
         super().__init__()
         # A quarter less time on a CPU than the other layout.
@@ -66,32 +64,18 @@ class _LiteNet(Lite):
 
 @dataclass(frozen=True)
 class _Spec:
-    """A published network: how it is built for ImageNet, its last layer, what it sees, its file."""
+    """A published network: how it is built for ImageNet, its last layer, and what it sees."""
 
     build: Callable[[], nn.Module]
     last: str
-    statistics: pretrained.Statistics
-    published: Published
-
-
-def _of_backbone(name: str) -> Published:
-    """The file that the backbone of this name has."""
-    spec = pretrained.SPECS[name]
-    assert spec.source is not None
-    return Published(name, spec.file_name, spec.sha256, spec.source, _FLAG, _INSTEAD)
-
-
-def _of_torchvision(name: str, sha256: str) -> Published:
-    file_name = f"{name}-{sha256}.pth"
-    source = f"https://download.pytorch.org/models/{file_name}"
-    return Published(name, file_name, sha256, source, _FLAG, _INSTEAD)
+    statistics: Statistics
 
 
 _SPECS = {
-    "resnet18": _Spec(models.resnet18, "fc", _IMAGENET, _of_torchvision("resnet18", "f37072fd")),
-    "densenet121": _Spec(models.densenet121, "classifier", _IMAGENET, _of_backbone("densenet121")),
-    "vgg11": _Spec(models.vgg11, "classifier.6", _IMAGENET, _of_torchvision("vgg11", "8a719046")),
-    "efficientnet-lite0": _Spec(_LiteNet, "_fc", _HALF, _of_backbone("efficientnet-lite0")),
+    "resnet18": _Spec(models.resnet18, "fc", IMAGENET),
+    "densenet121": _Spec(models.densenet121, "classifier", IMAGENET),
+    "vgg11": _Spec(models.vgg11, "classifier.6", IMAGENET),
+    "efficientnet-lite0": _Spec(_LiteNet, "_fc", HALF),
 }
 
 
@@ -113,7 +97,7 @@ def build(
     if name == "small_cnn":
         if weights is not None:
             raise InputError(_no_weights())
-        return Classifier(_small_cnn(channels, classes), channels, _HALF)
+        return Classifier(_small_cnn(channels, classes), channels, HALF)
     spec = _SPECS[name]
     network = spec.build()
     if weights is not None:
@@ -140,11 +124,11 @@ def load_weights(
     _check_name(name)
     if name == "small_cnn":
         raise InputError(_no_weights())
-    published = _SPECS[name].published
+    published = WEIGHTS[name]
     if file is not None:
         state, known = _read(name, file, unverified)
         return state, f"classifier: {name}, {'' if known else 'unverified '}weights {file}"
-    with published.at_hand() as path:
+    with published.at_hand(_FLAG, "efficientnet-lite0") as path:
         state, _ = _read(name, path, False)
         if published.packaged:
             return state, f"classifier: {name} (ImageNet weights from its package)"
@@ -154,7 +138,7 @@ def load_weights(
 def _read(name: str, path: Path, unverified: bool) -> tuple[Mapping[str, Tensor], bool]:
     """The state dict in a file, held against the network, and whether it is the known one."""
     spec = _SPECS[name]
-    start = spec.published.sha256
+    start = WEIGHTS[name].sha256
     sha256 = known_checksum(path, f"{_FLAG}-weights", name, start, unverified=unverified)
     with torch.device("meta"):  # no memory and no draws, just names and shapes
         network = spec.build()

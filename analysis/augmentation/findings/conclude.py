@@ -14,7 +14,7 @@ from analysis.augmentation.findings.results import Findings
 from analysis.augmentation.findings.tables import as_markdown, as_table, comparison_rows, score_rows
 from analysis.augmentation.running.store import Store
 from analysis.augmentation.running.train_cell import Result
-from analysis.figures import save
+from analysis.figures.style import save
 from trainable.basics.files import write_whole
 from trainable.basics.markdown import escaped
 from trainable.basics.terminal import say

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.augmentation.design.cells import ADDED, ALONE, BOTH, CLASSICAL, DUPLICATES, REAL
 from analysis.augmentation.findings.results import Arm, Findings
-from analysis.figures import BLUE, GREEN, ORANGE, RED, canvas, clean
+from analysis.figures.style import BLUE, GREEN, ORANGE, RED, canvas, clean
 
 STYLES = {
     REAL: ("o", "#000000", "-"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import hyperparameters, interactions, learning_curves, parallel
+from analysis.figures import hyperparameters, interactions, learning_curves, parallel
 from analysis.study import importance
 from analysis.study.importance import beyond_chance, common_rungs, importances, searched, values_of
 from analysis.study.rungs import at_rung, rungs
@@ -378,9 +379,10 @@ def test_parallel_does_not_take_the_best_at_the_first_rung_for_the_best():
     assert len(strong) == 2  # of the first rung
 
 
-@pytest.mark.parametrize("module", [parallel, interactions, hyperparameters])
-def test_one_trial_alone_is_too_few(module, monkeypatch, capsys):
+@pytest.mark.parametrize("name", ["parallel", "interactions", "hyperparameters"])
+def test_one_trial_alone_is_too_few(name, monkeypatch, capsys):
     alone = study({0: ("complete", {"x": 1}, [(10, 50.0)])})
-    monkeypatch.setattr("analysis.figures.load_study", lambda *_: alone)
-    assert module.main(["--study", "planted"]) == 2
+    monkeypatch.setattr("analysis.study.table.load_study", lambda *_: alone)
+    command = import_module(f"analysis.{name}")
+    assert command.main(["--study", "planted", "--tracking-uri", "http://x"]) == 2
     assert capsys.readouterr().err.startswith("error: --study planted: ")

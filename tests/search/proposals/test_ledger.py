@@ -23,7 +23,7 @@ from trainable.distributed.code import code_version
 from trainable.trial.report import Status
 
 
-def full_disk(error: str = "database or disk is full") -> StorageInternalError:
+def disk_error(error: str = "disk I/O error") -> StorageInternalError:
     """What Optuna raises when SQLite says that."""
     try:
         try:
@@ -61,7 +61,7 @@ def test_a_database_that_fails_halts_the_search_and_keeps_what_it_had(tmp_path, 
     assert s.searcher.halted is None
 
     def fail(*args: object, **kwargs: object) -> None:
-        raise full_disk()
+        raise disk_error()
 
     with monkeypatch.context() as patch:
         patch.setattr(s.storage, call, fail)
@@ -69,7 +69,7 @@ def test_a_database_that_fails_halts_the_search_and_keeps_what_it_had(tmp_path, 
         s.report("a", 2, 40.0)
         wait_for_problem(s)
         assert s.ledger.problem is not None
-        assert "database or disk is full" in s.ledger.problem
+        assert "disk I/O error" in s.ledger.problem
         assert "\n" not in s.ledger.problem
         assert s.searcher.halted == s.ledger.problem
         assert s.searcher.suggest("c") == Searcher.FINISHED
@@ -109,7 +109,7 @@ def test_a_disk_that_is_really_full_is_named_and_nothing_hangs(tmp_path):
             break
         s.report(name, 1, 50.0, filler="x" * 20000)
     wait_for_problem(s)
-    assert tells(s.searcher.halted or "", "database or disk is full")
+    assert tells(s.searcher.halted or "", "disk is full")
     assert "\n" not in str(s.searcher.halted)
     assert s.searcher.suggest("x") == Searcher.FINISHED
     s.searcher.interrupt_rest()

@@ -144,7 +144,7 @@ def test_the_champion_loads_where_this_project_is_not(uri, winner, tmp_path, mon
     assert len(run.outputs.model_outputs) == 1
     version = connect(uri).get_model_version_by_alias("planted", "champion")
     assert version.run_id == run_id
-    assert tells(version.description or "", "study s", "trial 0", "diagnosis")
+    assert tells(version.description or "", "study s", "trial 0", "class0, class1")
     assert capfd.readouterr() == ("", "")
     command = [sys.executable, "-I", "-c", ELSEWHERE, uri]
     # Without what MLflow leaves in the environment of who used it before, such as this process.

@@ -21,8 +21,9 @@ from search.study.flags import parser
 from spaces.errors import InputError
 from tests.helpers.fake_tune import Search, config
 from tests.helpers.refusals import tells
+from trainable.basics.command import command_line
 from trainable.basics.files import whole_folder
-from trainable.basics.stopping import Stopped, run_command, stopped_by_signals, stopped_gently
+from trainable.basics.stopping import Stopped, stopped_by_signals, stopped_gently
 from trainable.basics.terminal import make_console, say
 from trainable.trial.report import Status
 
@@ -43,7 +44,7 @@ def test_a_command_that_is_stopped_cleans_up_and_says_so_in_a_line(tmp_path, cap
             raise_it(number)
         return 0
 
-    assert run_command(main) == code
+    assert command_line()(main)() == code
     said = capsys.readouterr()
     assert re.fullmatch(r"\nstopped; .*\n", said.err)
     assert said.out == ""
@@ -63,7 +64,7 @@ def test_a_signal_that_falls_into_a_finaliser_is_not_lost():
         return 0
 
     before = sys.unraisablehook
-    assert run_command(main) == 143
+    assert command_line()(main)() == 143
     assert sys.unraisablehook is before
 
 
@@ -73,17 +74,17 @@ def test_the_code_is_the_signals_also_where_ray_raises_in_its_place(capsys):
             raise_it(signal.SIGTERM)
         raise KeyboardInterrupt
 
-    assert run_command(main) == 143
+    assert command_line()(main)() == 143
 
 
 def test_a_command_returns_its_code_and_its_errors_are_seen():
-    assert run_command(lambda: 2) == 2
+    assert command_line()(lambda: 2)() == 2
 
     def fail() -> int:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run_command(fail)
+        command_line()(fail)()
 
 
 def test_a_reader_that_has_enough_ends_a_command_quietly(tmp_path, monkeypatch, capfd):
@@ -97,7 +98,7 @@ def test_a_reader_that_has_enough_ends_a_command_quietly(tmp_path, monkeypatch, 
 
     with os.fdopen(writing, "w") as pipe:
         monkeypatch.setattr(sys, "stdout", pipe)
-        assert run_command(main) == 1
+        assert command_line()(main)() == 1
         pipe.write("more, at the interpreter's end")
     assert capfd.readouterr().err == ""
 
@@ -106,7 +107,7 @@ def test_a_full_disk_at_any_write_is_a_line(capsys):
     def main() -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    assert run_command(main) == 1
+    assert command_line()(main)() == 1
     assert tells(capsys.readouterr().err, "error: No space left on device")
 
 
@@ -118,13 +119,13 @@ def test_letters_that_the_terminal_lacks_are_escaped(monkeypatch):
         say(make_console(), "class größe")
         return 0
 
-    assert run_command(main) == 0
+    assert command_line()(main)() == 0
     assert out.getvalue() == rb"class gr\xf6\xdfe" + b"\n"
 
 
 def test_a_closed_standard_output_is_no_fault(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
-    assert run_command(lambda: 0) == 0
+    assert command_line()(lambda: 0)() == 0
 
 
 def test_what_nohup_has_ignored_stays_ignored():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spaces.errors import InputError
+from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import Told
 from trainable.data import load_folder, small
 from trainable.data.__main__ import main
@@ -81,7 +81,7 @@ def test_the_loader_knows_its_patients(source: Path, tmp_path: Path):
     build_small(source, tmp_path / "small", per_class=10, target_kb=2.0)
     data = load_folder(tmp_path / "small", 32)
     assert data.counts == {"bacterial_pneumonia": 10, "normal": 10}
-    assert str(data.report) == "20 files read, patients of 20 of 20 images from manifest.csv"
+    assert (data.report.known, data.report.patients) == (20, "manifest.csv")
     rows = {row["file"]: row["patient"] for row in manifest(tmp_path / "small")}
     assert dict(zip(data.sources, data.patients, strict=True)) == rows
 
@@ -145,24 +145,24 @@ def test_an_interrupted_build_leaves_nothing(
 
 def test_what_is_refused(source: Path, tmp_path: Path):
     out = tmp_path / "small"
-    with pytest.raises(InputError, match=r"'bacterial_pneumonia' .* has 40 images, but 41"):
+    with refused("'bacterial_pneumonia'", source, 40, 41, "--per-class"):
         build_small(source, out, per_class=41)
-    with pytest.raises(InputError, match="--per-class is 9"):
+    with refused("--per-class", 9, 10):
         build_small(source, out, per_class=9)
-    with pytest.raises(InputError, match="--target-kb is nan"):
+    with refused("--target-kb", "nan", 0):
         build_small(source, out, target_kb=float("nan"))
-    with pytest.raises(InputError, match="--seed is -1"):
+    with refused("--seed", "-1", 0):
         build_small(source, out, seed=-1)
-    with pytest.raises(InputError, match="lies inside"):
+    with refused(f"--out {source}/train/small", f"--source {source}"):
         build_small(source, source / "train" / "small", per_class=10)
-    with pytest.raises(InputError, match="does not exist"):
+    with refused(tmp_path / "nowhere"):
         build_small(tmp_path / "nowhere", out, per_class=10)
     assert not out.exists()
     out.mkdir()
     (out / "mine.txt").write_text("keep")
-    with pytest.raises(InputError, match="is not empty"):
+    with refused(f"--out {out}", "empty"):
         build_small(source, out, per_class=10)
-    with pytest.raises(InputError, match="is a file"):
+    with refused(f"--out {out}/mine.txt", "file"):
         build_small(source, out / "mine.txt", per_class=10)
     assert (out / "mine.txt").read_text() == "keep"
     (out / "mine.txt").unlink()
@@ -181,7 +181,7 @@ def test_duplicates_and_broken_files_are_not_drawn(source: Path, tmp_path: Path)
     assert set(reasons) == {"train/NORMAL/header.png", "train/NORMAL/half.png"}
     assert len(manifest(tmp_path / "small")) == 80
     (source / "train" / "PNEUMONIA" / "person3_bacteria_2.png").write_bytes(whole)
-    with pytest.raises(InputError, match="are the same file"):
+    with refused("train/NORMAL/IM-0005-0001.png", "train/PNEUMONIA/person3_bacteria_2.png"):
         build_small(source, tmp_path / "other", per_class=10)
 
 
@@ -199,9 +199,9 @@ def test_the_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "bacterial_pneumonia" in printed
-    assert "1 viral_pneumonia left out" in printed
+    assert tells(printed, "1 viral_pneumonia")
     assert printed.rstrip().splitlines()[-1] == (
         f"  python -m trainable.data show {out} --out {out}.png"
     )
     assert main(arguments) == 2
-    assert capsys.readouterr().err.startswith(f"error: --out {out} is not empty")
+    assert capsys.readouterr().err.startswith(f"error: --out {out} ")

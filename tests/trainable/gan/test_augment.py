@@ -165,7 +165,7 @@ def test_parts_come_in_their_order_and_none_changes_nothing():
     rng = seed()
     expected = augment(augment(x, ("cutout",), 1.0, rng), ("brightness",), 1.0, rng)
     assert torch.equal(augment(x, ("cutout", "brightness"), 1.0, seed()), expected)
-    with pytest.raises(ValueError, match="unknown augmentation 'sepia'"):
+    with pytest.raises(ValueError, match="'sepia'"):
         one(x, "sepia")
 
 

@@ -10,6 +10,7 @@ import pytest
 from spaces import presets
 from spaces.errors import InputError
 from spaces.task import Task
+from tests.helpers.refusals import refused
 from trainable.gan.config import ACTIVATIONS, AUGMENTATIONS, BACKBONES, TrialConfig
 
 XRAYS = Task(image_size=64, channels=1, classes=2, images=200)
@@ -79,18 +80,18 @@ def draw(rng: random.Random) -> dict:
     return params
 
 
-def contradiction(drawn: dict) -> str | None:
-    """What values that are each allowed must be refused for."""
+def contradiction(drawn: dict) -> tuple[object, ...]:
+    """What is named where values that are each allowed must be refused together."""
     adaptive = drawn.get("augment_control") == "adaptive"
     if drawn.get("backbone_role") == "only" and (drawn["instance_noise"] or adaptive):
-        return "backbone_role only leaves out"
+        return ("backbone_role only",)
     if drawn.get("d_norm") == "batch" and drawn["penalty"] != "none":
-        return "d_norm batch makes each logit depend on the whole batch"
+        return ("penalty", drawn["penalty"], "d_norm batch")
     if drawn.get("loss") == "relativistic" and adaptive:
-        return "means nothing under loss relativistic"
+        return ("augment_control", "adaptive", "loss relativistic")
     if drawn["backbone"] == "inception_v3" and drawn["backbone_size"] < 75:
-        return "inception_v3 takes no images of less than 75 pixels"
-    return None
+        return ("backbone_size", drawn["backbone_size"], "inception_v3", 75)
+    return ()
 
 
 def test_draws_survive_the_round_trip_through_json():
@@ -98,7 +99,7 @@ def test_draws_survive_the_round_trip_through_json():
     while valid < 300:
         drawn = draw(rng)
         if fault := contradiction(drawn):
-            with pytest.raises(InputError, match=fault):
+            with refused(*fault):
                 TrialConfig.from_params(drawn)
             continue
         valid += 1
@@ -129,43 +130,43 @@ def test_config_is_frozen_and_hashable():
     ("base", "name"), [(b, n) for b in ("adam", "adaptive", "backed", "only") for n in BASES[b]]
 )
 def test_a_missing_key_is_named(base, name):
-    with pytest.raises(InputError, match=rf"^{name} is missing"):
+    with refused(name, "missing"):
         TrialConfig.from_params(without(BASES[base], name))
 
 
 @pytest.mark.parametrize(
     ("base", "name", "condition"),
     [
-        (SGD, "momentum", "optimizer is sgd or rmsprop"),
-        (NOISY, "instance_noise_halflife_kimg", "instance_noise is above 0"),
-        (ADAM, "penalty_weight", "penalty is not none"),
-        (ADAM, "d_depth", "backbone_role is not only"),
-        (ADAM, "augment_probability", "augment_control is fixed"),
-        (ADAPTIVE, "augment_target", "augment_control is adaptive"),
-        (ADAM, "ema_rampup", "ema_halflife_kimg is above 0"),
-        (BACKED, "backbone_interval", "backbone_role is auxiliary"),
-        (BACKED, "backbone_size", "backbone is not none"),
+        (SGD, "momentum", ("optimizer", "sgd", "rmsprop")),
+        (NOISY, "instance_noise_halflife_kimg", ("instance_noise", 0)),
+        (ADAM, "penalty_weight", ("penalty", "not none")),
+        (ADAM, "d_depth", ("backbone_role", "not only")),
+        (ADAM, "augment_probability", ("augment_control", "fixed")),
+        (ADAPTIVE, "augment_target", ("augment_control", "adaptive")),
+        (ADAM, "ema_rampup", ("ema_halflife_kimg", 0)),
+        (BACKED, "backbone_interval", ("backbone_role", "auxiliary")),
+        (BACKED, "backbone_size", ("backbone", "not none")),
     ],
 )
 def test_a_conditional_key_that_is_missing_is_named_with_its_condition(base, name, condition):
-    with pytest.raises(InputError, match=rf"^{name} is missing \({condition}\)$"):
+    with refused(name, "missing", *condition):
         TrialConfig.from_params(without(base, name))
 
 
 @pytest.mark.parametrize(
-    ("key", "message"),
+    ("key", "meant"),
     [
-        ("batchsize", "batchsize is no hyperparameter; did you mean batch_size?"),
-        ("lr_g", "lr_g is no hyperparameter"),
-        ("G_lr", "G_lr is no hyperparameter; did you mean g_lr?"),
-        ("conditioning", "conditioning is no hyperparameter; did you mean d_conditioning?"),
-        ("zzz", "zzz is no hyperparameter"),
+        ("batchsize", "batch_size?"),
+        ("lr_g", ""),
+        ("G_lr", "g_lr?"),
+        ("conditioning", "d_conditioning?"),
+        ("zzz", ""),
     ],
 )
-def test_an_unknown_key_is_named_with_its_neighbour(key, message):
-    with pytest.raises(InputError) as caught:
+def test_an_unknown_key_is_named_with_its_neighbour(key, meant):
+    with refused(key, "hyperparameter", meant) as caught:
         TrialConfig.from_params(ADAM | {key: 1})
-    assert str(caught.value) == message
+    assert ("?" in str(caught.value)) == bool(meant)
 
 
 def test_all_faults_are_named_at_once():
@@ -179,32 +180,39 @@ def test_all_faults_are_named_at_once():
 
 def test_what_hangs_on_a_faulty_field_is_not_judged():
     """Nor what hangs on that in turn: augment rules augment_control, which rules the rest."""
-    with pytest.raises(InputError) as caught:
+    with refused("augment", "'sepia'") as caught:
         TrialConfig.from_params(ADAM | {"augment": "sepia", "augment_target": 5.0})
-    assert str(caught.value).startswith("augment is 'sepia'")
     assert "; " not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("base", "changes", "message"),
+    ("base", "changes", "parts"),
     [
-        (ADAM, {"momentum": 0.9}, r"momentum is 0\.9, but .* when optimizer is sgd or rmsprop"),
-        (SGD, {"beta1": 0.5}, r"beta1 is 0\.5, but .* when optimizer is adam or adamw"),
-        (SGD, {"beta2": 0.9}, r"beta2 is 0\.9, .* optimizer is rmsprop or adam or adamw"),
-        (ADAM, {"activation": "relu"}, r"leaky_slope is 0\.2, .* activation is leaky_relu"),
-        (NOISY, {"instance_noise": 0.0}, r"halflife_kimg is 8\.0, .* instance_noise is above 0"),
-        (ADAM, {"penalty": "none"}, r"penalty_weight is 0\.3, .*; penalty_interval is 4, "),
-        (ADAM, {"augment": "none"}, r"augment_control is 'fixed', .* augment is not none; augm"),
-        (ADAPTIVE, {"augment_probability": 0.5}, r"augment_probability .* augment_control is fix"),
-        (ADAM, {"augment_target": 0.5}, r"augment_target is 0\.5, .* augment_control is adaptive"),
-        (ADAM, {"ema_halflife_kimg": 0}, r"ema_rampup is 0\.3, .* ema_halflife_kimg is above 0"),
-        (BACKED, {"backbone": "none"}, r"backbone_role is 'auxiliary', .* backbone is not none"),
-        (ONLY, {"backbone_weight": 2.0}, r"backbone_weight is 2\.0, .* backbone_role is auxiliary"),
-        *((ONLY, {n: ADAM[n]}, rf"{n} is .* when (backbone_role|penalty) is not") for n in OWN_D),
+        (ADAM, {"momentum": 0.9}, ("momentum", 0.9, "optimizer", "sgd", "rmsprop")),
+        (SGD, {"beta1": 0.5}, ("beta1", 0.5, "optimizer", "adam", "adamw")),
+        (SGD, {"beta2": 0.9}, ("beta2", 0.9, "optimizer", "rmsprop", "adam", "adamw")),
+        (ADAM, {"activation": "relu"}, ("leaky_slope", 0.2, "activation", "leaky_relu")),
+        (
+            NOISY,
+            {"instance_noise": 0.0},
+            ("instance_noise_halflife_kimg", 8.0, "instance_noise", 0),
+        ),
+        (ADAM, {"penalty": "none"}, ("penalty_weight", 0.3, "penalty_interval", 4)),
+        (ADAM, {"augment": "none"}, ("augment_control", "'fixed'", "augment", "not none")),
+        (
+            ADAPTIVE,
+            {"augment_probability": 0.5},
+            ("augment_probability", 0.5, "augment_control", "fixed"),
+        ),
+        (ADAM, {"augment_target": 0.5}, ("augment_target", 0.5, "augment_control", "adaptive")),
+        (ADAM, {"ema_halflife_kimg": 0}, ("ema_rampup", 0.3, "ema_halflife_kimg", 0)),
+        (BACKED, {"backbone": "none"}, ("backbone_role", "'auxiliary'", "backbone", "not none")),
+        (ONLY, {"backbone_weight": 2.0}, ("backbone_weight", 2.0, "backbone_role", "auxiliary")),
+        *((ONLY, {n: ADAM[n]}, (n, repr(ADAM[n]), "not")) for n in OWN_D),
     ],
 )
-def test_a_key_that_does_not_apply_is_refused(base, changes, message):
-    with pytest.raises(InputError, match=message):
+def test_a_key_that_does_not_apply_is_refused(base, changes, parts):
+    with refused(*parts):
         TrialConfig.from_params(base | changes)
 
 
@@ -215,7 +223,7 @@ def test_none_stands_for_a_key_that_does_not_apply():
 
 
 def test_none_is_no_value_where_the_key_applies():
-    with pytest.raises(InputError, match="beta1 is missing"):
+    with refused("beta1", "missing"):
         TrialConfig.from_params(ADAM | {"beta1": None})
 
 
@@ -265,7 +273,7 @@ def test_bounds(base, name, below, low, high, above):
     for value in (low, high):
         assert getattr(TrialConfig.from_params(base | {name: value}), name) == value
     for value in (below, above):
-        with pytest.raises(InputError, match=rf"{name} is .*but (must lie in|means something)"):
+        with refused(name, repr(value)):
             TrialConfig.from_params(base | {name: value})
 
 
@@ -281,31 +289,31 @@ def test_every_number_has_its_bounds_tested():
     ("base", "name"), [row[:2] for row in BOUNDS if isinstance(row[3], float)]
 )  # fmt: skip
 def test_numbers_that_are_not_finite_are_refused(base, name, value):
-    with pytest.raises(InputError, match=rf"{name} is "):
+    with refused(name, value):
         TrialConfig.from_params(base | {name: value})
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "message"),
+    ("name", "value", "rule"),
     [
-        ("g_depth", True, "g_depth is True, but must be of type int"),
-        ("d_depth", 4.0, r"d_depth is 4\.0, but must be of type int"),
-        ("batch_size", "16", "batch_size is '16', but must be of type int"),
-        ("l2", False, "l2 is False, but must be of type float"),
-        ("g_lr", "0.003", "g_lr is '0.003', but must be of type float"),
-        ("d_norm", True, "d_norm is True, but must be of type str"),
-        ("loss", 1, "loss is 1, but must be of type str"),
-        ("augment", ["translation"], "augment is .* but must be of type str"),
-        ("instance_noise", "0.1", "instance_noise is '0.1', but must be of type float"),
-        ("loss", "wgan", "loss is 'wgan', but must be one of minimax, non_saturating, hinge, rel"),
-        ("optimizer", "Adam", "optimizer is 'Adam', but must be one of sgd, rmsprop, adam, adamw"),
-        ("activation", "", "activation is '', but must be one of relu"),
-        ("g_lr", 2.0, r"g_lr is 2\.0, but must lie in \(0, 1\]$"),
-        ("beta1", 1.0, r"beta1 is 1\.0, but must lie in \[0, 1\)$"),
+        ("g_depth", True, "int"),
+        ("d_depth", 4.0, "int"),
+        ("batch_size", "16", "int"),
+        ("l2", False, "float"),
+        ("g_lr", "0.003", "float"),
+        ("d_norm", True, "str"),
+        ("loss", 1, "str"),
+        ("augment", ["translation"], "str"),
+        ("instance_noise", "0.1", "float"),
+        ("loss", "wgan", "minimax, non_saturating, hinge, relativistic"),
+        ("optimizer", "Adam", "sgd, rmsprop, adam, adamw"),
+        ("activation", "", ", ".join(ACTIVATIONS)),
+        ("g_lr", 2.0, "(0, 1]"),
+        ("beta1", 1.0, "[0, 1)"),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_refused(name, value, message):
-    with pytest.raises(InputError, match=message):
+def test_a_value_of_the_wrong_kind_is_refused(name, value, rule):
+    with refused(name, repr(value), rule):
         TrialConfig.from_params(ADAM | {name: value})
 
 
@@ -347,5 +355,5 @@ def test_augment_is_a_sum_of_parts(parts):
     ["", "sepia", "none+cutout", "cutout+cutout", "translation+", "cutout, contrast", "Cutout"],
 )
 def test_augment_refuses_other_sums(augment):
-    with pytest.raises(InputError, match=r"augment is .* joined by '\+', each once"):
+    with refused("augment", repr(augment), ", ".join(AUGMENTATIONS), "'+'"):
         TrialConfig.from_params(ADAM | {"augment": augment})

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spaces.errors import InputError
+from tests.helpers.refusals import refused
 from tests.helpers.toys import make_data, small_config
 from trainable.gan.adversaries import BackboneAdversary, PixelAdversary
 from trainable.gan.config import ACTIVATIONS
@@ -214,7 +214,7 @@ def test_a_loss_that_is_not_finite_is_divergence(data):
     run = Run(small_config(data), data, seed=0)
     with torch.no_grad():
         pixels(run).head.weight.fill_(float("nan"))  # type: ignore[union-attr]
-    with pytest.raises(DivergedError, match="loss is nan in epoch 1"):
+    with pytest.raises(DivergedError, match=r"loss .*nan .*\b1$"):
         run.train_epoch()
 
 
@@ -239,7 +239,7 @@ def test_one_weight_that_is_not_finite_is_divergence_though_all_losses_are_finit
 
     monkeypatch.setattr(Run, "train_step", last)
     run.train_epoch()
-    with pytest.raises(DivergedError, match=r"norm of all weights is (nan|inf) in epoch 2"):
+    with pytest.raises(DivergedError, match=r"weights .*(nan|inf) .*\b2$"):
         run.train_epoch()
 
 
@@ -255,14 +255,14 @@ def test_a_running_variance_that_is_not_finite_is_divergence(data, monkeypatch):
         return losses
 
     monkeypatch.setattr(Run, "train_step", last)
-    with pytest.raises(DivergedError, match="norm of all weights"):
+    with pytest.raises(DivergedError, match=r"weights .*(nan|inf) .*\b1$"):
         run.train_epoch()
 
 
 def test_a_score_that_is_not_finite_is_divergence(data, evaluator):
     run = Run(small_config(data), data, seed=0)
     evaluator.extractor.mix.fill_(float("nan"))
-    with pytest.raises(DivergedError, match="no finite features in epoch 0"):
+    with pytest.raises(DivergedError, match=r"features .*\b0$"):
         evaluator.scores(run, seed=0)
 
 
@@ -270,9 +270,9 @@ def test_a_score_that_is_not_finite_is_divergence(data, evaluator):
 
 
 def test_networks_that_cannot_be_built_are_refused(data):
-    with pytest.raises(InputError, match="g_depth is 5, but 32-pixel images"):
+    with refused("g_depth", 5, "32-pixel"):
         Run(small_config(data, g_depth=5), data, seed=0)
-    with pytest.raises(InputError, match="batch_size is 41, but there are 40"):
+    with refused("batch_size", 41, 40):
         Run(small_config(data, batch_size=41), data, seed=0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import socket
 import sys
 from dataclasses import replace
@@ -22,6 +23,7 @@ from search.tracking.projection import EXPERIMENT, Projection, connect
 from spaces.errors import InputError
 from spaces.task import Task
 from tests.helpers.fake_tune import config
+from tests.helpers.refusals import refused
 from tests.helpers.toys import Evil, export_trial, make_data, small_config, small_params
 from trainable.generators.export import CONFIG, WEIGHTS
 from trainable.generators.image_generator import ImageGenerator
@@ -114,9 +116,9 @@ def test_what_is_no_longer_what_was_registered_is_refused(uri, old, changed):
     else:
         weights = {k: v + 1 for k, v in weights.items()}
     write_generator(file, weights, record)
-    said = r"SHA-256 [0-9a-f]{12}…, but [0-9a-f]{12}… were registered.*changed since"
-    with pytest.raises(InputError, match=said):
+    with refused(f"--init-from models:/{name}@champion", "SHA-256", "registered") as caught:
         load_generator(f"models:/{name}@champion", uri)
+    assert len(set(re.findall(r"\b[0-9a-f]{12}…", str(caught.value)))) == 2
 
 
 def test_equal_generators_are_equal_files(old, tmp_path):
@@ -126,20 +128,17 @@ def test_equal_generators_are_equal_files(old, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "parts"),
     [
-        (
-            "models:/films",
-            "must be models:/NAME@ALIAS, models:/NAME/VERSION, or a generator.safetensors",
-        ),
-        ("models:/films@nobody", "nobody not found"),
-        ("models:/strangers@champion", "strangers not found"),
-        ("models:/films/7", "version=7.* not found"),
-        ("models:/films/first", "models:/films/first cannot be had"),
+        ("models:/films", ("models:/NAME@ALIAS", "models:/NAME/VERSION", WEIGHTS)),
+        ("models:/films@nobody", ("nobody not found", "--tracking-uri")),
+        ("models:/strangers@champion", ("strangers not found", "--tracking-uri")),
+        ("models:/films/7", ("version=7", "not found", "--tracking-uri")),
+        ("models:/films/first", ("--tracking-uri",)),
     ],
 )
-def test_models_that_are_not_there(uri, registered, source, said):
-    with pytest.raises(InputError, match=said) as caught:
+def test_models_that_are_not_there(uri, registered, source, parts):
+    with refused("--init-from", source, *parts) as caught:
         load_generator(source, uri)
     assert "\n" not in str(caught.value)
 
@@ -152,40 +151,28 @@ def test_a_study_without_a_winner_names_the_generator_that_there_is(uri, old):
         tags = {"cgan.study": "beaten-0123456789ab", "cgan.trial": number}
         run_id = client.create_run(experiment.experiment_id, tags=tags).info.run_id
         champion.log_winner(uri, run_id, old.trial, old.out, int(number) - 2, {}, failed)
-    said = (
-        "--init-from models:/beaten@champion: no trial of study beaten passed the gates, so there "
-        "is no winner; the best on fresh images, trial 3, fails: coverage 0.00, at least 0.005. "
-        "Its generator is --init-from "
-    )
-    with pytest.raises(InputError) as caught:
+    asked, fault = "--init-from models:/beaten@champion", "coverage 0.00, at least 0.005"
+    with refused(asked, "study beaten", "no winner", "trial 3", fault) as caught:
         load_generator("models:/beaten@champion", uri)
-    text = str(caught.value)
-    assert text.startswith(said)
-    assert load_generator(text.removeprefix(said), uri).sha256 == load_generator(
-        str(old.out / WEIGHTS), uri
-    ).sha256  # fmt: skip
+    remedy = str(caught.value).rpartition("--init-from ")[2]
+    assert load_generator(remedy, uri).sha256 == load_generator(str(old.out / WEIGHTS), uri).sha256
 
 
 @pytest.mark.parametrize(
-    ("changes", "task", "said"),
+    ("changes", "task", "faults"),
     [
-        ({"g_width": 8}, {}, ["g_width is 4, but here 8"]),
-        ({"latent_size": 5}, {}, ["latent_size is 8, but here 5"]),
-        ({}, {"classes": 3}, ["classes is 2, but here 3"]),
-        ({"g_depth": 4}, {"image_size": 64}, ["image_size is 32, but here 64", "g_depth is 3"]),
-        ({}, {"channels": 3}, ["channels is 1, but here 3"]),
+        ({"g_width": 8}, {}, "g_width .*4.* 8"),
+        ({"latent_size": 5}, {}, "latent_size .*8.* 5"),
+        ({}, {"classes": 3}, "classes .*2.* 3"),
+        ({"g_depth": 4}, {"image_size": 64}, "g_depth .*3.* 4; image_size .*32.* 64"),
+        ({}, {"channels": 3}, "channels .*1.* 3"),
     ],
 )
-def test_another_shape_is_refused_by_its_fields(old, changes, task, said):
+def test_another_shape_is_refused_by_its_fields(old, changes, task, faults):
     wanted = Task(**{"image_size": 32, "channels": 1, "classes": 2, "images": 40, **task})
     start = SavedGenerator.read("old", old.out / WEIGHTS)
-    with pytest.raises(InputError, match="old is a generator of another shape") as caught:
+    with pytest.raises(InputError, match=rf"--init-from old .*shape: {faults}\."):
         start.check_fits(small_config(DATA, **changes), wanted)
-    for part in said:
-        assert part in str(caught.value)
-    assert str(caught.value).endswith(
-        "Give the configuration, or the space, the same values of these"
-    )
 
 
 def test_without_a_record_the_weights_themselves_are_named(old, tmp_path):
@@ -193,9 +180,9 @@ def test_without_a_record_the_weights_themselves_are_named(old, tmp_path):
     save_file(read_generator(old.out / WEIGHTS)[0], alone, {"format": "pt"})  # as others write it
     start = SavedGenerator.read("alone", alone)
     start.check_fits(small_config(DATA), DATA.task)
-    with pytest.raises(InputError, match=r"is \[\d.*\], but here \[\d.*\].*; and \d+ more"):
+    with pytest.raises(InputError, match=r" \[\d.*\].* \[\d.*\].*; .*\d+ more"):
         start.check_fits(small_config(DATA, g_width=8), DATA.task)
-    with pytest.raises(InputError, match=r"doublings\.0\.\w+ is absent, but here \[\d+\]"):
+    with pytest.raises(InputError, match=r"doublings\.0\.\w+ [^;]*absent[^;]*\[\d+\]"):
         start.check_fits(small_config(DATA, g_norm="none"), DATA.task)
 
 
@@ -205,7 +192,7 @@ def test_a_trial_begins_with_it_or_is_refused(old, tmp_path):
     start = SavedGenerator.read("old", old.out / WEIGHTS)
     workload = replace(make_workload(DATA, tmp_path), start=start)
     assert torch.equal(images(workload.build_run(small_config(DATA), 9)), images(old.run))
-    with pytest.raises(InputError, match="g_width is 4, but here 8"):
+    with pytest.raises(InputError, match=r"g_width .*4.* 8"):
         workload.build_run(small_config(DATA, g_width=8), 9)
 
 
@@ -244,12 +231,9 @@ def test_files_that_hold_no_generator(old, tmp_path, kind):
         torch.save({"a": torch.ones(1)}, path)
     elif kind in strange:
         save_file({"a": strange[kind]}, path)
-    said = {"missing": "cannot be read: No such file", "folder": "cannot be read: Is a directory"}
-    said |= {"nan": "does not hold a generator: some weights are not finite"}
-    default = "does not hold a generator as safetensors: "
-    with pytest.raises(InputError, match=said.get(kind, default)) as caught:
+    words = {"missing": "No such file", "folder": "Is a directory", "nan": "finite"}
+    with refused(path, words.get(kind, "as safetensors: ")) as caught:
         load_generator(str(path), NOWHERE)
-    assert WEIGHTS in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -260,33 +244,31 @@ def test_no_code_in_a_pickle_is_run(tmp_path):
         lambda: torch.save({"a": Evil(trap)}, path),
     ):
         write()
-        with pytest.raises(InputError, match="does not hold a generator as safetensors"):
+        with refused(path, "as safetensors: "):
             load_generator(str(path), NOWHERE)
     assert not trap.exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "fault"),
     [
-        ("{", "its record is not valid JSON"),
-        *((text, "its record is not what an export writes") for text in (
-            "[]", '{"params": []}', '{"task": 3}', '{"classes": {}}',
-        )),
+        ("{", "JSON"),
+        *((text, "export") for text in ("[]", '{"params": []}', '{"task": 3}', '{"classes": {}}')),
     ],
-)  # fmt: skip
-def test_a_broken_record(tmp_path, monkeypatch, text, said):
+)
+def test_a_broken_record(tmp_path, monkeypatch, text, fault):
     monkeypatch.setattr(json, "dumps", lambda record: text)
     write_generator(tmp_path / WEIGHTS, {"a": torch.ones(1)}, {})
-    with pytest.raises(InputError, match=said):
+    with refused(tmp_path / WEIGHTS, "record", fault):
         load_generator(str(tmp_path / WEIGHTS), NOWHERE)
 
 
 def test_without_safetensors_it_is_said(old, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
-    with pytest.raises(InputError, match="needs the package safetensors: pip install safetensors"):
+    with refused(old.out / WEIGHTS, "pip install safetensors"):
         load_generator(str(old.out / WEIGHTS), NOWHERE)
-    with pytest.raises(InputError, match="the same command then goes on from what is trained"):
+    with refused(tmp_path / WEIGHTS, "pip install safetensors", "same command"):
         write_generator(tmp_path / WEIGHTS, {}, {})
     assert not (tmp_path / WEIGHTS).exists()
 
@@ -324,17 +306,15 @@ def test_a_trial_comes_back_with_its_types(uri, study):
 @pytest.mark.parametrize("which", ["parent", "winner", "unknown"])
 def test_runs_that_are_no_trial(uri, study, registered, which):
     run_id = {"parent": study[1].run_id(), "winner": registered, "unknown": "0" * 32}[which]
-    said = "cannot be had from" if which == "unknown" else "is no trial of a search"
-    with pytest.raises(InputError, match=f"--trial {run_id} {said}") as caught:
+    remedy = ("mlflow ui", "--tracking-uri") if which == "unknown" else ("trial-…",)
+    with refused(f"--trial {run_id}", *remedy):
         read_trial(run_id, uri)
-    remedy = "run named trial-…" if which != "unknown" else "copy a run's id from mlflow ui"
-    assert remedy in str(caught.value)
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path):
     path = tmp_path / "mlflow.db"
     for ask in (read_trial, load_generator):
-        with pytest.raises(InputError, match=r"there is no file .*mlflow.db; run a search first"):
+        with refused("--tracking-uri", path):
             ask("models:/x@champion", f"sqlite:///{path}")
     assert not path.exists()
 
@@ -342,10 +322,9 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path):
 def test_a_server_that_is_not_there_is_said_without_the_password():
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
-    with pytest.raises(InputError, match=f"cannot be had from http://127.0.0.1:{port}") as caught:
+    with refused("--tracking-uri", f"http://127.0.0.1:{port}") as caught:
         read_trial("0" * 32, f"http://me:secret@127.0.0.1:{port}")
     assert "secret" not in str(caught.value)
-    assert "--tracking-uri" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -1,5 +1,7 @@
 """KID, neighbours, Inception score and intervals: closed forms, brute force, other packages."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -336,11 +338,11 @@ def test_features_that_are_not_finite_are_refused_everywhere(value):
         lambda: interval(mean_of, None, bad, size=10),
         lambda: extrapolated_floor(bad, seed=0),
     ):
-        with pytest.raises(ValueError, match="features are not finite"):
+        with pytest.raises(ValueError, match="finite"):
             call()
 
 
 @pytest.mark.parametrize("shape", [(5,), (1, 5), (0, 5), (4, 5, 2)])
 def test_features_of_another_shape_are_refused(shape):
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match=re.escape(str(list(shape)))):
         check_finite(torch.zeros(shape))

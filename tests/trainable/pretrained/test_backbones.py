@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
 
-from trainable.gan.config import BACKBONES, least_size
+from trainable.gan.config import BACKBONES as CHOICES
+from trainable.gan.config import least_size
 from trainable.pretrained.backbones import Backbone, load_backbone, shares_features
-from trainable.pretrained.catalog import SPECS
+from trainable.pretrained.catalog import BACKBONES, WEIGHTS
 from trainable.pretrained.efficientnet_lite import Lite, _same
 
 
@@ -106,7 +107,7 @@ def test_features_are_torchvisions_own(oracle):
     size, channels = max(64, least_size(name)), 1 if name.startswith("xrv") else 3
     backbone = Backbone(name, path, unverified=True)
     x = images(2, channels, size)
-    spec = SPECS[name]
+    spec = BACKBONES[name]
     mean, deviation = (torch.tensor(v).view(1, -1, 1, 1) for v in spec.statistics)
     expected = hooked(net, TAPS[name], (x - mean) / deviation)
     x.requires_grad_()
@@ -150,7 +151,7 @@ def test_lites_come_from_their_packages_with_the_known_checksum(variant):
     backbone = load_backbone(name)
     assert backbone is not None
     assert backbone.name == name
-    assert backbone.sha256 == SPECS[name].sha256
+    assert backbone.sha256 == WEIGHTS[name].sha256
     assert len(backbone.sha256) == 64
     found = backbone(images(2, 1, 32), 64)
     assert [tuple(f.shape[1:]) for f in found] == [
@@ -235,14 +236,17 @@ def test_images_do_not_depend_on_each_other(lite):
 
 
 def test_every_backbone_that_a_configuration_may_name_can_be_loaded():
-    assert ("none", *SPECS) == BACKBONES
-    assert {least_size(n) for n in SPECS} == {32, 75}
+    assert ("none", *BACKBONES) == CHOICES
+    assert {least_size(n) for n in BACKBONES} == {32, 75}
     assert load_backbone("none") is None
 
 
 def test_which_backbones_flatter_which_scores():
     flattered = {
-        (b, e) for b in SPECS for e in ("inception", "efficientnet-lite0") if shares_features(b, e)
+        (b, e)
+        for b in BACKBONES
+        for e in ("inception", "efficientnet-lite0")
+        if shares_features(b, e)
     }
     assert flattered == {("inception_v3", "inception"), ("efficientnet-lite0",) * 2}
     assert not shares_features("none", "inception")

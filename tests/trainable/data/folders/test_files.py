@@ -23,11 +23,12 @@ import pytest
 from PIL import Image
 
 from search.study.flags import check_output
-from spaces.errors import InputError
+from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import make_data
 from tests.trainable.data.folders.test_read import class_folder, image, jpeg, png, raw_png
 from trainable.data import load, load_folder
 from trainable.data.__main__ import main
+from trainable.data.dataset import LoadReport
 from trainable.data.fingerprints import image_differences, write_images
 from trainable.data.folders import decode as decoding
 from trainable.data.folders import opening
@@ -78,6 +79,12 @@ def test_formats_that_pillow_reads(name: str, root: Path):
     assert "1 from subfolders" in str(data.report)
 
 
+def counted(report: LoadReport, word: str) -> int:
+    """How many files were left out for the one reason that has a word."""
+    [number] = [n for reason, n in report.left_out.items() if word in reason]
+    return number
+
+
 def test_what_is_left_out_is_counted_and_what_systems_leave_is_not(root: Path):
     for name in ("a.dcm", "b.DCM", "notes.txt", "README"):
         (root / "cat" / name).write_bytes(b"x")
@@ -90,20 +97,17 @@ def test_what_is_left_out_is_counted_and_what_systems_leave_is_not(root: Path):
     image(1).save(root / "lost.png")
     data = load_folder(root, 32)
     assert data.n == 40
-    assert data.report.left_out == {
-        ".dcm files": 2,
-        ".txt files": 1,
-        "files without a suffix": 1,
-        "images in folders of masks": 1,
-        "images outside the class folders": 1,
-    }
-    assert "2 .dcm files left out, 1 .txt files left out" in str(data.report)
+    assert counted(data.report, ".dcm") == 2
+    for word in (".txt", "suffix", "masks", "outside"):
+        assert counted(data.report, word) == 1
+    assert sum(data.report.left_out.values()) == 6
+    assert tells(str(data.report), "2 .dcm files", "1 .txt files")
 
 
 def test_a_class_of_other_files_says_what_they_are(root: Path):
     (root / "dog").mkdir()
     (root / "dog" / "1.dcm").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"'dog' .* 0 image files \(left out: 1 \.dcm files\)"):
+    with refused("'dog'", root, "0 image", "1 .dcm files"):
         load_folder(root, 32)
 
 
@@ -112,9 +116,9 @@ def test_only_the_most_common_reasons_are_listed(root: Path):
         (root / "cat" / f"x.{number}").write_bytes(b"x")
     (root / "cat" / "y.8").write_bytes(b"x")
     said = str(load_folder(root, 32).report)
-    assert "2 .8 files left out" in said
-    assert "3 of other kinds left out" in said
-    assert said.count("left out") == 7
+    assert tells(said, "2 .8 files")
+    assert re.search(r", 3 of other kinds[^,]*$", said)
+    assert len(said.split(", ")) == 1 + 7
 
 
 def test_loops_of_links_end_and_linked_folders_are_read_once(root: Path, tmp_path: Path):
@@ -127,7 +131,8 @@ def test_loops_of_links_end_and_linked_folders_are_read_once(root: Path, tmp_pat
     (root / "loop").symlink_to(root)
     data = load_folder(root, 32)
     assert data.counts == {"ant": 20, "cat": 23}
-    assert data.report.left_out == {"links to folders read already": 4}
+    assert counted(data.report, "links") == 4
+    assert len(data.report.left_out) == 1
 
 
 def test_what_is_no_file_is_named_and_never_opened(
@@ -140,20 +145,16 @@ def test_what_is_no_file_is_named_and_never_opened(
     server = socket.socket(socket.AF_UNIX)
     monkeypatch.chdir(tmp_path)  # a socket's path has some 100 characters at most
     server.bind("s.png")
-    for name, reason in (
-        ("cat/fifo.png", "a pipe, not a file"),
-        ("cat/zero.png", "a device, not a file"),
-    ):
-        with pytest.raises(UnreadableError, match=reason):
+    kinds = {"cat/fifo.png": "pipe", "cat/zero.png": "device"}
+    for name, kind in kinds.items():
+        with pytest.raises(UnreadableError, match=kind):
             opening.opened(entries[name].path)
-    with pytest.raises(UnreadableError, match="a socket"):
+    with pytest.raises(UnreadableError, match="socket"):
         opening.opened(tmp_path / "s.png")
     server.close()
-    data = load_folder(root, 32)
-    assert dict(data.report.skipped) == {
-        "cat/fifo.png": "a pipe, not a file",
-        "cat/zero.png": "a device, not a file",
-    }
+    skipped = dict(load_folder(root, 32).report.skipped)
+    assert skipped.keys() == kinds.keys()
+    assert all(tells(skipped[name], kind) for name, kind in kinds.items())
 
 
 def test_broken_links_and_links_in_a_circle_are_named(root: Path):
@@ -166,7 +167,7 @@ def test_broken_links_and_links_in_a_circle_are_named(root: Path):
 
 def test_a_class_that_is_a_broken_link_is_refused(root: Path):
     (root / "dog").symlink_to("/mnt/disk/dog")
-    with pytest.raises(InputError, match=r"set/dog is a link to /mnt/disk/dog, which is not there"):
+    with refused(root / "dog", "/mnt/disk/dog", "link"):
         load_folder(root, 32)
 
 
@@ -177,49 +178,49 @@ def test_a_folder_that_cannot_be_entered_is_refused(root: Path, monkeypatch: pyt
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "is_dir", is_dir)
-    with pytest.raises(InputError, match=r"ant cannot be listed: Permission denied"):
+    with refused(root / "ant", "Permission denied"):
         folders(root)
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "word"),
     [
-        ("set.zip", r"set\.zip is an archive; unpack it"),
-        ("set.tar.gz", r"set\.tar\.gz is an archive; unpack it"),
-        ("https://a.b/set.zip", r"https://a\.b/set\.zip is an address; download"),
-        ("none/at/all", r"none/at/all does not exist"),
-        ("x" * 300, r"is no folder"),
-        (f"a/{'x' * 300}", r"File name too long"),
-        ("", r"is empty"),
+        ("set.zip", "unpack"),
+        ("set.tar.gz", "unpack"),
+        ("https://a.b/set.zip", "download"),
+        ("none/at/all", "folder"),
+        ("x" * 300, "folder"),
+        (f"a/{'x' * 300}", "File name too long"),
+        ("", "empty"),
     ],
 )
 def test_what_is_no_folder_says_what_to_do(
-    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    name: str, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     Path("a").mkdir()
     for archive in ("set.zip", "set.tar.gz"):
         Path(archive).write_bytes(b"x")
-    with pytest.raises(InputError, match=message):
+    with refused(name, word):
         load(name, 32)
-    with pytest.raises(InputError, match=message):
+    with refused(name, word):
         held_out(make_data(), "phantom", name)
     if name:
-        with pytest.raises(InputError, match=message.replace("is no folder", "File name too long")):
+        with refused(name, "File name too long" if name[-1] == "x" else word):
             list_images(Path(name))
         return
     for command in (["small", "--source", ""], ["small", "--source", "a", "--out", ""]):
         with pytest.raises(SystemExit):
             main(command)
-        assert "is empty" in capsys.readouterr().err
+        assert tells(capsys.readouterr().err, command[-2], "empty")
     with pytest.raises(SystemExit):
         score(["", "a"])
-    assert "argument real: is empty" in capsys.readouterr().err
+    assert tells(capsys.readouterr().err, "argument real", "empty")
 
 
 def test_a_folder_with_an_archive_in_it(tmp_path: Path):
     (tmp_path / "set.zip").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"no class folders; unpack set\.zip, and give the folder"):
+    with refused(tmp_path, "unpack set.zip"):
         load_folder(tmp_path, 32)
 
 
@@ -227,7 +228,9 @@ def test_show_and_small_pass_over_them_too(root: Path, tmp_path: Path):
     os.mkfifo(root / "cat" / "fifo.png")
     assert main(["show", str(root), "--out", str(tmp_path / "x.png")]) == 0
     report = build_small(root, tmp_path / "small", per_class=10)
-    assert report.skipped == (("cat/fifo.png", "a pipe, not a file"),)
+    [(source, reason)] = report.skipped
+    assert source == "cat/fifo.png"
+    assert tells(reason, "pipe")
 
 
 def test_files_of_one_name_in_two_subfolders_both_come_into_a_small_set(tmp_path: Path):
@@ -248,7 +251,7 @@ def test_pixels_are_bounded_before_they_are_decoded(root: Path):
     (root / "cat" / "bomb.png").write_bytes(repaired(bomb))
     [(source, reason)] = load_folder(root, 32).report.skipped
     assert source == "cat/bomb.png"
-    assert reason == "13000 x 13000 pixels, but at most 67 million are read"
+    assert tells(reason, "13000 x 13000", "67 million")
 
 
 def repaired(data: bytes) -> bytes:
@@ -262,7 +265,7 @@ def test_bytes_are_bounded(root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(opening, "MAX_BYTES", 3000)
     [(source, reason)] = load_folder(root, 32).report.skipped
     assert source == "cat/big.png"
-    assert "at most" in reason
+    assert tells(reason, "MiB")
 
 
 def test_threads_share_the_pixels_that_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch):
@@ -328,7 +331,7 @@ def test_12_bits_in_16_are_scaled_by_what_the_set_uses(tmp_path: Path):
     films(tmp_path / "b", 0, 3000)
     data = load_folder(tmp_path, 32)
     assert data.report.reading.levels == Levels((("16-bit", 0.0, 4095.0),))
-    assert "values of 16-bit 0 to 4095 scaled to 0 to 255" in str(data.report)
+    assert tells(str(data.report), "16-bit 0 to 4095", "scaled")
     assert len(np.unique(data.images)) == 256
     tops = dict(zip(data.sources, data.images.max((1, 2, 3)).tolist(), strict=True))
     assert (tops["a/09.png"], tops["a/04.png"]) == (255, 128)  # one scale for all of the set
@@ -379,7 +382,9 @@ def write_tiff(path: Path, values: np.ndarray) -> None:
 
 def test_values_that_are_not_finite_are_no_image(root: Path):
     write(root / "cat" / "nan.tif", np.full((40, 40), np.nan, np.float32))
-    assert load_folder(root, 32).report.skipped == (("cat/nan.tif", "values that are not finite"),)
+    [(source, reason)] = load_folder(root, 32).report.skipped
+    assert source == "cat/nan.tif"
+    assert tells(reason, "finite")
 
 
 def test_a_range_too_narrow_is_named(tmp_path: Path):
@@ -389,7 +394,9 @@ def test_a_range_too_narrow_is_named(tmp_path: Path):
                 tmp_path / name / f"{number}.png",
                 np.random.default_rng([number, name == "b"]).integers(0, 16, (32, 32), np.uint8),
             )
-    assert "all pixels between 0 and 15 of 0 to 255" in str(load_folder(tmp_path, 32).report)
+    report = load_folder(tmp_path, 32).report
+    assert report.narrow == (0, 15)
+    assert tells(str(report), "0 and 15 of 0 to 255")
 
 
 def test_values_beyond_the_levels_of_another_set_are_said(tmp_path: Path):
@@ -400,7 +407,7 @@ def test_values_beyond_the_levels_of_another_set_are_said(tmp_path: Path):
     assert data.report.clipped == 0
     said: list[str] = []
     held_out(data, str(tmp_path), None, say=said.append)
-    assert "16-bit 0 to 4095 scaled to 0 to 255, 10 with values beyond that, which w" in said[0]
+    assert re.search("16-bit 0 to 4095 .*, 10 ", said[0])
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
@@ -481,8 +488,8 @@ def test_an_alpha_channel_that_hides_nothing_is_no_transparency():
 def test_images_with_transparency_are_counted_and_the_flag_is_named(root: Path):
     (root / "cat" / "x.png").write_bytes(see_through("LA"))
     black, white = (load_folder(root, 32, how=Reading(background=b)) for b in ("black", "#FFFFFF"))
-    assert "1 with transparency, on black (--background)" in str(black.report)
-    assert "1 with transparency, on white (--background)" in str(white.report)
+    assert tells(str(black.report), "1 with transparency", "black", "(--background)")
+    assert tells(str(white.report), "1 with transparency", "white", "(--background)")
     assert black.digest != white.digest
 
 
@@ -491,15 +498,15 @@ def test_show_takes_a_background(root: Path, tmp_path: Path, capsys: pytest.Capt
     show = ["show", str(root), "--out", str(tmp_path / "x.png"), "--background"]
     assert main([*show, "white"]) == 0
     printed = capsys.readouterr().out
-    assert "1 with transparency, on white" in printed
+    assert tells(printed, "1 with transparency", "white")
     assert printed.rstrip().endswith("--background white --dry-run")
     assert main([*show, "pink"]) == 2
-    assert "--background is 'pink', but must be black, white or #rrggbb" in capsys.readouterr().err
+    assert tells(capsys.readouterr().err, "--background", "'pink'", "black, white or #rrggbb")
 
 
 @pytest.mark.parametrize("wrong", ["", "red", "#fff", "#12345", "#gggggg", "ffffff", "#1234567"])
 def test_backgrounds_that_are_none(wrong: str):
-    with pytest.raises(InputError, match="--background is"):
+    with refused("--background", repr(wrong), "#rrggbb"):
         Reading(background=wrong)
 
 
@@ -522,7 +529,7 @@ def test_a_pixel_off_grey_does_not_make_a_set_colour(root: Path):
     data = load_folder(root, 64)
     assert data.task.channels == 1
     assert data.report.colour == 0
-    assert "2 within 8 levels of grey, read as grey" in str(data.report)
+    assert tells(str(data.report), 2, "8 levels")
 
 
 def test_chroma_noise_of_jpeg_is_grey(root: Path):
@@ -570,7 +577,7 @@ def test_names_that_are_not_utf_8_are_escaped_once_and_for_all(tmp_path: Path, c
     assert data.sources[-1] == "klein/f\\xe4ll\\x1b[2J.png"
     json.dumps([*data.sources, *data.classes, data.name], ensure_ascii=False).encode()
     write_images(tmp_path / "images.csv", data)
-    assert image_differences(tmp_path / "images.csv", data) == "the same images in another order"
+    assert tells(image_differences(tmp_path / "images.csv", data), "order")
     assert main(["show", str(root), "--out", str(root / os.fsdecode(b"\xe4.png"))]) == 0
     capsys.readouterr().out.encode()
     build_small(root, tmp_path / "small", per_class=10)
@@ -605,26 +612,26 @@ def test_accents_composed_in_either_way_are_the_same_class(root: Path):
 @pytest.mark.parametrize("name", ["CAT", "cat ", "Cat"])
 def test_classes_that_are_called_alike_are_refused(root: Path, name: str):
     class_folder(root / name, 10, 3)
-    with pytest.raises(InputError, match=r"two classes that are called alike, .*; merge them"):
+    with refused(root, "'cat'", repr(name)):
         load_folder(root, 32)
 
 
 def test_classes_that_look_the_same_are_told_apart_by_the_message(root: Path):
     for seed, form in enumerate(("NFC", "NFD")):
         class_folder(root / unicodedata.normalize(form, "ö"), 10, 3 + seed)
-    with pytest.raises(InputError, match=re.escape(r"'o\u0308' and '\xf6'")):
+    with refused(root, r"'o\u0308'", r"'\xf6'"):
         load_folder(root, 32)
 
 
 def test_a_folder_that_no_study_can_record_is_refused_with_a_way_out(root: Path, tmp_path: Path):
     odd = root.rename(tmp_path / os.fsdecode(b"R\xf6ntgen"))
-    with pytest.raises(InputError, match=r"R\\xf6ntgen, whose name is not UTF-8") as told:
+    with refused(r"R\xf6ntgen", "UTF-8", "ln -s") as told:
         load(str(odd), 32)
-    words = ["bash", "-c", str(told.value).partition("link to it: ")[2]]
+    words = ["bash", "-c", str(told.value)[str(told.value).index("ln -s") :]]
     subprocess.run(words, cwd=tmp_path, check=True)  # a shell's own quotes, read by a shell
     data = load(str(tmp_path / "images"), 32)
     assert (data.n, data.name) == (40, "R\\xf6ntgen")
-    with pytest.raises(InputError, match=r"--output is .* not UTF-8"):
+    with refused("--output", r"R\xf6ntgen/runs", "UTF-8"):
         check_output(odd / "runs")
 
 
@@ -650,4 +657,4 @@ def test_of_several_images_in_a_file_the_first_is_read_and_that_is_said(name: st
     first.save(root / "cat" / name, save_all=True, append_images=[second])
     data = load_folder(root, 32)
     assert (data.images[data.sources.index(f"cat/{name}")] == 200).all()
-    assert "1 of several images, of which the first" in str(data.report)
+    assert tells(str(data.report), "1 of several")

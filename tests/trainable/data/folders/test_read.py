@@ -18,6 +18,7 @@ from PIL import Image
 
 from spaces.errors import InputError
 from spaces.task import Task
+from tests.helpers.refusals import refused, tells
 from trainable.data import check_image_size, load, load_folder
 from trainable.data.__main__ import main
 from trainable.data.folders import decode as decoding
@@ -160,8 +161,8 @@ def test_shrinking_is_antialiased_and_a_drafted_jpeg_agrees():
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "empty file"),
-        (b"hello", "not an image"),
+        (b"", "empty"),
+        (b"hello", "image"),
         (png(image(0))[:300], "truncated"),
         (jpeg(image(0, 300, 300))[:2000], "truncated"),
     ],
@@ -248,7 +249,7 @@ def test_duplicates_are_dropped_and_counted(root: Path):
 
 def test_the_same_bytes_with_two_labels_are_an_error(root: Path):
     (root / "ant" / "copy.png").write_bytes((root / "cat" / "003.png").read_bytes())
-    with pytest.raises(InputError, match=r"ant/copy\.png and cat/003\.png are the same"):
+    with refused("ant/copy.png", "cat/003.png", "'ant'", "'cat'"):
         load_folder(root, 32)
 
 
@@ -260,58 +261,56 @@ def test_five_percent_may_be_unreadable_and_no_more(tmp_path: Path):
     data = load_folder(tmp_path, 32)
     assert data.n == 38
     assert data.report.files == 40
-    assert data.report.skipped == (
-        ("a/bad1.png", "not an image"),
-        ("b/bad2.png", "No such file or directory"),
-    )
+    assert [source for source, _ in data.report.skipped] == ["a/bad1.png", "b/bad2.png"]
+    assert data.report.skipped[1][1] == "No such file or directory"
     (tmp_path / "b" / "bad3.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"3 of 41 files.*5%.*a/bad1\.png: not.*bad3\.png: empty"):
+    with refused("3 of 41", tmp_path, "5%", "a/bad1.png: ", "b/bad2.png: ", "b/bad3.png: "):
         load_folder(tmp_path, 32)
 
 
 def test_a_class_needs_ten_readable_images(root: Path):
     class_folder(root / "bee", 9, 3)
-    with pytest.raises(InputError, match=r"class 'bee' in .* has 9 image files"):
+    with refused("'bee'", root, "9 image", 10):
         load_folder(root, 32)
     (root / "bee" / "copy.png").write_bytes((root / "bee" / "000.png").read_bytes())
-    with pytest.raises(InputError, match=r"class 'bee' in .* has 9 readable images"):
+    with refused("'bee'", root, "9 readable", "1 duplicates", 10):
         load_folder(root, 32)
     class_folder(root / "empty", 0, 3)
-    with pytest.raises(InputError, match=r"class 'empty' in .* has 0"):
+    with refused("'empty'", root, 0, 10):
         load_folder(root, 32)
 
 
 def test_folders_that_cannot_serve(tmp_path: Path, root: Path):
-    with pytest.raises(InputError, match="nowhere does not exist"):
+    with refused(tmp_path / "nowhere"):
         load_folder(tmp_path / "nowhere", 32)
-    with pytest.raises(InputError, match="is a file, not a folder of images"):
+    with refused(root / "cat" / "000.png", "folder"):
         load_folder(root / "cat" / "000.png", 32)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no class folders"):
+    with refused(tmp_path / "empty", "empty/<class>/*.png"):
         load_folder(tmp_path / "empty", 32)
     class_folder(tmp_path / "one" / "cat", 10, 1)
-    with pytest.raises(InputError, match=r"fewer than two classes \('cat'\)"):
+    with refused(tmp_path / "one", "two classes", "('cat')"):
         load_folder(tmp_path / "one", 32)
 
 
 @pytest.mark.parametrize("size", [0, 16, 48, 63, 512, -32])
 def test_image_sizes_are_powers_of_two(size: int, root: Path):
-    with pytest.raises(InputError, match=f"image size {size} .* 32, 64, 128, 256"):
+    with refused(f"image size {size}", "32, 64, 128, 256"):
         check_image_size(size)
     with pytest.raises(InputError):
         load_folder(root, size)
 
 
 def test_wrong_options_are_named(root: Path):
-    with pytest.raises(InputError, match="fit is 'stretch'"):
+    with refused("fit", "'stretch'", "crop, pad"):
         load_folder(root, 32, how=Reading("stretch"))
-    with pytest.raises(InputError, match="channels is 2"):
+    with refused("channels", 2, "1 (grey)", "3 (colour)"):
         load_folder(root, 32, channels=2)
-    with pytest.raises(InputError, match="split is 'training'"):
+    with refused("split", "'training'", "train"):
         load_folder(root, 32, split="training")
-    with pytest.raises(InputError, match="no split 'test'"):
+    with refused(root, "split 'test'"):
         load_folder(root, 32, split="test")
-    with pytest.raises(InputError, match="not in Kaggle's"):
+    with refused(root, "viral", "Kaggle's"):
         load_folder(root, 32, viral=True)
 
 
@@ -325,7 +324,7 @@ def test_splits_are_kept_apart(tmp_path: Path):
     assert train.n == 20
     assert all(source.startswith("train/") for source in train.sources)
     assert load_folder(tmp_path, 32, split="test").report.skipped[0][0] == "test/a/broken.png"
-    with pytest.raises(InputError, match="no split 'val'; it has test, train"):
+    with refused(tmp_path, "split 'val'", "test, train"):
         load_folder(tmp_path, 32, split="val")
 
 
@@ -341,7 +340,7 @@ def test_splits_may_go_by_other_names(tmp_path: Path, train: str, test: str):
         assert {source.split("/")[0] for source in sources} == {folder}
     class_folder(tmp_path / "training" / "a", 0, 0)
     (tmp_path / train).rename(tmp_path / "TRAINING")
-    with pytest.raises(InputError, match="split 'train', TRAINING, training; leave one"):
+    with refused(tmp_path, "split 'train'", "TRAINING, training"):
         load_folder(tmp_path, 32)
 
 
@@ -360,7 +359,7 @@ def test_patients_of_splits_are_named_at_the_top_or_in_each(tmp_path: Path):
         "train/b/003.png": "eve"
     }
     top.write_text("file,patient\na/0.png,ann\n")
-    with pytest.raises(InputError, match=r"such as 'a/0\.png'; its column"):
+    with refused(top, "'a/0.png'", "'file'"):
         load_folder(tmp_path, 32, split="test")
 
 
@@ -428,23 +427,21 @@ def test_phantom_is_embedded_and_a_folder_of_that_name_is_addressed_with_a_dot(
     assert data.classes == ("normal", "pneumonia")
     assert data.counts == {"normal": 2, "pneumonia": 2}
     assert data.digest == load("phantom", 32, seed=3).digest != load("phantom", 32).digest
-    with pytest.raises(InputError, match="phantom has no split 'test'"):
+    with refused("phantom", "split 'test'"):
         load("phantom", 32, split="test")
 
 
 def test_an_unknown_word_lists_the_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"'phantom'.*'pneumoniamnist'.*folder.*mean phantom\?"):
+    with refused("'fantom'", "'phantom'", "'pneumoniamnist'", "folder", "phantom?"):
         load("fantom", 32)
-    with pytest.raises(InputError, match="nowhere/x does not exist"):
+    with refused("nowhere/x"):
         load("nowhere/x", 32)
 
 
 def test_pneumoniamnist_without_its_package(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "medmnist", None)
-    with pytest.raises(
-        InputError, match=r"pip install -c constraints.txt -e '\.\[pneumoniamnist\]'"
-    ):
+    with refused("medmnist", "pip install -c constraints.txt -e '.[pneumoniamnist]'"):
         load("pneumoniamnist", 32)
 
 
@@ -472,7 +469,7 @@ def test_pneumoniamnist_without_network(monkeypatch: pytest.MonkeyPatch):
         raise RuntimeError("Something went wrong when downloading!")
 
     monkeypatch.setitem(sys.modules, "medmnist", SimpleNamespace(PneumoniaMNIST=source))
-    with pytest.raises(InputError, match="cannot be downloaded or opened: Something went wrong"):
+    with refused("64 pixels", "Something went wrong when downloading!", "~/.medmnist"):
         load("pneumoniamnist", 32)
 
 
@@ -502,25 +499,25 @@ def test_show_counts_patients_where_they_are_known(
     ant, other = (next(line for line in printed.splitlines() if n in line) for n in ("ant", "vir"))
     assert [cell.strip() for cell in ant.split("│")[2:4]] == ["11", "1"]
     assert [cell.strip() for cell in other.split("│")[2:4]] == ["12", "-"]
-    assert "patients of 2 of 23 images from manifest.csv" in printed
+    assert tells(printed, "2 of 23 images", "manifest.csv")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "parts"),
     [
-        (["show", "nowhere", "--out", "x.png"], "data 'nowhere' is no folder"),
-        (["show", "phantom", "--out", "x.jpg"], "must end in .png"),
-        (["show", "phantom", "--out", "x.png", "--image-size", "48"], "image size 48"),
-        (["show", "phantom", "--out", "x.png", "--per-class", "0"], "--per-class is 0"),
+        (["show", "nowhere", "--out", "x.png"], ("data 'nowhere'", "folder")),
+        (["show", "phantom", "--out", "x.jpg"], ("--out x.jpg", ".png")),
+        (["show", "phantom", "--out", "x.png", "--image-size", "48"], ("image size 48", 64)),
+        (["show", "phantom", "--out", "x.png", "--per-class", "0"], ("--per-class", 0, 1)),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], parts: tuple[object, ...], capsys: pytest.CaptureFixture[str]
 ):
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
-    assert message in error
+    assert tells(error, *parts)
     assert error.count("\n") == 1
 
 

@@ -1,10 +1,9 @@
-"""What all figures share: marks and colours of statuses, files, and the command line."""
+"""What all figures share: marks and colours of statuses, axes, and files."""
 
 from __future__ import annotations
 
-import argparse
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,10 +16,7 @@ from matplotlib.font_manager import FontProperties, findfont, fontManager, get_f
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from analysis.study.table import StudyTable, load_study
 from spaces.errors import InputError
-from trainable.basics.progress import stage
-from trainable.basics.terminal import make_console, say, say_error
 
 # Names of classes and studies are users' text: two dollar signs in one are no formula. Set here, as
 # a text takes it when it is made, and ticks are made while a figure is drawn.
@@ -40,6 +36,8 @@ STYLES = {
 }
 OTHER = ("h", "#7F7F7F")
 """Of a status that this version does not know."""
+Drawn = tuple[Figure, Sequence[str]]
+"""What each command's `drawn` gives: a figure, and what it shows in lines of text."""
 
 
 def canvas(width: float, height: float, *, loose: bool = False) -> Figure:
@@ -129,46 +127,3 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
             "choose another folder"
         ) from error
     return paths
-
-
-def parser(name: str, about: str | None) -> argparse.ArgumentParser:
-    """The flags of every figure; `about` is its module's docstring."""
-    p = argparse.ArgumentParser(prog=f"python -m analysis.{name}", description=about)
-    p.add_argument("--study", required=True, metavar="NAME", help="the study's name")
-    p.add_argument(
-        "--tracking-uri",
-        default="sqlite:///runs/mlflow.db",
-        help="MLflow's store (default: sqlite:///runs/mlflow.db)",
-    )
-    p.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder of the figures (default: runs/NAME/figures)"
-    )
-    return p
-
-
-Drawn = tuple[Figure, Sequence[str]]
-"""A figure, and what it shows in lines of text."""
-
-
-def run(
-    name: str,
-    p: argparse.ArgumentParser,
-    draw: Callable[[StudyTable, argparse.Namespace], Drawn],
-    argv: Sequence[str] | None,
-) -> int:
-    """Read the study, draw, write, and say; returns 0, or 2 for bad input."""
-    args = p.parse_args(argv)
-    console = make_console()
-    try:
-        with stage(console, "reading trials") as progress:
-            table = load_study(args.study, args.tracking_uri, progress)
-        with stage(console, "drawing"):
-            figure, said = draw(table, args)
-            said = [*said, legible(figure)]
-            paths = save(figure, args.out or Path("runs", table.name, "figures"), name)
-    except InputError as error:
-        say_error(error)
-        return 2
-    for line in filter(None, [table.note, *paths, *said]):
-        say(console, str(line))
-    return 0

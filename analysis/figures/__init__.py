@@ -1,0 +1,1 @@
+"""What each figure command draws: a module for each, of its name."""

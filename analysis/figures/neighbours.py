@@ -1,0 +1,103 @@
+"""Has a generator copied its images?
+
+Its images beside the training images that they resemble most, shifted or mirrored too: those
+of all its images that come nearest to one.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from analysis.figures.samples import shown_trial
+from analysis.figures.style import Drawn, canvas
+from analysis.study.artifacts import fetch_generator, why_absent
+from analysis.study.table import StudyTable
+from spaces.errors import InputError
+from trainable.data import Dataset, load
+from trainable.data.reading import Reading
+from trainable.data.sheets import draw_pairs
+from trainable.data.split.hold_back import split_held_back
+from trainable.metrics.pixels import Copies, pixel_copies
+
+PER_CLASS, PAIRS = 250, 16
+_BATCH = 50
+_DPI = 150
+
+
+def training_images(table: StudyTable, named: str | None) -> Dataset:
+    """The study's images, from where it had them or from `named`.
+
+    Raises:
+        InputError: they are not there, or others.
+    """
+    spec = named or table.settings.get("data", "")
+    try:
+        size, how = int(table.settings["image_size"]), Reading.of(table.settings)
+        share = float(table.settings.get("hold_back", 0.0))
+        data, _, _ = split_held_back(load(spec, size, how=how), share)
+    except KeyError as error:
+        raise InputError(f"--study {table.name} does not say what images it had") from error
+    except InputError as error:
+        raise InputError(
+            f"the images of study {table.name} cannot be read: {error}; say where they are with "
+            "--data"
+        ) from error
+    if data.digest != table.settings.get("data_digest"):
+        raise InputError(
+            f"{spec} holds other images than study {table.name} was trained on; say where those "
+            "are with --data"
+        )
+    return data
+
+
+@torch.inference_mode()
+def nearest(table: StudyTable, number: int, data: Dataset) -> tuple[np.ndarray, Copies]:
+    """Images of the trial's generator, uint8 [n, C, S, S], and what they resemble most in `data`.
+
+    Raises:
+        InputError: the trial kept no generator.
+    """
+    start = fetch_generator(table, number)
+    if start is None:
+        otherwise = (
+            f"the generator of trial {number} was not kept; those of trials that were scored on "
+            "fresh images are"
+        )
+        raise InputError(f"--study {table.name}: {why_absent(table, number, otherwise)}")
+    images, classes, latent = start.image_generator()
+    rng = torch.Generator().manual_seed(0)
+    found = []
+    for index in range(len(classes)):
+        y = torch.eye(len(classes))[index].expand(_BATCH, -1)
+        for _ in range(PER_CLASS // _BATCH):
+            found.append(images(torch.randn(_BATCH, latent, generator=rng), y))
+    generated = torch.cat(found)
+    return generated.numpy(), pixel_copies(torch.tensor(data.images), generated)
+
+
+def draw(generated: np.ndarray, copies: Copies, data: Dataset) -> Figure:
+    """The figure: the pairs that are most alike."""
+    best = copies.similarity.argsort(descending=True, stable=True)[:PAIRS].numpy()
+    similarity, where = copies.similarity.numpy()[best], copies.nearest.numpy()[best]
+    sheet = draw_pairs(generated[best], data.images[where], similarity, copies.threshold)
+    figure = canvas(sheet.width / _DPI, sheet.height / _DPI, loose=True)
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.imshow(sheet)
+    ax.axis("off")
+    return figure
+
+
+def drawn(table: StudyTable, args: argparse.Namespace) -> Drawn:
+    """The figure of `python -m analysis.neighbours`."""
+    number = shown_trial(table, args.trial)
+    data = training_images(table, args.data)
+    generated, copies = nearest(table, number, data)
+    said = (
+        f"trial {number}: of {len(generated)} generated images {copies.rate:.1%} count as copies "
+        f"(similarity above {copies.threshold:.3f}); drawn are the {PAIRS} nearest to one"
+    )
+    return draw(generated, copies, data), [said]

@@ -1,0 +1,121 @@
+"""A synthetic data set as files: a folder for each class, ``manifest.csv``, and what drew it.
+
+An image follows from its class and its seed alone; the manifest lists both, and the registered
+model draws the very same image from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+
+from spaces.errors import InputError
+from trainable.basics.files import check_new_folder, name_fault, whole_folder
+from trainable.basics.progress import stage
+from trainable.generators.image_generator import ImageGenerator
+from trainable.generators.saved import SavedGenerator
+
+MANIFEST = "manifest.csv"
+ABOUT = "generated.json"
+_OPTIONS = {"png": {}, "jpeg": {"quality": 95}}
+
+
+def write_set(start: SavedGenerator, args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Write the set that the flags ask for, whole or not at all; returns what generated.json says.
+
+    Raises:
+        InputError: a class cannot have a folder, or the set cannot be written.
+    """
+    images, classes, latent = start.image_generator()
+    _check_classes(classes, f"--model {args.model}")
+    torch.set_num_threads(1)  # at one image, threads waiting for each other cost up to 50x
+    try:
+        total, rows = len(classes) * args.per_class, []
+        with whole_folder(args.out) as part, stage(console, "drawing", total) as progress:
+            for index, name in enumerate(classes):
+                _make_folder(part / name, f"--model {args.model}")
+                for k in range(args.per_class):
+                    seed = image_seed(args.seed, index, k)
+                    file = f"{name}/{k:05d}.{args.format}"
+                    image = draw(images, latent, index, len(classes), seed)
+                    Image.fromarray(image).save(part / file, **_OPTIONS[args.format])
+                    rows.append((file, name, seed))
+                    progress(len(rows), total)
+            return _describe(part, args, start, rows)
+    except OSError as error:
+        check_new_folder("--out", args.out)  # another was faster
+        raise InputError(f"--out {args.out} cannot be written to: {error.strerror}") from error
+
+
+def _check_classes(classes: list[str], model: str) -> None:
+    """Raise InputError unless each class, as somebody's file calls it, can have its own folder."""
+    own = {name.casefold() for name in (ABOUT, MANIFEST)}
+    for place, name in enumerate(classes):
+        fault = name_fault(name)
+        if name in classes[:place]:
+            fault = "names two classes"
+        elif name.casefold() in own:
+            fault = "is a file of the set"
+        if fault:
+            raise _no_folder(model, name, fault)
+
+
+def _make_folder(folder: Path, model: str) -> None:
+    try:
+        folder.mkdir()
+    except FileExistsError as error:
+        raise _no_folder(model, folder.name, "is that of another class on this disk") from error
+
+
+def _no_folder(model: str, name: str, fault: str) -> InputError:
+    return InputError(
+        f"{model}: its class {name!r} cannot have a folder of that name, which {fault}; take a "
+        "generator whose classes are named as folders can be"
+    )
+
+
+def image_seed(seed: int, index: int, k: int) -> int:
+    """The seed of the k-th image of a class in the set of `seed`: no two sets share images."""
+    return int(np.random.SeedSequence([seed, index, k]).generate_state(1)[0])
+
+
+@torch.inference_mode()
+def draw(images: ImageGenerator, latent: int, index: int, classes: int, seed: int) -> np.ndarray:
+    """One image, uint8 [S, S] if grey or [S, S, 3]; as the registered model draws it."""
+    z = torch.randn(1, latent, generator=torch.Generator().manual_seed(seed))
+    y = torch.zeros(1, classes)
+    y[0, index] = 1
+    pixels = images(z, y)[0].permute(1, 2, 0).numpy()
+    return pixels[..., 0] if pixels.shape[2] == 1 else pixels
+
+
+def _describe(
+    folder: Path, args: argparse.Namespace, start: SavedGenerator, rows: list[tuple[str, str, int]]
+) -> dict[str, Any]:
+    with (folder / MANIFEST).open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(("file", "class", "seed"))
+        out.writerows(rows)
+    of_patients = start.about.get("of_patients", True)  # older records do not say
+    limits = "; not images of patients, not for diagnosis" if of_patients else ""
+    about: dict[str, Any] = {
+        "synthetic": f"drawn by a generator{limits}",
+        "model": args.model,
+        "weights_sha256": start.sha256,
+        "seed": args.seed,
+        "per_class": args.per_class,
+        "image_size": start.about["task"]["image_size"],
+        "study": start.about.get("study"),
+        "trial": start.about.get("trial"),
+        "settings": start.about.get("settings", {}),
+    }
+    (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+    return about
