@@ -126,7 +126,6 @@ class Driver:
             stop = self.scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP
             done = stop and self.prune
         if done:
-            self.scheduler.on_trial_complete(None, trial, result)
             self.searcher.on_trial_complete(trial.trial_id, result)
             self.live.pop(place)
             self.ended += 1

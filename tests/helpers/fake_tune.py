@@ -126,7 +126,6 @@ class Search:
         if not result["done"]:
             decision = self.scheduler.on_trial_result(None, trial, result)
         if decision == STOP:
-            self.scheduler.on_trial_complete(None, trial, result)
             self.searcher.on_trial_complete(trial_id, result)
             del self.live[trial_id]
         else:

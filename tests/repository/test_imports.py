@@ -221,7 +221,7 @@ def test_broken_rules_are_seen(path, source):
         ("spaces/a.py", "import numpy"),
         ("trainable/ray_trainable.py", "from ray import tune"),
         ("trainable/a.py", "import torch.nn, json\nfrom spaces.errors import InputError"),
-        ("search/a.py", "import optuna, ray\nfrom trainable.trial.trial import Status"),
+        ("search/tune/a.py", "import optuna, ray\nfrom trainable.trial.trial import Status"),
         ("analysis/study/table.py", "def f():\n    import mlflow"),
     ],
 )

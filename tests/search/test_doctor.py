@@ -12,6 +12,7 @@ from search import doctor
 from search.study.flags import parser
 from search.tracking import tracker as tracking
 from tests.helpers.refusals import tells
+from tests.helpers.searches import shared_ray
 from tests.helpers.toys import make_data, write_pictures
 from trainable.basics import machine
 
@@ -33,7 +34,8 @@ def broken(said: str) -> list[str]:
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_pictures(tmp_path / "pictures", make_data(n=24))
-    return tmp_path
+    with shared_ray():
+        yield tmp_path
 
 
 def test_a_search_that_works(place):

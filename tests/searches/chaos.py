@@ -15,7 +15,6 @@ import argparse
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,170 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import TrialState
-
-from search.study import folder as study_folder
-from search.study.config import StudyConfig
-from search.study.database import database_url, load_study, open_storage, read_records
-from search.tracking.projection import EXPERIMENT, connect, study_key
-from search.tune.rungs import replayed
-from tests.helpers import ROOT
-from trainable.trial.report import Status
-
-SPACE = """
-from spaces.presets import default
-
-def tiny(trial, task):
-    lr = trial.suggest_float("g_lr", 1e-4, 1e-2, log=True)
-    width = trial.suggest_categorical("g_width", [4, 8])
-    narrow = {"g_width": width, "d_width": 4, "latent_size": 8}
-    return {**default(task), **narrow, "g_lr": lr}
-"""
-
-
-def _processes() -> dict[int, tuple[int, int, str]]:
-    """Parent, start and title of each living process; zombies are dead."""
-    found = {}
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            with suppress(OSError):
-                facts = (path / "stat").read_text().rpartition(")")[2].split()
-                if facts[0] != "Z":
-                    title = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    found[int(path.name)] = int(facts[1]), int(facts[19]), title
-    return found
-
-
-class Place:
-    """A folder with a space of its own, in which searches are started and watched."""
-
-    def __init__(self, folder: Path, data: str, *flags: str, study: str = "chaos"):
-        self.folder, self.study = folder, study
-        self.flags = ["--space", "chaos_space:tiny", "--data", data, "--image-size", "32"]
-        self.flags += [
-            "--features",
-            "efficientnet-lite0",
-            "--backbone",
-            "none",
-            "--study",
-            study,
-            *flags,
-        ]
-        self._seen: dict[int, int] = {}  # pid: when it began, as pids are used again
-        (folder / "chaos_space.py").write_text(SPACE)
-        self.log = folder / f"{study}.log"
-
-    def start(self, module: str, *flags: str) -> subprocess.Popen[bytes]:
-        """Start one of our commands; its output goes to the log."""
-        path = f"{ROOT}{os.pathsep}{self.folder}"
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", module, *flags],
-                cwd=self.folder, env={**os.environ, "PYTHONPATH": path},
-                stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-        self._seen[process.pid] = _processes()[process.pid][1]
-        return process
-
-    def search(self, *flags: str) -> subprocess.Popen[bytes]:
-        """Begin the study, or go on with it, as a user would who reads what is there."""
-        if study_folder.began(self.folder / "runs" / self.study):
-            return self.start("search.run", "--resume", self.study, *flags)
-        return self.start("search.run", *self.flags, *flags)
-
-    def watch(self) -> None:
-        """Take note of all that descends from what we started; an orphan has no parent to tell."""
-        table = _processes()
-        for pid, (parent, began, _) in sorted(table.items(), key=lambda item: item[1][1]):
-            if parent in self._seen and parent in table:
-                self._seen[pid] = began
-
-    def alive(self) -> dict[int, str]:
-        """Titles of the living processes that descend from ours, whoever their parent is now."""
-        self.watch()
-        table = _processes()
-        return {
-            pid: title for pid, (_, began, title) in table.items() if self._seen.get(pid) == began
-        }
-
-    def workers(self) -> list[int]:
-        """Processes that train trials."""
-        return [
-            pid
-            for pid, title in self.alive().items()
-            if title.startswith("ray::") and "Trainable" in title
-        ]
-
-    def kill_a_worker(self, rng: random.Random) -> bool:
-        """Kill a training process, if there is one."""
-        workers = self.workers()
-        if workers:
-            with suppress(ProcessLookupError):
-                os.kill(rng.choice(workers), signal.SIGKILL)
-        return bool(workers)
-
-    def reports(self) -> dict[tuple[int, int], float]:
-        """The objective of each report in the database, by trial and resource."""
-        path = self.folder / "runs" / self.study
-        if not study_folder.began(path):
-            return {}
-        study = load_study(self.study, open_storage(database_url(path)))
-        records = read_records(study)
-        return {(x.number, r["resource"]): r["objective"] for x in records for r in x.reports}
-
-    def check(self, trials: int, uri: str) -> None:
-        """Every promise about a finished study, held against the database and MLflow."""
-        path = self.folder / "runs" / self.study
-        study = load_study(self.study, open_storage(database_url(path)))
-        config = StudyConfig.from_json(study.user_attrs["config"])
-        records = read_records(study)
-        ended = {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
-        assert {t.state for t in study.trials} <= ended, "a trial is left open"
-        assert len(records) == trials, f"{len(records)} trials, not {trials}"
-        assert [r.number for r in records] == list(range(trials))
-        orders = [r["order"] for record in records for r in record.reports]
-        assert len(orders) == len(set(orders))
-        # What ASHA decided over all lives is what it decides on the whole history in one.
-        _, stopped = replayed(config, records)
-        pruned = {r.number for r in records if r.status is Status.PRUNED}
-        assert stopped == pruned, f"ASHA stops {stopped} on the history, but {pruned} were"
-        for record in records:
-            planned = [e for e in config.evaluations if e <= record.last.get("resource", 0)]
-            assert [r["resource"] for r in record.reports] == planned, record.number
-        self.check_mlflow(trials, uri)
-
-    def check_mlflow(self, trials: int, uri: str) -> None:
-        """MLflow has one run a trial, with every report once and no other value."""
-        client = connect(uri)
-        path = self.folder / "runs" / self.study
-        study = load_study(self.study, open_storage(database_url(path)))
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        assert experiment is not None
-        mine = f"tags.`cgan.study` = '{study_key(study)}'"
-        runs = list(client.search_runs([experiment.experiment_id], mine, max_results=5000))
-        children = [r for r in runs if "cgan.trial" in r.data.tags]
-        assert len(runs) == 1 + len(children)
-        numbers = sorted(int(r.data.tags["cgan.trial"]) for r in children)
-        assert numbers == list(range(trials)), f"MLflow has {len(numbers)} runs: {numbers}"
-        reports = self.reports()
-        epochs = {
-            (record.number, r["epoch"]): r["objective"]
-            for record in read_records(study) for r in record.reports
-        }  # fmt: skip
-        assert len(epochs) == len(reports)
-        for run in children:
-            number = int(run.data.tags["cgan.trial"])
-            points = client.get_metric_history(run.info.run_id, "objective")
-            assert len(points) == len({p.step for p in points}), f"a point twice: {number}"
-            there = {(number, p.step): p.value for p in points}
-            assert there == {k: v for k, v in epochs.items() if k[0] == number}, number
-
-    def no_orphans(self, within: float = 30.0) -> None:
-        """Nothing that descends from us is alive."""
-        deadline = time.monotonic() + within
-        while (alive := self.alive()) and time.monotonic() < deadline:
-            time.sleep(0.5)
-        assert not alive, f"orphans: {alive}"
+from tests.helpers.searches import Place, free_port, wait_for_reports
 
 
 def kill_and_resume(
@@ -265,19 +101,6 @@ def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, what)
         process.wait()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
-
-
-def wait_for_reports(place: Place, count: int, process: subprocess.Popen[bytes]) -> None:
-    """Until the study has `count` reports."""
-    while len(place.reports()) < count:
-        assert process.poll() is None, place.log.read_text()[-3000:]
-        time.sleep(0.3)
 
 
 def search_without_mlflow(place: Place, how: str, folder: Path, trials: int) -> tuple[float, float]:

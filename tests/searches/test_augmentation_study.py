@@ -27,12 +27,20 @@ from search.tracking import champion
 from search.tracking.projection import connect
 from tests.helpers import ROOT
 from tests.helpers.refusals import tells
+from tests.helpers.searches import shared_ray
 from tests.helpers.toys import export_trial, make_data, make_workload, small_params, write_pictures
 from trainable.data.fingerprints import fingerprints
 from trainable.data.sources import load
 from trainable.generators.export import WEIGHTS
 from trainable.generators.weights_file import read_generator
 from trainable.trial.trial import Trial
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray():
+    """For the commands that run in this process."""
+    with shared_ray():
+        yield
 
 
 @pytest.fixture(scope="module")

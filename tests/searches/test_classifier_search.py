@@ -4,45 +4,18 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from tests.helpers.refusals import tells
-from tests.searches.test_session import SPACE, publish, start
+from tests.helpers.searches import Place
 
-QUICK = """
-import importlib.abc, importlib.util, sys
-
-class Quick(importlib.abc.MetaPathFinder):
-    '''In every process: classifiers that hardly learn, and few images at an evaluation.'''
-
-    changes = {
-        "trainable.metrics.quick_classifier": ("STEPS", 3),
-        "trainable.trial.evaluation": ("GENERATED", 40),
-    }
-
-    def find_spec(self, name, path, target=None):
-        if name not in self.changes:
-            return None
-        change = self.changes.pop(name)
-        spec = importlib.util.find_spec(name)
-        whole = spec.loader.exec_module
-
-        def exec_module(module):
-            whole(module)
-            setattr(module, *change)
-
-        spec.loader.exec_module = exec_module
-        return spec
-
-sys.meta_path.insert(0, Quick())
-"""
-FLAGS = """--space mine:tiny --data phantom --image-size 32 --trials 2 --epochs 2 --eval-every 1
---grace 1 --eta 2 --top-k 1 --winner-images 20 --backbone none --features efficientnet-lite0
---sampler random --study s"""
+FLAGS = [
+    "--trials", "2", "--epochs", "2", "--eval-every", "1", "--grace", "1", "--eta", "2",
+    "--top-k", "1", "--winner-images", "20", "--sampler", "random", "--max-concurrent", "1",
+]  # fmt: skip
 TITLES = {"classifier": "classifier's error", "fid,classifier": "FID and classifier's error"}
 
 
@@ -51,13 +24,13 @@ class Searched:
     """What is left of a search."""
 
     objective: str
-    place: Path
+    place: Place
     said: str
     rows: list[dict[str, str]]
 
     def runs(self, store: str) -> tuple[Run, list[Run]]:
         """The study's run and its trials' in the store, by number."""
-        client = MlflowClient(f"sqlite:///{self.place / store}")
+        client = MlflowClient(f"sqlite:///{self.place.folder / store}")
         (experiment,) = client.search_experiments(filter_string="name = 'cgan-search'")
         runs = client.search_runs([experiment.experiment_id])
         trials = [run for run in runs if "cgan.trial" in run.data.tags]
@@ -67,14 +40,11 @@ class Searched:
 
 @pytest.fixture(scope="module", params=TITLES)
 def searched(request, tmp_path_factory) -> Searched:
-    place = tmp_path_factory.mktemp("place")
-    (place / "mine.py").write_text(SPACE)
-    (place / "sitecustomize.py").write_text(QUICK)
-    process = start(place, *FLAGS.split(), "--objective", request.param)
-    said = process.communicate()[0]
-    assert process.returncode == 0, said
-    assert "Traceback" not in said
-    rows = list(csv.DictReader((place / "runs/s/leaderboard.csv").open()))
+    folder = tmp_path_factory.mktemp("place")
+    place = Place(folder, "phantom", *FLAGS, "--objective", request.param, study="s")
+    code, said = place.run("search.run", *place.flags)
+    assert code == 0, said
+    rows = list(csv.DictReader((folder / "runs/s/leaderboard.csv").open()))
     return Searched(request.param, place, said, rows)
 
 
@@ -99,7 +69,7 @@ def test_the_leaderboard_says_what_it_ranks_by(searched):
 
 
 def test_mlflow_has_it_too_and_publishing_elsewhere_gives_the_same(searched):
-    code, text = publish(searched.place, "s", "--tracking-uri", "sqlite:///other.db")
+    code, text = searched.place.run("search.publish", "s", "--tracking-uri", "sqlite:///other.db")
     assert code == 0, text
     assert tells(text, "MLflow", "2 trials", "study s")
     stores = [searched.runs(store) for store in ("runs/mlflow.db", "other.db")]

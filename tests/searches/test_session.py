@@ -6,14 +6,15 @@ import csv
 import io
 import json
 import os
+import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,9 +37,9 @@ from search.tracking.tracker import Tracker
 from search.winners.conclude import hand_over
 from search.winners.leaderboard import Row, rank
 from spaces.errors import InputError
-from tests.helpers import ROOT
 from tests.helpers.fake_tune import config
 from tests.helpers.refusals import refused, tells
+from tests.helpers.searches import Place, free_port, shared_ray, wait_for_reports
 from tests.helpers.toys import make_data, write_pictures
 from trainable.basics.terminal import make_console
 from trainable.data.fingerprints import Seen
@@ -48,93 +49,113 @@ from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
 
-SPACE = """
-from spaces.presets import default
-
-def tiny(trial, task):
-    lr = trial.suggest_float("g_lr", 1e-4, 1e-2, log=True)
-    return {**default(task), "g_lr": lr, "g_width": 4, "d_width": 4, "latent_size": 8}
-"""
+TRIALS = 5
+FLAGS = [
+    "--trials", str(TRIALS), "--epochs", "6", "--eval-every", "3", "--grace", "3", "--eta", "2",
+    "--top-k", "1", "--winner-images", "20", "--sampler", "random", "--report-timeout", "20m",
+    "--max-concurrent", "2",
+]  # fmt: skip
+Scores = dict[tuple[int, int], float]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    """A folder with twenty pictures of two classes, and a space of the user's own."""
+def place(tmp_path_factory) -> Place:
+    """A folder with pictures of two classes, and a space of the user's own."""
     root = tmp_path_factory.mktemp("place")
     write_pictures(root / "pictures", make_data(n=24))
-    (root / "mine.py").write_text(SPACE)
-    return root
+    return Place(root, "pictures", *FLAGS, study="tiny")
 
 
-def start(place: Path, *flags: str, module: str = "search.run") -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *flags],
-        cwd=place, env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{place}"},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+def wait_until(process: subprocess.Popen[bytes], place: Place, what: Callable[[], object]) -> None:
+    while not what():
+        assert process.poll() is None, place.log.read_text()
+        place.watch()
+        time.sleep(0.2)
+
+
+@dataclass(frozen=True)
+class Lives:
+    """Of one study.
+
+    Attributes:
+        stopped: what was said up to Ctrl-C.
+        resumed: what was said by the last life.
+        published: what publishing it elsewhere said between.
+        kept: the scores in the study's database after each life.
+    """
+
+    stopped: str
+    resumed: str
+    published: str
+    kept: list[Scores]
 
 
 @pytest.fixture(scope="module")
-def said(place) -> tuple[str, str, str]:
-    """What the search printed: until Ctrl-C after its first report, and after it was resumed.
-
-    And what publishing it elsewhere printed between.
-    """
-    flags = ["--space", "mine:tiny", "--data", "pictures", "--image-size", "32", "--trials", "3"]
-    flags += [
-        "--epochs",
-        "6",
-        "--eval-every",
-        "3",
-        "--grace",
-        "3",
-        "--eta",
-        "2",
-        "--top-k",
-        "1",
-        "--winner-images",
-        "20",
-    ]
-    flags += ["--features", "efficientnet-lite0", "--backbone", "none", "--sampler", "random"]
-    flags += ["--study", "tiny", "--report-timeout", "20m"]
-    process = start(place, *flags)
+def lives(place) -> Lives:
+    """A worker of the first is killed, and then its driver; Ctrl-C ends the second in training."""
+    process = place.search()
     try:
-        while not list(place.glob("runs/tiny/trials/*/attempt-*/*.pt")):
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        first = process.communicate()[0]
+        wait_for_reports(place, 1, process)
+        wait_until(process, place, lambda: place.kill_a_worker(random.Random(0)))
+        wait_for_reports(place, 2, process)
+        place.watch()
     finally:
         process.kill()
-    assert process.returncode == 130, first
-    code, published = publish(place, "tiny", "--tracking-uri", "sqlite:///stopped.db")
+    process.wait()
+    kept = [place.reports()]
+    process = place.search("--report-timeout", "20m", "--max-concurrent", "2")
+    begins = place.log.stat().st_size
+    try:
+        wait_for_reports(place, len(kept[0]) + 1, process)
+        place.watch()
+        process.send_signal(signal.SIGINT)
+        process.wait()
+    finally:
+        process.kill()
+    stopped = place.log.read_text()[begins:]
+    assert process.returncode == 130, stopped
+    kept.append(place.reports())
+    code, published = place.run("search.publish", "tiny", "--tracking-uri", "sqlite:///stopped.db")
     assert code == 0, published
-    again = start(place, "--resume", "tiny")
-    second = again.communicate()[0]
-    assert again.returncode == 0, second
-    return first, second, published
+    code, resumed = place.run("search.run", "--resume", "tiny", "--max-concurrent", "2")
+    assert code == 0, resumed
+    return Lives(stopped, resumed, published, [*kept, place.reports()])
 
 
-def test_ctrl_c_says_how_to_go_on_and_so_does_who_publishes_it(said, place):
-    again = f"python -m search.run --resume tiny --output {place}/runs"
-    stopped = f"--tracking-uri sqlite:///{place}/stopped.db"
-    assert f"\n  {again} --report-timeout 20m\n" in said[0]
-    assert f"\n  {again} {stopped} --report-timeout 20m\n" in said[2]
-    assert "Traceback" not in said[0] + said[1]
-    assert "\nstopping" in said[0]
-    ran = r"\nstopped\b.* \d of 3 trials .*\bkept"
-    assert re.search(ran, said[0]), said[0]
+def test_no_life_loses_a_score_and_no_process_outlives_its_driver(lives, place):
+    """Drivers and workers killed, and stopped by Ctrl-C: the study and MLflow are whole."""
+    first, second, last = lives.kept
+    assert 2 <= len(first) < len(second) < len(last)
+    assert first.items() <= second.items() <= last.items()
+    place.no_orphans()
+    place.check(TRIALS, place.store)
+
+
+def test_ctrl_c_says_how_to_go_on_and_so_does_who_publishes_it(lives, place):
+    again = f"python -m search.run --resume tiny --output {place.folder}/runs"
+    elsewhere = f"--tracking-uri sqlite:///{place.folder}/stopped.db"
+    asked = "--report-timeout 20m"
+    assert re.search(rf"\n  {again} .*{asked}", lives.stopped), lives.stopped
+    assert re.search(rf"\n  {again} {elsewhere} .*{asked}", lives.published), lives.published
+    assert "Traceback" not in lives.stopped
+    assert "\nstopping" in lives.stopped
+    ran = rf"\nstopped\b.* \d of {TRIALS} trials .*\bkept"
+    assert re.search(ran, lives.stopped), lives.stopped
 
 
 def test_a_time_budget_counts_from_the_command(place, monkeypatch):
     """Imports and reading images are the user's time too."""
-    monkeypatch.chdir(place)
+    monkeypatch.chdir(place.folder)
     flags = ["--data", "pictures", "--image-size", "32", "--trials", "1", "--epochs", "1"]
+    flags += ["--backbone", "none", "--features", "efficientnet-lite0"]
     flags += ["--study", "late", "--time-budget", "10m"]
     console = Console(file=io.StringIO())
-    with refused("--time-budget", "10 min", "--winner-images"):
+    with (
+        shared_ray(),
+        refused("--time-budget", "10 min", "--winner-images"),
+    ):
         run_session(parser().parse_args(flags), console, time.time() - 600)
-    assert not (place / "runs" / "late").exists()
+    assert not (place.folder / "runs" / "late").exists()
 
 
 @pytest.mark.parametrize("error", [InputError("no room"), KeyboardInterrupt(), OSError("disk")])
@@ -177,56 +198,57 @@ def test_what_a_database_elsewhere_may_know_of_is_not_removed(tmp_path, monkeypa
     assert (tmp_path / "s" / "study.id").read_text() == "mine"
 
 
-def opened(place: Path) -> tuple[optuna.Study, RDBStorage]:
-    return open_study(place / "runs", "tiny", None)
+def opened(place: Place) -> tuple[optuna.Study, RDBStorage]:
+    return open_study(place.folder / "runs", "tiny", None)
 
 
-def test_every_trial_ended_once_after_the_resume(said, place):
+def test_every_trial_ended_once_after_the_resume(lives, place):
     records = read_records(opened(place)[0])
-    assert len(records) == 3
+    assert len(records) == TRIALS
     assert {r.status.value for r in records} <= {"complete", "pruned"}
     for record in records:
         epochs = [r["epoch"] for r in record.reports]
         assert epochs == [3, 6][: len(epochs)]
-    orders = [report["order"] for record in records for report in record.reports]
-    assert sorted(orders) == list(range(len(orders)))
 
 
-def test_the_leaderboard_is_kept_and_printed(said, place):
-    rows = list(csv.DictReader((place / "runs/tiny/leaderboard.csv").open()))
-    assert [row["rank"] for row in rows] == ["1", "2", "3"]
+def test_the_leaderboard_is_kept_and_printed(lives, place):
+    study = place.folder / "runs" / "tiny"
+    rows = list(csv.DictReader((study / "leaderboard.csv").open()))
+    assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert float(rows[0]["fresh_fid_low"]) < float(rows[0]["fresh_fid_high"])
     assert float(rows[0]["fid_over_floor"]) > 1
     assert {"kid", "one_nn", "coverage", "copy_rate", "diversity"} <= set(rows[0])
     assert "g_lr" in rows[0]
-    assert "fresh" in said[1]
-    assert json.loads((place / "runs/tiny/study.json").read_text())["trials"] == 3
-    assert not list(place.glob("runs/tiny/tune*"))
-    images = list(csv.DictReader((place / "runs/tiny/images.csv").open()))
+    assert "fresh" in lives.resumed
+    assert json.loads((study / "study.json").read_text())["trials"] == TRIALS
+    assert not list(study.glob("tune*"))
+    images = list(csv.DictReader((study / "images.csv").open()))
     assert len(images) == 24
-    best = json.loads((place / "runs/tiny/best.json").read_text())
+    best = json.loads((study / "best.json").read_text())
     assert [values["g_lr"] for values in best] == [pytest.approx(float(rows[0]["g_lr"]), rel=1e-5)]
 
 
-def test_the_plain_output_is_quiet(said):
-    lines = [line for line in said[1].splitlines() if line.strip()]
-    assert len(lines) < 40, said[1]
-    for noise in ("WARNING", "Warning", "[I 20", "INFO", "Tune Status"):
-        assert noise not in said[1], said[1]
+def test_the_plain_output_is_quiet(lives):
+    for said in (lives.stopped, lives.resumed):
+        lines = [line for line in said.splitlines() if line.strip()]
+        assert len(lines) < 40, said
+        for noise in ("WARNING", "Warning", "[I 20", "INFO", "Tune Status"):
+            assert noise not in said, said
 
 
-def test_a_generator_that_fails_a_gate_is_no_champion(said, place):
+def test_a_generator_that_fails_a_gate_is_no_champion(lives, place):
     """A few steps of training reach no real image: coverage says so."""
-    first = next(csv.DictReader((place / "runs/tiny/leaderboard.csv").open()))
+    board = place.folder / "runs" / "tiny" / "leaderboard.csv"
+    first = next(csv.DictReader(board.open()))
     assert tells(first["failed_gates"], "coverage 0.00", 0.005)
-    assert tells(said[1], "no winner", "no trial")
-    assert "champion:" not in said[1]
+    assert tells(lives.resumed, "no winner", "no trial")
+    assert "champion:" not in lives.resumed
 
 
-def mlflow_runs(place: Path) -> list[Run]:
+def mlflow_runs(place: Place) -> list[Run]:
     """What the store holds now: a copy, as MLflow keeps a file open that has been replaced."""
-    copy = place / f"{uuid.uuid4().hex}.db"
-    shutil.copy(place / "runs" / "mlflow.db", copy)
+    copy = place.folder / f"{uuid.uuid4().hex}.db"
+    shutil.copy(place.folder / "runs" / "mlflow.db", copy)
     client = MlflowClient(f"sqlite:///{copy}")
     (experiment,) = client.search_experiments(filter_string="name = 'cgan-search'")
     return list(client.search_runs([experiment.experiment_id]))
@@ -239,11 +261,11 @@ def by_trial(runs: list[Run]) -> dict[str, Run]:
     return dict(sorted(found))
 
 
-def test_mlflow_has_one_run_a_trial(said, place):
-    client = MlflowClient(f"sqlite:///{place / 'runs' / 'mlflow.db'}")
+def test_mlflow_has_one_run_a_trial(lives, place):
+    client = MlflowClient(place.store)
     runs = mlflow_runs(place)
-    assert list(by_trial(runs)) == ["0", "1", "2"]
-    assert len(runs) == 4
+    assert list(by_trial(runs)) == ["0", "1", "2", "3", "4"]
+    assert len(runs) == 1 + TRIALS
     assert not any("cgan.winner" in r.data.tags for r in runs)  # it fails a gate
     (best,) = [r for r in runs if "gates_failed" in r.data.metrics]
     assert [m.step for m in client.get_metric_history(best.info.run_id, "fid")][:1] == [3]
@@ -252,26 +274,19 @@ def test_mlflow_has_one_run_a_trial(said, place):
     assert "fresh_40/precision" in best.data.metrics
 
 
-def publish(place: Path, *flags: str) -> tuple[int, str]:
-    process = start(place, *flags, module="search.publish")
-    said = process.communicate()[0]
-    assert "Traceback" not in said, said
-    return process.returncode, said
-
-
-def test_a_lost_store_is_published_anew_and_twice_is_once(said, place):
+def test_a_lost_store_is_published_anew_and_twice_is_once(lives, place):
     """Runs, metrics and winners are all there again, from the study's folder alone."""
     before = by_trial(mlflow_runs(place))
-    store = place / "runs" / "mlflow.db"
-    kept = place / "runs" / "kept.db"
+    store = place.folder / "runs" / "mlflow.db"
+    kept = place.folder / "runs" / "kept.db"
     store.rename(kept)
     try:
         for _ in range(2):
-            code, text = publish(place, "tiny")
+            code, text = place.run("search.publish", "tiny")
             assert code == 0, text
-            assert tells(text, "MLflow", "3 trials", "study tiny")
+            assert tells(text, "MLflow", f"{TRIALS} trials", "study tiny")
             runs = mlflow_runs(place)
-            assert len(runs) == 4
+            assert len(runs) == 1 + TRIALS
             after = by_trial(runs)
             assert after.keys() == before.keys()
             for number, run in after.items():
@@ -285,57 +300,56 @@ def test_a_lost_store_is_published_anew_and_twice_is_once(said, place):
         kept.replace(store)
 
 
-def test_publish_of_an_unknown_study_lists_what_there_is(said, place):
-    code, text = publish(place, "tinny")
+def test_publish_of_an_unknown_study_lists_what_there_is(lives, place):
+    code, text = place.run("search.publish", "tinny")
     assert code == 2
     assert text.startswith("error: ")
     assert tells(text, "tinny", "runs", "tiny")
 
 
-def test_publish_to_a_dead_server_says_so(said, place):
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
-    uri = f"http://me:secret@127.0.0.1:{port}"
-    code, text = publish(place, "tiny", "--tracking-uri", uri)
+def test_publish_to_a_dead_server_says_so(lives, place):
+    uri = f"http://me:secret@127.0.0.1:{free_port()}"
+    code, text = place.run("search.publish", "tiny", "--tracking-uri", uri)
     assert code == 2
     assert text.startswith("error: ")
-    assert tells(text, f"http://127.0.0.1:{port}", "refused")
+    assert tells(text, uri.replace("me:secret@", ""), "refused")
     assert "secret" not in text
     assert len(text.strip().splitlines()) == 1
 
 
-def test_a_finished_study_resumed_trains_nothing_and_says_the_same(said, place):
-    standings = (place / "runs/tiny/leaderboard.csv").read_bytes()
-    kept = sorted(p.name for p in place.glob("runs/tiny/trials/*/attempt-*/*.pt"))
-    process = start(place, "--resume", "tiny")
-    text = process.communicate()[0]
-    assert process.returncode == 0, text
+def test_a_finished_study_resumed_trains_nothing_and_says_the_same(lives, place):
+    study = place.folder / "runs" / "tiny"
+    standings = (study / "leaderboard.csv").read_bytes()
+    kept = sorted(p.name for p in study.glob("trials/*/attempt-*/*.pt"))
+    code, text = place.run("search.run", "--resume", "tiny")
+    assert code == 0, text
     (resumed,) = [line for line in text.splitlines() if line.startswith("resumed")]
-    assert re.search(r"\b3 trials\b.* 0 .* 0 ", resumed), resumed
-    assert (place / "runs/tiny/leaderboard.csv").read_bytes() == standings
-    assert sorted(p.name for p in place.glob("runs/tiny/trials/*/attempt-*/*.pt")) == kept
-    assert len(mlflow_runs(place)) == 4
+    assert re.search(rf"\b{TRIALS} trials\b.* 0 .* 0 ", resumed), resumed
+    assert (study / "leaderboard.csv").read_bytes() == standings
+    assert sorted(p.name for p in study.glob("trials/*/attempt-*/*.pt")) == kept
+    assert len(mlflow_runs(place)) == 1 + TRIALS
 
 
-def test_sigterm_while_winners_are_scored_says_how_to_go_on_and_keeps_the_former_ones(said, place):
-    """A process of its own, as Ray's code in it takes the signal away unless it is taken back."""
-    standings = (place / "runs/tiny/leaderboard.csv").read_bytes()
-    kept = sorted(place.glob("runs/tiny/winners/*/*"))
-    process = start(place, "--resume", "tiny")
-    assert process.stdout is not None
-    first = []
-    for line in process.stdout:
-        first.append(line)
-        if " at a time on " in line:  # no trial is owed: the next thing is to score
-            process.send_signal(signal.SIGTERM)
-            break  # a line that is being written when the signal comes is written again
-    text = "".join([*first, *process.stdout])
-    assert process.wait() == 143, text
-    assert re.search(r"\nstopped\b.* 3 of 3 trials .*\bkept", text), text
-    assert "Traceback" not in text, text
+class Terminal(io.StringIO):
+    """SIGTERM comes once a search has said how many trials run at a time."""
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if " at a time on " in text:  # no trial is owed: the next thing is to score
+            os.kill(os.getpid(), signal.SIGTERM)
+        return written
+
+
+def test_sigterm_while_winners_are_scored_says_how_to_go_on_and_keeps_the_former_ones(lives, place):
+    study = place.folder / "runs" / "tiny"
+    standings = (study / "leaderboard.csv").read_bytes()
+    kept = sorted(study.glob("winners/*/*"))
+    code, text = place.run("search.run", "--resume", "tiny", screen=Terminal())
+    assert code == 143, text
+    assert re.search(rf"\nstopped\b.* {TRIALS} of {TRIALS} trials .*\bkept", text), text
     assert "SIGTERM" not in text, text
-    assert (place / "runs/tiny/leaderboard.csv").read_bytes() == standings
-    assert sorted(place.glob("runs/tiny/winners/*/*")) == kept
+    assert (study / "leaderboard.csv").read_bytes() == standings
+    assert sorted(study.glob("winners/*/*")) == kept
 
 
 def exported(folder: Path, row: Row) -> Path:
@@ -343,10 +357,10 @@ def exported(folder: Path, row: Row) -> Path:
     return folder / "winners" / ("" if row.wins else "failed_gates") / str(row.rank)
 
 
-def test_the_champion_is_the_best_that_passes_and_answers(said, place):
+def test_the_champion_is_the_best_that_passes_and_answers(lives, place):
     """The same study, had its best trial failed and its second passed the gates."""
-    uri = f"sqlite:///{place / 'runs' / 'mlflow.db'}"
-    folder = place / "runs" / "tiny"
+    uri = place.store
+    folder = place.folder / "runs" / "tiny"
     study, storage = opened(place)
     first, second, *_ = sorted(read_records(study), key=lambda r: r.objective)
     good = {"copy_rate": 0.0, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.5}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import time
@@ -20,6 +19,7 @@ from spaces.catalog import full
 from spaces.presets import default
 from spaces.task import Task
 from tests.helpers.refusals import refused
+from tests.helpers.searches import shared_ray
 from tests.helpers.toys import make_data, make_workload, small_params
 from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
@@ -275,16 +275,11 @@ def test_any_other_fault_is_one(data, params, tmp_path, monkeypatch):
         worker.begin({**params, "g_width": 5})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster():
     """Ray on this machine, which says that it has two GPUs."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(
-        address="local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False,
-        logging_level=logging.ERROR,
-    )  # fmt: skip
-    yield
-    ray.shutdown()
+    with shared_ray():
+        yield
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from search.capacity.gpu_probe import Packing
 from search.capacity.gpu_share import Capacity, Shares, share
 from search.proposals.ledger import Ledger
 from tests.helpers.fake_tune import config
+from tests.helpers.faults import narrow
 from tests.helpers.refusals import tells
 from tests.helpers.toys import make_data, make_workload, small_config
-from tests.searches.test_faults import space
 from trainable.distributed.resources import Resources
 from trainable.gan.footprint import Memory, footprint
 from trainable.trial.report import Status
@@ -30,7 +30,7 @@ def probed(monkeypatch):
     """A probe that says: four a GPU, each half as fast as alone; and a node of two GPUs."""
     asked = []
 
-    def probe(workload, space, where, say) -> Packing:
+    def probe(workload, narrow, where, say) -> Packing:
         asked.append(where)
         say("4 trials a GPU")
         return Packing(0.25, 5000.0, Memory(1000.0, 2.0), "", gain=2.0)
@@ -44,7 +44,7 @@ def probed(monkeypatch):
 def settled(workload, where, gpus_mb=(16000,), auto=True, budget=None) -> tuple[Shares, list[str]]:
     said: list[str] = []
     found = share(
-        workload, space, Capacity(where, 2), gpus_mb, auto=auto, budget=budget, say=said.append
+        workload, narrow, Capacity(where, 2), gpus_mb, auto=auto, budget=budget, say=said.append
     )
     return found, said
 
@@ -57,7 +57,7 @@ def test_measured_where_it_is_left_to_us(workload, probed):
     assert shares.slowdown == 0.5  # four together train twice as many images as one
     assert said == ["4 trials a GPU"]
     limited, _ = settled(workload, replace(GPU, max_concurrent=3))
-    assert limited.workers == 3
+    assert limited.capacity.workers == 3
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_cannot_fit_is_refused_and_what_may_is_not(workload):
 
 def test_a_refused_trial_is_out_of_memory_before_it_begins(workload):
     ledger = Ledger(config(trials=2), None, None, refuse=lambda config: "needs 9 GB, of 5 GB")
-    assert ledger.draw(space, workload.task) is None
+    assert ledger.draw(narrow, workload.task) is None
     assert ledger.ended == 1
     (trial,) = ledger._sampled.trials
     assert trial.user_attrs["status"] == Status.OUT_OF_MEMORY

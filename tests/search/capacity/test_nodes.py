@@ -20,6 +20,7 @@ from search.capacity import nodes
 from search.capacity.nodes import Node, faults, local_versions, survey
 from search.study.flags import parser
 from tests.helpers.refusals import refused, tells
+from tests.helpers.searches import shared_ray
 from trainable.distributed import cluster
 from trainable.distributed.cluster import connected, fitting
 from trainable.distributed.resources import Resources, resolve_resources
@@ -142,9 +143,9 @@ def test_what_the_project_calls_itself_may_differ():
     assert faults([other]) == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def alone():
-    with connected(Resources("local", 1, 0.0, None)):
+    with shared_ray():
         yield
 
 
@@ -200,7 +201,6 @@ def is_loopback(address: str) -> bool:
     return (mapped or ip).is_loopback
 
 
-# With the Ray that this module has running: to start one of its own would take ten seconds.
 def test_a_search_of_this_machine_alone_listens_on_loopback_only(alone):
     psutil: Any = importlib.import_module("psutil")  # which Ray brings along
     me = psutil.Process()

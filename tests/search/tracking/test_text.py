@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from trainable.trial.report import Status
 
 RUNGS = (2, 6)
 CONFIG = config(name="films", data="/somewhere/chest films", trials=3)
-MEASURED = {**YARDSTICK, "counts": {"normal": 100, "ill": 90}}
+MEASURED: Any = {**YARDSTICK, "counts": {"normal": 100, "ill": 90}}
 
 PASSING = {"copy_rate": 0.01, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.6}
 
@@ -117,7 +118,7 @@ def test_a_finished_study_says_how_it_ended_and_where_its_figures_are(tmp_path, 
 def test_names_are_no_markup(tmp_path):
     """A bar ends a cell, a line break a row; markup is the users' own business, but not here."""
     study = config(name="films", data="/somewhere/chest_xray | old *1*", trials=2)
-    yardstick = {**YARDSTICK, "counts": {"a|`b`": 3, "two\nlines": 2, "<script>": 1, "$x$": 1}}
+    yardstick: Any = {**YARDSTICK, "counts": {"a|`b`": 3, "two\nlines": 2, "<script>": 1, "$x$": 1}}
     said = description(study, yardstick, [], tmp_path / "a `b` c", "x", "y", ["--data a``b"])
     data = cell(said, "data")
     assert data.startswith(r"chest_xray \| old \*1\*, ")

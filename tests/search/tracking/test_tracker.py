@@ -189,7 +189,8 @@ def test_every_class_has_its_own_key_and_its_true_name(uri, tmp_path, names):
         name=folder.name, data_digest=str(names), trials=1, length=4, grace=1, eta=2,
         protocol="tiny/1",
     )  # fmt: skip
-    study = create_study(storage_in(folder), settings, {**YARDSTICK, "counts": counts}, {}, [])
+    measured: Any = {**YARDSTICK, "counts": counts}
+    study = create_study(storage_in(folder), settings, measured, {}, [])
     study.set_user_attr("of_patients", False)
     trial = study.ask()
     trial.set_user_attr("started", time.time())

@@ -56,7 +56,6 @@ def test_breakdown_is_infeasible_with_its_reason_and_enters_no_rung(tmp_path, st
     broken = flat(3, status, reason="d_loss is nan in epoch 3")
     trial = s.tune_trial("a")
     assert s.scheduler.on_trial_result(None, trial, broken) == CONTINUE
-    s.scheduler.on_trial_complete(None, trial, broken)
     s.searcher.on_trial_complete("a", broken)
     assert s.scheduler.rungs.scores == {2: {}, 6: {}}
     (record,) = s.records()

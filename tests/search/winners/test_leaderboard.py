@@ -140,7 +140,9 @@ def test_less_variety_that_fid_pays_for_fails_the_gate_and_other_reals_pass(real
     assert gate.fault(best) is not None
 
 
-HELD = {**YARDSTICK, "protocol": "efficientnet-lite0/bilinear-224", "n_generated": 200, "cas": 0.95}
+HELD: Any = {
+    **YARDSTICK, "protocol": "efficientnet-lite0/bilinear-224", "n_generated": 200, "cas": 0.95,
+}  # fmt: skip
 
 
 def with_cas(fid: float, cas: float) -> Assessment:
@@ -156,7 +158,7 @@ def with_cas(fid: float, cas: float) -> Assessment:
 )  # fmt: skip
 def test_nothing_is_told_by_an_objective_whose_training_noise_is_not_known(objective, ranked, ties):
     records = [record(n, 60.0) for n in range(3)]
-    yardstick = {**YARDSTICK, "untrained": {"fid": 300.0, "kid": 0.3, "cas": 0.5}}
+    yardstick: Any = {**YARDSTICK, "untrained": {"fid": 300.0, "kid": 0.3, "cas": 0.5}}
     found = {0: with_cas(80.0, 0.92), 1: with_cas(61.0, 0.85), 2: with_cas(63.0, 0.93)}
     scores = {0: 1.5, 1: 1.7, 2: 1.6}
     assessed = {

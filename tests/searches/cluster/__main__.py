@@ -36,7 +36,7 @@ from pathlib import Path
 
 from search.study.database import database_url, load_study, open_storage, read_records
 from tests.helpers import ROOT
-from tests.searches.chaos import SPACE, Place
+from tests.helpers.searches import SPACE, Place
 from tests.searches.cluster.hosts import PORT, RAY, Host, Network, missing
 from trainable.trial.checkpoints import _attempts, _checkpoints
 

@@ -280,7 +280,8 @@ def study(uri, tmp_path_factory) -> tuple[dict[str, Any], Projection]:
     folder.mkdir()
     storage = open_storage(database_url(folder))
     settings = config(name="told", seed=7, init_from="models:/x@champion", protocol="tiny/mean-8")
-    study = create_study(storage, settings, {}, {}, [])
+    unmeasured: Any = {}
+    study = create_study(storage, settings, unmeasured, {}, [])
     params = small_params(DATA, g_lr=1.5e-05, penalty_interval=3, beta2=1 / 3, warmup_kimg=0.0)
     for changes in ({}, params):
         study.ask().set_user_attr("params", changes)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from moto.server import ThreadedMotoServer
-from rich.console import Console
 
-from search.capacity.gpu_share import Capacity
 from search.capacity.nodes import survey
-from search.study.database import OpenStudy, create_study, database_url, open_storage, read_records
 from search.study.trial_files import TRIALS, fetch, send, settle
-from search.tune.reporting import Audience
-from search.tune.run_trials import run_trials
 from spaces.errors import InputError
+from tests.helpers.faults import Faulty, run_search
+from tests.helpers.searches import shared_ray
 from tests.helpers.toys import fids, make_data, make_workload, run_on, small_params
-from tests.searches.test_faults import TRIALS as NUMBER
-from tests.searches.test_faults import YARDSTICK, Faulty, config, space
 from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources
 from trainable.trial.checkpoints import mark_hung, newest, times_hung
@@ -148,39 +143,33 @@ def test_a_winner_is_scored_from_the_store(workload, tmp_path):
     assert found.scores == assess(plain, 1, params, 20).scores
 
 
+class Fire(Faulty):
+    befalls: ClassVar = {0: "is_killed", 1: "rots"}
+
+
 def test_a_whole_search_under_fire(store, tmp_path):
+    """What else may befall a worker does not ask where its trial is kept."""
     url = f"s3://fire/runs?{store}"
-    system, base = ObjectStore(url)._open()
-    system.create_dir(base.partition("/")[0])
-    settings = config("whole")
+    ObjectStore(url)._open()[0].create_dir("fire")
     folder = tmp_path / "whole"
     folder.mkdir()
     object_store = settle(folder, url)
     assert object_store is not None
-    storage = open_storage(database_url(folder))
-    study = create_study(storage, settings, YARDSTICK, {}, [])
-    plain = make_workload(make_data(), folder / TRIALS, settings.evaluations)
-    said = io.StringIO()
-    with connected(Resources("local", 1, 0.0, 2)) as (where, _):
+    with shared_ray(), connected(Resources("local", 1, 0.0, 1)) as (where, _):
         (node,) = survey(object_store)
         assert node.storage is None
-        outcome = run_trials(
-            OpenStudy(study, storage), space, replace(plain, object_store=object_store),
-            Capacity(replace(where, report_timeout=12.0), 2),
-            Audience(Console(file=said, width=300)), Faulty,
-        )  # fmt: skip
+        outcome, records, _ = run_search(
+            folder, Fire, where, object_store=object_store, trials=3, length=6
+        )
     assert outcome.done
-    records = read_records(study)
-    assert [r.status for r in records if r.number in (0, 1, 6, 7)] == [Status.COMPLETE] * 4
-    assert records[2].reason == "it hung again when it was tried once more"
+    assert [r.status for r in records] == [Status.COMPLETE] * 3
     assert not list((folder / TRIALS).rglob("*.pt"))
-    for number in (0, 7):
-        trial = trial_folder(folder / TRIALS, number)
+    for record in records:
+        trial = trial_folder(folder / TRIALS, record.number)
         fetch(trial, "*.png")
-        assert len(list(trial.glob("*.png"))) == settings.length
+        assert len(list(trial.glob("*.png"))) == 6
         fetch(trial, "*.pt")
-        assert len(newest(trial)["reports"]) == settings.length
-    assert len(records) == NUMBER
+        assert len(newest(trial)["reports"]) == len(record.reports) == 6
     assert not any(name.startswith(".nodes") for name in object_store.names(""))
 
 
