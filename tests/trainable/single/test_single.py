@@ -142,7 +142,8 @@ def test_a_trial_out_of_mlflow_replays_too(study, tmp_path, monkeypatch):
     told = {k: str(v) for k, v in of_study.items() if v is not None}
     there = {("abc", "http://x"): Recorded(study.params, NUMBER, told)}
     monkeypatch.setattr(registry, "read_trial", lambda *asked: there[asked])
-    flags = ["--trial", "abc", "--tracking-uri", "http://x", "--epochs", "6", "--evaluate-at", "2,3"]
+    flags = ["--trial", "abc", "--tracking-uri", "http://x"]
+    flags += ["--epochs", "6", "--evaluate-at", "2,3"]
     assert call(tmp_path / "a", *flags) == 0
     assert scores(tmp_path / "a", NUMBER) == study.scores
     assert call(tmp_path / "b", *flags, "--seed", "8") == 0
