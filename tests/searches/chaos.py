@@ -29,7 +29,6 @@ from typing import Any
 
 from tests.helpers.searches import Place, free_port, wait_for_reports
 
-
 HOW = ("well", "away", "dies", "hangs")
 """What becomes of MLflow's server in the middle of a search."""
 
