@@ -15,22 +15,21 @@ from ray.tune.schedulers import TrialScheduler
 from search.proposals.ledger import Ledger
 from search.study.config import StudyConfig
 from search.study.database import (
-    TrialRecord,
     create_study,
-    database_url,
     interrupt_running,
     keep_learnt,
     load_study,
     open_storage,
     read_learnt,
-    read_records,
 )
+from search.study.folder import StudyFolder
+from search.study.records import TrialRecord, read_records
 from search.tune.rungs import replayed
 from search.tune.scheduler import StudyASHA
 from search.tune.searcher import StudySearcher
 from spaces.presets import default
 from spaces.task import Task
-from trainable.trial.trial import GOALS
+from trainable.trial.report import GOALS
 
 TASK = Task(32, 1, 2, 40)
 YARDSTICK: Any = {"floor": 30.0, "untrained": {"fid": 300.0, "kid": 0.3}}
@@ -83,7 +82,7 @@ class Search:
         self.live: dict[str, dict[str, Any]] = {}
         new = not folder.exists()
         folder.mkdir(exist_ok=True)
-        self.storage = open_storage(database_url(folder))
+        self.storage = open_storage(StudyFolder(folder).database_url)
         if new:
             create_study(self.storage, self.config, YARDSTICK, {}, queue or [])
         self.study = load_study(folder.name, self.storage)

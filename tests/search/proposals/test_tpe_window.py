@@ -14,7 +14,7 @@ from search.proposals.samplers import STARTUP
 from search.proposals.tpe_window import LEARNT, horizon
 from search.study.database import directions
 from tests.helpers.fake_tune import TASK, check_resumed_proposals, config, space
-from trainable.trial.trial import GOALS, Status
+from trainable.trial.report import GOALS, Status
 
 
 @pytest.fixture

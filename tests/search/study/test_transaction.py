@@ -12,7 +12,7 @@ import pytest
 from search.proposals.writer import StudyWriter
 from tests.helpers.fake_tune import Search
 from tests.helpers.studies import cut_at
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 
 def content(folder: Path) -> list[str]:

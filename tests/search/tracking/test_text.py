@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from search.study.database import TrialRecord, database_url
+from search.study.folder import StudyFolder
+from search.study.records import TrialRecord
 from search.tracking.text import code_tags, description, trial_name, trial_tags
 from search.winners.leaderboard import rank, write_csv
 from tests.helpers.fake_tune import YARDSTICK, config
@@ -17,7 +18,7 @@ from tests.helpers.studies import PASSING, record
 from trainable.metrics.intervals import Interval
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 RUNGS = (2, 6)
 CONFIG = config(name="films", data="/somewhere/chest films", trials=3)
@@ -67,7 +68,7 @@ def test_the_code_is_tagged_as_mlflow_shows_it():
 def describe(folder: Path, records: list[TrialRecord], **stores: str) -> str:
     stores = {
         "tracking": f"sqlite:///{folder.parent.resolve()}/mlflow.db",
-        "database": database_url(folder),
+        "database": StudyFolder(folder).database_url,
         **stores,
     }
     return description(CONFIG, MEASURED, records, folder, **stores, run_flags=["--devices cpu"])

@@ -11,7 +11,8 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from search.study.config import SAMPLERS
-from search.study.database import interrupt_running, read_records
+from search.study.database import interrupt_running
+from search.study.records import read_records
 from search.tune.rungs import replayed
 from tests.helpers.fake_tune import (
     CONTINUE,
@@ -23,7 +24,7 @@ from tests.helpers.fake_tune import (
     flat,
     kill,
 )
-from trainable.trial.trial import SPENT, Status
+from trainable.trial.report import SPENT, Status
 
 
 def lose(search: Search, after: int) -> None:

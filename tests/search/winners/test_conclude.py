@@ -18,7 +18,7 @@ from search.winners import conclude as winners
 from tests.helpers.studies import Ended
 from tests.helpers.toys import full
 from trainable.basics.files import disk_fault
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
 
 KEPT = ["best.json", "leaderboard.csv", "winners"]

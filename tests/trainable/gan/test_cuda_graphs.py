@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.helpers.recipes import LITE, RECIPES, run_of, saved
 from tests.helpers.toys import small_config
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.gan.cuda_graphs import WARM_UP
 from trainable.gan.run import Run
 from trainable.pretrained.backbones import Backbone, load_backbone

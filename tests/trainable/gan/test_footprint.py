@@ -17,7 +17,7 @@ from spaces.presets import default
 from spaces.task import Task
 from tests.helpers.recipes import LITE, RECIPES, UNPENALISED
 from tests.helpers.toys import small_config
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.gan import footprint as module
 from trainable.gan.config import TrialConfig
 from trainable.gan.footprint import footprint

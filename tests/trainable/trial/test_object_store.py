@@ -12,7 +12,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from search.capacity.nodes import survey
-from search.study.trial_files import TRIALS, fetch, send, settle
+from search.study.folder import TRIALS
+from search.study.trial_files import fetch, send, settle
 from tests.helpers.faults import Faulty, run_search
 from tests.helpers.refusals import refused
 from tests.helpers.searches import STORE_KEYS, shared_ray
@@ -21,7 +22,8 @@ from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources
 from trainable.trial.checkpoints import mark_hung, newest, times_hung
 from trainable.trial.object_store import ObjectStore, scratch
-from trainable.trial.trial import Status, Trial, assess, trial_folder
+from trainable.trial.report import Status, trial_folder
+from trainable.trial.trial import Trial, assess
 from trainable.trial.workload import Workload
 
 

@@ -18,13 +18,14 @@ from spaces.errors import InputError
 from spaces.task import Task
 from tests.helpers.pictures import class_folder, image, jpeg, png, raw_png
 from tests.helpers.refusals import refused, tells
-from trainable.data import check_image_size, load, load_folder
 from trainable.data.__main__ import main
+from trainable.data.dataset import check_image_size
 from trainable.data.folders import decode as decoding
 from trainable.data.folders.decode import Picture, UnreadableError
-from trainable.data.folders.read import Decoded, read_all
+from trainable.data.folders.read import Decoded, load_folder, read_all
 from trainable.data.folders.scan import scan
 from trainable.data.reading import Reading
+from trainable.data.sources import load
 
 
 @pytest.fixture
