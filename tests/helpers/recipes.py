@@ -9,7 +9,7 @@ import torch
 
 from spaces.presets import backed
 from spaces.task import Task
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.gan.config import TrialConfig
 from trainable.gan.run import Run
 from trainable.pretrained.backbones import Backbone

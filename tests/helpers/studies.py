@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy.event
 from optuna.storages import RDBStorage
 
-from search.study.database import TrialRecord
+from search.study.records import TrialRecord
 from search.winners import conclude as winners
 from tests.helpers.fake_tune import YARDSTICK, Search
 from tests.helpers.toys import make_data, make_workload, small_params
