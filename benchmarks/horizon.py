@@ -23,7 +23,7 @@ from benchmarks import free_trials as free
 from search.proposals import tpe_window as horizon
 from search.proposals.ledger import Ledger
 from spaces.catalog import full
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 REPORTS = 20
 LAST = 100

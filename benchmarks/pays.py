@@ -57,7 +57,7 @@ from benchmarks.replay import (
 )
 from search.proposals import ledger as ledger_module
 from search.proposals.samplers import build_sampler
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 
 def contenders(length: int) -> dict[str, Contender]:

@@ -29,7 +29,7 @@ from search.study.config import StudyConfig
 from search.tune.rungs import Rungs
 from search.tune.scheduler import StudyASHA
 from search.tune.searcher import StudySearcher
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 MARKS = (0.25, 0.5, 1.0)
 """Shares of the budget at which is reported what was found."""

@@ -61,7 +61,7 @@ from search.tune.run_trials import run_trials
 from spaces.catalog import full
 from trainable.distributed import cluster
 from trainable.distributed.resources import Resources
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 REPORTS = 18
 """Of a complete trial."""

@@ -10,7 +10,8 @@ import torch
 from ray import tune
 
 from trainable.distributed.stop_mark import asked_to_stop
-from trainable.trial.trial import ASKED, GOALS, Report, Status, Trial, breakdown
+from trainable.trial.report import ASKED, GOALS, Report, Status
+from trainable.trial.trial import Trial, breakdown
 from trainable.trial.workload import Workload
 
 

@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from search.display.standings import Best, Standings
-from search.winners.leaderboard import changes
+from search.study.records import changes
 from trainable.basics.terminal import printable
 from trainable.basics.wording import format_duration
 from trainable.data.sheets import grid_file
 from trainable.trial.objective import Objective
-from trainable.trial.trial import GOALS, Status, trial_folder
+from trainable.trial.report import GOALS, Status, trial_folder
 
 WORKERS = 12
 """Workers that are shown one by one; more would push the rest off the screen."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.study.config import StudyConfig
-from search.study.database import TrialRecord
-from trainable.trial.trial import Report, Status
+from search.study.records import TrialRecord
+from trainable.trial.report import Report, Status
 
 
 @dataclass

@@ -10,9 +10,10 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from search.study.database import REPORT, goals, read_record, set_interrupted
+from search.study.database import set_interrupted
+from search.study.records import REPORT, goals, read_record
 from search.study.transaction import one_transaction
-from trainable.trial.trial import Report, Status
+from trainable.trial.report import Report, Status
 
 _BACKLOG = 10_000  # writes that may wait; beyond, the search is too fast for its disk, and waits
 

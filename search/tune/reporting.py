@@ -16,7 +16,7 @@ from search.display.screen import Screen
 from search.display.standings import Standings
 from search.tune.searcher import StudySearcher
 from trainable.basics.terminal import say
-from trainable.trial.trial import Report, Status
+from trainable.trial.report import Report, Status
 
 RETRIES = 3
 """Times a trial whose worker died is started again from its checkpoint."""

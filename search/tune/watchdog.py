@@ -13,7 +13,7 @@ from ray import tune
 from search.study.trial_files import fetch, send
 from trainable.basics.wording import format_duration
 from trainable.trial.checkpoints import mark_hung
-from trainable.trial.trial import trial_folder
+from trainable.trial.report import trial_folder
 
 _PAUSE = 1.0  # seconds between looks
 

@@ -34,7 +34,7 @@ from trainable.tracking.names import (
     TRIAL,
     WINNER,
 )
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 NAME, KEY = "planted", "planted-0123456789ab"
 # Trial: status, winner, and (epoch, fid, train_seconds) of each evaluation.

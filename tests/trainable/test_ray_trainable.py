@@ -14,7 +14,7 @@ from trainable.gan.run import Run
 from trainable.ray_trainable import CGANTrainable
 from trainable.trial.checkpoints import Attempt
 from trainable.trial.evaluation import Evaluator
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 from trainable.trial.workload import Workload
 
 

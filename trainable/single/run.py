@@ -25,7 +25,8 @@ from trainable.metrics.independent import agreement
 from trainable.single.recipe import IDENTITY, Recipe
 from trainable.single.resolve import build_workload
 from trainable.trial.evaluation import measure
-from trainable.trial.trial import ASKED, Report, Status, Trial
+from trainable.trial.report import ASKED, Report, Status
+from trainable.trial.trial import Trial
 from trainable.trial.yardstick import Yardstick
 
 _RUN = "run.json"

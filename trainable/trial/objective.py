@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spaces.errors import InputError
-from trainable.metrics.classifier_score import CAS
+from trainable.trial.report import CAS
 
 _KEYS = {"fid": "fid", "kid": "kid", "is": "inception_score", "classifier": CAS}
 _NAMES = {"fid": "FID", "kid": "KID", "is": "negative IS", "classifier": "classifier's error"}

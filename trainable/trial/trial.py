@@ -9,11 +9,9 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from spaces.errors import InputError
@@ -24,56 +22,17 @@ from trainable.gan.run import DivergedError
 from trainable.pretrained.weights import first_line
 from trainable.trial.checkpoints import Attempt, newest, times_hung
 from trainable.trial.evaluation import Assessment
+from trainable.trial.report import ASKED, GOALS, SPENT, Report, Status, trial_folder, trial_seed
 from trainable.trial.workload import Workload
 
-Report = dict[str, Any]
-"""What an evaluation says: ``resource`` (how much of what trials are given it has had: epochs or
-seconds), epoch, status and, unless the trial broke down, its scores and the ``objective`` that the
-search minimises; of two, ``objective_2`` is the other."""
-GOALS = ("objective", "objective_2")
-"""Keys of a report under which the goals of an `Objective` stand, as many as it has."""
-
-SPENT = "the time budget is spent"
-ASKED = "it was asked to stop"
 GRID_COLUMNS = 8
 HANGS = 1
 """Times a trial that hangs is tried again."""
-RESOURCES = ("epoch", "seconds")
-LONGEST = 10**9
-"""Epochs, or seconds of training, of a trial."""
 COLLAPSE = 0.4
 """Within-class diversity, real images having 1, below which a class has collapsed. Five images in
 place of a hundred have 0.66, two 0.4."""
 COLLAPSE_AFTER = 4.0
 """Thousands of images seen before that is looked at: an untrained generator's are alike too."""
-
-
-class Status(StrEnum):
-    """How a trial stands. Never a sentinel score."""
-
-    RUNNING = "running"
-    COMPLETE = "complete"  # trained to its last epoch
-    PRUNED = "pruned"  # stopped by ASHA at a rung, or by its own time limit
-    DIVERGED = "diverged"  # a loss, weight or score was no finite number
-    COLLAPSED = "collapsed"  # a class's images became all alike
-    OUT_OF_MEMORY = "out_of_memory"
-    FAILED = "failed"  # crashed or hung, retries included
-    INTERRUPTED = "interrupted"  # stopped with the search; a resumed search takes it up again
-
-    @property
-    def infeasible(self) -> bool:
-        """Whether the configuration itself is at fault."""
-        return self in (Status.DIVERGED, Status.COLLAPSED, Status.OUT_OF_MEMORY)
-
-
-def trial_folder(trials: Path, number: int) -> Path:
-    """Where trial `number` keeps its files."""
-    return trials / f"{number:05d}"
-
-
-def trial_seed(study_seed: int, number: int) -> int:
-    """The seed of trial `number`: independent between trials, the same in every life of a study."""
-    return int(np.random.SeedSequence([study_seed, number]).generate_state(1)[0])
 
 
 class ForeignCheckpointError(InputError):

@@ -14,13 +14,14 @@ import pytest
 
 from search.proposals.ledger import Ledger
 from search.proposals.samplers import learn_from, read_queue, space_differences
-from search.study.database import read_learnt, read_records
+from search.study.database import read_learnt
+from search.study.records import read_records
 from spaces.catalog import full, optimization
 from spaces.describe import space_snapshot
 from spaces.task import Task
 from tests.helpers.fake_tune import TASK, Search, config, drive, flat, space, warm
 from tests.helpers.refusals import refused
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 
 def pair(trial: optuna.Trial, task: Task) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from search.study.database import TrialRecord
+from search.study.records import TrialRecord
 from search.tune.rungs import Rungs, left_as, replayed
 from tests.helpers.fake_tune import config
-from trainable.trial.trial import Report, Status
+from trainable.trial.report import Report, Status
 
 
 def record(number: int, *reports: Report) -> TrialRecord:

@@ -15,12 +15,12 @@ from rich.console import Console
 
 from search.display.screen import Screen
 from search.display.standings import Standings
-from search.study.database import read_records
+from search.study.records import read_records
 from search.tune.reporting import Audience, TuneReporter
 from spaces.task import Task
 from tests.helpers.fake_tune import CONTINUE, STOP, Search, flat, space
 from tests.helpers.refusals import tells
-from trainable.trial.trial import SPENT, Status
+from trainable.trial.report import SPENT, Status
 
 
 def test_stopped_by_asha_is_pruned_with_all_its_reports_the_last_included(tmp_path):

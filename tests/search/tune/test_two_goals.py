@@ -10,7 +10,7 @@ from search.proposals.samplers import learn_from
 from search.study.database import read_learnt
 from search.tune.rungs import Rungs
 from tests.helpers.fake_tune import CONTINUE, STOP, Search, config, warm
-from trainable.trial.trial import GOALS
+from trainable.trial.report import GOALS
 
 TWO = {"objective": "fid,classifier", "hold_back": 0.25, "sampler": "tpe"}
 

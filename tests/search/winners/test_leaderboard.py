@@ -13,7 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from search.study.database import TrialRecord
+from search.study.records import TrialRecord
 from search.winners.gates import GATES
 from search.winners.leaderboard import Row, candidates, differing, rank, table, write_csv
 from tests.helpers.fake_tune import YARDSTICK, config
@@ -23,7 +23,7 @@ from trainable.metrics.scores import RealSet, evaluation_scores
 from trainable.metrics.seed_noise import FID_NOISE
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 
 def record(

@@ -25,7 +25,7 @@ from trainable.basics.command import command_line
 from trainable.basics.files import whole_folder
 from trainable.basics.stopping import Stopped, stopped_by_signals, stopped_gently
 from trainable.basics.terminal import make_console, say
-from trainable.trial.trial import Status
+from trainable.trial.report import Status
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 

@@ -14,7 +14,8 @@ from tests.helpers.toys import make_data, make_workload, run_on, small_params
 from trainable.gan.run import Run
 from trainable.trial import trial as trial_module
 from trainable.trial.evaluation import Evaluator
-from trainable.trial.trial import COLLAPSE, Status, Trial
+from trainable.trial.report import Status
+from trainable.trial.trial import COLLAPSE, Trial
 
 DATA = make_data()
 ALIKE, VARIED = COLLAPSE - 0.1, COLLAPSE + 0.1

@@ -18,16 +18,8 @@ from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import fids, full, make_workload, out_of_memory, run_on
 from trainable.gan.run import Run
 from trainable.trial.checkpoints import mark_hung, newest
-from trainable.trial.trial import (
-    SPENT,
-    Status,
-    Trial,
-    _device,
-    assess,
-    breakdown,
-    trial_folder,
-    trial_seed,
-)
+from trainable.trial.report import SPENT, Status, trial_folder, trial_seed
+from trainable.trial.trial import Trial, _device, assess, breakdown
 from trainable.trial.workload import Workload
 
 
