@@ -170,7 +170,7 @@ def _check(params: dict[str, Any], task: Task, start: SavedGenerator | None) -> 
     config = TrialConfig.from_params(params)
     config.check_task(task)
     if start is not None:
-        start.check(config, task)
+        start.check_fits(config, task)
 
 
 def _schedule(asked: dict[str, Any], data: Dataset) -> dict[str, int]:

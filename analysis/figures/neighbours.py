@@ -69,7 +69,7 @@ def nearest(table: StudyTable, number: int, data: Dataset) -> tuple[np.ndarray, 
             "fresh images are"
         )
         raise InputError(f"--study {table.name}: {why_absent(table, number, otherwise)}")
-    images, classes, latent = start.generator()
+    images, classes, latent = start.image_generator()
     rng = torch.Generator().manual_seed(0)
     found = []
     for index in range(len(classes)):

@@ -89,7 +89,7 @@ def progress(table: StudyTable, number: int) -> list[Strip]:
 def between(start: SavedGenerator) -> list[Strip]:
     """Interpolations of a generator: along the sphere between latents of a class (Shoemake 1985),
     and straight between the one-hot vectors of two classes."""
-    images, classes, latent = start.generator()
+    images, classes, latent = start.image_generator()
     rng = torch.Generator().manual_seed(_SEED)
     ends = torch.randn(2 * _LATENTS, latent, generator=rng)
     share = torch.linspace(0, 1, _STEPS)

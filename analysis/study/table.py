@@ -45,12 +45,12 @@ from trainable.tracking.names import (
     fresh_interval,
     study_name,
 )
+from trainable.trial.report import CAS
 
 if TYPE_CHECKING:  # importing mlflow costs seconds: only those who read pay
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-CAS = "cas"  # classification accuracy score, where the study held images back
 FRESH = {
     "fresh": fresh_interval("fid", "mean"),
     "fresh_low": fresh_interval("fid", "low"),

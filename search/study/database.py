@@ -7,7 +7,7 @@ An Optuna trial carries, besides its searched parameters and intermediate values
     queued          its place in the study's queue, if it was not left to the sampler
     origin          then, ``default`` or ``enqueued``
     code            what trains it, see `trainable.distributed.code`; of several lives, the last
-    status          a `trainable.trial.trial.Status`, once it is no longer running
+    status          a `trainable.trial.report.Status`, once it is no longer running
     reason          why, where the status alone does not say
     report/000040   the whole report at resource 40, with ``order``, its place among all reports
     goals           of a study with two: both, at the last report; Optuna keeps no intermediate

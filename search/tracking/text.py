@@ -11,10 +11,9 @@ from search.study.config import StudyConfig
 from search.study.folder import StudyFolder
 from search.study.records import TrialRecord
 from trainable.basics.markdown import code, escaped
-from trainable.metrics.classifier_score import CAS
 from trainable.tracking.names import PRUNED_AT, REASON, STATUS, VERSION
 from trainable.trial.objective import Objective
-from trainable.trial.report import Status
+from trainable.trial.report import CAS, Status
 from trainable.trial.yardstick import Yardstick
 
 LEADERBOARD = "leaderboard.csv"

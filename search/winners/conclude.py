@@ -28,6 +28,7 @@ from trainable.distributed.resources import Resources
 from trainable.generators.export import CONFIG, export_generator
 from trainable.single.recipe import SETTINGS
 from trainable.tracking.names import GATES_FAILED
+from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
 from trainable.trial.report import trial_folder
@@ -66,15 +67,16 @@ def conclude(
     study.set_user_attr("assessed", kept)
     rows = leaderboard(study, workload.objective)
     console.print(table(rows, config, study.user_attrs["yardstick"]))
-    winners = _assessed(rows)
+    winners, seen = _assessed(rows), workload.seen
     with (
         replaced_folder(folder / WINNERS) as exported,
         stage(console, "exporting generators", len(winners)) as progress,
     ):
         for done, row in enumerate(winners, start=1):
-            fetch(trial_folder(workload.trials, row.record.number), "*.pt")
+            trial = trial_folder(workload.trials, row.record.number)
+            fetch(trial, "*.pt")
             export_generator(
-                trial_folder(workload.trials, row.record.number),
+                newest(trial)["run"],
                 row.record.params,
                 workload.data,
                 _export(exported, row),
@@ -82,7 +84,7 @@ def conclude(
                 settings={key: getattr(config, key) for key in SETTINGS},
                 number=row.record.number,
                 scores=_scores(row),
-                start=workload.start,
+                seen=seen,
             )
             progress(done, len(winners))
     _write_board(folder, rows)

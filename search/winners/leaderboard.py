@@ -15,13 +15,13 @@ from rich.table import Table
 from search.study.config import StudyConfig
 from search.study.records import TrialRecord
 from search.winners.gates import failed_gates
-from trainable.metrics.classifier_score import CAS
 from trainable.metrics.independent import agreement
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import FID_NOISE, told_apart
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
 from trainable.trial.pareto import order
+from trainable.trial.report import CAS
 from trainable.trial.yardstick import Yardstick
 
 SHOWN = 10

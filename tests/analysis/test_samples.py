@@ -21,10 +21,10 @@ from search.tracking import champion
 from search.tracking import sample_grids as grids
 from search.tracking.projection import connect
 from tests.helpers.refusals import refused, tells
-from tests.helpers.toys import make_data, make_workload, small_params, write_pictures
+from tests.helpers.toys import export_trial, make_data, make_workload, small_params, write_pictures
 from trainable.data.sources import load
 from trainable.data.split.hold_back import hold_back
-from trainable.generators import export
+from trainable.generators.export import WEIGHTS
 from trainable.generators.weights_file import read_generator
 from trainable.tracking.names import EXPERIMENT, STATUS, STUDY, TRIAL, WINNER
 from trainable.trial.trial import Trial
@@ -55,10 +55,7 @@ def study(tmp_path_factory) -> SimpleNamespace:
             client.log_metric(run_id, "train_seconds", 1.0 * epoch, step=epoch)
         trials.append(trial)
         if number == 0:
-            export.export_generator(
-                trial.folder, small_params(data), data, folder / "out",
-                study=NAME, settings={}, number=0, scores={},
-            )  # fmt: skip
+            export_trial(trial, folder / "out", study=NAME, settings={})
             champion.log_winner(uri, run_id, trial.folder, folder / "out", 1, {})
         elif number == 1:
             grids.log_grids(client, run_id, trial.folder, [1, 2], set())
@@ -82,7 +79,7 @@ def test_grids_come_back_as_they_were_drawn(study, table):
 def test_a_winners_generator_comes_back_and_no_others(study, table):
     start = fetch_generator(table, 0)
     assert start is not None
-    weights, _ = read_generator(study.out / export.WEIGHTS)
+    weights, _ = read_generator(study.out / WEIGHTS)
     assert all(torch.equal(start.tensors[k], v) for k, v in weights.items())
     assert fetch_generator(table, 1) is None
 
@@ -103,7 +100,7 @@ def test_between_begins_and_ends_with_what_the_generator_draws(table):
         "class0\nbetween latents", "class1\nbetween latents", "class0\nto class1",
         "class0\nto class1",
     ]  # fmt: skip
-    images, _, latent = start.generator()
+    images, _, latent = start.image_generator()
     z = torch.randn(4, latent, generator=torch.Generator().manual_seed(0))
     for strip, latents, classes in ((strips[0], (0, 1), (0, 0)), (strips[2], (0, 0), (0, 1))):
         y = torch.eye(2)[list(classes)]

@@ -20,9 +20,11 @@ from spaces.presets import default
 from trainable.basics.progress import Progress
 from trainable.data.dataset import Dataset, LoadReport
 from trainable.gan.config import TrialConfig
+from trainable.generators.export import export_generator
 from trainable.metrics import quick_classifier
 from trainable.metrics.independent import Witness
 from trainable.metrics.scores import RealSet
+from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import witness_of
 from trainable.trial.objective import Objective
 from trainable.trial.trial import Trial
@@ -140,6 +142,16 @@ def run_on(trial: Trial) -> list[dict[str, Any]]:
     while reports[-1]["status"] == "running":
         reports.append(trial.advance())
     return reports
+
+
+def export_trial(trial: Trial, out: Path, **about: Any) -> None:
+    """The generator of a trial's newest checkpoint, exported."""
+    run, number = newest(trial.folder)["run"], int(trial.folder.name)
+    params, data = trial.run.config.to_params(), trial.workload.data
+    export_generator(
+        run, params, data, out, number=number, seen=trial.workload.seen,
+        **{"study": "s", "settings": {"seed": 0}, "scores": {}, **about},
+    )  # fmt: skip
 
 
 def fids(reports: list[dict[str, Any]]) -> list[tuple[int, float]]:

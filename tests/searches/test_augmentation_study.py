@@ -26,10 +26,10 @@ from search.tracking.projection import connect
 from tests.helpers import ROOT
 from tests.helpers.refusals import tells
 from tests.helpers.searches import shared_ray
-from tests.helpers.toys import make_data, make_workload, small_params, write_pictures
+from tests.helpers.toys import export_trial, make_data, make_workload, small_params, write_pictures
 from trainable.data.fingerprints import fingerprints
 from trainable.data.sources import load
-from trainable.generators.export import WEIGHTS, export_generator
+from trainable.generators.export import WEIGHTS
 from trainable.generators.weights_file import read_generator
 from trainable.tracking.names import EXPERIMENT as SEARCHES
 from trainable.tracking.names import STATUS, STUDY, TRIAL
@@ -57,10 +57,7 @@ def place(tmp_path_factory) -> SimpleNamespace:
     data = load(str(folder / "known"), 32)
     trial = Trial(make_workload(data, folder / "trials", (1,)), 0, small_params(data))
     trial.advance()
-    export_generator(
-        trial.folder, small_params(data), data, folder / "out",
-        study="made", settings={"fit": "crop"}, number=0, scores={},
-    )  # fmt: skip
+    export_trial(trial, folder / "out", study="made", settings={"fit": "crop"})
     return SimpleNamespace(folder=folder, model=folder / "out" / WEIGHTS)
 
 

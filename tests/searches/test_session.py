@@ -44,8 +44,10 @@ from tests.helpers.refusals import refused, tells
 from tests.helpers.searches import Place, free_port, shared_ray, wait_for_reports
 from tests.helpers.toys import make_data, write_pictures
 from trainable.basics.terminal import make_console
+from trainable.data.fingerprints import Seen
 from trainable.generators.export import export_generator
 from trainable.metrics.intervals import Interval
+from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
 
@@ -373,9 +375,10 @@ def test_the_champion_is_the_best_that_passes_and_answers(lives, place):
     rows = rank(read_records(study), assessed, Objective.parse("fid"), yardstick)
     for row in rows[:2]:
         export_generator(
-            folder / "trials" / f"{row.record.number:05d}", row.record.params,
+            newest(folder / "trials" / f"{row.record.number:05d}")["run"], row.record.params,
             make_data(n=24), exported(folder, row),
             study="tiny", settings={"seed": 0}, number=row.record.number, scores={},
+            seen=Seen.of(make_data(n=24)),
         )  # fmt: skip
     tracker = Tracker(folder, storage, uri)
     tracker.start()

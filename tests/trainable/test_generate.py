@@ -17,10 +17,11 @@ from PIL import Image
 from search.tracking import champion
 from search.tracking.projection import connect
 from tests.helpers.refusals import tells
-from tests.helpers.toys import full, make_data, make_workload, small_params
+from tests.helpers.toys import export_trial, full, make_data, make_workload, small_params
 from trainable import generate
 from trainable.data.sources import load
-from trainable.generators import export, synthetic_set
+from trainable.generators import synthetic_set
+from trainable.generators.export import WEIGHTS
 from trainable.generators.weights_file import read_generator, write_generator
 from trainable.tracking.names import EXPERIMENT
 from trainable.trial.trial import Trial
@@ -32,10 +33,7 @@ def train(folder: Path, **changes) -> Path:
     params = small_params(data)
     trial = Trial(make_workload(data, folder, (1,)), 0, params)
     trial.advance()
-    export.export_generator(
-        trial.folder, params, data, folder / "out",
-        study="s", settings={"seed": 0, "data_digest": "d"}, number=0, scores={},
-    )  # fmt: skip
+    export_trial(trial, folder / "out", settings={"seed": 0, "data_digest": "d"})
     return folder / "out"
 
 
@@ -55,7 +53,7 @@ def manifest(folder: Path) -> list[dict[str, str]]:
 
 def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
     out = tmp_path / "set"
-    assert call(out, "--model", str(grey / export.WEIGHTS)) == 0
+    assert call(out, "--model", str(grey / WEIGHTS)) == 0
     said = capsys.readouterr().out
     assert tells(said, out, "synthetic")
     assert "python -m trainable.metrics" not in said  # nobody knows where the real images are
@@ -75,7 +73,7 @@ def test_what_it_says_to_do_next_works_from_any_folder(grey, tmp_path, capsys, m
     monkeypatch.chdir(tmp_path)
     real = tmp_path / name
     real.mkdir()
-    tensors, about = read_generator(grey / export.WEIGHTS)
+    tensors, about = read_generator(grey / WEIGHTS)
     write_generator(tmp_path / "g.safetensors", tensors, {**about, "settings": {"data": str(real)}})
     assert call(Path(f"set {name}"), "--model", "g.safetensors") == 0
     lines = capsys.readouterr().out.splitlines()[1:]
@@ -91,7 +89,7 @@ def test_what_it_says_to_do_next_works_from_any_folder(grey, tmp_path, capsys, m
     [({"of_patients": True}, True), ({}, True), ({"of_patients": False}, False)],
 )
 def test_patients_are_mentioned_where_there_are_some(grey, tmp_path, capsys, record, limits):
-    tensors, about = read_generator(grey / export.WEIGHTS)
+    tensors, about = read_generator(grey / WEIGHTS)
     assert about.pop("of_patients") is False
     write_generator(tmp_path / "g.safetensors", tensors, {**about, **record})
     assert call(tmp_path / "set", "--model", str(tmp_path / "g.safetensors")) == 0
@@ -100,7 +98,7 @@ def test_patients_are_mentioned_where_there_are_some(grey, tmp_path, capsys, rec
 
 
 def test_the_same_seed_draws_the_same_set_and_another_shares_nothing(grey, tmp_path):
-    model = ("--model", str(grey / export.WEIGHTS))
+    model = ("--model", str(grey / WEIGHTS))
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert call(tmp_path / name, *model, "--seed", seed) == 0
     a, b, c = (
@@ -137,7 +135,7 @@ def test_the_registered_model_draws_the_same_images(tmp_path, monkeypatch):
 
 def test_as_jpeg(grey, tmp_path):
     out = tmp_path / "set"
-    assert call(out, "--model", str(grey / export.WEIGHTS), "--format", "jpeg") == 0
+    assert call(out, "--model", str(grey / WEIGHTS), "--format", "jpeg") == 0
     with Image.open(out / manifest(out)[0]["file"]) as image:
         assert (image.format, image.mode, image.size) == ("JPEG", "L", (32, 32))
 
@@ -161,7 +159,7 @@ def test_what_cannot_be_done_is_said(grey, tmp_path, monkeypatch, capsys, flags,
     Path("full/file").touch()
     if "models:" in flags and "tracking" not in flags:
         flags += " --tracking-uri http://127.0.0.1:9"
-    assert call(tmp_path / "set", "--model", str(grey / export.WEIGHTS), *flags.split()) == 2
+    assert call(tmp_path / "set", "--model", str(grey / WEIGHTS), *flags.split()) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert tells(error, *parts)
@@ -173,8 +171,8 @@ def test_what_cannot_be_done_is_said(grey, tmp_path, monkeypatch, capsys, flags,
 @pytest.mark.parametrize("fault", ["absent", "bare", "newer", "newer task", "older"])
 def test_weights_that_do_not_say_what_they_are(grey, tmp_path, capsys, fault):
     """Or that another version wrote."""
-    weights = tmp_path / export.WEIGHTS
-    tensors, record = read_generator(grey / export.WEIGHTS)
+    weights = tmp_path / WEIGHTS
+    tensors, record = read_generator(grey / WEIGHTS)
     params, task = record["params"], record["task"]
     records = {
         "absent": {},
@@ -194,8 +192,8 @@ def test_weights_that_do_not_say_what_they_are(grey, tmp_path, capsys, fault):
     "changes", [{"settings": [1]}, {"images": [["x"]]}, {"params": 3}, {"classes": "ab"}]
 )
 def test_a_record_of_other_types_is_said_in_a_line(grey, tmp_path, capsys, changes):
-    weights = tmp_path / export.WEIGHTS
-    tensors, record = read_generator(grey / export.WEIGHTS)
+    weights = tmp_path / WEIGHTS
+    tensors, record = read_generator(grey / WEIGHTS)
     write_generator(weights, tensors, {**record, **changes})
     assert call(tmp_path / "set", "--model", str(weights)) == 2
     assert tells(capsys.readouterr().err, weights, "record")
@@ -211,14 +209,14 @@ def test_ctrl_c_leaves_nothing(grey, tmp_path, monkeypatch, capsys):
             raise KeyboardInterrupt from None
 
     monkeypatch.setattr(synthetic_set, "draw", draw)
-    assert call(tmp_path / "set", "--model", str(grey / export.WEIGHTS)) == 130
+    assert call(tmp_path / "set", "--model", str(grey / WEIGHTS)) == 130
     assert tells(capsys.readouterr().err, "stopped; nothing")
     assert list(tmp_path.iterdir()) == []
 
 
 def renamed(grey: Path, folder: Path, *classes: str) -> Path:
     """The same generator, whose record calls its classes as somebody chose."""
-    tensors, record = read_generator(grey / export.WEIGHTS)
+    tensors, record = read_generator(grey / WEIGHTS)
     path = folder / "renamed.safetensors"
     write_generator(path, tensors, {**record, "classes": list(classes)})
     return path
@@ -294,7 +292,7 @@ def test_classes_that_differ_in_case_alone_are_two_where_the_disk_can_tell(
 def test_a_record_that_claims_anything_is_refused_before_it_takes_memory(
     grey, tmp_path, capsys, change
 ):
-    weights, about = read_generator(grey / export.WEIGHTS)
+    weights, about = read_generator(grey / WEIGHTS)
     write_generator(tmp_path / "g.safetensors", weights, {**about, **change})
     flags = ["--per-class", "1", "--out", str(tmp_path / "out")]
     assert generate.main(["--model", str(tmp_path / "g.safetensors"), *flags]) == 2
@@ -303,7 +301,7 @@ def test_a_record_that_claims_anything_is_refused_before_it_takes_memory(
 
 
 def test_a_record_too_deep_to_be_read_is_said(grey, tmp_path, monkeypatch, capsys):
-    weights, _ = read_generator(grey / export.WEIGHTS)
+    weights, _ = read_generator(grey / WEIGHTS)
     monkeypatch.setattr("trainable.generators.weights_file.json.dumps", lambda record: "[" * 10**5)
     write_generator(tmp_path / "g.safetensors", weights, {})
     flags = ["--per-class", "1", "--out", str(tmp_path / "out")]
@@ -316,14 +314,14 @@ def test_what_others_left_beside_the_set_stays(grey, tmp_path):
     mine = tmp_path / "set.part" / "thesis.txt"
     mine.parent.mkdir()
     mine.write_text("years of work")
-    assert call(tmp_path / "set", "--model", str(grey / export.WEIGHTS)) == 0
+    assert call(tmp_path / "set", "--model", str(grey / WEIGHTS)) == 0
     assert mine.read_text() == "years of work"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["set", "set.part"]
 
 
 def test_of_two_at_once_into_one_folder_the_first_stays_whole(grey, tmp_path, monkeypatch, capsys):
     out = tmp_path / "set"
-    model = ("--model", str(grey / export.WEIGHTS))
+    model = ("--model", str(grey / WEIGHTS))
     describe = synthetic_set._describe
 
     def meanwhile(*args) -> None:
@@ -342,12 +340,12 @@ def test_of_two_at_once_into_one_folder_the_first_stays_whole(grey, tmp_path, mo
 def test_a_link_to_an_empty_folder_is_filled(grey, tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "set").symlink_to(tmp_path / "disk")
-    assert call(tmp_path / "set", "--model", str(grey / export.WEIGHTS)) == 0
+    assert call(tmp_path / "set", "--model", str(grey / WEIGHTS)) == 0
     assert len(list((tmp_path / "disk").rglob("*.png"))) == 20
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(grey, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Image.Image, "save", full)
-    assert call(tmp_path / "set", "--model", str(grey / export.WEIGHTS)) == 2
+    assert call(tmp_path / "set", "--model", str(grey / WEIGHTS)) == 2
     assert tells(capsys.readouterr().err, f"--out {tmp_path / 'set'}", "No space left on device")
     assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,31 @@ def pixel_digests(images: np.ndarray) -> list[str]:
 def fingerprints(images: np.ndarray) -> list[str]:
     """The first 16 digits of `pixel_digests`, which is enough to know an image again."""
     return [digest[:_DIGITS] for digest in pixel_digests(images)]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The images that a generator was trained on, in all its lives.
+
+    Attributes:
+        images: their fingerprints, ascending; empty where they are not known.
+        of_patients: whether some show patients; true where that is not known.
+    """
+
+    images: tuple[str, ...]
+    of_patients: bool
+
+    @classmethod
+    def of(cls, data: Dataset, earlier: Seen | None = None) -> Seen:
+        """What one sees that is trained on `data`, and begins with one that saw `earlier` images.
+
+        Where those are not known, no more is known of all.
+        """
+        images = set(fingerprints(data.images))
+        if earlier is None:
+            return cls(tuple(sorted(images)), data.of_patients)
+        known = sorted(images.union(earlier.images)) if earlier.images else ()
+        return cls(tuple(known), data.of_patients or earlier.of_patients)
 
 
 def write_images(path: Path, data: Dataset, held: Dataset | None = None) -> None:

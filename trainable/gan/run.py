@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -24,7 +25,6 @@ from trainable.gan.cuda_graphs import Graphs
 from trainable.gan.discriminator_input import DiscriminatorInput
 from trainable.gan.networks import Discriminator, Generator
 from trainable.gan.optimizers import load_optimizer, lr_factor, optimizer, set_rate
-from trainable.generators.saved import SavedGenerator
 from trainable.pretrained.backbones import Backbone, backed_task
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -54,17 +54,17 @@ class Run:
         seed: int,
         device: str = "cpu",
         backbone: Backbone | None = None,
-        start: SavedGenerator | None = None,
+        initial: Mapping[str, Tensor] | None = None,
         graphs: bool = True,
     ):
         """Build everything on `device`; the initial weights depend on `seed` alone.
 
-        `backbone` is the one that the configuration names, or None if it names none. `start` is a
-        generator to begin with. Without `graphs`, a GPU is given each kernel by itself, which is
-        slower and changes nothing else.
+        `backbone` is the one that the configuration names, or None if it names none. `initial` are
+        first weights of the generator, of the same shapes. Without `graphs`, a GPU is given each
+        kernel by itself, which is slower and changes nothing else.
 
         Raises:
-            InputError: the networks cannot be built for these images, or `start` does not fit.
+            InputError: the networks cannot be built for these images.
         """
         self.task = backed_task(data.task, backbone)
         config.check_task(self.task)
@@ -85,8 +85,8 @@ class Run:
             torch.manual_seed(seed)
             self.G = self._place(Generator(config, self.task))
             self.adversaries = self._adversaries(backbone)
-        if start is not None:
-            start.load_into(self.G, config, self.task)
+        if initial is not None:
+            self.G.load_state_dict(initial)
         self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False)
         self._g_opt = optimizer(config, self.G, config.g_lr)
         self._order = torch.randperm(self.task.images, device=self.device, generator=self._rng)

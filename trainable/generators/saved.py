@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spaces.errors import InputError
 from spaces.task import Task
 from trainable.data.dataset import Dataset, check_image_size
-from trainable.data.fingerprints import fingerprints
+from trainable.data.fingerprints import Seen, fingerprints
 from trainable.data.reading import Reading
 from trainable.gan.config import TrialConfig
 from trainable.gan.networks import Generator
-from trainable.generators.export import ImageGenerator
+from trainable.generators.image_generator import ImageGenerator
 from trainable.generators.weights_file import read_generator
 from trainable.pretrained.weights import checksum
 
@@ -55,13 +55,19 @@ class SavedGenerator:
         sha256 = checksum(weights, flag)
         return cls(source, sha256, *read_generator(weights), flag)
 
-    def seen(self, others: str) -> frozenset[str]:
+    @property
+    def seen(self) -> Seen:
+        """What it was trained on, as far as its record tells."""
+        images, of_patients = self.about.get("images", ()), self.about.get("of_patients", True)
+        return Seen(tuple(images), of_patients)
+
+    def images_seen(self, others: str) -> frozenset[str]:
         """Fingerprints of the images that it was trained on; `others` are those to be told apart.
 
         Raises:
             InputError: its record names none.
         """
-        found = frozenset(self.about.get("images", ()))
+        found = frozenset(self.seen.images)
         if not found:
             raise InputError(
                 f"{self.flag} {self.source} does not say which images it was trained on, so nobody "
@@ -72,7 +78,7 @@ class SavedGenerator:
 
     def check_unseen(self, held: Dataset) -> None:
         """Raise InputError unless it surely never saw the images `held`."""
-        seen = self.seen("those that are held back")
+        seen = self.images_seen("those that are held back")
         self._check_reading(held.report.reading)
         marks = zip(held.sources, fingerprints(held.images), strict=True)
         if known := [source for source, mark in marks if mark in seen]:
@@ -105,17 +111,7 @@ class SavedGenerator:
                 f"white, but here it is {here.levels}, {unknown}; {without}"
             )
 
-    def check(self, config: TrialConfig, task: Task) -> None:
-        """Raise InputError if a generator of `config` for `task` cannot begin with it."""
-        with torch.device("meta"):  # shapes alone
-            self._check(Generator(config, task), config, task)
-
-    def load_into(self, G: Generator, config: TrialConfig, task: Task) -> None:
-        """Give G these weights; raises as `check`."""
-        self._check(G, config, task)
-        G.load_state_dict(self.tensors)
-
-    def generator(self) -> tuple[ImageGenerator, list[str], int]:
+    def image_generator(self) -> tuple[ImageGenerator, list[str], int]:
         """It whole, with its classes' names and its latent size.
 
         Raises:
@@ -131,12 +127,15 @@ class SavedGenerator:
                 f"{self.flag} {self.source} does not say what it generates: its record is missing "
                 f"or of another version ({error}); give a winner's generator.safetensors"
             ) from error
-        self.check(config, task)  # before memory is taken for what a record only claims
+        self.check_fits(config, task)  # before memory is taken for what a record only claims
         G = Generator(config, task)
-        self.load_into(G, config, task)
+        G.load_state_dict(self.tensors)
         return ImageGenerator(G, config).eval(), classes, config.latent_size
 
-    def _check(self, G: nn.Module, config: TrialConfig, task: Task) -> None:
+    def check_fits(self, config: TrialConfig, task: Task) -> None:
+        """Raise InputError if a generator of `config` for `task` cannot begin with it."""
+        with torch.device("meta"):  # shapes alone
+            G = Generator(config, task)
         own = {name: tensor.shape for name, tensor in G.state_dict().items()}
         there = {name: tensor.shape for name, tensor in self.tensors.items()}
         if own == there:

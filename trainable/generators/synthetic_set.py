@@ -20,7 +20,7 @@ from rich.console import Console
 from spaces.errors import InputError
 from trainable.basics.files import check_new_folder, name_fault, whole_folder
 from trainable.basics.progress import stage
-from trainable.generators.export import ImageGenerator
+from trainable.generators.image_generator import ImageGenerator
 from trainable.generators.saved import SavedGenerator
 
 MANIFEST = "manifest.csv"
@@ -34,7 +34,7 @@ def write_set(start: SavedGenerator, args: argparse.Namespace, console: Console)
     Raises:
         InputError: a class cannot have a folder, or the set cannot be written.
     """
-    images, classes, latent = start.generator()
+    images, classes, latent = start.image_generator()
     _check_classes(classes, f"--model {args.model}")
     torch.set_num_threads(1)  # at one image, threads waiting for each other cost up to 50x
     try:

@@ -29,9 +29,6 @@ from trainable.metrics.quick_classifier import (
     trained,
 )
 
-CAS = "cas"
-"""The score's name in reports."""
-
 
 @dataclass(frozen=True, eq=False)
 class Validation:

@@ -82,7 +82,7 @@ def build_workload(
     config = TrialConfig.from_params(params)
     config.check_task(task)
     if start is not None:
-        start.check(config, task)
+        start.check_fits(config, task)
         if validation is not None:
             start.check_unseen(validation)
     with stage(console, "measuring the real images") as progress:  # from here on it takes time

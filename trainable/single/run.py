@@ -20,12 +20,12 @@ from trainable.basics.terminal import say
 from trainable.basics.wording import format_duration
 from trainable.gan.config import TrialConfig
 from trainable.generators.export import CONFIG, export_generator
-from trainable.metrics.classifier_score import CAS
 from trainable.metrics.independent import agreement
 from trainable.single.recipe import IDENTITY, Recipe
 from trainable.single.resolve import build_workload
+from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import measure
-from trainable.trial.report import ASKED, Report, Status
+from trainable.trial.report import ASKED, CAS, Report, Status
 from trainable.trial.trial import Trial
 from trainable.trial.yardstick import Yardstick
 
@@ -187,9 +187,9 @@ def _conclude(
     scored = {k: v for k, v in last.items() if isinstance(v, int | float)}
     if status is Status.COMPLETE:
         export_generator(
-            trial.folder, params, trial.workload.data, args.out,
+            newest(trial.folder)["run"], params, trial.workload.data, args.out,
             study="single", settings=settings, number=int(trial.folder.name), scores=scored,
-            start=trial.workload.start,
+            seen=trial.workload.seen,
         )  # fmt: skip
         grid = max(trial.folder.glob("samples_*.png"))
         say(console, f"images: {grid}\ngenerator: {args.out / 'generator.pt2'}")

@@ -14,7 +14,7 @@ from spaces.errors import InputError
 from trainable.basics.progress import Progress
 from trainable.data.dataset import Dataset
 from trainable.gan.run import DivergedError, Run
-from trainable.metrics.classifier_score import CAS, Validation
+from trainable.metrics.classifier_score import Validation
 from trainable.metrics.frechet import frechet_distance
 from trainable.metrics.independent import Witness
 from trainable.metrics.intervals import Interval, extrapolated_floor, interval
@@ -22,6 +22,7 @@ from trainable.metrics.kernel import kernel_distance
 from trainable.metrics.scores import RealSet, Scores, all_scores, evaluation_scores
 from trainable.pretrained.extractors import Extractor
 from trainable.pretrained.feature_cache import cached_features
+from trainable.trial.report import CAS
 from trainable.trial.yardstick import Yardstick
 
 GENERATED = 200

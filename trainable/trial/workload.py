@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spaces.task import Task
 from trainable.data.dataset import Dataset
+from trainable.data.fingerprints import Seen
 from trainable.gan.config import TrialConfig
 from trainable.gan.run import Run
 from trainable.generators.saved import SavedGenerator
@@ -78,6 +79,11 @@ class Workload:
         extractor = self.extractor.to(self.device)
         return Evaluator(self.data, extractor, self.real, self.witness, self.validation)
 
+    @property
+    def seen(self) -> Seen:
+        """The images that a generator of these trials has seen."""
+        return Seen.of(self.data, None if self.start is None else self.start.seen)
+
     def on_this_node(self) -> Workload:
         """The job with the trials' folder as this machine is to use it."""
         return (
@@ -87,8 +93,17 @@ class Workload:
         )
 
     def build_run(self, config: TrialConfig, seed: int) -> Run:
-        """A run before its first step."""
+        """A run before its first step.
+
+        Raises:
+            InputError: the networks cannot be built for these images, or `start` does not fit.
+        """
+        initial = None
+        if self.start is not None:
+            config.check_task(self.task)
+            self.start.check_fits(config, self.task)
+            initial = self.start.tensors
         return Run(
             config, self.data, seed=seed, device=self.device, backbone=self.backbone,
-            start=self.start,
+            initial=initial,
         )  # fmt: skip

@@ -21,7 +21,7 @@ from trainable.data.reading import Reading
 from trainable.data.sources import load
 from trainable.data.split.groups import groups
 from trainable.data.split.held_out import load_apart
-from trainable.generators.export import ImageGenerator
+from trainable.generators.image_generator import ImageGenerator
 from trainable.generators.saved import SavedGenerator
 
 FEWEST_VALID, MOST_VALID = 5, 50
@@ -56,8 +56,8 @@ class Source:
         Raises:
             InputError: it does not say what it generates, or which images it was trained on.
         """
-        images, classes, latent = start.generator()
-        return cls(start, images, tuple(classes), latent, start.seen("the test images"))
+        images, classes, latent = start.image_generator()
+        return cls(start, images, tuple(classes), latent, start.images_seen("the test images"))
 
     @property
     def side(self) -> int:

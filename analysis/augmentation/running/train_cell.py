@@ -26,7 +26,7 @@ from analysis.augmentation.design.materials import RealImages, Source
 from analysis.augmentation.design.retrain import Which
 from trainable.distributed.resources import Resources
 from trainable.gan.run import DivergedError
-from trainable.generators.export import draw_images
+from trainable.generators.image_generator import draw_images
 
 _DIGITS = 6
 """Of probabilities that are kept."""

@@ -16,9 +16,9 @@ from search.tracking import sample_grids as grids
 from search.tracking.projection import connect
 from search.winners.model_card import card_of
 from tests.helpers.refusals import tells
-from tests.helpers.toys import make_data, make_workload, small_params
+from tests.helpers.toys import export_trial, make_data, make_workload, small_params
 from trainable.data.sheets import spread
-from trainable.generators import export
+from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
 from trainable.generators.weights_file import read_generator
 from trainable.tracking.names import EXPERIMENT
 from trainable.trial.trial import Trial
@@ -40,10 +40,7 @@ def trained(folder, **changes):
     trial = Trial(make_workload(data, folder, (1, 2)), 0, params)
     trial.advance()
     trial.advance()
-    export.export_generator(
-        trial.folder, params, data, folder / "out",
-        study="s", settings={"seed": 0}, number=0, scores={"fid": 1.5},
-    )  # fmt: skip
+    export_trial(trial, folder / "out", scores={"fid": 1.5})
     return trial, folder / "out"
 
 
@@ -61,7 +58,7 @@ def draw(n, seed=3):
 )
 def test_the_export_draws_what_the_run_draws(tmp_path, changes):
     trial, out = trained(tmp_path, **changes)
-    generator = torch.export.load(out / export.EXPORTED).module()
+    generator = torch.export.load(out / EXPORTED).module()
     for n in (1, 7):
         z, y = draw(n)
         images = generator(z, y)
@@ -69,8 +66,8 @@ def test_the_export_draws_what_the_run_draws(tmp_path, changes):
         torch.testing.assert_close(
             images, trial.run.sample(torch.arange(n) % 2, seed=3), rtol=0, atol=0
         )
-    about = json.loads((out / export.CONFIG).read_text())
-    weights, record = read_generator(out / export.WEIGHTS)
+    about = json.loads((out / CONFIG).read_text())
+    weights, record = read_generator(out / WEIGHTS)
     assert record == about
     for name, tensor in trial.run.G_ema.state_dict().items():
         assert torch.equal(weights.pop(name), tensor)
@@ -169,7 +166,7 @@ def test_another_champion_is_another_version(uri, winner, tmp_path):
     run_id, _, out = winner
     other = tmp_path / "other"
     shutil.copytree(out, other)
-    with (other / export.WEIGHTS).open("ab") as file:
+    with (other / WEIGHTS).open("ab") as file:
         file.write(b"x")
     versions = []
     for exported in (out, other, other, out):
@@ -190,7 +187,7 @@ def test_an_image_depends_on_its_class_and_seed_alone(tmp_path):
 
     _, out = trained(tmp_path, channels=3)
     model = Champion()
-    files = {"generator": str(out / export.EXPORTED), "config": str(out / export.CONFIG)}
+    files = {"generator": str(out / EXPORTED), "config": str(out / CONFIG)}
     model.load_context(SimpleNamespace(artifacts=files))
 
     def predict(names, seeds):

@@ -44,7 +44,7 @@ def test_winners_are_kept_and_a_later_life_replaces_them(ended):
     assert not (ended.folder / "winners" / "2").exists()
 
 
-def export(trial: Path, params: dict[str, Any], data: Dataset, out: Path, **about: Any) -> None:
+def export(run: Any, params: dict[str, Any], data: Dataset, out: Path, **about: Any) -> None:
     """In a moment, what an export takes seconds for."""
     out.mkdir()
     for name in (EXPORTED, WEIGHTS, CONFIG):

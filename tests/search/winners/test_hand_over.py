@@ -81,7 +81,7 @@ def test_the_folder_of_winners_has_those_that_fail_apart(tmp_path, monkeypatch):
     ended = Ended(tmp_path / "s", monkeypatch)
     monkeypatch.setitem(GOOD, "copy_rate", 0.9)
 
-    def export(trial: Path, params: dict[str, Any], data: Dataset, out: Path, **_: Any) -> None:
+    def export(run: Any, params: dict[str, Any], data: Dataset, out: Path, **_: Any) -> None:
         out.mkdir(parents=True)
         (out / WEIGHTS).touch()
 

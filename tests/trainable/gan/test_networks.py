@@ -11,7 +11,7 @@ from spaces.task import Task
 from tests.helpers.toys import make_data, small_config
 from trainable.gan.config import ACTIVATIONS, TrialConfig
 from trainable.gan.networks import ClassBatchNorm2d, Discriminator, Generator, NearestConv2d
-from trainable.generators.export import ImageGenerator
+from trainable.generators.image_generator import ImageGenerator
 
 UPSAMPLINGS = ("nearest", "bilinear", "transposed", "pixel_shuffle")
 G_NORMS = ("batch", "class_batch", "none")

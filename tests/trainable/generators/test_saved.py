@@ -7,6 +7,7 @@ import pickle
 import re
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +25,9 @@ from spaces.errors import InputError
 from spaces.task import Task
 from tests.helpers.fake_tune import config
 from tests.helpers.refusals import refused
-from tests.helpers.toys import Evil, make_data, small_config, small_params
-from trainable.generators.export import CONFIG, WEIGHTS, ImageGenerator, export_generator
+from tests.helpers.toys import Evil, export_trial, make_data, small_config, small_params
+from trainable.generators.export import CONFIG, WEIGHTS
+from trainable.generators.image_generator import ImageGenerator
 from trainable.generators.saved import SavedGenerator
 from trainable.generators.weights_file import read_generator, write_generator
 from trainable.tracking.names import EXPERIMENT
@@ -51,12 +53,9 @@ def old(finished, tmp_path_factory) -> SimpleNamespace:
 
     folder, _ = finished
     out = tmp_path_factory.mktemp("exported")
-    export_generator(
-        folder / "00004", small_params(DATA), DATA, out,
-        study="s", settings={"seed": 0}, number=4, scores={},
-    )  # fmt: skip
-    run = Trial(make_workload(DATA, folder), 4, small_params(DATA)).run
-    return SimpleNamespace(trial=folder / "00004", out=out, run=run)
+    trial = Trial(make_workload(DATA, folder), 4, small_params(DATA))
+    export_trial(trial, out)
+    return SimpleNamespace(trial=trial.folder, out=out, run=trial.run)
 
 
 def register(uri: str, old: SimpleNamespace, name: str) -> str:
@@ -87,7 +86,7 @@ def test_a_run_begins_with_the_images_of_the_old_generator(uri, old, registered,
     start = load_generator(source, uri)
     assert start.source == source
     assert start.about["classes"] == ["class0", "class1"]
-    run = Run(small_config(DATA), DATA, seed=9, start=start)
+    run = Run(small_config(DATA), DATA, seed=9, initial=start.tensors)
     assert torch.equal(images(run), images(old.run))
     fresh = Run(small_config(DATA), DATA, seed=9)
     assert not torch.equal(images(fresh), images(old.run))
@@ -175,16 +174,28 @@ def test_another_shape_is_refused_by_its_fields(old, changes, task, faults):
     wanted = Task(**{"image_size": 32, "channels": 1, "classes": 2, "images": 40, **task})
     start = SavedGenerator.read("old", old.out / WEIGHTS)
     with pytest.raises(InputError, match=rf"--init-from old .*shape: {faults}\."):
-        start.check(small_config(DATA, **changes), wanted)
+        start.check_fits(small_config(DATA, **changes), wanted)
 
 
 def test_without_a_record_the_weights_themselves_are_named(old, tmp_path):
     alone = tmp_path / "alone.safetensors"
     save_file(read_generator(old.out / WEIGHTS)[0], alone, {"format": "pt"})  # as others write it
     start = SavedGenerator.read("alone", alone)
-    start.check(small_config(DATA), DATA.task)
+    start.check_fits(small_config(DATA), DATA.task)
     with pytest.raises(InputError, match=r" \[\d.*\].* \[\d.*\].*; .*\d+ more"):
-        start.check(small_config(DATA, g_width=8), DATA.task)
+        start.check_fits(small_config(DATA, g_width=8), DATA.task)
+    with pytest.raises(InputError, match=r"doublings\.0\.\w+ [^;]*absent[^;]*\[\d+\]"):
+        start.check_fits(small_config(DATA, g_norm="none"), DATA.task)
+
+
+def test_a_trial_begins_with_it_or_is_refused(old, tmp_path):
+    from tests.helpers.toys import make_workload
+
+    start = SavedGenerator.read("old", old.out / WEIGHTS)
+    workload = replace(make_workload(DATA, tmp_path), start=start)
+    assert torch.equal(images(workload.build_run(small_config(DATA), 9)), images(old.run))
+    with pytest.raises(InputError, match=r"g_width .*4.* 8"):
+        workload.build_run(small_config(DATA, g_width=8), 9)
 
 
 def test_one_file_stands_alone(old, tmp_path):
@@ -192,7 +203,7 @@ def test_one_file_stands_alone(old, tmp_path):
     alone = tmp_path / WEIGHTS
     alone.write_bytes((old.out / WEIGHTS).read_bytes())
     (tmp_path / CONFIG).write_text('{"classes": ["other"]}')
-    G, classes, latent = load_generator(str(alone), NOWHERE).generator()
+    G, classes, latent = load_generator(str(alone), NOWHERE).image_generator()
     assert (classes, latent) == (["class0", "class1"], 8)
     z, y = torch.randn(4, 8), torch.eye(2)[[0, 1, 0, 1]]
     with torch.no_grad():

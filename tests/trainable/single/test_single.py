@@ -24,6 +24,7 @@ from tests.helpers.fake_tune import config
 from tests.helpers.refusals import tells
 from tests.helpers.toys import (
     TinyExtractor,
+    export_trial,
     make_data,
     real_set,
     run_on,
@@ -33,7 +34,7 @@ from tests.helpers.toys import (
 from trainable import __main__ as command
 from trainable.data.sources import load
 from trainable.gan.run import DivergedError, Run
-from trainable.generators.export import WEIGHTS, export_generator
+from trainable.generators.export import WEIGHTS
 from trainable.generators.weights_file import read_generator, write_generator
 from trainable.metrics import quick_classifier
 from trainable.pretrained import load as networks
@@ -115,11 +116,9 @@ def study(place, tmp_path_factory) -> SimpleNamespace:
             data, extractor, real_set(data, extractor), witness_of(data, None, seed=SEED),  # pyright: ignore
             Objective.parse("fid"), {}, (2, 3, 6), folder, SEED, "cpu", 1,
         )  # fmt: skip
-        run_on(Trial(workload, NUMBER, params))
-    export_generator(
-        folder / f"{NUMBER:05d}", params, data, folder / "winner",
-        study="s", settings=settings(place, seed=SEED), number=NUMBER, scores={},
-    )  # fmt: skip
+        trial = Trial(workload, NUMBER, params)
+        run_on(trial)
+    export_trial(trial, folder / "winner", settings=settings(place, seed=SEED))
     return SimpleNamespace(scores=scores(folder, NUMBER), params=params, winner=folder / "winner")
 
 
