@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from trainable.basics.terminal import command
 from trainable.generators.export import WEIGHTS
 from trainable.generators.saved import SavedGenerator
 from trainable.tracking.client import reason
+from trainable.tracking.names import GRIDS, grid_epoch
 from trainable.tracking.registry import no_winner
 
 
@@ -26,12 +26,13 @@ def fetch_grids(table: StudyTable, number: int) -> dict[int, Image.Image]:
     Raises:
         InputError: the store cannot be read, or a picture.
     """
-    with _fetched(table, number, "images") as folder:
-        found = {}
+    with _fetched(table, number, GRIDS) as folder:
+        grids = {}
         for path in sorted(folder.rglob("*.png")) if folder else []:
-            if match := re.search(r"samples.step.(\d+).", path.name):
-                found[int(match[1])] = _picture(path, table, number)
-        return dict(sorted(found.items()))
+            epoch = grid_epoch(path.name)
+            if epoch is not None:
+                grids[epoch] = _picture(path, table, number)
+        return dict(sorted(grids.items()))
 
 
 def fetch_generator(table: StudyTable, number: int) -> SavedGenerator | None:
@@ -103,10 +104,10 @@ def _fetched(table: StudyTable, number: int, path: str) -> Iterator[Path | None]
         try:
             run = table.runs[number]
             there = path in {f.path for f in client.list_artifacts(run)}
-            found = Path(client.download_artifacts(run, path, scratch)) if there else None
+            fetched = Path(client.download_artifacts(run, path, scratch)) if there else None
         except (MlflowException, OSError) as error:
             raise InputError(
                 f"--study {table.name}: the files of trial {number} cannot be read "
                 f"({reason(error)}); is the folder or server of the artifacts there?"
             ) from error
-        yield found
+        yield fetched

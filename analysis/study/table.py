@@ -22,12 +22,27 @@ from trainable.basics.addresses import without_password
 from trainable.basics.progress import Progress
 from trainable.basics.terminal import command
 from trainable.tracking.client import (
-    EXPERIMENT,
     check_tracking,
     find_experiment,
     quiet_mlflow,
     reason,
     search_runs,
+)
+from trainable.tracking.names import (
+    DEVICE,
+    EXPERIMENT,
+    FAILED,
+    GATES_FAILED,
+    OF_PATIENTS,
+    PROTOCOL,
+    RANK,
+    REASON,
+    STATUS,
+    STUDY,
+    TIE,
+    TRIAL,
+    WINNER,
+    fresh_interval,
     study_name,
 )
 from trainable.trial.report import CAS
@@ -36,21 +51,11 @@ if TYPE_CHECKING:  # importing mlflow costs seconds: only those who read pay
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-# The names that a search writes: search/tracking/projection.py sets all of these but those from
-# WINNER on, search/tracking/champion.py and search/winners/conclude.py those. `analysis` does not
-# import `search`: hence again.
-STUDY = "cgan.study"  # the study's name and id, NAME-0123456789ab, on the parent and every child
-TRIAL = "cgan.trial"  # the trial's number, on children only
-STATUS = "status"
-PROTOCOL = "protocol"  # on the parent, beside the metrics floor, untrained/fid and n_generated
-OF_PATIENTS = "cgan.of_patients"  # on the parent
-WINNER = "cgan.winner"  # the rank, from 1
-RANK = "cgan.rank"  # among all that were assessed, winners first
-FAILED = "cgan.failed_gates"  # in words; empty for winners
-TIE = "cgan.tie"  # whether an assessed trial cannot be told from the best
-FRESH = {"fresh": "fresh_fid_mean", "fresh_low": "fresh_fid_low", "fresh_high": "fresh_fid_high"}
-
-
+FRESH = {
+    "fresh": fresh_interval("fid", "mean"),
+    "fresh_low": fresh_interval("fid", "low"),
+    "fresh_high": fresh_interval("fid", "high"),
+}
 _EVALUATION = ("fid", "epoch", "train_seconds", "cas")
 
 
@@ -287,8 +292,8 @@ def _row(run: Run, number: int, curve: list[dict[str, Any]], marked: bool) -> di
         "failed": _failed(run, marked),
         "tie": tags.get(TIE) == "True",
         **{name: fresh.get(name, metrics.get(name, nan)) for name in ("copy_rate", "coverage")},
-        "reason": tags.get("reason", ""),
-        "device": tags.get("device", ""),
+        "reason": tags.get(REASON, ""),
+        "device": tags.get(DEVICE, ""),
     }
 
 
@@ -297,7 +302,7 @@ def _failed(run: Run, marked: bool) -> str | None:
 
     Where no trial is `marked`, by an earlier version, their number is all that is known.
     """
-    failed = run.data.metrics.get("gates_failed")
+    failed = run.data.metrics.get(GATES_FAILED)
     if marked or failed is None:
         return run.data.tags.get(FAILED, "" if WINNER in run.data.tags else None)
     return f"{failed:.0f} of the gates" if failed else ""

@@ -24,7 +24,8 @@ from spaces.task import Params, Task
 from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
 from trainable.gan.cuda_graphs import WARM_UP
-from trainable.gan.footprint import Footprint, Memory, cap_mb, footprint, limit_memory, room
+from trainable.gan.footprint import Footprint, footprint
+from trainable.gan.gpu_memory import Memory, cap_mb, limit_memory, room
 from trainable.trial.evaluation import GENERATED
 from trainable.trial.workload import Workload
 

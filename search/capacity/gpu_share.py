@@ -13,7 +13,8 @@ from trainable.basics.wording import format_duration
 from trainable.distributed.cluster import fitting
 from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
-from trainable.gan.footprint import Memory, cap_mb, footprint
+from trainable.gan.footprint import footprint
+from trainable.gan.gpu_memory import Memory, cap_mb
 from trainable.trial.workload import Workload
 
 PROBED_FROM = 600.0

@@ -19,16 +19,14 @@ from search.tracking.projection import connect
 from search.tracking.sample_grids import KEPT, grid_files, log_grids, logged_epochs
 from trainable.data.sheets import spread
 from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
-from trainable.tracking.client import EXPERIMENT, find_experiment, search_runs
+from trainable.tracking.client import find_experiment, search_runs
+from trainable.tracking.names import EXPERIMENT, FAILED, RANK, STUDY, TIE, WEIGHTS_SHA256, WINNER
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import Model
     from mlflow.tracking import MlflowClient
 
-WINNER, RANK, FAILED = "cgan.winner", "cgan.rank", "cgan.failed_gates"
-TIE = "cgan.tie"
-_DIGEST = "cgan.weights_sha256"
 _LONGEST = 5000  # letters, in MLflow's tables
 ALIAS = "champion"
 _MODEL = Path(__file__).with_name("champion_model.py")
@@ -75,7 +73,7 @@ def clear_winners(uri: str, study_key: str) -> None:
     if experiment is None:
         return
     for mark in (WINNER, FAILED, RANK, TIE):
-        marked = f"tags.`cgan.study` = '{study_key}' AND tags.`{mark}` LIKE '%'"
+        marked = f"tags.`{STUDY}` = '{study_key}' AND tags.`{mark}` LIKE '%'"
         for run in search_runs(client, experiment.experiment_id, marked):
             client.delete_tag(run.info.run_id, mark)
 
@@ -92,7 +90,10 @@ def register_champion(
     client = connect(uri)
     digest = hashlib.sha256((exported / WEIGHTS).read_bytes()).hexdigest()
     champion = _by_alias(client, model_name, alias)
-    if champion is not None and (champion.run_id, champion.tags.get(_DIGEST)) == (run_id, digest):
+    if champion is not None and (champion.run_id, champion.tags.get(WEIGHTS_SHA256)) == (
+        run_id,
+        digest,
+    ):
         return str(champion.version)
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.exceptions import MlflowException
@@ -119,7 +120,7 @@ def register_champion(
     # The location itself: a models:/ source would be looked up at the process-wide tracking URI.
     version = client.create_model_version(
         model_name, logged.artifact_location, run_id=run_id, model_id=logged.model_id,
-        tags={_DIGEST: digest}, description=description[:_LONGEST],
+        tags={WEIGHTS_SHA256: digest}, description=description[:_LONGEST],
     ).version  # fmt: skip
     client.set_registered_model_alias(model_name, alias, str(version))
     return str(version)
@@ -131,7 +132,7 @@ def withdraw_champion(uri: str, model_name: str, study_key: str, alias: str = AL
     champion = _by_alias(client, model_name, alias)
     if champion is None or champion.run_id is None:
         return
-    if client.get_run(champion.run_id).data.tags.get("cgan.study") == study_key:
+    if client.get_run(champion.run_id).data.tags.get(STUDY) == study_key:
         client.delete_registered_model_alias(model_name, alias)
 
 

@@ -1,11 +1,8 @@
 """The study as MLflow shows it: one parent run, and one child run a trial.
 
 Optuna's database is the truth, and this its projection: what MLflow lacks is written at the next
-`Projection.sync`, in this process or a later one. Runs are found by their tags:
-
-    cgan.study   the study, on the parent run and on every child
-    cgan.trial   the trial's number, on children only
-    cgan.epoch   the last epoch whose report was written
+`Projection.sync`, in this process or a later one. Runs are found by the tags `STUDY` and `TRIAL`
+(see `trainable.tracking.names`); `EPOCH` says how far a trial is written.
 """
 
 from __future__ import annotations
@@ -26,12 +23,17 @@ from search.tracking.dataset import log_data
 from search.tracking.sample_grids import KEPT, log_grids, logged_epochs
 from search.tracking.text import LEADERBOARD, code_tags, description, trial_name, trial_tags
 from trainable.basics.progress import Progress
-from trainable.tracking.client import (
+from trainable.tracking.client import create_tracking, experiment_id, quiet_mlflow, search_runs
+from trainable.tracking.names import (
+    DATA,
+    DEVICE,
+    EPOCH,
     EXPERIMENT,
-    create_tracking,
-    experiment_id,
-    quiet_mlflow,
-    search_runs,
+    NOTE,
+    OF_PATIENTS,
+    PARENT_RUN,
+    STUDY,
+    TRIAL,
 )
 from trainable.trial.report import Status, trial_folder
 
@@ -90,7 +92,7 @@ class Projection:
         self._config: StudyConfig | None = None
         self._client: MlflowClient | None = None
         self._experiment = ""
-        self._runs: dict[str, _Written] | None = None  # by cgan.trial; the parent's key is ""
+        self._runs: dict[str, _Written] | None = None  # by `TRIAL`; the parent's key is ""
         self._settled: dict[int, float] = {}  # FID of trials that ended and are written in full
 
     def sync(self, status: str | None = None, watch: Progress | None = None) -> None:
@@ -145,13 +147,13 @@ class Projection:
 
     def _find_runs(self, study: optuna.Study, client: MlflowClient) -> dict[str, _Written]:
         runs: dict[str, _Written] = {}
-        mine = f"tags.`cgan.study` = '{study_key(study)}'"
+        mine = f"tags.`{STUDY}` = '{study_key(study)}'"
         for run in search_runs(client, self._experiment, mine):
             data = run.data
             written = _Written(
                 run.info.run_id, run.info.status, set(data.params), data.tags, data.metrics
             )
-            runs.setdefault(data.tags.get("cgan.trial", ""), written)
+            runs.setdefault(data.tags.get(TRIAL, ""), written)
         return runs
 
     def _run(
@@ -169,19 +171,19 @@ class Projection:
         self, study: optuna.Study, client: MlflowClient, fresh: list[TrialRecord], status: str
     ) -> None:
         started = min((r.started for r in fresh if r.started), default=None)
-        key = {"cgan.study": study_key(study)}
+        key = {STUDY: study_key(study)}
         run = self._run(client, "", study.study_name, key, started)
         yardstick = dict(_flat(study.user_attrs.get("yardstick", {})))
         metrics = {k: float(v) for k, v in yardstick.items() if _is_number(v)}
         tags = {k: v for k, v in yardstick.items() if isinstance(v, str)}
         if fresh:
             tags |= code_tags(fresh[-1].code)
-        if "cgan.data" not in run.tags:
+        if DATA not in run.tags:
             assert self._config is not None
             counts = study.user_attrs.get("yardstick", {}).get("counts", {})
-            tags["cgan.data"] = log_data(client, run.run_id, self._config, counts)
+            tags[DATA] = log_data(client, run.run_id, self._config, counts)
         if "of_patients" in study.user_attrs:
-            tags["cgan.of_patients"] = str(study.user_attrs["of_patients"])
+            tags[OF_PATIENTS] = str(study.user_attrs["of_patients"])
         complete = [r.fid for r in fresh if r.status is Status.COMPLETE]
         best = min([*complete, *self._settled.values()], default=math.inf)
         if math.isfinite(best):
@@ -204,7 +206,7 @@ class Projection:
             self._config, yardstick, records, self.folder, self.uri, self._storage.url,
             study.user_attrs.get("run_flags", ()),
         )  # fmt: skip
-        _write(client, run, {}, [], {"mlflow.note.content": said})
+        _write(client, run, {}, [], {NOTE: said})
         for path in (self.folder / name for name in ARTIFACTS):
             if path.exists():
                 client.log_artifact(run.run_id, str(path))
@@ -214,17 +216,17 @@ class Projection:
         assert self._config is not None
         number = str(record.number)
         tags = {
-            "cgan.study": study_key(study),
-            "cgan.trial": number,
-            "mlflow.parentRunId": self._runs[""].run_id,
+            STUDY: study_key(study),
+            TRIAL: number,
+            PARENT_RUN: self._runs[""].run_id,
         }
         run = self._run(client, number, trial_name(record), tags, record.started)
-        written = int(run.tags.get("cgan.epoch", -1))
+        written = int(run.tags.get(EPOCH, -1))
         new = [report for report in record.reports if report["epoch"] > written]
         tags = trial_tags(record, self._config.rungs)
         if new:
-            tags["cgan.epoch"] = str(new[-1]["epoch"])
-            tags["device"] = str(new[-1].get("device", "unknown"))
+            tags[EPOCH] = str(new[-1]["epoch"])
+            tags[DEVICE] = str(new[-1].get("device", "unknown"))
         _write(client, run, record.params, [m for r in new for m in _metrics(record, r)], tags)
         self._write_grids(client, run, record)
         # Interrupted trials have no end, and run again later; others' status precedes their end.
@@ -248,7 +250,7 @@ class Projection:
 
 
 def study_key(study: optuna.Study) -> str:
-    """What the tag ``cgan.study`` holds: the name, and the study's id if it has one."""
+    """What the tag `STUDY` holds: the name, and the study's id if it has one."""
     unique = study.user_attrs.get("id")
     return f"{study.study_name}-{unique}" if unique else study.study_name
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.study.trial_files import fetch
+from trainable.tracking.names import GRID, GRIDS, grid_epoch
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -33,13 +33,11 @@ def log_grids(
         files = grid_files(trial)
     for epoch in sorted(set(epochs) & files.keys() - there):
         with Image.open(files[epoch]) as grid:
-            client.log_image(run_id, grid, key="samples", step=epoch, synchronous=True)
+            client.log_image(run_id, grid, key=GRID, step=epoch, synchronous=True)
         there.add(epoch)
 
 
 def logged_epochs(client: MlflowClient, run_id: str) -> set[int]:
-    """Epochs whose grid the run has: MLflow puts the step into an image's file name, between
-    signs that depend on the store."""
-    names = (f.path for f in client.list_artifacts(run_id, "images"))
-    found = (re.search(r"samples.step.(\d+).", name) for name in names)
-    return {int(match[1]) for match in found if match}
+    """Epochs whose grid the run has."""
+    epochs = (grid_epoch(file.path) for file in client.list_artifacts(run_id, GRIDS))
+    return {epoch for epoch in epochs if epoch is not None}

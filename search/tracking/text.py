@@ -12,6 +12,7 @@ from search.study.config import StudyConfig
 from search.study.database import TrialRecord, database_url
 from search.study.flags import default_tracking, report_command, study_command
 from trainable.basics.markdown import code, escaped
+from trainable.tracking.names import PRUNED_AT, REASON, STATUS, VERSION
 from trainable.trial.objective import Objective
 from trainable.trial.report import CAS, Status
 from trainable.trial.yardstick import Yardstick
@@ -26,20 +27,20 @@ def trial_name(record: TrialRecord) -> str:
 
 def trial_tags(record: TrialRecord, rungs: Sequence[int]) -> dict[str, str]:
     """How a trial stands, at which of ASHA's rungs it was stopped, and the code that trains it."""
-    tags = {"status": record.status.value, **code_tags(record.code)}
+    tags = {STATUS: record.status.value, **code_tags(record.code)}
     if record.reason:
-        tags["reason"] = record.reason
+        tags[REASON] = record.reason
     # The clock prunes with a reason. ASHA compares at the last of the rungs that were passed.
     passed = [rung for rung in rungs if rung <= record.last.get("resource", 0)]
     if record.status is Status.PRUNED and not record.reason and passed:
-        tags["pruned_at"] = str(passed[-1])
+        tags[PRUNED_AT] = str(passed[-1])
     return tags
 
 
 def code_tags(code: Mapping[str, str]) -> dict[str, str]:
     """MLflow's own tags for the code of a run, shown as its source and version."""
     tags = {"mlflow.source.name": "python -m search.run", "mlflow.source.type": "LOCAL"}
-    names = {"version": "cgan.version", "commit": "mlflow.source.git.commit"}
+    names = {"version": VERSION, "commit": "mlflow.source.git.commit"}
     return tags | {name: code[key] for key, name in names.items() if key in code}
 
 

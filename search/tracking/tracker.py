@@ -18,7 +18,8 @@ from optuna.storages import RDBStorage
 
 from search.tracking.projection import Projection, connect, prepare_mlflow
 from trainable.basics.addresses import without_password
-from trainable.tracking.client import EXPERIMENT, reason
+from trainable.tracking.client import reason
+from trainable.tracking.names import EXPERIMENT
 
 _LONGEST_WAIT = 60.0
 _log = logging.getLogger(__name__)

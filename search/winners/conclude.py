@@ -26,6 +26,7 @@ from trainable.basics.terminal import say
 from trainable.distributed.resources import Resources
 from trainable.generators.export import CONFIG, export_generator
 from trainable.single.recipe import SETTINGS
+from trainable.tracking.names import GATES_FAILED
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
@@ -204,5 +205,5 @@ def _scores(row: Row) -> dict[str, float]:
         **found.ends,
         **{f"fresh_{found.generated}/{k}": v for k, v in found.scores.items()},
         "fid_over_floor": row.over_floor,
-        "gates_failed": float(len(row.failed)),
+        GATES_FAILED: float(len(row.failed)),
     }

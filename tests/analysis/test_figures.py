@@ -1,6 +1,5 @@
 """A study read back from MLflow, and its figure of FID against training time."""
 
-import inspect
 import math
 import socket
 import sys
@@ -22,21 +21,19 @@ from analysis.figures.fid_vs_time import draw, pareto_front, recommended, summar
 from analysis.figures.style import STYLES, canvas, legible, save
 from analysis.study import verdict
 from analysis.study.rungs import BROKEN
-from analysis.study.table import (
+from analysis.study.table import StudyTable, load_study
+from spaces.errors import InputError
+from tests.helpers.refusals import refused, tells
+from trainable.tracking.names import (
     EXPERIMENT,
     FAILED,
     PROTOCOL,
     RANK,
     STATUS,
     STUDY,
-    TIE,
     TRIAL,
     WINNER,
-    StudyTable,
-    load_study,
 )
-from spaces.errors import InputError
-from tests.helpers.refusals import refused, tells
 from trainable.trial.report import Status
 
 NAME, KEY = "planted", "planted-0123456789ab"
@@ -114,17 +111,6 @@ def made(rows) -> StudyTable:
     trials.insert(0, "number", range(len(trials)))
     trials["device"] = "cpu"
     return StudyTable("made", "tiny/1", 200, 20.0, 120.0, trials, pd.DataFrame())
-
-
-def test_names_are_those_that_the_search_writes():
-    from search.tracking import champion, projection
-    from search.tracking import text as labels
-
-    written = inspect.getsource(projection) + inspect.getsource(labels)
-    names = (champion.WINNER, champion.RANK, champion.FAILED, champion.TIE)
-    assert names == (WINNER, RANK, FAILED, TIE)
-    assert projection.EXPERIMENT == EXPERIMENT
-    assert all(f'"{name}"' in written for name in (STUDY, TRIAL, STATUS))
 
 
 def test_every_status_has_its_own_mark_and_colour():

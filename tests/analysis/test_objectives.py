@@ -13,9 +13,10 @@ from scipy.stats import spearmanr
 from analysis import objectives as objectives_command
 from analysis.figures import objectives
 from analysis.figures.objectives import agreement, agreements, best, front, scored, summary
-from analysis.study.table import EXPERIMENT, STATUS, STUDY, TRIAL, StudyTable, load_study
+from analysis.study.table import StudyTable, load_study
 from tests.analysis.study.test_importance import study
 from tests.helpers.refusals import refused, tells
+from trainable.tracking.names import EXPERIMENT, STATUS, STUDY, TRIAL
 
 ROWS = (  # status, FID, cas
     ("complete", 50.0, 0.80),

@@ -16,7 +16,7 @@ from analysis import samples as samples_command
 from analysis.figures import neighbours, samples
 from analysis.figures.style import legible, save
 from analysis.study.artifacts import fetch_generator, fetch_grids
-from analysis.study.table import EXPERIMENT, STATUS, STUDY, TRIAL, WINNER, load_study
+from analysis.study.table import load_study
 from search.tracking import champion
 from search.tracking import sample_grids as grids
 from search.tracking.projection import connect
@@ -26,6 +26,7 @@ from trainable.data import load
 from trainable.data.split.hold_back import hold_back
 from trainable.generators.export import WEIGHTS
 from trainable.generators.weights_file import read_generator
+from trainable.tracking.names import EXPERIMENT, STATUS, STUDY, TRIAL, WINNER
 from trainable.trial.trial import Trial
 
 NAME = "pictured"
@@ -137,7 +138,7 @@ def test_the_command(study, tmp_path, capsys):
     assert samples_command.main(flags) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "trial 0"
     assert samples_command.main([*flags, "--trial", "1"]) == 0
-    assert tells(capsys.readouterr().out, "generator", "fresh")
+    assert tells(capsys.readouterr().out, "latents", "fresh")
     assert samples_command.main([*flags, "--trial", "2"]) == 2
     assert tells(capsys.readouterr().err, "MLflow", "grids", "trial 2")
     assert WINNER == champion.WINNER

@@ -21,8 +21,6 @@ from analysis.augmentation.design.cells import REAL
 from analysis.augmentation.findings.mlflow_log import CELL, EXPERIMENT
 from analysis.augmentation.running import work
 from analysis.augmentation.running.train_cell import train_cell
-from analysis.study.table import EXPERIMENT as SEARCHES
-from analysis.study.table import STATUS, STUDY, TRIAL
 from search.tracking import champion
 from search.tracking.projection import connect
 from tests.helpers import ROOT
@@ -33,6 +31,8 @@ from trainable.data.fingerprints import fingerprints
 from trainable.data.sources import load
 from trainable.generators.export import WEIGHTS
 from trainable.generators.weights_file import read_generator
+from trainable.tracking.names import EXPERIMENT as SEARCHES
+from trainable.tracking.names import STATUS, STUDY, TRIAL
 from trainable.trial.trial import Trial
 
 
@@ -236,7 +236,7 @@ def check_mlflow(folder: Path, cells: int = 24, sizes: str = "10,40") -> None:
         (("--sizes", "500"), ["500 images", "size"]),
         (("--ratios", "-1"), ["--ratios", -1]),
         (("--positive", "cat"), ["--positive", "'cat'"]),
-        (("--classifier", "alexnet"), ["--classifier", "'alexnet'", "small_cnn"]),
+        (("--classifier", "alexnet"), ["'alexnet'", "small_cnn"]),
         (("--pretrained",), ["small_cnn", "published weights"]),
         (("--model", "nowhere.safetensors"), ["--model", "nowhere.safetensors"]),
         (("--steps", "0"), ["steps", 0]),

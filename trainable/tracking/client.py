@@ -25,8 +25,6 @@ if TYPE_CHECKING:  # importing mlflow costs seconds
     from mlflow.entities import Experiment, Run
     from mlflow.tracking import MlflowClient
 
-EXPERIMENT = "cgan-search"
-"""MLflow's experiment of all searches."""
 MODELS = "models:/"
 """What the address of a registered model begins with."""
 _LONGEST_LINE = 200
@@ -89,12 +87,12 @@ def experiment_id(client: MlflowClient, name: str, uri: str, output: Path) -> st
     Raises:
         InputError: it was deleted.
     """
-    found = find_experiment(client, name, uri)
-    if found is not None:
-        return str(found.experiment_id)
+    experiment = find_experiment(client, name, uri)
+    if experiment is not None:
+        return str(experiment.experiment_id)
     local = uri.startswith("sqlite:")
-    place = (output.resolve() / "mlartifacts").as_uri() if local else None
-    return client.create_experiment(name, artifact_location=place)
+    artifacts = (output.resolve() / "mlartifacts").as_uri() if local else None
+    return client.create_experiment(name, artifact_location=artifacts)
 
 
 def find_experiment(client: MlflowClient, name: str, uri: str) -> Experiment | None:
@@ -103,21 +101,16 @@ def find_experiment(client: MlflowClient, name: str, uri: str) -> Experiment | N
     Raises:
         InputError: it was deleted: MLflow still has it, but takes and shows no run of it.
     """
-    found = client.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage == "deleted":
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None and experiment.lifecycle_stage == "deleted":
         restore = command(
             "env", f"MLFLOW_TRACKING_URI={pasted(uri, 'URI')}",
-            "mlflow", "experiments", "restore", "--experiment-id", str(found.experiment_id),
+            "mlflow", "experiments", "restore", "--experiment-id", str(experiment.experiment_id),
         )  # fmt: skip
         raise InputError(
             f"the experiment {name} was deleted in MLflow, with its runs; restore it: {restore}"
         )
-    return found
-
-
-def study_name(key: str) -> str:
-    """The study's name: what the tag ``cgan.study`` holds, without the id."""
-    return re.sub(r"-[0-9a-f]{12}$", "", key)
+    return experiment
 
 
 def search_runs(
@@ -127,16 +120,16 @@ def search_runs(
     from mlflow.entities import ViewType
 
     view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
-    found: list[Run] = []
+    runs: list[Run] = []
     token: str | None = None
     while True:
         page = client.search_runs(
             [experiment], condition, view, order_by=["attributes.start_time ASC"], page_token=token
         )
-        found += page
+        runs += page
         token = page.token
         if not token:
-            return found
+            return runs
 
 
 def check_tracking(uri: str) -> None:

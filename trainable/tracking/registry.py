@@ -18,7 +18,6 @@ from trainable.gan.fields import parsed
 from trainable.generators.export import WEIGHTS
 from trainable.generators.saved import SavedGenerator
 from trainable.tracking.client import (
-    EXPERIMENT,
     MODELS,
     check_generator,
     check_tracking,
@@ -26,14 +25,22 @@ from trainable.tracking.client import (
     quiet_mlflow,
     reason,
     search_runs,
+)
+from trainable.tracking.names import (
+    EXPERIMENT,
+    FAILED,
+    PARENT_RUN,
+    RANK,
+    STUDY,
+    TRIAL,
+    WEIGHTS_SHA256,
+    WINNER,
     study_name,
 )
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
-
-_STUDY = "cgan.study"
 
 
 @dataclass(frozen=True)
@@ -63,15 +70,15 @@ def load_generator(source: str, uri: str, flag: str = "--init-from") -> SavedGen
         return SavedGenerator.read(source, Path(source), flag)
     client = _client(uri, f"{flag} {source}")
     name, _, alias = source.removeprefix(MODELS).partition("@")
-    name, _, version = name.partition("/")
+    name, _, number = name.partition("/")
     try:
-        found = (
+        version = (
             client.get_model_version_by_alias(name, alias)
             if alias
-            else client.get_model_version(name, version)
+            else client.get_model_version(name, number)
         )
         with tempfile.TemporaryDirectory() as scratch:
-            weights = Path(client.download_artifacts(str(found.run_id), WEIGHTS, scratch))
+            weights = Path(client.download_artifacts(str(version.run_id), WEIGHTS, scratch))
             start = SavedGenerator.read(source, weights, flag)
     except InputError:
         raise
@@ -82,7 +89,7 @@ def load_generator(source: str, uri: str, flag: str = "--init-from") -> SavedGen
             f"{flag} {source} cannot be had from {_said(uri, error)}; look at the "
             "registered models with mlflow ui, or name another store with --tracking-uri"
         ) from error
-    wanted = found.tags.get("cgan.weights_sha256")
+    wanted = version.tags.get(WEIGHTS_SHA256)
     if wanted != start.sha256:
         raise InputError(
             f"{flag} {source}: the weights have SHA-256 {start.sha256[:12]}…, but "
@@ -94,14 +101,14 @@ def load_generator(source: str, uri: str, flag: str = "--init-from") -> SavedGen
 def no_winner(study: str, run: Run, flag: str) -> str:
     """Why a study has no winner, and what `flag` may be given instead: the generator of `run`, the
     best that was assessed."""
-    place = str(run.info.artifact_uri)
-    if place.startswith("file:") or "://" not in place:
+    artifacts = str(run.info.artifact_uri)
+    if artifacts.startswith("file:") or "://" not in artifacts:
         from mlflow.utils.file_utils import local_file_uri_to_path
 
-        kept = f"is {command(flag, Path(local_file_uri_to_path(place), WEIGHTS))}"
+        kept = f"is {command(flag, Path(local_file_uri_to_path(artifacts), WEIGHTS))}"
     else:
         kept = f"is {WEIGHTS} among the artifacts of its run {run.info.run_id}"
-    trial, failed = run.data.tags["cgan.trial"], run.data.tags.get("cgan.failed_gates", "a gate")
+    trial, failed = run.data.tags[TRIAL], run.data.tags.get(FAILED, "a gate")
     return (
         f"no trial of study {study} passed the gates, so there is no winner; the best on fresh "
         f"images, trial {trial}, fails: {failed}. Its generator {kept}"
@@ -115,14 +122,14 @@ def _instead(client: MlflowClient, study: str, flag: str) -> str | None:
         experiment = find_experiment(client, EXPERIMENT, "")
         if experiment is None:
             return None
-        assessed = search_runs(client, experiment.experiment_id, "tags.`cgan.rank` LIKE '%'")
+        assessed = search_runs(client, experiment.experiment_id, f"tags.`{RANK}` LIKE '%'")
     except Exception:
         return None  # the store's own fault is what the caller says
-    own = [run for run in assessed if study_name(run.data.tags.get(_STUDY, "")) == study]
-    own = [run for run in own if run.data.tags[_STUDY] == own[-1].data.tags[_STUDY]]
-    if not own or any("cgan.winner" in run.data.tags for run in own):
+    runs = [run for run in assessed if study_name(run.data.tags.get(STUDY, "")) == study]
+    runs = [run for run in runs if run.data.tags[STUDY] == runs[-1].data.tags[STUDY]]
+    if not runs or any(WINNER in run.data.tags for run in runs):
         return None
-    best = min(own, key=lambda run: int(run.data.tags["cgan.rank"]))
+    best = min(runs, key=lambda run: int(run.data.tags[RANK]))
     return no_winner(study, best, flag)
 
 
@@ -135,19 +142,19 @@ def read_trial(run_id: str, uri: str) -> Recorded:
     client = _client(uri, f"--trial {run_id}")
     try:
         run = client.get_run(run_id).data
-        parent = run.tags.get("mlflow.parentRunId")
+        parent = run.tags.get(PARENT_RUN)
         study = client.get_run(parent).data.params if parent else {}
     except Exception as error:
         raise InputError(
             f"--trial {run_id} cannot be had from {_said(uri, error)}; copy a run's id from "
             "mlflow ui, or name another store with --tracking-uri"
         ) from error
-    if "cgan.trial" not in run.tags or "seed" not in study:
+    if TRIAL not in run.tags or "seed" not in study:
         raise InputError(
             f"--trial {run_id} is no trial of a search: give the id of a run named trial-…"
         )
     params = parsed(TrialConfig, run.params)
-    return Recorded(params, int(run.tags["cgan.trial"]), study)
+    return Recorded(params, int(run.tags[TRIAL]), study)
 
 
 def _said(uri: str, error: Exception) -> str:

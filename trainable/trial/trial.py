@@ -17,7 +17,7 @@ import torch
 from spaces.errors import InputError
 from trainable.data.sheets import draw_grid, grid_file
 from trainable.gan.config import TrialConfig
-from trainable.gan.footprint import limit_memory
+from trainable.gan.gpu_memory import limit_memory
 from trainable.gan.run import DivergedError
 from trainable.pretrained.weights import first_line
 from trainable.trial.checkpoints import Attempt, newest, times_hung

@@ -16,6 +16,7 @@ from analysis.augmentation.findings.results import Findings
 from analysis.augmentation.running.train_cell import COMPLETE, Result
 from trainable.basics.progress import Progress
 from trainable.tracking.client import create_tracking, experiment_id, quiet_mlflow, search_runs
+from trainable.tracking.names import PARENT_RUN, STATUS
 
 if TYPE_CHECKING:
     from mlflow.entities import RunInfo
@@ -95,7 +96,7 @@ def _log_points(
 def _begin(
     client: MlflowClient, experiment: str, parent: str, key: str, cell: Cell, result: Result
 ) -> RunInfo:
-    tags = {STUDY: key, CELL: cell.key, "mlflow.parentRunId": parent, "status": result["status"]}
+    tags = {STUDY: key, CELL: cell.key, PARENT_RUN: parent, STATUS: result["status"]}
     return client.create_run(experiment, tags=tags, run_name=cell.key).info
 
 

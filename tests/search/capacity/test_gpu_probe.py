@@ -23,7 +23,8 @@ from tests.helpers.searches import shared_ray
 from tests.helpers.toys import make_data, make_workload, small_params
 from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
-from trainable.gan.footprint import Footprint, Memory, footprint
+from trainable.gan.footprint import Footprint, footprint
+from trainable.gan.gpu_memory import Memory
 from trainable.gan.run import Run
 from trainable.trial.workload import Workload
 

@@ -14,7 +14,8 @@ from tests.helpers.faults import narrow
 from tests.helpers.refusals import tells
 from tests.helpers.toys import make_data, make_workload, small_config
 from trainable.distributed.resources import Resources
-from trainable.gan.footprint import Memory, footprint
+from trainable.gan.footprint import footprint
+from trainable.gan.gpu_memory import Memory
 from trainable.trial.report import Status
 
 GPU = Resources("x", 1, 1.0, None)

@@ -13,13 +13,14 @@ import torch
 
 from search.tracking import champion
 from search.tracking import sample_grids as grids
-from search.tracking.projection import EXPERIMENT, connect
+from search.tracking.projection import connect
 from search.winners.model_card import card_of
 from tests.helpers.refusals import tells
 from tests.helpers.toys import export_trial, make_data, make_workload, small_params
 from trainable.data.sheets import spread
 from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
 from trainable.generators.weights_file import read_generator
+from trainable.tracking.names import EXPERIMENT
 from trainable.trial.trial import Trial
 
 

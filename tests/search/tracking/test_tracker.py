@@ -29,12 +29,13 @@ from search.study.database import (
     load_study,
     open_storage,
 )
-from search.tracking.projection import EXPERIMENT, Projection, connect, study_key
+from search.tracking.projection import Projection, connect, study_key
 from search.tracking.tracker import Tracker, check
 from spaces.presets import default
 from tests.helpers.fake_tune import TASK, Search, config
 from tests.helpers.refusals import refused, tells
 from trainable.tracking.client import create_tracking
+from trainable.tracking.names import EXPERIMENT
 from trainable.trial.report import Status, trial_folder
 
 YARDSTICK: Any = {"protocol": "tiny/1", "n_real": 40, "floor": 2.5, "untrained": {"fid": 90.0}}

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 
 from search.study.database import create_study, database_url, open_storage
 from search.study.flags import check_stores, default_tracking, parser
-from search.tracking.projection import EXPERIMENT, connect
+from search.tracking.projection import connect
 from tests.helpers.fake_tune import YARDSTICK, config
 from tests.helpers.refusals import refused
 from trainable.basics.addresses import (
@@ -23,6 +23,7 @@ from trainable.basics.addresses import (
     without_password,
 )
 from trainable.tracking.client import check_tracking, create_tracking, experiment_id
+from trainable.tracking.names import EXPERIMENT
 
 NAMES = [
     "a?b", "a#b", "a%b", "a%20b", "100%", "?", "#x?y%z", "runs[old]", "chest (1)", "Röntgen", "a+b",

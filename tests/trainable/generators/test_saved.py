@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from search.study.database import create_study, database_url, open_storage
 from search.tracking import champion
-from search.tracking.projection import EXPERIMENT, Projection, connect
+from search.tracking.projection import Projection, connect
 from spaces.errors import InputError
 from spaces.task import Task
 from tests.helpers.fake_tune import config
@@ -29,6 +29,7 @@ from trainable.generators.export import CONFIG, WEIGHTS
 from trainable.generators.image_generator import ImageGenerator
 from trainable.generators.saved import SavedGenerator
 from trainable.generators.weights_file import read_generator, write_generator
+from trainable.tracking.names import EXPERIMENT
 from trainable.tracking.registry import load_generator, read_trial
 from trainable.trial.trial import Trial
 

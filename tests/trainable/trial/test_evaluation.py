@@ -91,7 +91,7 @@ def test_features_that_are_not_finite_mean_divergence(
         return features
 
     monkeypatch.setattr(evaluator.extractor, "forward", broken)
-    with pytest.raises(DivergedError, match="no finite features in epoch 0"):
+    with pytest.raises(DivergedError, match=r"features .*\b0$"):
         evaluator.scores(run, seed=0) if call == "scores" else evaluator.assess(run, 20, seed=0)
 
 
@@ -156,7 +156,5 @@ def test_a_class_without_any_variety_is_refused_before_a_search():
     extractor: Any = TinyExtractor()
     scorer = Evaluator(plain, extractor, real_set(plain, extractor), witness(plain))
     run = Run(small_config(plain), plain, seed=0)
-    with pytest.raises(
-        InputError, match=r"made cannot be scored \(\w*diversity is nan in epoch 0\)"
-    ):
+    with pytest.raises(InputError, match=r"^made .*\(\w*diversity .*nan .*trainable\.data show"):
         measure(scorer, run, "tiny", seed=0)

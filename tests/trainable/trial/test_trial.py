@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 import torch
 
-from spaces.errors import InputError
+from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import fids, full, make_workload, out_of_memory, run_on
 from trainable.gan.run import Run
 from trainable.trial.checkpoints import mark_hung, newest
@@ -121,7 +121,7 @@ def test_a_checkpoint_of_another_version_interrupts_and_stays(data, tmp_path, pa
     if fault == "no params":  # passed over, as another configuration's
         assert Trial(workload, 4, params).run.epoch == 1
         return
-    with pytest.raises(InputError, match="are of another version of cgan-search") as caught:
+    with refused(trial.folder, "version") as caught:
         Trial(workload, 4, params)
     assert breakdown(caught.value) == (Status.INTERRUPTED, str(caught.value))
     assert "\n" not in str(caught.value)
@@ -229,7 +229,8 @@ def test_a_trial_that_takes_too_long_is_pruned_after_an_evaluation(
     reports = run_on(Trial(workload, 4, params))
     assert len(reports) == 2
     last = reports[-1]
-    assert (last["status"], last["reason"]) == ("pruned", "its 30 s were spent")
+    assert last["status"] == "pruned"
+    assert tells(last["reason"], "30 s")
     assert "fid" in last
     assert last["objective"] == last["fid"]
     assert last["resource"] > reports[0]["resource"]
@@ -320,7 +321,7 @@ def test_a_weight_that_breaks_in_the_last_step_of_all_is_divergence(
     monkeypatch.setattr(Run, "train_step", last)
     (report,) = run_on(trial)
     assert report["status"] == "diverged"
-    assert report["reason"] == "norm of all weights is nan in epoch 2"
+    assert tells(report["reason"], "weights", "nan", "epoch 2")
     with pytest.raises(FileNotFoundError):
         newest(trial.folder)
 
@@ -344,9 +345,8 @@ def test_a_trial_that_hangs_is_tried_once_more_and_then_given_up(data, tmp_path,
     given_up = Trial(workload, 4, params, heard=1)
     assert given_up.advance()["fid"] == said[1]["fid"]  # what it had trained is not lost
     report = given_up.advance()
-    assert (report["status"], report["reason"]) == (
-        "failed", "it hung again when it was tried once more",
-    )  # fmt: skip
+    assert report["status"] == "failed"
+    assert tells(report["reason"], "hung")
     assert "objective" not in report
 
 
@@ -365,7 +365,7 @@ def test_an_assessment_takes_the_last_checkpoint(data, tmp_path, params, finishe
     folder = trial_folder(workload.trials, 4)
     for path in folder.glob("attempt-*/*.pt"):
         spoil(path)
-    with pytest.raises(FileNotFoundError, match="no valid checkpoint"):
+    with pytest.raises(FileNotFoundError, match=f"checkpoint .*{folder}"):
         assess(workload, 4, params, 20)
 
 
