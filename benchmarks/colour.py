@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trainable.data import load
+from trainable.data.sources import load
 
 HUES = {"amber": (1.0, 0.75, 0.3), "blue": (0.35, 0.65, 1.0), "violet": (0.85, 0.45, 1.0)}
 

@@ -36,7 +36,9 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import RidgeCV
 
 from benchmarks.curves_space import TASK, tabulated
-from search.study.database import REPORT, open_study, read_record
+from search.study.database import open_study
+from search.study.folder import StudyFolder
+from search.study.records import REPORT, read_record
 from spaces.describe import describe
 from spaces.recorder import Choice
 from trainable.trial.report import Status
@@ -152,7 +154,7 @@ def read_study(output: Path, name: str) -> Curves:
     Raises:
         InputError: there is no such study.
     """
-    study, _ = open_study(output, name, None)
+    study, _ = open_study(StudyFolder(output / name))
     rows = []
     evaluations: set[int] = set()
     for trial in study.get_trials(deepcopy=False):

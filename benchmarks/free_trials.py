@@ -139,9 +139,10 @@ def study_config(name: str, trials: int, reports: int, *, prune: bool) -> Any:
 
 def new_study(folder: Path, config: Any) -> Any:
     """A study in a SQLite file in `folder`, which bears its name, and its storage."""
-    from search.study.database import OpenStudy, create_study, database_url, open_storage
+    from search.study.database import OpenStudy, create_study, open_storage
+    from search.study.folder import StudyFolder
 
-    storage = open_storage(database_url(folder))
+    storage = open_storage(StudyFolder(folder).database_url)
     yardstick = {"floor": 30.0, "untrained": {"fid": 300.0, "kid": 0.3}}
     return OpenStudy(create_study(storage, config, yardstick, {}, []), storage)
 

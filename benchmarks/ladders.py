@@ -25,7 +25,8 @@ from scipy import ndimage, stats
 from torch import Tensor
 
 from spaces.errors import InputError
-from trainable.data import Dataset, load
+from trainable.data.dataset import Dataset
+from trainable.data.sources import load
 from trainable.metrics.scores import RealSet, Scores, all_scores
 from trainable.pretrained.extractors import Extractor, load_extractor
 

@@ -51,7 +51,7 @@ class Study:
     """A study whose evaluations are made up; its grids show images of the training set."""
 
     def __init__(self, folder: Path, trials: int, evaluations: int):
-        from trainable.data import load
+        from trainable.data.sources import load
 
         folder.mkdir()
         self.folder, self.evaluations = folder, evaluations
@@ -120,7 +120,7 @@ def train(counts: Any, place: int) -> None:
     import torch
 
     from spaces.presets import BACKBONE, default
-    from trainable.data import load
+    from trainable.data.sources import load
     from trainable.gan.config import TrialConfig
     from trainable.gan.run import Run
     from trainable.pretrained.backbones import backed_task, load_backbone

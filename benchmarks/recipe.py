@@ -31,8 +31,8 @@ from rich.table import Table
 from scipy.stats import t as student_t
 
 from spaces.presets import BACKBONE, PRESETS
-from trainable.data import load
 from trainable.data.sheets import draw_grid
+from trainable.data.sources import load
 from trainable.data.split.held_out import held_out
 from trainable.gan.config import TrialConfig
 from trainable.gan.run import Run

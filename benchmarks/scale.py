@@ -57,7 +57,7 @@ from benchmarks.free_trials import (
 )
 from search.capacity.gpu_share import Capacity
 from search.proposals.ledger import Ledger
-from search.study.database import read_records
+from search.study.records import read_records
 from search.tracking.tracker import Tracker, check
 from search.tune.reporting import Audience
 from search.tune.run_trials import run_trials

@@ -69,13 +69,9 @@ from benchmarks.free_trials import (
 )
 from search.capacity.gpu_share import Capacity
 from search.proposals.samplers import STARTUP
-from search.study.database import (
-    TrialRecord,
-    database_url,
-    load_study,
-    open_storage,
-    read_records,
-)
+from search.study.database import load_study, open_storage
+from search.study.folder import StudyFolder
+from search.study.records import TrialRecord, read_records
 from search.tracking.tracker import Tracker, check
 from search.tune.reporting import Audience
 from search.tune.run_trials import run_trials
@@ -164,7 +160,7 @@ def stock(folder: Path, store: str, trials: int, reports: int, workers: int) -> 
     sampler = optuna.samplers.TPESampler(
         seed=0, multivariate=True, group=True, n_startup_trials=STARTUP
     )
-    storage = optuna.storages.RDBStorage(database_url(folder))
+    storage = optuna.storages.RDBStorage(StudyFolder(folder).database_url)
     search = OptunaSearch(
         stock_space, metric="objective", mode="min", sampler=sampler, storage=storage,
         study_name=folder.name,
@@ -327,7 +323,7 @@ def real(args: argparse.Namespace) -> None:
         began = time.time()
         subprocess.run(command, check=True)
         wall = time.time() - began
-        storage = open_storage(database_url(Path(folder, "bench")))
+        storage = open_storage(StudyFolder(Path(folder, "bench")).database_url)
         records = read_records(load_study("bench", storage))
     share = busy_share(records, workers)
     statuses = [r.status.value for r in records]

@@ -32,7 +32,8 @@ from torch.nn.functional import one_hot
 from torch.utils.data import DataLoader, TensorDataset
 
 from spaces.presets import default, study2023
-from trainable.data import Dataset, load
+from trainable.data.dataset import Dataset
+from trainable.data.sources import load
 from trainable.gan.config import TrialConfig
 from trainable.gan.run import Run
 from trainable.pretrained.backbones import load_backbone

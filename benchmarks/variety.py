@@ -25,7 +25,8 @@ from torch import Tensor
 
 from benchmarks.ladders import Remembering, halve
 from spaces.errors import InputError
-from trainable.data import Dataset, load
+from trainable.data.dataset import Dataset
+from trainable.data.sources import load
 from trainable.metrics.scores import RealSet, Scores, evaluation_scores
 from trainable.pretrained.extractors import load_extractor
 

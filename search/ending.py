@@ -11,15 +11,15 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
 
 from search.study.config import StudyConfig
-from search.study.database import database_url, load_study, open_storage, read_records
-from search.study.flags import run_flags, study_command
-from search.study.folder import began
+from search.study.database import load_study, open_storage
+from search.study.flags import run_flags
+from search.study.folder import StudyFolder
+from search.study.records import read_records
 from spaces.errors import InputError
 from trainable.basics.files import disk_fault
 from trainable.basics.stopping import say_stopped
@@ -51,15 +51,15 @@ class Ending:
     console: Console
 
     @property
-    def _began(self) -> bool:
-        return began(self.args.output / self.config.name)
+    def _folder(self) -> StudyFolder:
+        return StudyFolder.of(self.args, self.config.name)
 
     def say(self, fault: str | None = None) -> None:
         """Say the fault for which the search had to stop, if it did not stop at a user's wish, and
         how to go on, if its study has begun."""
         if fault is not None:
             say(self.console, f"the search had to stop: {fault}")
-        if self._began:
+        if self._folder.began:
             say(self.console, f"stopped; {self.how_to_go_on()}")
 
     @contextmanager
@@ -73,7 +73,7 @@ class Ending:
             yield
         except BaseException as error:
             quiet = isinstance(error, InputError | SystemExit | EndedError)
-            if quiet or not self._began:
+            if quiet or not self._folder.began:
                 raise
             raise EndedError(self._broken_off(error)) from error
 
@@ -83,12 +83,13 @@ class Ending:
 
     def how_to_go_on(self) -> str:
         """How many trials ran, and the command that resumes the study."""
-        args, config = self.args, self.config
-        again = study_command("search.run --resume", config.name, args, run_flags(args))
+        config, again = (
+            self.config,
+            self._folder.command("search.run --resume", run_flags(self.args)),
+        )
         ran = ""
         with suppress(Exception):  # its database may be what failed
-            folder: Path = args.output / config.name
-            storage = open_storage(args.database or database_url(folder))
+            storage = open_storage(self._folder.database_url)
             records = read_records(load_study(config.name, storage))
             ended = sum(record.ended is not None for record in records)
             begun = len(records) - ended

@@ -15,7 +15,8 @@ from search.capacity.gpu_share import Capacity, share
 from search.capacity.nodes import all_in_order, local_gpus
 from search.resolve import Prepared, make_workload
 from search.study.config import StudyConfig
-from search.study.trial_files import TRIALS, settle
+from search.study.folder import TRIALS
+from search.study.trial_files import settle
 from trainable.basics.machine import local_cores
 from trainable.basics.progress import stage
 from trainable.basics.terminal import say

@@ -10,15 +10,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
+from search.study.flags import OUTPUT, add_stores, check_stores
+from search.study.folder import StudyFolder
+from search.study.locate import placed
+from trainable.basics.command import command_line
+from trainable.basics.progress import stage
+from trainable.basics.terminal import make_console
 
-from search.study.flags import OUTPUT, add_stores, check_stores, default_tracking, study_command
-from spaces.errors import InputError
-from trainable.basics.addresses import without_password
-from trainable.basics.stopping import run_command
-from trainable.basics.terminal import make_console, say, say_error
 
-
+@command_line()
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, 1 if the store did not take all, or 2 for bad input."""
     parser = argparse.ArgumentParser(
@@ -30,68 +30,17 @@ def main(argv: list[str] | None = None) -> int:
         "--output", type=Path, default=OUTPUT, help="folder of all studies (default: runs)"
     )
     add_stores(parser)
-    try:
-        return _publish(parser.parse_args(argv), make_console())
-    except InputError as error:
-        say_error(error)
-        return 2
-
-
-def _publish(args: argparse.Namespace, console: Console) -> int:
-    from search.study.database import interrupt_running, open_study
-    from search.study.locate import placed
-    from search.study.versions import settings_of
-    from search.tracking.projection import Projection
-    from search.tracking.tracker import check
-    from search.winners.conclude import arrange, hand_over, leaderboard
-    from trainable.basics.lock import (
-        locked,  # what follows costs seconds to import, bad flags need not
-    )
-    from trainable.basics.progress import stage
-    from trainable.tracking.client import reason, ui_command
-    from trainable.trial.objective import Objective
-
+    args = parser.parse_args(argv)
     args.output, args.study = placed(args.output, args.study, "the study")
     check_stores(args)
-    study, storage = open_study(args.output, args.study, args.database)
-    uri = args.tracking_uri or default_tracking(args.output)
-    folder = args.output / args.study
-    config = settings_of(study)
-    with locked(folder):
-        interrupt_running(study, storage)  # a killed search left them so
-        with stage(console, "opening MLflow"):
-            problem = check(uri)
-        if problem:
-            raise InputError(
-                f"MLflow at {without_password(uri)} does not answer ({problem}); start it, or name "
-                "another store with --tracking-uri"
-            )
-        projection = Projection(folder, storage, uri)
-        rows = leaderboard(study, Objective.parse(config.objective))
-        done = sum(row.record.ended is not None for row in rows) >= config.trials
-        try:
-            with stage(console, "writing trials", len(rows)) as progress:
-                projection.sync("FINISHED" if done else "KILLED", progress)
-            if arrange(rows, folder):
-                say(console, f"by this version's gates the ranking is another: see {folder}")
-            with stage(console, "handing over the winners"):
-                trials = folder / "trials"
-                version = hand_over(rows, study, trials, folder, uri, projection.run_id)
-        except InputError:
-            raise
-        except Exception as error:  # whatever ails MLflow; all is still here
-            say(console, f"MLflow lacks part of the study ({reason(error)}); try again")
-            return 1
-    say(console, f"MLflow has all {len(rows)} trials of study {args.study}")
-    if version is not None:
-        say(console, f"champion: models:/{args.study}@champion (version {version})")
-    if not done:
-        more = study.user_attrs.get("run_flags", ())
-        again = study_command("search.run --resume", args.study, args, more)
-        say(console, f"the study is not finished; to go on:\n  {again}")
-    say(console, f"next:\n  {ui_command(uri)}")
-    return 0
+    folder = StudyFolder.of(args, args.study)
+    folder.check_there()
+    console = make_console()
+    with stage(console, "starting"):  # PyTorch, Optuna and MLflow take seconds to import
+        from search.winners.publish import publish
+
+    return publish(folder, console)
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(main())

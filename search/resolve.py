@@ -15,19 +15,17 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from search.proposals.samplers import learn_from, read_queue, space_differences
+from search.study.asked import FREE, MOVED, check_resumed, new_settings
 from search.study.config import (
+    FLAGS,
     StudyConfig,
-    check_schedule,
-    check_settings,
     resolve_epochs,
     resolve_seconds,
 )
 from search.study.database import open_study
-from search.study.flags import STUDY_DEFAULTS, default_tracking
-from search.study.folder import DATABASE, KEY, began
+from search.study.folder import DATABASE, IMAGES, TRIALS, StudyFolder, default_tracking
 from search.study.locate import placed
-from search.study.names import check_name, free_name
-from search.study.trial_files import TRIALS
+from search.study.names import free_name
 from search.study.versions import settings_of
 from spaces.catalog import Space, get_space
 from spaces.describe import space_snapshot, starting_point, validate
@@ -35,13 +33,13 @@ from spaces.errors import InputError
 from spaces.presets import default
 from spaces.task import Task
 from trainable.basics.progress import stage
-from trainable.basics.wording import parse_duration
-from trainable.data import Dataset, load
-from trainable.data.fingerprints import IMAGES, image_differences
+from trainable.data.dataset import Dataset
+from trainable.data.fingerprints import image_differences
 from trainable.data.reading import Reading
-from trainable.data.sources import located
+from trainable.data.sources import load, located
 from trainable.data.split.held_out import held_out
-from trainable.data.split.hold_back import SHARE, split_held_back
+from trainable.data.split.hold_back import split_held_back
+from trainable.data.split.share import SHARE
 from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
 from trainable.generators.saved import SavedGenerator
@@ -105,24 +103,9 @@ def prepare(args: argparse.Namespace, console: Console) -> Prepared:
 
 
 def _new(args: argparse.Namespace, console: Console) -> Prepared:
-    asked = {k: v if (v := getattr(args, k)) is not None else d for k, d in STUDY_DEFAULTS.items()}
-    for name in ("time_budget", "max_trial_time", "train_time"):
-        if asked[name] is not None:
-            asked[name] = parse_duration(asked[name], f"--{name.replace('_', '-')}")
-    for name in ("data", "held_out", "init_from"):
-        if asked[name] is not None:
-            asked[name] = located(f"--{name.replace('_', '-')}", asked[name])
-    check_settings(asked)  # what images have no part in is said before they are read
-    check_schedule(asked)
+    asked = new_settings(args)
     space = get_space(asked["space"])
-    if args.study is not None:
-        check_name(args.study)
     name = args.study or free_name(args.output, asked["space"], asked["data"], asked["image_size"])
-    if _taken(args.output / name):
-        raise InputError(
-            f"--study {name}: there is such a study under {args.output} already; go on with "
-            f"--resume {name}, or choose another name"
-        )
     with stage(console, "reading images") as progress:
         whole = load(asked["data"], asked["image_size"], how=Reading.of(asked), progress=progress)
     asked |= whole.report.reading.settings
@@ -160,7 +143,9 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
     if args.warm_start:
         output, earlier = placed(args.output, args.warm_start, "--warm-start")
         beside = (output / earlier / DATABASE).exists()
-        old, _ = open_study(output, earlier, None if beside else args.database)
+        old, _ = open_study(
+            StudyFolder(output / earlier, database=None if beside else args.database)
+        )
         learnt = learn_from(old, config, seen)
     return Prepared(
         config, space, data, apart, validation, extractor, backbone, start, seen, None, None,
@@ -199,30 +184,15 @@ def _schedule(asked: dict[str, Any], data: Dataset) -> dict[str, int]:
     return dict(zip(("length", "eval_every", "grace"), found, strict=True))
 
 
-_FREE = ("trials", "time_budget", "top_k", "winner_images")
-"""What a resumed study may be given anew, as no trial hangs on it."""
-_MOVED = ("data", "held_out", "init_from")
-"""What it may be given if that has moved: digests say whether it is the same."""
-
-
 def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
     """The stopped study, with more trials or another time budget if they are given."""
-    fixed = [k for k in STUDY_DEFAULTS if k not in (*_FREE, *_MOVED)]
-    given = [f"--{k.replace('_', '-')}" for k in fixed if getattr(args, k) is not None]
-    given += [f"--{k.replace('_', '-')}" for k in ("study", "warm_start") if getattr(args, k)]
-    if given:
-        raise InputError(
-            f"--resume keeps the study's own settings, so {', '.join(given)} cannot be given; "
-            "--trials, --time-budget, --enqueue, --top-k and --winner-images can, and --data, "
-            "--held-out and --init-from where files have moved"
-        )
-    study, storage = open_study(args.output, args.resume, args.database)
+    check_resumed(args)
+    study, storage = open_study(StudyFolder(args.output / args.resume, database=args.database))
     old = settings_of(study)
-    changes: dict[str, Any] = {k: v for k in _FREE if (v := getattr(args, k)) is not None}
-    budget = args.time_budget
-    budget = None if budget is None else parse_duration(budget, "--time-budget")
-    for name in _MOVED:
-        flag, now, before = f"--{name.replace('_', '-')}", getattr(args, name), getattr(old, name)
+    changes: dict[str, Any] = {k: v for k in FREE if (v := getattr(args, k)) is not None}
+    budget = FLAGS["time_budget"].value(args.time_budget)
+    for name in MOVED:
+        flag, now, before = str(FLAGS[name]), getattr(args, name), getattr(old, name)
         if before is None and now is not None:
             raise InputError(f"--resume {old.name}: it began without {flag}; leave that out")
         if before is not None:
@@ -301,21 +271,9 @@ def _perhaps_moved(config: StudyConfig, name: str) -> Iterator[None]:
     except InputError as error:
         if (known := getattr(config, name)) is None or Path(known).exists():
             raise
-        flag = name.replace("_", "-")
         raise InputError(
-            f"--resume {config.name}: {error}. If it has moved, name its place with --{flag}"
+            f"--resume {config.name}: {error}. If it has moved, name its place with {FLAGS[name]}"
         ) from error
-
-
-def _taken(folder: Path) -> bool:
-    """Whether `folder` holds a study, or anything but what one leaves that was killed before."""
-    left = {"lock", IMAGES, KEY, DATABASE, f"{DATABASE}-journal", "trials", "storage"}
-    return folder.exists() and (
-        not folder.is_dir()
-        or began(folder)
-        or bool({path.name for path in folder.iterdir()} - left)
-        or any((folder / "trials").glob("*"))
-    )
 
 
 def make_workload(

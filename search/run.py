@@ -11,26 +11,26 @@ from rich.console import Console
 
 from search.study.flags import parser
 from spaces.errors import InputError
-from trainable.basics.stopping import run_command, say_stopped
-from trainable.basics.terminal import make_console, say_error
+from trainable.basics.command import command_line
+from trainable.basics.progress import stage
+from trainable.basics.terminal import make_console
 
 
+@command_line("nothing was begun, or changed")
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, 2 for bad input, or 130 after Ctrl-C."""
     began = time.time()  # a time budget is the user's, imports and reading images included
     args = parser().parse_args(argv)
+    console = _console(args)
+    from search.study.asked import check_flags  # NumPy, which --help need not wait for
+
+    check_flags(args)
     # Ray reads this when it is imported. Its three lines on a dead worker are our one.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")
-    try:
-        console = _console(args)
-        from search.session import run_session  # torch, Ray and MLflow: seconds, not for --help
+    with stage(console, "starting"):  # PyTorch, Ray and MLflow take seconds to import
+        from search.session import run_session
 
-        return run_session(args, console, began)
-    except InputError as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt as stop:
-        return say_stopped(stop, "nothing was begun, or changed")
+    return run_session(args, console, began)
 
 
 def _console(args: argparse.Namespace) -> Console:
@@ -50,4 +50,4 @@ def _console(args: argparse.Namespace) -> Console:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(main())

@@ -21,32 +21,23 @@ from search.ending import HALTED, EndedError, Ending
 from search.plan import Plan, make_plan, tried_budget
 from search.resolve import Prepared, prepare
 from search.study.config import StudyConfig
-from search.study.database import (
-    OpenStudy,
-    TrialRecord,
-    check_free,
-    create_study,
-    database_url,
-    new_key,
-    open_storage,
-    read_records,
-)
-from search.study.flags import (
-    check_output,
-    check_stores,
+from search.study.database import OpenStudy, check_free, create_study, new_key, open_storage
+from search.study.flags import run_flags, smaller_command
+from search.study.folder import (
+    IMAGES,
+    KEY,
+    LEADERBOARD,
+    SETTINGS,
+    WINNERS,
+    StudyFolder,
     default_tracking,
-    report_command,
-    run_flags,
-    smaller_command,
-    study_command,
 )
-from search.study.folder import KEY, SETTINGS, began, read_key
-from search.study.locate import resume_placed
+from search.study.records import TrialRecord, read_records
 from search.study.transaction import one_transaction
 from search.tracking.tracker import Tracker, check
 from search.tune.reporting import Audience
 from search.tune.run_trials import Outcome, run_trials
-from search.winners.conclude import WINNERS, conclude, hand_over, print_winners
+from search.winners.conclude import conclude, hand_over, print_winners
 from search.winners.leaderboard import Row
 from spaces.errors import InputError
 from spaces.presets import default
@@ -57,7 +48,7 @@ from trainable.basics.progress import stage
 from trainable.basics.stopping import Stop
 from trainable.basics.terminal import say
 from trainable.basics.wording import counted, format_duration
-from trainable.data.fingerprints import IMAGES, write_images
+from trainable.data.fingerprints import write_images
 from trainable.distributed.cluster import check_surroundings, connected, head_address
 from trainable.distributed.resources import Resources, resolve_resources
 from trainable.gan.config import TrialConfig
@@ -77,9 +68,6 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
     Raises:
         InputError: something that the flags ask for cannot be done.
     """
-    resume_placed(args)
-    check_stores(args)
-    check_output(args.output)
     where = resolve_resources(args)
     check_surroundings(where, partial(say, console))
     prepared = prepare(args, console)
@@ -118,7 +106,7 @@ def _search(
             return ended.code
         except BaseException:
             # What others made stays, and so does what a database may know of by now.
-            if ours and not began(folder) and read_key(folder) is None:
+            if ours and not StudyFolder(folder).began and StudyFolder(folder).read_key() is None:
                 shutil.rmtree(folder)
             raise
 
@@ -130,7 +118,7 @@ def _locked_search(
     console, name = ending.console, prepared.config.name
     folder = args.output / name
     if args.database and prepared.study is None:
-        check_free(open_storage(args.database), name, read_key(folder))
+        check_free(open_storage(args.database), name, StudyFolder(folder).read_key())
     uri = _open_mlflow(args, folder, console)
     with ExitStack() as ray:
         with stage(console, "starting Ray"):
@@ -161,7 +149,7 @@ def _locked_search(
         print_winners(rows, default(workload.task), console)
     version = _hand_over(rows, study, workload.trials, folder, tracker, console)
     if not tracker.close():
-        again = study_command("search.publish", name, args)
+        again = StudyFolder.of(args, name).command("search.publish")
         say(
             console,
             f"MLflow lacks part of the study ({tracker.problem}); all is in {folder}. Once it is "
@@ -169,7 +157,7 @@ def _locked_search(
         )
     _say_next(args.output, name, uri, version, console)
     if not outcome.done:
-        more = study_command("search.run --resume", name, args, run_flags(args))
+        more = StudyFolder.of(args, name).command("search.run --resume", run_flags(args))
         say(console, f"  {more} --time-budget 1h   # the time budget is spent; goes on")
     return 0
 
@@ -228,9 +216,9 @@ def _open(
         untrained = here.build_run(first, config.seed)
         measured = measure(here.evaluator, untrained, config.protocol, seed=config.seed)
         write_images(folder / IMAGES, data, prepared.validation)
-        storage = open_storage(database or database_url(folder))
+        storage = open_storage(database or StudyFolder(folder).database_url)
         queue = ([] if prepared.first is None else [prepared.first]) + prepared.queue
-        key = read_key(folder) or new_key()
+        key = StudyFolder(folder).read_key() or new_key()
         write_whole(folder / KEY, key)
         study = create_study(
             storage, config, measured, prepared.space_snapshot, queue,
@@ -277,7 +265,8 @@ def _say_duration(args: argparse.Namespace, plan: Plan, console: Console) -> Non
 
 def _say_next(output: Path, name: str, uri: str, version: str | None, console: Console) -> None:
     """The commands that a user would type next."""
-    say(console, f"kept: {output / name / 'leaderboard.csv'}, {output / name / SETTINGS}")
+    folder = StudyFolder(output / name, uri)
+    say(console, f"kept: {folder.path / LEADERBOARD}, {folder.path / SETTINGS}")
     if version is not None:
         say(console, f"champion: models:/{name}@champion (version {version})")
-    say(console, f"next:\n  {ui_command(uri)}\n  {report_command(name, output, uri)}")
+    say(console, f"next:\n  {ui_command(uri)}\n  {folder.report_command()}")

@@ -18,7 +18,7 @@ from tests.helpers.toys import (
     small_params,
     witness,
 )
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.trial.evaluation import Evaluator
 from trainable.trial.trial import Trial
 

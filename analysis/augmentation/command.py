@@ -14,10 +14,10 @@ from typing import Any
 from rich.console import Console
 from torch import Tensor
 
-from analysis.augmentation.classifier.fit import Recipe
+from analysis.augmentation.classifier.fit import ClassifierRecipe
 from analysis.augmentation.classifier.networks import load_weights
 from analysis.augmentation.classifier.scores import positive_class
-from analysis.augmentation.design.cells import Cell, plan
+from analysis.augmentation.design.cells import Cell, Result, plan
 from analysis.augmentation.design.materials import Source, divide, load_real
 from analysis.augmentation.design.retrain import Retraining
 from analysis.augmentation.findings.conclude import FOUND, conclude
@@ -25,7 +25,7 @@ from analysis.augmentation.findings.mlflow_log import log_study
 from analysis.augmentation.findings.results import Findings
 from analysis.augmentation.flags import check_name
 from analysis.augmentation.running.store import Store
-from analysis.augmentation.running.train_cell import Materials, Result
+from analysis.augmentation.running.train_cell import Materials
 from analysis.augmentation.running.work import Work
 from analysis.study.artifacts import fetch_generator, kept_instead
 from analysis.study.table import load_study
@@ -96,7 +96,7 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
             results = work.run(where)
             findings = Findings(results, test.labels, positive, real.tested)
             about += optimism(findings.optimistic, len(source.seen))
-            files = conclude(store, findings, results, about, test.n, args.reach, console)
+            files = conclude(folder, findings, results, about, test.n, args.reach, console)
             facts = str(sorted(settings.items())).encode()
             key = f"{name}-{hashlib.sha256(facts).hexdigest()[:12]}"
             logged = _log(args, key, settings, results, findings, files, console)
@@ -108,9 +108,9 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
     return 1 if work.lost or not findings.complete else logged
 
 
-def _recipe(args: argparse.Namespace) -> Recipe:
+def _recipe(args: argparse.Namespace) -> ClassifierRecipe:
     rate = args.lr if args.lr is not None else RATES.get(args.classifier, RATE)
-    return Recipe(
+    return ClassifierRecipe(
         network=args.classifier, steps=args.steps, batch=args.batch, lr=rate, weight_decay=DECAY,
         smoothing=SMOOTHING, evaluations=min(EVALUATIONS, max(1, args.steps)), classical=False,
     )  # fmt: skip

@@ -108,8 +108,7 @@ def check_flags(args: argparse.Namespace) -> None:
     check_resources(args)
     for spec in filter(None, (args.data, args.test)):
         check_source(spec)
-    if args.classifier_weights is not None:
-        check_file("--classifier-weights", args.classifier_weights)
+    check_file("--classifier-weights", args.classifier_weights)
     if args.model is None:
         check_tracking(args.tracking_uri)
     else:

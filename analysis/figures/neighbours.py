@@ -17,9 +17,10 @@ from analysis.figures.style import Drawn, canvas
 from analysis.study.artifacts import fetch_generator, why_absent
 from analysis.study.table import StudyTable
 from spaces.errors import InputError
-from trainable.data import Dataset, load
+from trainable.data.dataset import Dataset
 from trainable.data.reading import Reading
 from trainable.data.sheets import draw_pairs
+from trainable.data.sources import load
 from trainable.data.split.hold_back import split_held_back
 from trainable.metrics.pixels import Copies, pixel_copies
 

@@ -14,7 +14,7 @@ from search.study.config import FEWEST, StudyConfig
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.basics.wording import format_duration
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
 from trainable.metrics.classifier_score import Validation

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.display.standings import Best, Standings
-from search.winners.leaderboard import changes
+from search.study.records import changes
 from trainable.basics.terminal import printable
 from trainable.basics.wording import format_duration
 from trainable.data.sheets import grid_file

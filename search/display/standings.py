@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.study.config import StudyConfig
-from search.study.database import TrialRecord
+from search.study.records import TrialRecord
 from trainable.trial.report import Report, Status
 
 

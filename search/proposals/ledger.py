@@ -22,7 +22,8 @@ from search.proposals.samplers import build_sampler
 from search.proposals.tpe_window import WindowedStorage
 from search.proposals.writer import GOALS, StudyWriter, tell_end, tell_report, untold_reports
 from search.study.config import StudyConfig
-from search.study.database import REPORT, directions, goals, read_record
+from search.study.database import directions
+from search.study.records import REPORT, goals, read_record
 from spaces.catalog import Space
 from spaces.errors import InputError
 from spaces.presets import default

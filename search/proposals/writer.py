@@ -10,7 +10,8 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from search.study.database import REPORT, goals, read_record, set_interrupted
+from search.study.database import set_interrupted
+from search.study.records import REPORT, goals, read_record
 from search.study.transaction import one_transaction
 from trainable.trial.report import Report, Status
 

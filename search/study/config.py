@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from search.study.fields import AUTO, DURATION, Flag, check, flag, flags, flags_of
 from search.study.names import check_legal
 from spaces.errors import InputError
+from spaces.presets import BACKBONE
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.wording import format_duration
 from trainable.data.reading import Reading
-from trainable.data.split.hold_back import check_share
+from trainable.data.split.share import check_share
 from trainable.trial.objective import Objective
 from trainable.trial.report import LONGEST, RESOURCES
 
@@ -29,13 +31,9 @@ FEWEST = 20
 """Winner images a class, below which their scores' intervals say nothing."""
 MOST_EVALUATIONS = 10_000
 """Of a trial: each leaves a report in the database and points in MLflow."""
-_RANGES = {
-    "trials": (1, 10**6), "eta": (2, 1000), "seed": (0, MOST_SEED), "top_k": (1, 1000),
-    "winner_images": (FEWEST, 10**5),
-}  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StudyConfig:
     """A search, as it was asked for and resolved. Two studies with equal configs do the same work.
 
@@ -71,37 +69,105 @@ class StudyConfig:
     """
 
     name: str
-    space: str
-    data: str
+    space: str = flag(
+        "full",
+        "full, architecture, optimization (see python -m spaces), or package.module:function",
+    )
+    data: str = flag(
+        "phantom", "phantom, pneumoniamnist, or a folder: ROOT/<class>/* or ROOT/train/<class>/*"
+    )
     data_digest: str
-    image_size: int
-    fit: str
-    background: str
+    image_size: int = flag(64, "side of the images in pixels: 32, 64, 128 or 256")
+    fit: str = flag("crop", "how images become square: crop the centre, or pad")
+    background: str = flag("black", "what transparent pixels are laid on: black, white or #rrggbb")
     levels: str | None
-    held_out: str | None
+    held_out: str | None = flag(
+        None,
+        "real images of the same classes that no generator sees, for the independent score: a "
+        "folder, of which the test split counts (default: what is held back, else the test split "
+        "of --data)",
+    )
     held_out_digest: str | None
-    hold_back: float
+    hold_back: float = flag(
+        None,
+        "share of each class that no generator sees, whole patients together, on which the "
+        "objective classifier is computed (default: 0.25 for that objective, else 0)",
+    )
     validation_digest: str | None
-    trials: int
-    time_budget: float | None
-    resource: str
-    length: int
-    eval_every: int
-    grace: int
-    eta: int
-    max_trial_time: float | None
-    sampler: str
-    seed: int
-    objective: str
-    features: str
-    protocol: str
+    trials: int = flag(64, "configurations to try", bounds=(1, 10**6))
+    time_budget: float | None = flag(
+        None,
+        "end the search, winners scored, within: 90s, 10m, 1h30m (default: no limit)",
+        kind=DURATION,
+    )
+    resource: str = flag(
+        "epoch",
+        "what ASHA holds equal when it compares trials: epoch, or seconds of training",
+        options=RESOURCES,
+    )
+    length: int = flags(
+        Flag(
+            None, "epochs of a complete trial (default: auto, some 180,000 images)",
+            bounds=(1, LONGEST), kind=AUTO, name="epochs",
+        ),
+        Flag(
+            None, "with --resource seconds, in place of --epochs: a complete trial's, such as 2m",
+            kind=DURATION, name="train_time",
+        ),
+    )  # fmt: skip
+    eval_every: int = flag(
+        None,
+        "epochs, or seconds, between evaluations (default: auto, 18 a trial)",
+        bounds=(1, LONGEST),
+        kind=AUTO,
+    )
+    grace: int = flag(
+        None,
+        "epochs, or seconds, before ASHA may stop a trial (default: auto, two evaluations)",
+        bounds=(1, LONGEST),
+        kind=AUTO,
+    )
+    eta: int = flag(3, "at each rung ASHA lets the best 1/eta go on", bounds=(2, 1000))
+    max_trial_time: float | None = flag(
+        None,
+        "prune a trial that takes longer, evaluations included (default: no limit)",
+        kind=DURATION,
+    )
+    sampler: str = flag(
+        "tpe",
+        "Optuna's tpe, random, gp or nsgaii; the last two learn from complete trials alone",
+        options=SAMPLERS,
+    )
+    seed: int = flag(0, "of everything random", bounds=(0, MOST_SEED))
+    objective: str = flag(
+        "fid",
+        "what to improve: fid, kid, is, classifier (how well classifiers of generated images judge "
+        "real ones), a weighted sum such as fid+0.5*kid, or two such as fid,classifier",
+    )
+    features: str = flag(
+        "auto", "network that FID is computed on: auto, efficientnet-lite0 or inception"
+    )
+    protocol: str = flag(
+        "bilinear",
+        "how images are resized for it: bilinear (as pytorch-fid) or clean (as clean-fid)",
+    )
     weights_sha256: str
-    backbone: str
+    backbone: str = flag(
+        BACKBONE,
+        "pretrained network that a second discriminator stands on: none, googlenet, inception_v3, "
+        "densenet121, vgg16, efficientnet-lite0 to -lite2, xrv-densenet121",
+    )
     backbone_sha256: str | None
-    init_from: str | None
+    init_from: str | None = flag(
+        None,
+        "weights that generators begin with: models:/NAME@champion of the tracking store, or a "
+        "winner's generator.safetensors",
+    )
     init_sha256: str | None
-    top_k: int
-    winner_images: int
+    top_k: int = flag(
+        3, "of the best, how many are scored again on fresh images and kept", bounds=(1, 1000)
+    )
+    winner_images: int = flag(1000, "fresh images a class for that", bounds=(FEWEST, 10**5))
 
     def __post_init__(self):
         """Raise InputError for the first value that breaks a rule."""
@@ -110,10 +176,10 @@ class StudyConfig:
         length = LENGTH_FLAG[self.resource]
         check_range(length, self.length, 1, LONGEST)
         between = {"--eval-every": self.eval_every, "--grace": self.grace}
-        for flag, value in between.items():
+        for name, value in between.items():
             if not 1 <= value <= self.length:
                 raise InputError(
-                    f"{flag} is {value}, but must lie between 1 and {length}, {self.length}"
+                    f"{name} is {value}, but must lie between 1 and {length}, {self.length}"
                 )
         if (times := self.length // self.eval_every) > MOST_EVALUATIONS:
             raise InputError(
@@ -175,22 +241,17 @@ class StudyConfig:
         return tuple(sorted({*regular, *self.rungs, self.length}))
 
 
+FLAGS = flags_of(StudyConfig)
+"""How a user sets what defines a study, by the settings' names."""
+
+
 def check_settings(values: Mapping[str, Any]) -> None:
     """Raise InputError for the first setting that breaks a rule, of those that need no images.
 
     Raises:
         InputError: the message names the flag, its value and the rule.
     """
-    for name, ends in _RANGES.items():
-        check_range(f"--{name.replace('_', '-')}", values[name], *ends)
-    for name, choices in (("resource", RESOURCES), ("sampler", SAMPLERS)):
-        if values[name] not in choices:
-            known = ", ".join(choices)
-            raise InputError(f"--{name} is {values[name]!r}, but must be one of {known}")
-    for name in ("time_budget", "max_trial_time"):
-        if values[name] is not None and not values[name] > 0:
-            flag = name.replace("_", "-")
-            raise InputError(f"--{flag} is {values[name]} s, but must be above 0")
+    check(FLAGS, values)
     share, needed = values["hold_back"], Objective.parse(values["objective"]).needs_validation
     if share is not None:
         check_share(share)
@@ -202,7 +263,7 @@ def check_settings(values: Mapping[str, Any]) -> None:
 
 
 def check_schedule(values: Mapping[str, Any]) -> None:
-    """Raise InputError for --epochs, --train-time, --eval-every and --grace that cannot be."""
+    """Raise InputError where --epochs or --train-time does not go with --resource."""
     timed = values["resource"] == "seconds"
     if timed and (values["epochs"] is not None or values["train_time"] is None):
         raise InputError(
@@ -211,9 +272,6 @@ def check_schedule(values: Mapping[str, Any]) -> None:
         )
     if not timed and values["train_time"] is not None:
         raise InputError("--train-time goes with --resource seconds; here, give --epochs")
-    for name in ("epochs", "eval_every", "grace"):
-        if values[name] is not None:
-            check_range(f"--{name.replace('_', '-')}", values[name], 1, LONGEST)
 
 
 def resolve_epochs(

@@ -23,12 +23,9 @@ resumed. What a killed search left running is made so by `interrupt_running`.
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import optuna
@@ -38,68 +35,20 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.study.config import StudyConfig
-from search.study.folder import DATABASE, began, read_key
+from search.study.folder import StudyFolder
+from search.study.records import read_record
 from search.study.transaction import one_transaction
 from search.study.versions import foreign, settings_of
 from spaces.errors import InputError
 from spaces.task import Params
-from trainable.basics.addresses import sqlite_address, without_password
+from trainable.basics.addresses import without_password
 from trainable.basics.terminal import command
 from trainable.trial.objective import Objective
-from trainable.trial.report import GOALS, Report, Status
+from trainable.trial.report import Status
 from trainable.trial.yardstick import Yardstick
 
-REPORT = "report/"
 _WAIT = 60  # seconds for which another reader or writer may hold a SQLite file
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """A trial as the database has it.
-
-    Attributes:
-        number: Optuna's number, which names the trial everywhere.
-        status: how it stands.
-        reason: why, or an empty string.
-        params: its whole configuration.
-        searched: the values that were drawn for it.
-        reports: its reports, by resource.
-        started, ended: seconds since 1970; `ended` is None while it runs.
-        origin: ``default`` or ``enqueued``; empty if the sampler proposed it.
-        code: what trained it, see `trainable.distributed.code`.
-    """
-
-    number: int
-    status: Status
-    reason: str
-    params: Params
-    searched: Params
-    reports: tuple[Report, ...]
-    started: float | None
-    ended: float | None
-    origin: str = ""
-    code: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def last(self) -> Report:
-        """The last report with a score, or an empty one."""
-        return next((r for r in reversed(self.reports) if "objective" in r), {})
-
-    @property
-    def objective(self) -> float:
-        """What the search minimises, at the last evaluation; infinite without one."""
-        return self.last.get("objective", math.inf)
-
-    @property
-    def goals(self) -> tuple[float, ...]:
-        """What the search minimises, at the last evaluation; none without one."""
-        return goals(self.last)
-
-    @property
-    def fid(self) -> float:
-        """FID at the last evaluation; infinite without one."""
-        return self.last.get("fid", math.inf)
 
 
 class OpenStudy(NamedTuple):
@@ -109,19 +58,9 @@ class OpenStudy(NamedTuple):
     storage: RDBStorage
 
 
-def goals(report: Report) -> tuple[float, ...]:
-    """What a report says of the search's objective: one number or two, none if it broke down."""
-    return tuple(report[key] for key in GOALS if key in report)
-
-
 def directions(objective: str) -> list[StudyDirection]:
     """Of a study in Optuna."""
     return [StudyDirection.MINIMIZE] * len(Objective.parse(objective).goals)
-
-
-def database_url(folder: Path) -> str:
-    """Where the study in `folder` is kept unless a user says otherwise."""
-    return sqlite_address(folder.resolve() / DATABASE)
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -223,25 +162,15 @@ def load_study(name: str, storage: RDBStorage) -> optuna.Study:
     )
 
 
-def open_study(output: Path, name: str, database: str | None) -> OpenStudy:
-    """An existing study of the folder `output`, and the database that holds it.
+def open_study(folder: StudyFolder) -> OpenStudy:
+    """An existing study, and the database that holds it.
 
     Raises:
         InputError: there is no such study, or this version cannot read it.
     """
-    folder = output / name
-    key = read_key(folder)
-    if not began(folder) and (database is None or key is None):
-        there = sorted(p.name for p in output.glob("*") if began(p))
-        raise InputError(
-            f"there is no study {name} under {output}; "
-            + (f"there are {', '.join(there)}" if there else "there are none yet")
-        )
-    if database is None and not (folder / DATABASE).exists():
-        raise InputError(
-            f"study {name} under {output} keeps its database elsewhere; name it with --database"
-        )
-    storage = open_storage(database or database_url(folder))
+    folder.check_there()
+    name, key = folder.name, folder.read_key()
+    storage = open_storage(folder.database_url)
     try:
         study = load_study(name, storage)
     except KeyError:
@@ -252,8 +181,8 @@ def open_study(output: Path, name: str, database: str | None) -> OpenStudy:
     check_readable(study)
     if key not in (None, study.user_attrs["id"]):
         raise InputError(
-            f"--database holds a study {name}, but not the one that began in {folder}; name the "
-            "database or the --output that it belongs to"
+            f"--database holds a study {name}, but not the one that began in {folder.path}; name "
+            "the database or the --output that it belongs to"
         )
     return OpenStudy(study, storage)
 
@@ -307,29 +236,6 @@ def read_learnt(study: optuna.Study, storage: RDBStorage) -> list[FrozenTrial]:
 
 def _beside(name: str) -> str:
     return f"{name} (learnt from)"
-
-
-def read_records(study: optuna.Study) -> list[TrialRecord]:
-    """All trials that were started, by number."""
-    return [read_record(trial) for trial in study.get_trials(deepcopy=False)]
-
-
-def read_record(trial: FrozenTrial) -> TrialRecord:
-    """One trial."""
-    attrs = trial.user_attrs
-    ended = trial.datetime_complete
-    return TrialRecord(
-        number=trial.number,
-        status=Status(attrs.get("status", Status.RUNNING)),
-        reason=attrs.get("reason", ""),
-        params=attrs.get("params", {}),
-        searched=trial.params,
-        reports=tuple(attrs[k] for k in sorted(attrs) if k.startswith(REPORT)),
-        started=attrs.get("started"),
-        ended=ended.timestamp() if ended else None,
-        origin=attrs.get("origin", ""),
-        code=attrs.get("code", {}),
-    )
 
 
 def interrupt_running(study: optuna.Study, storage: RDBStorage) -> None:

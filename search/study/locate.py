@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from search.study.flags import OUTPUT
-from search.study.folder import began
+from search.study.folder import StudyFolder
 from spaces.errors import InputError
 
 
@@ -21,8 +21,8 @@ def placed(output: Path, given: str, flag: str) -> tuple[Path, str]:
     path = Path(given)
     if path.name in ("", ".."):
         raise InputError(f"{flag} is {given!r}, but must be a study's name")
-    known = path.parent == Path() and began(output / path.name)
-    return (path.parent if began(path) and not known else output), path.name
+    known = path.parent == Path() and StudyFolder(output / path.name).began
+    return (path.parent if StudyFolder(path).began and not known else output), path.name
 
 
 def resume_placed(args: argparse.Namespace) -> None:

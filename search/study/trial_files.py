@@ -10,13 +10,10 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from search.study.flags import check_folder
+from search.study.folder import STORAGE, TRIALS, check_folder
 from spaces.errors import InputError
 from trainable.basics.files import write_whole
 from trainable.trial.object_store import ObjectStore, scratch
-
-TRIALS = "trials"
-_MARK = "storage"
 
 
 def opened(asked: str, inside: str) -> ObjectStore | Path:
@@ -56,7 +53,7 @@ def settle(folder: Path, asked: str | None) -> ObjectStore | None:
     Raises:
         InputError: it cannot be used, is not where the study's trials are, or holds another's.
     """
-    trials, mark = folder / TRIALS, folder / _MARK
+    trials, mark = folder / TRIALS, folder / STORAGE
     began = trials.exists() or trials.is_symlink()
     if asked is None:
         if began:
@@ -118,7 +115,7 @@ def _place(folder: Path) -> str:
 
 
 def _known(folder: Path) -> ObjectStore | None:
-    mark = folder / _MARK
+    mark = folder / STORAGE
     return ObjectStore(mark.read_text()) if mark.exists() else None
 
 

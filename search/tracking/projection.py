@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.study.config import StudyConfig
-from search.study.database import TrialRecord, load_study, read_record
+from search.study.database import load_study
+from search.study.folder import BEST, LEADERBOARD, SETTINGS, TRIALS
+from search.study.records import TrialRecord, read_record
 from search.study.versions import settings_of
 from search.tracking.dataset import log_data
 from search.tracking.sample_grids import KEPT, log_grids, logged_epochs
-from search.tracking.text import LEADERBOARD, code_tags, description, trial_name, trial_tags
+from search.tracking.text import code_tags, description, trial_name, trial_tags
 from trainable.basics.progress import Progress
 from trainable.tracking.client import create_tracking, experiment_id, quiet_mlflow, search_runs
 from trainable.tracking.names import (
@@ -42,7 +44,7 @@ if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
     from mlflow.tracking import MlflowClient
     from optuna.storages import RDBStorage
 
-ARTIFACTS = ("study.json", LEADERBOARD, "best.json")
+ARTIFACTS = (SETTINGS, LEADERBOARD, BEST)
 _LONGEST_NAME = 200
 """Letters of a key that a nested dict gives, of the 250 that MLflow takes for all of them."""
 _PLACES = ("epoch", "resource", "order")  # where a report stands, not what it measured
@@ -245,7 +247,7 @@ class Projection:
             run.grids = logged_epochs(client, run.run_id)
         step = math.ceil(len(self._config.evaluations) / KEPT)
         epochs = [report["epoch"] for report in record.reports[::step]]
-        trial = trial_folder(self.folder / "trials", record.number)
+        trial = trial_folder(self.folder / TRIALS, record.number)
         log_grids(client, run.run_id, trial, epochs, run.grids)
 
 

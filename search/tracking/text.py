@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from search.study.config import StudyConfig
-from search.study.database import TrialRecord, database_url
-from search.study.flags import default_tracking, report_command, study_command
+from search.study.folder import StudyFolder
+from search.study.records import TrialRecord
 from trainable.basics.markdown import code, escaped
 from trainable.tracking.names import PRUNED_AT, REASON, STATUS, VERSION
 from trainable.trial.objective import Objective
@@ -68,13 +67,13 @@ def description(
         + ", ".join(f"{n} {status}" for status, n in sorted(counts.items())),
     }
     complete = [record for record in ended if record.status is Status.COMPLETE]
-    for place, goal in enumerate(Objective.parse(config.objective).goals if complete else ()):
-        best = min(complete, key=lambda record: record.goals[place])
-        rows[f"best {goal.name}"] = f"{goal.shown(best.goals[place])}, trial {best.number}"
-    rows |= _first(folder / LEADERBOARD)
+    for at, goal in enumerate(Objective.parse(config.objective).goals if complete else ()):
+        best = min(complete, key=lambda record: record.goals[at])
+        rows[f"best {goal.name}"] = f"{goal.shown(best.goals[at])}, trial {best.number}"
+    rows |= _first(StudyFolder(folder).leaderboard)
     if "floor" in yardstick:
         rows["floor"] = f"{yardstick['floor']:.1f}, real images against real ones"
-    figures = report_command(config.name, folder.parent, tracking)
+    figures = StudyFolder(folder, tracking).report_command()
     lines = [
         f"**{escaped(config.name)}**, space {escaped(config.space)}",
         "",
@@ -85,17 +84,15 @@ def description(
         f"All figures: {code(figures)}",
     ]
     if len(ended) < config.trials:
-        own = None if database == database_url(folder) else "URL"  # it may hold a password
-        where = _where(folder.parent, tracking, own)
-        again = study_command("search.run --resume", config.name, where, run_flags)
+        beside = StudyFolder(folder)
+        place = StudyFolder(
+            folder,
+            None if tracking == beside.tracking else tracking,
+            None if database == beside.database_url else "URL",  # it may hold a password
+        )
+        again = place.command("search.run --resume", run_flags)
         lines += ["", f"To go on: {code(again)}"]
     return "\n".join(lines) + "\n"
-
-
-def _where(output: Path, tracking: str, database: str | None = None) -> Namespace:
-    """Where a study is, as `study_command` takes it."""
-    own = None if tracking == default_tracking(output) else tracking
-    return Namespace(output=output, tracking_uri=own, database=database)
 
 
 def _first(leaderboard: Path) -> dict[str, str]:

@@ -19,7 +19,8 @@ from search.capacity.gpu_share import Capacity
 from search.display.screen import Screen
 from search.display.standings import Standings
 from search.proposals.ledger import Ledger
-from search.study.database import OpenStudy, interrupt_running, read_learnt, read_records
+from search.study.database import OpenStudy, interrupt_running, read_learnt
+from search.study.records import read_records
 from search.study.versions import settings_of
 from search.tune.controller import patient_controller
 from search.tune.placement import Placement

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from search.study.config import StudyConfig
-from search.study.database import TrialRecord, goals
+from search.study.records import TrialRecord, goals
 from trainable.trial.pareto import order
 from trainable.trial.report import Status
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from search.study.database import goals
+from search.study.records import goals
 from search.tune.placement import Placement
 from search.tune.rungs import Rungs
 

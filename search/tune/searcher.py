@@ -13,7 +13,7 @@ from ray.tune.search import Searcher
 
 from search.proposals.ledger import Entry, Ledger
 from search.study.config import StudyConfig
-from search.study.database import TrialRecord
+from search.study.records import TrialRecord
 from search.tune.rungs import left_as
 from spaces.catalog import Space
 from spaces.task import Task

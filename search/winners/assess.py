@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import ray
 
-from search.study.database import TrialRecord
+from search.study.records import TrialRecord
 from search.tune.placement import away_from
 from trainable.basics.progress import Progress
 from trainable.distributed.resources import Resources

@@ -12,12 +12,13 @@ import optuna
 from rich.console import Console
 
 from search.study.config import StudyConfig
-from search.study.database import read_records
+from search.study.folder import BEST, LEADERBOARD, NO_WINNERS, WINNERS
+from search.study.records import changes, read_records
 from search.study.trial_files import fetch
 from search.tracking.champion import clear_winners, log_winner, register_champion, withdraw_champion
 from search.tracking.projection import study_key
 from search.winners.assess import assess_on_ray
-from search.winners.leaderboard import Row, candidates, changes, rank, table, write_csv
+from search.winners.leaderboard import Row, candidates, rank, table, write_csv
 from search.winners.model_card import card_of
 from spaces.errors import InputError
 from trainable.basics.files import replaced_folder, whole_file, write_whole
@@ -32,10 +33,6 @@ from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
 from trainable.trial.report import trial_folder
 from trainable.trial.workload import Workload
-
-WINNERS, NO_WINNERS = "winners", "failed_gates"
-"""The study's folder of what is exported, with a folder for each rank; those that fail a gate are
-in a folder of their own within it."""
 
 
 def conclude(
@@ -96,8 +93,8 @@ def conclude(
 
 def _write_board(folder: Path, rows: list[Row]) -> None:
     searched = [row.record.searched for row in _assessed(rows)]
-    write_whole(folder / "best.json", json.dumps(searched, indent=2) + "\n")
-    with whole_file(folder / "leaderboard.csv") as part:
+    write_whole(folder / BEST, json.dumps(searched, indent=2) + "\n")
+    with whole_file(folder / LEADERBOARD) as part:
         write_csv(part, rows)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from rich.table import Table
 
 from search.study.config import StudyConfig
-from search.study.database import TrialRecord
+from search.study.records import TrialRecord
 from search.winners.gates import failed_gates
 from trainable.metrics.independent import agreement
 from trainable.metrics.intervals import Interval
@@ -263,12 +263,3 @@ def _cells(row: Row, held_back: bool) -> list[str]:
 
 def _ends(known: Interval | None, scale: float) -> str:
     return f"{scale * known.low:.0f}-{scale * known.high:.0f}" if known else ""
-
-
-def changes(params: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
-    """In what a configuration differs from `base`: ``g_lr=0.00121``, ``loss=hinge``, and so on."""
-    return [
-        f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}"
-        for k, v in params.items()
-        if base.get(k) != v
-    ]

@@ -14,8 +14,8 @@ from analysis import objectives as objectives_command
 from analysis.figures import objectives
 from analysis.figures.objectives import agreement, agreements, best, front, scored, summary
 from analysis.study.table import StudyTable, load_study
-from tests.analysis.study.test_importance import study
 from tests.helpers.refusals import refused, tells
+from tests.helpers.tables import study
 from trainable.tracking.names import EXPERIMENT, STATUS, STUDY, TRIAL
 
 ROWS = (  # status, FID, cas

@@ -18,8 +18,8 @@ from analysis.figures import report, samples
 from analysis.study.table import StudyTable
 from analysis.study.verdict import verdict
 from spaces.errors import InputError
-from tests.analysis.study.test_importance import GRACE, planted, study
 from tests.helpers.refusals import tells
+from tests.helpers.tables import GRACE, planted, study
 from tests.helpers.toys import Told
 
 FAULT = "copy rate in features 0.50, at most 0.25"
@@ -215,30 +215,23 @@ def test_a_part_that_fails_is_a_sentence_and_the_rest_stands(table, monkeypatch)
 
 
 def test_the_command(table, tmp_path, monkeypatch, capsys):
+    flags = ["--study", "x", "--tracking-uri", "http://x"]
     monkeypatch.setattr(report, "load_study", lambda *_: table)
     monkeypatch.setitem(table.counts, "not UTF-8: \udcff", 3)
-    assert (
-        report_command.main(["--study", "x", "--tracking-uri", "http://x", "--out", str(tmp_path)])
-        == 0
-    )
+    assert report_command.main([*flags, "--out", str(tmp_path)]) == 0
     assert r"not UTF-8: \udcff" in (tmp_path / "report.html").read_text(encoding="utf-8")
     said = capsys.readouterr().out
     assert "" not in said.splitlines()  # where a bar would have been
     assert said.splitlines()[-1].startswith(f"{tmp_path / 'report.html'}, ")
     (tmp_path / "file").touch()
-    assert (
-        report_command.main(
-            ["--study", "x", "--tracking-uri", "http://x", "--out", str(tmp_path / "file")]
-        )
-        == 2
-    )
+    assert report_command.main([*flags, "--out", str(tmp_path / "file")]) == 2
     assert tells(capsys.readouterr().err, "--out", tmp_path / "file")
 
     def absent(*_):
         raise InputError("--study x: there is none")
 
     monkeypatch.setattr(report, "load_study", absent)
-    assert report_command.main(["--study", "x", "--tracking-uri", "http://x"]) == 2
+    assert report_command.main(flags) == 2
 
 
 @pytest.fixture

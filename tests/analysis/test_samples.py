@@ -22,7 +22,7 @@ from search.tracking import sample_grids as grids
 from search.tracking.projection import connect
 from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import export_trial, make_data, make_workload, small_params, write_pictures
-from trainable.data import load
+from trainable.data.sources import load
 from trainable.data.split.hold_back import hold_back
 from trainable.generators.export import WEIGHTS
 from trainable.generators.weights_file import read_generator

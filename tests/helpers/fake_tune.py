@@ -8,22 +8,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import optuna
 from ray.tune.schedulers import TrialScheduler
 
 from search.proposals.ledger import Ledger
 from search.study.config import StudyConfig
 from search.study.database import (
-    TrialRecord,
     create_study,
-    database_url,
     interrupt_running,
     keep_learnt,
     load_study,
     open_storage,
     read_learnt,
-    read_records,
 )
+from search.study.folder import StudyFolder
+from search.study.records import TrialRecord, read_records
 from search.tune.rungs import replayed
 from search.tune.scheduler import StudyASHA
 from search.tune.searcher import StudySearcher
@@ -82,7 +82,7 @@ class Search:
         self.live: dict[str, dict[str, Any]] = {}
         new = not folder.exists()
         folder.mkdir(exist_ok=True)
-        self.storage = open_storage(database_url(folder))
+        self.storage = open_storage(StudyFolder(folder).database_url)
         if new:
             create_study(self.storage, self.config, YARDSTICK, {}, queue or [])
         self.study = load_study(folder.name, self.storage)
@@ -196,3 +196,44 @@ def drive(
             del running[number]
             fill()
     return search, said
+
+
+def kill(search: Search) -> None:
+    """The search dies after its last write: no trial is told of, all that ran is left running."""
+    search.ledger.close()
+
+
+def curve(params: dict[str, Any], number: int, resource: int) -> float:
+    """An objective that depends on the configuration, falls, and is no other trial's."""
+    noise = np.random.default_rng([number, resource]).uniform(0, 30)
+    return 100 + 40 * abs(np.log10(params["g_lr"]) + 3) - 3 * resource + noise
+
+
+def mixed(trial: optuna.Trial, task: Task) -> dict[str, Any]:
+    """Numbers, a choice, and a parameter that is not always asked for."""
+    params = space(trial, task)
+    params["d_norm"] = trial.suggest_categorical("d_norm", ["spectral", "none"])
+    if params["d_norm"] == "spectral":
+        params["batch_size"] = trial.suggest_int("batch_size", 4, 32)
+    return params
+
+
+def check_resumed_proposals(folder: Path, sampler: str, trials: int) -> list[dict[str, Any]]:
+    """One at a time, a search that is killed again and again proposes what a whole one does."""
+    folder.mkdir(exist_ok=True)
+    settings = {"sampler": sampler, "trials": trials, "space": mixed, "length": 2, "grace": 1}
+    dice = random.Random(1)
+
+    def reopen(search: Search) -> Search | None:
+        if dice.random() < 0.5:
+            return None
+        kill(search)
+        return Search(folder / "s", **settings)
+
+    whole, decisions = drive(Search(folder / "whole", **settings), curve, random.Random(0), 1)
+    broken, again = drive(Search(folder / "s", **settings), curve, random.Random(0), 1, reopen)
+    searched = [r.searched for r in whole.records()]
+    assert [r.searched for r in broken.records()] == searched
+    assert len({str(s) for s in searched}) == trials
+    assert again == decisions
+    return searched

@@ -17,7 +17,9 @@ import torch
 from rich.console import Console
 
 from search.capacity.gpu_share import Capacity
-from search.study.database import OpenStudy, create_study, database_url, open_storage, read_records
+from search.study.database import OpenStudy, create_study, open_storage
+from search.study.folder import StudyFolder
+from search.study.records import read_records
 from search.tune import run_trials as launch
 from search.tune.reporting import Audience
 from search.tune.run_trials import Outcome, run_trials
@@ -130,7 +132,7 @@ def run_search(
     """A search of its own in `folder`; returns also the study's records and what was said."""
     folder.mkdir(exist_ok=True)
     settings = config(name=folder.name, **{"top_k": 1, "grace": changes["length"], **changes})
-    storage = open_storage(database_url(folder))
+    storage = open_storage(StudyFolder(folder).database_url)
     study = create_study(storage, settings, YARDSTICK, {}, [])
     workload = make_workload(make_data(), folder / "trials", settings.evaluations)
     screen = io.StringIO()

@@ -25,7 +25,9 @@ from ray._private import ray_constants
 
 from search.study import folder as study_folder
 from search.study.config import StudyConfig
-from search.study.database import database_url, load_study, open_storage, read_records
+from search.study.database import load_study, open_storage
+from search.study.folder import StudyFolder
+from search.study.records import read_records
 from search.tracking.projection import EXPERIMENT, connect, study_key
 from search.tune.rungs import replayed
 from tests.helpers import ROOT, forked_workers
@@ -56,6 +58,13 @@ def _processes() -> dict[int, tuple[int, int, str]]:
     return found
 
 
+STORE_KEYS = {
+    "AWS_ACCESS_KEY_ID": "somebody",
+    "AWS_SECRET_ACCESS_KEY": "not-a-secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""By which an object store of the tests is opened, also by Ray's workers."""
 _CPUS, _GPUS = 4, 2
 
 
@@ -80,6 +89,7 @@ def _start_ray() -> None:
     script = str(Path(forked_workers.__file__))
     socket_at = Path(tempfile.mkdtemp()) / "workers"
     here = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", forked_workers.ADDRESS: str(socket_at)}
+    here |= STORE_KEYS
     with pytest.MonkeyPatch.context() as patch:
         for name, value in here.items():
             patch.setenv(name, value)
@@ -147,7 +157,7 @@ class Place:
 
     def flags_now(self, *flags: str) -> list[str]:
         """Of a search that begins the study, or goes on with it if there is one."""
-        if study_folder.began(self.folder / "runs" / self.study):
+        if study_folder.StudyFolder(self.folder / "runs" / self.study).began:
             return ["--resume", self.study, *flags]
         return [*self.flags, *flags]
 
@@ -189,16 +199,16 @@ class Place:
     def reports(self) -> dict[tuple[int, int], float]:
         """The objective of each report in the database, by trial and resource."""
         path = self.folder / "runs" / self.study
-        if not study_folder.began(path):
+        if not study_folder.StudyFolder(path).began:
             return {}
-        study = load_study(self.study, open_storage(database_url(path)))
+        study = load_study(self.study, open_storage(StudyFolder(path).database_url))
         records = read_records(study)
         return {(x.number, r["resource"]): r["objective"] for x in records for r in x.reports}
 
     def check(self, trials: int, uri: str) -> None:
         """Every promise about a finished study, held against the database and MLflow."""
         path = self.folder / "runs" / self.study
-        study = load_study(self.study, open_storage(database_url(path)))
+        study = load_study(self.study, open_storage(StudyFolder(path).database_url))
         config = StudyConfig.from_json(study.user_attrs["config"])
         records = read_records(study)
         ended = {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
@@ -220,7 +230,7 @@ class Place:
         """MLflow has one run a trial, with every report once and no other value."""
         client = connect(uri)
         path = self.folder / "runs" / self.study
-        study = load_study(self.study, open_storage(database_url(path)))
+        study = load_study(self.study, open_storage(StudyFolder(path).database_url))
         experiment = client.get_experiment_by_name(EXPERIMENT)
         assert experiment is not None
         mine = f"tags.`cgan.study` = '{study_key(study)}'"

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from spaces.presets import default
 from trainable.basics.progress import Progress
-from trainable.data import Dataset, LoadReport
+from trainable.data.dataset import Dataset, LoadReport
 from trainable.gan.config import TrialConfig
 from trainable.generators.export import export_generator
 from trainable.metrics import quick_classifier

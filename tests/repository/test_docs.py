@@ -53,7 +53,7 @@ def test_the_readmes_map_is_of_the_tree():
         assert (ROOT / name).exists()
         for inner in re.findall(r"(?<![\w/])([\w/]+(?:/|\.py))(?=[\s,;:)])", rest):
             assert (ROOT / name / inner).exists() or (ROOT / inner).exists(), f"{name}{inner}"
-    for package in ("trainable", "search"):
+    for package in ("trainable", "search", "analysis"):
         rooms = {p.parent.name for p in (ROOT / package).glob("*/__init__.py")}
         assert rooms <= set(re.findall(r"(\w+)/", dict(rows)[f"{package}/"]))
 

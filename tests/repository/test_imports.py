@@ -229,6 +229,18 @@ def test_kept_rules_are_left_alone(path, source):
     assert broken_rules(path, source) == []
 
 
+def imports_a_test(source: str) -> bool:
+    return any(re.search(r"^tests\b.*\.test_", module) for module, _ in imported(source))
+
+
+def test_tests_share_by_helpers_and_import_no_other_test():
+    """A test may go, or move, without another one that stands elsewhere."""
+    paths = [path for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    assert [p.relative_to(ROOT).as_posix() for p in paths if imports_a_test(p.read_text())] == []
+    assert imports_a_test("from tests.search.test_doctor import examine")
+    assert not imports_a_test("from tests.helpers.toys import make_data")
+
+
 def speaks_past_the_terminal(path: str, source: str) -> list[str]:
     """Where a source prints by itself what may be users' text, or has rich read markup in it."""
     found = []

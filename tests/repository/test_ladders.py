@@ -34,7 +34,7 @@ from benchmarks.ladders import (
 )
 from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import TinyExtractor, make_data
-from trainable.data import Dataset, LoadReport
+from trainable.data.dataset import Dataset, LoadReport
 from trainable.data.phantom import CLASSES, phantom
 from trainable.pretrained.extractors import load_extractor
 

@@ -22,8 +22,8 @@ from search.ending import Ending
 from search.plan import Plan
 from search.run import main
 from search.study.config import StudyConfig
-from search.study.flags import default_tracking, parser, study_command
-from search.study.folder import SETTINGS
+from search.study.flags import parser
+from search.study.folder import SETTINGS, StudyFolder, default_tracking
 from search.tracking.text import description
 from search.tracking.tracker import Tracker
 from search.tune.run_trials import Outcome
@@ -116,7 +116,7 @@ def test_a_stopped_search_says_how_to_resume_it(output):
 
 
 def test_what_publishes_a_study_is_found_too(output, monkeypatch):
-    line = study_command("search.publish", "s", flags_of(output))
+    line = StudyFolder.of(flags_of(output), "s").command("search.publish")
     heard: list[argparse.Namespace] = []
     monkeypatch.setattr(publish, "_publish", lambda args, console: heard.append(args) or 0)
     publish.main(words_of(line)[3:])
@@ -220,7 +220,7 @@ def test_no_line_of_a_search_shows_a_password(tmp_path, password, capsys):
     plan = Plan(study, workload, capacity, Speed(10.0, 10.0))
     text += said(session._say_duration, args, plan)
     text += description(study, YARDSTICK, [], tmp_path / "s", uri, base, [])
-    text += study_command("search.publish", "s", args)
+    text += StudyFolder.of(args, "s").command("search.publish")
     say_error(InputError(f"no word from {uri}"))
     text += capsys.readouterr().err
     for part in ("sec", "ret", "me:"):

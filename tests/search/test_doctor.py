@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import pytest
 from rich.console import Console
 
-from search import doctor
+from search.doctor import examine as doctor
 from search.study.flags import parser
 from search.tracking import tracker as tracking
 from tests.helpers.refusals import tells

@@ -20,13 +20,14 @@ from rich.console import Console
 from search.resolve import Prepared, prepare
 from search.run import main
 from search.study.config import StudyConfig
-from search.study.database import create_study, database_url, load_study, open_storage
+from search.study.database import create_study, load_study, open_storage
 from search.study.flags import parser
+from search.study.folder import IMAGES, StudyFolder
 from search.study.locate import resume_placed
 from tests.helpers.fake_tune import YARDSTICK
 from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import make_data
-from trainable.data.fingerprints import IMAGES, fingerprints, image_differences, write_images
+from trainable.data.fingerprints import fingerprints, image_differences, write_images
 from trainable.generators.weights_file import write_generator
 from trainable.pretrained.weights import checksum
 
@@ -70,7 +71,7 @@ def place(tmp_path, monkeypatch) -> Path:
     new = prepared_from(tmp_path / "runs", *flags, "--trials", "5", "--time-budget", "1h")
     folder = tmp_path / "runs" / "s"
     folder.mkdir(parents=True)
-    storage = open_storage(database_url(folder))
+    storage = open_storage(StudyFolder(folder).database_url)
     create_study(storage, new.config, YARDSTICK, new.space_snapshot, [{"g_lr": 1e-3}])
     write_images(folder / IMAGES, new.data, new.validation)
     (folder / "study.json").write_text(json.dumps(new.config.to_json()))
@@ -245,7 +246,7 @@ def test_images_held_back_must_stay_too(place):
     assert new.held_out is new.validation
     folder = place / "runs" / "h"
     folder.mkdir()
-    storage = open_storage(database_url(folder))
+    storage = open_storage(StudyFolder(folder).database_url)
     create_study(storage, new.config, YARDSTICK, new.space_snapshot, [])
     write_images(folder / IMAGES, new.data, new.validation)
     (folder / "study.json").write_text(json.dumps(new.config.to_json()))
@@ -280,7 +281,9 @@ def test_a_generator_that_saw_images_held_back_begins_no_study_and_goes_on_with_
         with refused("--init-from", path, *parts):
             prepared_from(place / "runs", *flags, "--init-from", str(path))
     begun = replace(new.config, init_from=str(path), init_sha256=checksum(path, "--init-from"))
-    create_study(open_storage(database_url(folder)), begun, YARDSTICK, new.space_snapshot, [])
+    create_study(
+        open_storage(StudyFolder(folder).database_url), begun, YARDSTICK, new.space_snapshot, []
+    )
     (folder / "study.json").write_text(json.dumps(begun.to_json()))
     with refused(path, "not say", "trained"):
         prepared_from(place / "runs", "--resume", "h")
@@ -306,7 +309,7 @@ def keep_setting(place: Path, **changes: Any) -> None:
     """Let the study have other settings than it began with."""
     folder = place / "runs" / "s"
     values = {**json.loads((folder / "study.json").read_text()), **changes}
-    study = load_study("s", open_storage(database_url(folder)))
+    study = load_study("s", open_storage(StudyFolder(folder).database_url))
     study.set_user_attr("config", values)
     (folder / "study.json").write_text(json.dumps(values))
 

@@ -69,7 +69,9 @@ def test_the_leaderboard_says_what_it_ranks_by(searched):
 
 
 def test_mlflow_has_it_too_and_publishing_elsewhere_gives_the_same(searched):
-    code, text = searched.place.run("search.publish", "s", "--tracking-uri", "sqlite:///other.db")
+    code, text = searched.place.run(
+        "search.publish", "s", "--tracking-uri", f"sqlite:///{searched.place.folder}/other.db"
+    )
     assert code == 0, text
     assert tells(text, "MLflow", "2 trials", "study s")
     stores = [searched.runs(store) for store in ("runs/mlflow.db", "other.db")]

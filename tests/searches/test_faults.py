@@ -15,7 +15,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from search.study.database import database_url, load_study, open_storage, read_records
+from search.study.database import load_study, open_storage
+from search.study.folder import StudyFolder
+from search.study.records import read_records
 from search.tune.reporting import RETRIES
 from tests.helpers.faults import Faulty, run_search
 from tests.helpers.refusals import tells
@@ -182,6 +184,6 @@ def test_a_second_signal_ends_a_search_at_once(tmp_path):
     with pytest.raises(KeyboardInterrupt):  # out of Ray's own code, without the signal's number
         run_search(tmp_path / "again", Deaf, here(1), trials=1, **LONG)
     sender.join()
-    storage = open_storage(database_url(tmp_path / "again"))
+    storage = open_storage(StudyFolder(tmp_path / "again").database_url)
     records = read_records(load_study("again", storage))
     assert {r.status for r in records} == {Status.INTERRUPTED}

@@ -31,8 +31,10 @@ from rich.console import Console
 
 from search import session
 from search.session import run_session
-from search.study.database import open_study, read_records
+from search.study.database import open_study
 from search.study.flags import parser
+from search.study.folder import StudyFolder
+from search.study.records import read_records
 from search.tracking.tracker import Tracker
 from search.winners.conclude import hand_over
 from search.winners.leaderboard import Row, rank
@@ -199,7 +201,7 @@ def test_what_a_database_elsewhere_may_know_of_is_not_removed(tmp_path, monkeypa
 
 
 def opened(place: Place) -> tuple[optuna.Study, RDBStorage]:
-    return open_study(place.folder / "runs", "tiny", None)
+    return open_study(StudyFolder(place.folder / "runs" / "tiny"))
 
 
 def test_every_trial_ended_once_after_the_resume(lives, place):

@@ -8,8 +8,8 @@ import textwrap
 import optuna
 import pytest
 
-import search.study.flags as search_cli
 import spaces.__main__ as cli
+from search.study.config import FLAGS
 from spaces import presets
 from spaces.catalog import SPACES, get_space
 from spaces.describe import Parameter, describe, starting_point, validate
@@ -272,7 +272,7 @@ def test_what_the_command_prints_is_what_a_search_may_draw(name, more, capsys):
     table = out[out.index("parameter ") :].splitlines()[1:-1]
     printed = [line.split()[0] for line in table if not line.startswith(" ")]
     options = cli._parser().parse_args([name, *more])
-    assert options.backbone == ("none" if "none" in more else search_cli.STUDY_DEFAULTS["backbone"])
+    assert options.backbone == ("none" if "none" in more else FLAGS["backbone"].default)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn: set[str] = set()
     for _ in range(100):

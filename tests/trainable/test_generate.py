@@ -19,7 +19,7 @@ from search.tracking.projection import connect
 from tests.helpers.refusals import tells
 from tests.helpers.toys import export_trial, full, make_data, make_workload, small_params
 from trainable import generate
-from trainable.data import load
+from trainable.data.sources import load
 from trainable.generators import synthetic_set
 from trainable.generators.export import WEIGHTS
 from trainable.generators.weights_file import read_generator, write_generator

@@ -63,8 +63,13 @@ def check_text(flag: str, path: str | Path) -> None:
         ) from error
 
 
-def check_file(flag: str, path: Path) -> None:
-    """Raise InputError unless the file that `flag` names can be read, and reading it will end."""
+def check_file(flag: str, path: Path | None) -> None:
+    """Raise InputError unless the file that `flag` names can be read, and reading it will end.
+
+    None is a flag that was not given.
+    """
+    if path is None:
+        return
     try:
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):

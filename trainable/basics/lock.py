@@ -11,7 +11,7 @@ from pathlib import Path
 
 from spaces.errors import InputError
 
-_FILE = "lock"
+LOCK = "lock"
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another process holds it; the message says which.
     """
-    with (folder / _FILE).open("a+") as file:
+    with (folder / LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -11,7 +11,6 @@ import numpy as np
 
 from trainable.data.dataset import Dataset
 
-IMAGES = "images.csv"
 _SHOWN = 3
 _DIGITS = 16
 

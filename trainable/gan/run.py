@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.gan.adversaries import Adversary, BackboneAdversary, PixelAdversary
 from trainable.gan.backbone_discriminator import BackboneDiscriminator
 from trainable.gan.config import TrialConfig

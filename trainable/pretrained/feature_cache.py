@@ -1,8 +1,8 @@
 """Features of the real set, kept on disk between studies: they cost minutes and never change.
 
-A file is one .npz that holds the features and what they are of. Whoever writes it does so under
-a name of its own and renames it, so any number of processes may share a folder, and none ever
-reads half a file. Whoever reads it trusts nothing in it: no pickles, and every claim is checked.
+A file is one .npz that holds the features and what they are of, written whole or not at all, so
+that any number of processes may share a folder. Whoever reads it trusts nothing in it: no pickles,
+and every claim is checked.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainable.basics.files import whole_file
 from trainable.basics.progress import Progress
 from trainable.pretrained.extractors import Extractor
 from trainable.pretrained.weights import first_line
@@ -126,14 +126,9 @@ def _read(path: Path, key: dict[str, Any], shape: tuple[int, int]) -> Tensor:
 
 def _write(path: Path, key: dict[str, Any], features: Tensor) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f"{path.name}.*.part"):
+    for left in path.parent.glob(f".{path.name}.*.part"):
         with suppress(FileNotFoundError):  # another process tidies too
             if time.time() - left.stat().st_mtime > _STALE:
                 left.unlink()
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
-            np.savez(file, key=np.array(json.dumps(key)), features=features.numpy())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, part.open("xb") as file:
+        np.savez(file, key=np.array(json.dumps(key)), features=features.numpy())

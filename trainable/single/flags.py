@@ -12,7 +12,7 @@ from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.wording import parse_duration
 from trainable.data.dataset import check_image_size
 from trainable.data.sources import check_source
-from trainable.data.split.hold_back import check_share
+from trainable.data.split.share import check_share
 from trainable.tracking.client import check_generator, check_tracking
 from trainable.trial.report import LONGEST
 

@@ -13,11 +13,11 @@ from spaces.presets import BACKBONE, PRESETS
 from trainable.basics.progress import stage
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.terminal import say
-from trainable.data import load
 from trainable.data.reading import Reading
-from trainable.data.sources import located
+from trainable.data.sources import load, located
 from trainable.data.split.held_out import held_out
-from trainable.data.split.hold_back import check_share, split_held_back
+from trainable.data.split.hold_back import split_held_back
+from trainable.data.split.share import check_share
 from trainable.gan.config import TrialConfig
 from trainable.pretrained.backbones import backed_task
 from trainable.pretrained.load import load_frozen_networks

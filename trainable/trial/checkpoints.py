@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from trainable.basics.files import write_whole
 from trainable.trial.object_store import CLAIM
 
 KEPT = 2
@@ -74,16 +75,7 @@ class Attempt:
         torch.save({"params": params, "state": state}, file)
         content = file.getvalue()
         name = f"{images_seen:012d}-{_digest(content)}.pt"
-        scratch = self.folder / f"{name}.tmp"
-        try:
-            with scratch.open("wb") as out:
-                out.write(content)
-                out.flush()
-                os.fsync(out.fileno())
-            scratch.replace(self.folder / name)
-        except OSError:
-            scratch.unlink(missing_ok=True)  # on a full disk the half of it is in the way
-            raise
+        write_whole(self.folder / name, content)
         for same in self.folder.glob(f"{images_seen:012d}-*.pt"):
             if same.name != name:  # by name alone, which of them is newer cannot be told
                 same.unlink(missing_ok=True)

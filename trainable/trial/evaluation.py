@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spaces.errors import InputError
 from trainable.basics.progress import Progress
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.gan.run import DivergedError, Run
 from trainable.metrics.classifier_score import Validation
 from trainable.metrics.frechet import frechet_distance

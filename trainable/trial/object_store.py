@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
+from trainable.basics.files import write_whole
 from trainable.basics.private import private_folder
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class ObjectStore:
         return self._opened
 
     def names(self, folder: str) -> set[str]:
-        """Paths, from the mirror's own place, of all files under `folder`.
+        """Paths, relative to the store's address, of all files under `folder`.
 
         Raises:
             OSError: the store does not answer.
@@ -70,8 +71,8 @@ class ObjectStore:
 
         system, base = self._open()
         selector = FileSelector(f"{base}/{folder}", allow_not_found=True, recursive=True)
-        found = system.get_file_info(selector)
-        return {f.path.removeprefix(f"{base}/") for f in found if f.type == FileType.File}
+        infos = system.get_file_info(selector)
+        return {f.path.removeprefix(f"{base}/") for f in infos if f.type == FileType.File}
 
     def write(self, name: str, content: bytes) -> None:
         """Put a file, whole."""
@@ -102,9 +103,7 @@ class ObjectStore:
             if path.exists() or not fnmatch(name, pattern) or ".." in path.parts:
                 continue  # a key of a store may lead out of the trial's folder
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f"{path.name}.part")
-            part.write_bytes(self.read(name))
-            part.replace(path)
+            write_whole(path, self.read(name))
 
     def push(self, trial: Path, attempt: int) -> None:
         """Send what is new in a trial's folder, and drop what it lacks of this and older attempts.
@@ -120,8 +119,8 @@ class ObjectStore:
                 self.write(name, here[name].read_bytes())
             self._sent.add(name)
         for name in sorted(there - here.keys()):
-            found = re.search(r"/attempt-(\d+)/", name)
-            if found is not None and int(found[1]) <= attempt:
+            match = re.search(r"/attempt-(\d+)/", name)
+            if match is not None and int(match[1]) <= attempt:
                 self.delete(name)
 
 

@@ -6,8 +6,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 Report = dict[str, Any]
 """What an evaluation says: ``resource`` (how much of what trials are given it has had: epochs or
 seconds), epoch, status and, unless the trial broke down, its scores and the ``objective`` that the
@@ -49,4 +47,6 @@ def trial_folder(trials: Path, number: int) -> Path:
 
 def trial_seed(study_seed: int, number: int) -> int:
     """The seed of trial `number`: independent between trials, the same in every life of a study."""
+    import numpy as np  # a fifth of a second, which flags need not wait for
+
     return int(np.random.SeedSequence([study_seed, number]).generate_state(1)[0])

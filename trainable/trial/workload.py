@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spaces.task import Task
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.data.fingerprints import Seen
 from trainable.gan.config import TrialConfig
 from trainable.gan.run import Run

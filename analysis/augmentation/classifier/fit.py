@@ -31,7 +31,7 @@ _AT_ONCE = 64  # images, where nothing is learned from them: a gigabyte at 256 x
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ClassifierRecipe:
     """How a classifier is trained.
 
     Attributes:
@@ -90,7 +90,7 @@ class Fitted:
 
 
 def fit(
-    recipe: Recipe,
+    recipe: ClassifierRecipe,
     train: Labelled,
     valid: Labelled,
     classes: int,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,12 @@ ARMS = (*BASE, *MIXED)
 
 Images = tuple[np.ndarray, np.ndarray]
 """Images uint8 [n, C, S, S] and their classes int64 [n]."""
+COMPLETE, DIVERGED = "complete", "diverged"
+Result = dict[str, Any]
+"""What became of a cell: ``status``; of a complete one also ``scores`` on the test images,
+``probabilities`` [n, K] of them, ``threshold`` (None for more than two classes), ``best_step``,
+``history``, ``images`` that it learned from, ``seconds``, and ``generator``: ``own`` if trained on
+the cell's real images alone, ``optimistic`` if the shared one saw others, else ``shared``."""
 Draw = Callable[[Sequence[int]], Images]
 """Synthetic images: so many of each class."""
 
@@ -100,16 +107,16 @@ def parse_sizes(text: str) -> list[int | None]:
     Raises:
         InputError: a part is neither, or comes twice.
     """
-    found: list[int | None] = []
+    sizes: list[int | None] = []
     for part in text.split(","):
         number = None if part.strip() == "all" else _number(part, "--sizes", text)
         if number is not None and (number < 2 or not number.is_integer()):
             raise InputError(f"--sizes is {text!r}, but a size must be a whole number from 2 up")
         size = None if number is None else int(number)
-        if size in found:
+        if size in sizes:
             raise InputError(f"--sizes is {text!r}, but {part.strip()} comes twice")
-        found.append(size)
-    return sorted(found, key=lambda size: float("inf") if size is None else size)
+        sizes.append(size)
+    return sorted(sizes, key=lambda size: float("inf") if size is None else size)
 
 
 def parse_ratios(text: str) -> list[float]:
@@ -118,16 +125,16 @@ def parse_ratios(text: str) -> list[float]:
     Raises:
         InputError: a part is no number from 0 up, or comes twice.
     """
-    found = [_number(part, "--ratios", text) for part in text.split(",")]
-    for ratio in found:
+    ratios = [_number(part, "--ratios", text) for part in text.split(",")]
+    for ratio in ratios:
         if not 0 <= ratio < float("inf"):
             raise InputError(
                 f"--ratios is {text!r}, but {ratio:g} synthetic images for each real one cannot "
                 "be: give numbers from 0 up"
             )
-        if found.count(ratio) > 1:
+        if ratios.count(ratio) > 1:
             raise InputError(f"--ratios is {text!r}, but {ratio:g} comes twice")
-    return sorted(ratio for ratio in found if ratio)
+    return sorted(ratio for ratio in ratios if ratio)
 
 
 def _number(text: str, flag: str, whole: str) -> float:

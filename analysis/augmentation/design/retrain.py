@@ -15,6 +15,7 @@ from torch import Tensor
 
 from analysis.augmentation.design.materials import RealImages, Source
 from spaces.errors import InputError
+from trainable.basics.files import whole_file
 from trainable.basics.wording import format_duration
 from trainable.data.dataset import Dataset
 from trainable.data.fingerprints import fingerprints
@@ -125,9 +126,8 @@ class Retraining:
         """
         path = self._file(which)
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        write_generator(part, *drawn)
-        part.replace(path)
+        with whole_file(path) as part:
+            write_generator(part, *drawn)
         return self._read(path)
 
     def read(self, which: Which) -> Source | None:

@@ -8,12 +8,17 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from analysis.augmentation.design.cells import Cell
+from analysis.augmentation.design.cells import Cell, Result
 from analysis.augmentation.findings import draw
 from analysis.augmentation.findings.results import Findings
-from analysis.augmentation.findings.tables import as_markdown, as_table, comparison_rows, score_rows
-from analysis.augmentation.running.store import Store
-from analysis.augmentation.running.train_cell import Result
+from analysis.augmentation.findings.tables import (
+    as_markdown,
+    as_table,
+    comparison_rows,
+    score_rows,
+    write_comparisons,
+    write_table,
+)
 from analysis.figures.style import save
 from trainable.basics.files import write_whole
 from trainable.basics.markdown import escaped
@@ -27,7 +32,7 @@ DIFFERENCES = (
 
 
 def conclude(
-    store: Store,
+    folder: Path,
     findings: Findings,
     results: Mapping[Cell, Result],
     about: Sequence[str],
@@ -43,16 +48,16 @@ def conclude(
     Raises:
         OSError: the folder cannot be written to.
     """
-    files = [store.write_table(results, reach)]
+    files = [write_table(folder, results, reach)]
     if not findings.complete:
         say(console, "no classifier could be trained: see the reasons above")
         return files
-    files += store.write_comparisons(findings)
+    files += write_comparisons(folder, findings)
     scores, compared = score_rows(findings, reach), comparison_rows(findings.comparisons)
     said = findings.sentences()
     if findings.diverged:
         said.append(f"{findings.diverged} cells diverged and are in no mean")
-    page = store.folder / FOUND
+    page = folder / FOUND
     write_whole(
         page,
         "\n".join(f"- {escaped(line)}" for line in (*said, *about))
@@ -65,7 +70,7 @@ def conclude(
         "training": draw.training(findings),
     }
     for name, figure in figures.items():
-        files += save(figure, store.folder, name)
+        files += save(figure, folder, name)
     console.print(as_table("percent, mean of repeats ± half of the 95 % interval", scores))
     console.print(as_table(DIFFERENCES, compared))
     for line in said:

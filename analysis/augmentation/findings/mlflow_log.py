@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.augmentation.design.cells import Cell
+from analysis.augmentation.design.cells import COMPLETE, Cell, Result
 from analysis.augmentation.findings.results import Findings
-from analysis.augmentation.running.train_cell import COMPLETE, Result
 from trainable.basics.progress import Progress
 from trainable.tracking.client import create_tracking, experiment_id, quiet_mlflow, search_runs
 from trainable.tracking.names import PARENT_RUN, STATUS

@@ -15,13 +15,14 @@ from analysis.augmentation.design.cells import (
     ARMS,
     BOTH,
     CLASSICAL,
+    COMPLETE,
     DUPLICATES,
     REAL,
     Cell,
+    Result,
 )
 from analysis.augmentation.findings.crossover import crossover_sentence
 from analysis.augmentation.findings.statistics import Estimate, holm, mean_interval, paired_test
-from analysis.augmentation.running.train_cell import COMPLETE, Result
 
 PAIRS = (
     (DUPLICATES, ADDED),

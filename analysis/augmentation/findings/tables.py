@@ -1,15 +1,22 @@
-"""An augmentation study's findings as text: rich tables for the terminal, Markdown for a page."""
+"""An augmentation study's findings as tables: for the terminal, for a page, and as CSV files."""
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich import box
 from rich.table import Table
 
+from analysis.augmentation.classifier.scores import steps_to
+from analysis.augmentation.design.cells import COMPLETE, Cell, Result
+from analysis.augmentation.findings.crossover import crossover
 from analysis.augmentation.findings.results import SCORES, Comparison, Findings
 from analysis.augmentation.findings.statistics import Estimate
+
+TABLE, COMPARISONS, CROSSOVERS = "cells.csv", "comparisons.csv", "crossovers.csv"
 
 Rows = tuple[list[str], list[list[str]]]
 """A table's head and its rows."""
@@ -59,6 +66,49 @@ def as_markdown(rows: Rows) -> str:
     head, body = rows
     lines = [head, ["---"] * len(head), *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def write_table(folder: Path, results: Mapping[Cell, Result], reach: float) -> Path:
+    """All cells' scores, a row each; ``steps`` are those to the accuracy `reach`."""
+    names = sorted({n for r in results.values() for n in r.get("scores", ())})
+    path = folder / TABLE
+    with path.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        facts_of = ("size", "ratio", "arm", "repeat", "status", "generator", "images", "best_step")
+        out.writerow((*facts_of, "steps", "threshold", "seconds", *names))
+        for cell, result in sorted(results.items()):
+            facts = [cell.size, cell.ratio, cell.arm, cell.repeat, result["status"]]
+            if result["status"] == COMPLETE:
+                facts += [result["generator"], result["images"], result["best_step"]]
+                steps = steps_to(result["history"], reach)
+                facts += ["" if math.isinf(steps) else f"{steps:.0f}", result["threshold"]]
+                facts += [f"{result['seconds']:.2f}"]
+                facts += [f"{result['scores'][name]:.6f}" for name in names]
+            out.writerow(facts)
+    return path
+
+
+def write_comparisons(folder: Path, findings: Findings) -> list[Path]:
+    """Every comparison of two arms, and every crossover; differences are shares of images."""
+    compared, crossed = folder / COMPARISONS, folder / CROSSOVERS
+    with compared.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(
+            ("size", "ratio", "arm", "against", "repeats", "difference", "low", "high",
+             "p", "p_adjusted")
+        )  # fmt: skip
+        for c in findings.comparisons:
+            figures = (*c.difference, c.p, c.adjusted)
+            out.writerow(
+                (c.size, c.ratio, c.second, c.first, c.repeats, *(f"{v:.6g}" for v in figures))
+            )
+    with crossed.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(("ratio", "size", "low", "high", "share", "helps_below", "changes"))
+        for ratio, gains in findings.gains.items():
+            crossing = crossover(sorted(gains), gains)
+            out.writerow((ratio, *crossing) if crossing else (ratio, *[""] * 6))
+    return [compared, crossed]
 
 
 def _percent(estimate: Estimate) -> str:

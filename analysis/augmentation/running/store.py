@@ -5,24 +5,18 @@ The folder is the truth. A study that was stopped, or killed, goes on with the c
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from analysis.augmentation.classifier.scores import steps_to
-from analysis.augmentation.design.cells import Cell
-from analysis.augmentation.findings.crossover import crossover
-from analysis.augmentation.findings.results import Findings
-from analysis.augmentation.running.train_cell import COMPLETE, Result
+from analysis.augmentation.design.cells import Cell, Result
 from spaces.errors import InputError
+from trainable.basics.files import write_whole
 
-SETTINGS, CELLS, TABLE = "augmentation.json", "cells", "cells.csv"
-COMPARISONS, CROSSOVERS = "comparisons.csv", "crossovers.csv"
+SETTINGS, CELLS = "augmentation.json", "cells"
 
 
 class Store:
@@ -40,7 +34,7 @@ class Store:
         path = self.folder / SETTINGS
         (self.folder / CELLS).mkdir(exist_ok=True)
         if not path.exists():
-            _write(path, json.dumps(settings, indent=2) + "\n")
+            write_whole(path, json.dumps(settings, indent=2) + "\n")
             return
         try:
             there = json.loads(path.read_text())
@@ -59,60 +53,13 @@ class Store:
     def keep(self, cell: Cell, result: Result) -> None:
         """Write a cell's result, whole or not at all."""
         path = self.folder / CELLS / f"{cell.key}.json"
-        _write(path, json.dumps({"cell": asdict(cell), **result}))
+        write_whole(path, json.dumps({"cell": asdict(cell), **result}))
 
     def read(self) -> dict[Cell, Result]:
         """All results that are there, and whole."""
-        found = {}
+        results = {}
         for path in sorted((self.folder / CELLS).glob("*.json")):
             with suppress(OSError, ValueError, KeyError, TypeError):
                 result = json.loads(path.read_text())
-                found[Cell(**result.pop("cell"))] = result
-        return found
-
-    def write_table(self, results: Mapping[Cell, Result], reach: float) -> Path:
-        """All cells' scores, a row each; ``steps`` are those to the accuracy `reach`."""
-        names = sorted({n for r in results.values() for n in r.get("scores", ())})
-        path = self.folder / TABLE
-        with path.open("w", encoding="utf-8", newline="") as file:
-            out = csv.writer(file, lineterminator="\n")
-            own = ("size", "ratio", "arm", "repeat", "status", "generator", "images", "best_step")
-            out.writerow((*own, "steps", "threshold", "seconds", *names))
-            for cell, result in sorted(results.items()):
-                facts = [cell.size, cell.ratio, cell.arm, cell.repeat, result["status"]]
-                if result["status"] == COMPLETE:
-                    facts += [result["generator"], result["images"], result["best_step"]]
-                    steps = steps_to(result["history"], reach)
-                    facts += ["" if math.isinf(steps) else f"{steps:.0f}", result["threshold"]]
-                    facts += [f"{result['seconds']:.2f}"]
-                    facts += [f"{result['scores'][name]:.6f}" for name in names]
-                out.writerow(facts)
-        return path
-
-    def write_comparisons(self, findings: Findings) -> list[Path]:
-        """Every comparison of two arms, and every crossover; differences are shares of images."""
-        compared, crossed = self.folder / COMPARISONS, self.folder / CROSSOVERS
-        with compared.open("w", encoding="utf-8", newline="") as file:
-            out = csv.writer(file, lineterminator="\n")
-            out.writerow(
-                ("size", "ratio", "arm", "against", "repeats", "difference", "low", "high",
-                 "p", "p_adjusted")
-            )  # fmt: skip
-            for c in findings.comparisons:
-                figures = (*c.difference, c.p, c.adjusted)
-                out.writerow(
-                    (c.size, c.ratio, c.second, c.first, c.repeats, *(f"{v:.6g}" for v in figures))
-                )
-        with crossed.open("w", encoding="utf-8", newline="") as file:
-            out = csv.writer(file, lineterminator="\n")
-            out.writerow(("ratio", "size", "low", "high", "share", "helps_below", "changes"))
-            for ratio, gains in findings.gains.items():
-                found = crossover(sorted(gains), gains)
-                out.writerow((ratio, *found) if found else (ratio, *[""] * 6))
-        return [compared, crossed]
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text)
-    part.replace(path)
+                results[Cell(**result.pop("cell"))] = result
+        return results

@@ -12,24 +12,24 @@ import ray.exceptions
 import torch
 from torch import Tensor
 
-from analysis.augmentation.classifier.fit import Recipe, fit, predict
+from analysis.augmentation.classifier.fit import ClassifierRecipe, fit, predict
 from analysis.augmentation.classifier.scores import choose_threshold, classification_scores
-from analysis.augmentation.design.cells import Cell, Images, compose
+from analysis.augmentation.design.cells import (
+    COMPLETE,
+    DIVERGED,
+    Cell,
+    Images,
+    Result,
+    compose,
+)
 from analysis.augmentation.design.materials import RealImages, Source
 from analysis.augmentation.design.retrain import Which
 from trainable.distributed.resources import Resources
 from trainable.gan.run import DivergedError
 from trainable.generators.image_generator import draw_images
 
-COMPLETE, DIVERGED = "complete", "diverged"
 _DIGITS = 6
 """Of probabilities that are kept."""
-
-Result = dict[str, Any]
-"""``status``; of a complete cell also ``scores`` on the test images, ``probabilities`` [n, K] of
-them, ``threshold`` (None for more than two classes), ``best_step``, ``history``, ``images`` that it
-learned from, ``seconds``, and ``generator``: ``own`` if trained on the cell's real images alone,
-``optimistic`` if the shared one saw others, else ``shared``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Materials:
 
     real: RealImages
     source: Source
-    recipe: Recipe
+    recipe: ClassifierRecipe
     weights: Mapping[str, Tensor] | None
     positive: int | None
     seed: int

@@ -9,17 +9,11 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from analysis.augmentation.design.cells import Cell
+from analysis.augmentation.design.cells import COMPLETE, Cell, Result
 from analysis.augmentation.design.materials import Source
 from analysis.augmentation.design.retrain import Drawn, Retraining, Which
 from analysis.augmentation.running.store import Store
-from analysis.augmentation.running.train_cell import (
-    COMPLETE,
-    Materials,
-    Result,
-    run_on_ray,
-    train_cell,
-)
+from analysis.augmentation.running.train_cell import Materials, run_on_ray, train_cell
 from trainable.basics.progress import stage
 from trainable.basics.terminal import say
 from trainable.basics.wording import format_duration
@@ -94,16 +88,17 @@ class Work:
         self, retraining: Retraining, where: Resources, workers: int
     ) -> dict[Which, Source]:
         """All generators of their own that could be had."""
-        found = {which: retraining.read(which) for which in retraining.wanted}
-        own = {which: source for which, source in found.items() if source is not None}
+        wanted = len(retraining.wanted)
+        before = {which: retraining.read(which) for which in retraining.wanted}
+        own = {which: source for which, source in before.items() if source is not None}
         missing = [which for which in retraining.wanted if which not in own]
         began = time.monotonic()
-        with stage(self._console, "training generators", len(found), len(own)) as progress:
+        with stage(self._console, "training generators", wanted, len(own)) as progress:
 
             def keep(which: Which, drawn: Drawn) -> None:
                 own[which] = retraining.keep(which, drawn)
-                progress(len(own), len(found))
-                self._line(len(own) - len(found) + len(missing), len(missing), began)
+                progress(len(own), wanted)
+                self._line(len(own) - wanted + len(missing), len(missing), began)
 
             run_on_ray(Retraining.train, retraining, missing, where, workers, keep, self._lose)
         return own

@@ -13,13 +13,14 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.augmentation.classifier.fit import Recipe
+from analysis.augmentation.classifier.fit import ClassifierRecipe
 from analysis.augmentation.design import materials
 from analysis.augmentation.design.cells import (
     ADDED,
     ALONE,
     BOTH,
     CLASSICAL,
+    DIVERGED,
     DUPLICATES,
     REAL,
     Cell,
@@ -32,7 +33,6 @@ from analysis.augmentation.design.materials import Source, divide, load_real
 from analysis.augmentation.findings import draw
 from analysis.augmentation.findings.results import Findings
 from analysis.augmentation.findings.statistics import holm
-from analysis.augmentation.running import train_cell as cells
 from analysis.augmentation.running.store import Store
 from analysis.augmentation.running.train_cell import Materials, train_cell
 from tests.helpers.refusals import refused, tells
@@ -43,7 +43,7 @@ from trainable.data.sources import load
 from trainable.gan.run import DivergedError
 from trainable.generators.saved import SavedGenerator
 
-QUICK = Recipe("small_cnn", 60, 16, 3e-3, 1e-2, 0.05, 6, classical=False)
+QUICK = ClassifierRecipe("small_cnn", 60, 16, 3e-3, 1e-2, 0.05, 6, classical=False)
 
 
 class Noise(nn.Module):
@@ -219,7 +219,7 @@ def test_all_arms_of_a_repeat_begin_with_the_same_weights(phantoms, monkeypatch)
         begun.append((seed, len(train[1])))
         raise DivergedError("enough")
 
-    monkeypatch.setattr(cells, "fit", fit)
+    monkeypatch.setattr("analysis.augmentation.running.train_cell.fit", fit)
     given = study(phantoms, Noise(), [20], repeats=2)
     for repeat in (0, 1):
         for arm in (REAL, ADDED, DUPLICATES, CLASSICAL, ALONE):
@@ -371,7 +371,7 @@ def test_a_folder_holds_one_study_and_forgets_what_is_not_whole(tmp_path):
         store.claim({"seed": 1})
     cell = Cell(10, 0.0, REAL, 0)
     assert store.read() == {}
-    store.keep(cell, {"status": cells.DIVERGED, "reason": "x"})
+    store.keep(cell, {"status": DIVERGED, "reason": "x"})
     assert store.read() == {cell: {"status": "diverged", "reason": "x"}}
     file = next((tmp_path / "cells").iterdir())
     file.write_text(file.read_text()[:-3])  # as a full disk leaves it

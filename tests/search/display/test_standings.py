@@ -16,8 +16,8 @@ from rich.console import Console
 from search import run
 from search.display.screen import WORKERS, Screen
 from search.display.standings import Rung, Standings
-from search.study.database import TrialRecord, read_records
 from search.study.flags import parser
+from search.study.records import TrialRecord, read_records
 from search.tune.reporting import Audience, TuneReporter
 from tests.helpers.fake_tune import STOP, Search, config, drive
 from tests.helpers.refusals import refused, tells

@@ -15,7 +15,8 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from search.proposals.ledger import Ledger
-from search.study.database import load_study, open_storage, read_records
+from search.study.database import load_study, open_storage
+from search.study.records import read_records
 from spaces.presets import default
 from tests.helpers.fake_tune import TASK, Search, config, space
 from tests.helpers.refusals import tells

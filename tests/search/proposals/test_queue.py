@@ -14,7 +14,8 @@ import pytest
 
 from search.proposals.ledger import Ledger
 from search.proposals.samplers import learn_from, read_queue, space_differences
-from search.study.database import read_learnt, read_records
+from search.study.database import read_learnt
+from search.study.records import read_records
 from spaces.catalog import full, optimization
 from spaces.describe import space_snapshot
 from spaces.task import Task

@@ -13,8 +13,7 @@ from search.proposals.ledger import Ledger
 from search.proposals.samplers import STARTUP
 from search.proposals.tpe_window import LEARNT, horizon
 from search.study.database import directions
-from tests.helpers.fake_tune import TASK, config, space
-from tests.search.tune.test_resume import check_resumed_proposals
+from tests.helpers.fake_tune import TASK, check_resumed_proposals, config, space
 from trainable.trial.report import GOALS, Status
 
 

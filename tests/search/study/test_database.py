@@ -18,20 +18,13 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import create_trial
 
-from search.study.database import (
-    create_study,
-    database_url,
-    load_study,
-    open_storage,
-    open_study,
-    read_learnt,
-    read_records,
-)
-from search.study.folder import began
+from search.study.database import create_study, load_study, open_storage, open_study, read_learnt
+from search.study.folder import StudyFolder
+from search.study.records import read_records
 from tests.helpers import ROOT
 from tests.helpers.fake_tune import YARDSTICK, config
 from tests.helpers.refusals import refused
-from tests.search.study.test_transaction import CutError, cut_at
+from tests.helpers.studies import CutError, cut_at
 from trainable.basics.addresses import without_password
 from trainable.basics.lock import locked
 
@@ -43,7 +36,11 @@ def output(tmp_path_factory) -> Path:
     for name in ("one", "two"):
         folder = output / name
         folder.mkdir()
-        url = database_url(folder) if name == "one" else f"sqlite:///{output / 'shared.db'}"
+        url = (
+            StudyFolder(folder).database_url
+            if name == "one"
+            else f"sqlite:///{output / 'shared.db'}"
+        )
         create_study(open_storage(url), config(name=name), YARDSTICK, {"a": "1"}, [{"x": 1}])
         (folder / "study.json").write_text("{}")
     (output / "begun").mkdir()  # killed before it began
@@ -52,7 +49,7 @@ def output(tmp_path_factory) -> Path:
 
 
 def test_a_study_is_found_whole(output):
-    study, _ = open_study(output, "one", None)
+    study, _ = open_study(StudyFolder(output / "one"))
     assert study.study_name == "one"
     assert study.user_attrs["config"] == config(name="one").to_json()
     assert study.user_attrs["yardstick"] == YARDSTICK
@@ -60,7 +57,9 @@ def test_a_study_is_found_whole(output):
     assert study.user_attrs["queue"] == [{"x": 1}]
     assert study.direction.name == "MINIMIZE"
     assert read_records(study) == []
-    elsewhere, _ = open_study(output, "two", f"sqlite:///{output / 'shared.db'}")
+    elsewhere, _ = open_study(
+        StudyFolder(output / "two", database=f"sqlite:///{output / 'shared.db'}")
+    )
     ids = {study.user_attrs["id"], elsewhere.user_attrs["id"]}
     assert len(ids) == 2
 
@@ -78,14 +77,14 @@ def test_a_study_is_found_whole(output):
 def test_a_study_that_is_not_there_is_said(output, name, database, parts):
     url = f"sqlite:///{output / database}" if database else None
     with refused(*parts):
-        open_study(output, name, url)
+        open_study(StudyFolder(output / name, database=url))
     if name == "begun":
         assert sorted(p.name for p in (output / "begun").iterdir()) == ["lock"]
 
 
 def test_where_nothing_is_there_are_none_yet(tmp_path):
     with refused("one", "none", tmp_path):
-        open_study(tmp_path, "one", None)
+        open_study(StudyFolder(tmp_path / "one"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -127,11 +126,11 @@ def test_a_study_whose_settings_file_is_gone_is_found_by_its_database(tmp_path):
     folder = tmp_path / "a #1 é" / "s"
     folder.mkdir(parents=True)
     create_study(open_storage(f"sqlite:///{folder / 'study.db'}"), config(), YARDSTICK, {}, [])
-    assert began(folder)
-    study, _ = open_study(folder.parent, "s", None)
+    assert StudyFolder(folder).began
+    study, _ = open_study(StudyFolder(folder.parent / "s"))
     assert study.user_attrs["config"] == config().to_json()
     with refused("study t", folder.parent, "s"):
-        open_study(folder.parent, "t", None)
+        open_study(StudyFolder(folder.parent / "t"))
 
 
 def test_in_a_database_elsewhere_a_study_is_known_by_the_id_in_its_folder(tmp_path):
@@ -140,12 +139,12 @@ def test_in_a_database_elsewhere_a_study_is_known_by_the_id_in_its_folder(tmp_pa
     create_study(open_storage(url), config(), YARDSTICK, {}, [], key="mine")
     (tmp_path / "s").mkdir()
     with refused("study s", "none", tmp_path):
-        open_study(tmp_path, "s", url)
+        open_study(StudyFolder(tmp_path / "s", database=url))
     (tmp_path / "s" / "study.id").write_text("mine")
-    assert open_study(tmp_path, "s", url)[0].user_attrs["id"] == "mine"
+    assert open_study(StudyFolder(tmp_path / "s", database=url))[0].user_attrs["id"] == "mine"
     (tmp_path / "s" / "study.id").write_text("another's")
     with refused("--database", "study s", tmp_path / "s"):
-        open_study(tmp_path, "s", url)
+        open_study(StudyFolder(tmp_path / "s", database=url))
 
 
 @pytest.mark.parametrize("kind", ["empty", "tables alone", "a study of another name"])
@@ -158,7 +157,7 @@ def test_a_database_in_which_nothing_began_is_no_study(tmp_path, kind):
         if kind != "tables alone":
             create_study(storage, config(name="t"), YARDSTICK, {}, [])
     before = path.read_bytes()
-    assert not began(path.parent)
+    assert not StudyFolder(path.parent).began
     assert path.read_bytes() == before
 
 
@@ -172,7 +171,7 @@ def test_a_file_that_may_be_anyones_counts_as_begun(tmp_path, kind):
         with closing(sqlite3.connect(path)) as database, database:
             database.execute("CREATE TABLE thesis (text TEXT)")
     before = path.read_bytes()
-    assert began(tmp_path)
+    assert StudyFolder(tmp_path).began
     assert path.read_bytes() == before
 
 
@@ -220,13 +219,13 @@ def foreign(study: optuna.Study, fault: str) -> None:
 )
 def test_a_study_of_another_version_is_said_in_a_line(tmp_path, fault, parts):
     (tmp_path / "s").mkdir()
-    storage = open_storage(database_url(tmp_path / "s"))
+    storage = open_storage(StudyFolder(tmp_path / "s").database_url)
     study = create_study(storage, config(), YARDSTICK, {}, [])
     study.ask().set_user_attr("code", {"version": "9.1"})
-    open_study(tmp_path, "s", None)
+    open_study(StudyFolder(tmp_path / "s"))
     foreign(study, fault)
     with refused("study s", "cgan-search", "9.1", *parts) as caught:
-        open_study(tmp_path, "s", None)
+        open_study(StudyFolder(tmp_path / "s"))
     assert "\n" not in str(caught.value)
 
 
@@ -323,5 +322,5 @@ def test_two_processes_may_create_one_database(tmp_path, monkeypatch):
 
     monkeypatch.setattr("search.study.database.RDBStorage", create)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    assert isinstance(open_storage(database_url(tmp_path)), RDBStorage)
+    assert isinstance(open_storage(StudyFolder(tmp_path).database_url), RDBStorage)
     assert len(tries) == 3

@@ -15,8 +15,9 @@ from rich.console import Console
 
 from search.resolve import prepare
 from search.run import main
-from search.study.database import create_study, database_url, open_storage
-from search.study.flags import parser, run_flags, study_command
+from search.study.database import create_study, open_storage
+from search.study.flags import parser, run_flags
+from search.study.folder import StudyFolder
 from tests.helpers.fake_tune import YARDSTICK, config
 from tests.helpers.refusals import refused, tells
 from trainable.basics.wording import format_duration, parse_duration
@@ -149,7 +150,9 @@ def test_a_study_whose_settings_file_is_gone_is_not_begun_anew(folder, tmp_path,
     """Its database holds all that was trained."""
     place = tmp_path / "old"
     place.mkdir()
-    create_study(open_storage(database_url(place)), config(name="old"), YARDSTICK, {}, [])
+    create_study(
+        open_storage(StudyFolder(place).database_url), config(name="old"), YARDSTICK, {}, []
+    )
     before = (place / "study.db").read_bytes()
     assert run(folder, tmp_path, "--study", "old") == 2
     assert tells(capsys.readouterr().err, "--resume old")
@@ -260,7 +263,7 @@ def test_the_command_that_goes_on_says_where_trials_run_once_more():
     ]
     flags += ["--report-timeout", "1h", "--features-weights", "my weights.pth"]
     args = parser().parse_args([*flags, "--cpus-per-trial", "1", "--unverified-weights"])
-    again = study_command("search.run --resume", "s", args, run_flags(args))
+    again = StudyFolder.of(args, "s").command("search.run --resume", run_flags(args))
     assert again == (
         f"python -m search.run --resume s --output '{here}/my runs' --devices gpu --gpus-per-trial "
         f"0.25 --address head:6379 --report-timeout 1h --features-weights '{here}/my weights.pth' "
@@ -268,6 +271,6 @@ def test_the_command_that_goes_on_says_where_trials_run_once_more():
     )
     usual = parser().parse_args(["--space", "full", "--trials", "7", "--progress", "none"])
     assert run_flags(usual) == []
-    assert study_command("search.publish", "s", args) == (
+    assert StudyFolder.of(args, "s").command("search.publish") == (
         f"python -m search.publish s --output '{here}/my runs'"
     )

@@ -13,7 +13,8 @@ import pytest
 from analysis import report
 from search import resolve as prepare
 from search.run import main
-from search.study.flags import STUDY_DEFAULTS, parser
+from search.study.config import FLAGS
+from search.study.flags import parser
 from search.study.names import LONGEST, check_name, free_name
 from tests.helpers.refusals import refused, tells
 from trainable.basics.files import read_json
@@ -138,7 +139,8 @@ def test_a_dry_run_refuses_numbers_beyond_their_bounds(flags, parts, tmp_path, c
 def test_every_number_among_the_flags_has_a_bound():
     """A flag of a number that the list above does not have needs a line there."""
     usual = vars(parser().parse_args([]))
-    numbers = {k for k, v in {**usual, **STUDY_DEFAULTS}.items() if type(v) in (int, float)}
+    defaults = {name: flag.default for name, flag in FLAGS.items()}
+    numbers = {k for k, v in {**usual, **defaults}.items() if type(v) in (int, float)}
     tried = {"seed", "trials", "eta", "top_k", "winner_images", "image_size", "cpus_per_trial"}
     assert numbers == tried
 

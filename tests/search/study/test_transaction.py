@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy.event
-from optuna.storages import RDBStorage
 
 from search.proposals.writer import StudyWriter
 from tests.helpers.fake_tune import Search
+from tests.helpers.studies import cut_at
 from trainable.trial.report import Status
-
-
-class CutError(Exception):
-    """In place of a kill."""
-
-
-def cut_at(storage: RDBStorage, number: int) -> Callable[[], None]:
-    """Let the statement of that number, counted from 0, fail, of those that write, or a commit
-    after them; returns how to undo it."""
-    left = itertools.count(-number)
-
-    def write(connection, cursor, statement, *_) -> None:
-        if statement.split()[0] in ("INSERT", "UPDATE", "DELETE") and next(left) == 0:
-            raise CutError
-
-    def commit(connection) -> None:
-        if next(left) == 0:
-            raise CutError
-
-    sqlalchemy.event.listen(storage.engine, "before_cursor_execute", write)
-    sqlalchemy.event.listen(storage.engine, "commit", commit)
-
-    def undo() -> None:
-        sqlalchemy.event.remove(storage.engine, "before_cursor_execute", write)
-        sqlalchemy.event.remove(storage.engine, "commit", commit)
-
-    return undo
 
 
 def content(folder: Path) -> list[str]:

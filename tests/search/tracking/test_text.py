@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from search.study.database import TrialRecord, database_url
+from search.study.folder import StudyFolder
+from search.study.records import TrialRecord
 from search.tracking.text import code_tags, description, trial_name, trial_tags
 from search.winners.leaderboard import rank, write_csv
 from tests.helpers.fake_tune import YARDSTICK, config
 from tests.helpers.refusals import tells
+from tests.helpers.studies import PASSING, record
 from trainable.metrics.intervals import Interval
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
@@ -21,13 +23,6 @@ from trainable.trial.report import Status
 RUNGS = (2, 6)
 CONFIG = config(name="films", data="/somewhere/chest films", trials=3)
 MEASURED: Any = {**YARDSTICK, "counts": {"normal": 100, "ill": 90}}
-
-PASSING = {"copy_rate": 0.01, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.6}
-
-
-def record(number: int, fid: float, status: str = "complete", resource: int = 12) -> TrialRecord:
-    report = {"resource": resource, "epoch": resource, "fid": fid, "objective": fid}
-    return TrialRecord(number, Status(status), "", {}, {}, (report,), 0.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +68,7 @@ def test_the_code_is_tagged_as_mlflow_shows_it():
 def describe(folder: Path, records: list[TrialRecord], **stores: str) -> str:
     stores = {
         "tracking": f"sqlite:///{folder.parent.resolve()}/mlflow.db",
-        "database": database_url(folder),
+        "database": StudyFolder(folder).database_url,
         **stores,
     }
     return description(CONFIG, MEASURED, records, folder, **stores, run_flags=["--devices cpu"])

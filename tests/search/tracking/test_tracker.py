@@ -21,14 +21,9 @@ from PIL import Image
 from analysis.study.table import load_study as load_table
 from search import publish
 from search.proposals.writer import tell_end
-from search.study.database import (
-    REPORT,
-    create_study,
-    database_url,
-    interrupt_running,
-    load_study,
-    open_storage,
-)
+from search.study.database import create_study, interrupt_running, load_study, open_storage
+from search.study.folder import StudyFolder
+from search.study.records import REPORT
 from search.tracking.projection import Projection, connect, study_key
 from search.tracking.tracker import Tracker, check
 from spaces.presets import default
@@ -67,7 +62,7 @@ def report(epoch, fid):
 
 @cache
 def storage_in(folder):
-    return open_storage(database_url(folder))
+    return open_storage(StudyFolder(folder).database_url)
 
 
 def opened(folder):
@@ -268,7 +263,7 @@ def test_a_study_whose_folder_is_a_link_of_another_name_is_written(uri, folder, 
     link.parent.mkdir()
     folder.rename(tmp_path / "moved")
     link.symlink_to(tmp_path / "moved")
-    storage = open_storage(database_url(link))
+    storage = open_storage(StudyFolder(link).database_url)
     Projection(link, storage, uri).sync("FINISHED")
     client, (parent,), children = runs(uri, link)
     assert len(children) == 5
@@ -283,7 +278,7 @@ def test_artifacts_of_a_linked_study_lie_beside_the_other_studies(tmp_path):
     (tmp_path / "runs").mkdir()
     link = tmp_path / "runs" / "s"
     link.symlink_to(tmp_path / "big" / "x")
-    storage = open_storage(database_url(link))
+    storage = open_storage(StudyFolder(link).database_url)
     create_study(storage, config(name="s"), YARDSTICK, {}, [])
     uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
     Projection(link, storage, uri).sync("FINISHED")

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import random
 import time
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import optuna
 import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from search.study.config import SAMPLERS
-from search.study.database import interrupt_running, read_records
+from search.study.database import interrupt_running
+from search.study.records import read_records
 from search.tune.rungs import replayed
-from spaces.task import Task
-from tests.helpers.fake_tune import CONTINUE, STOP, Search, drive, flat, space
+from tests.helpers.fake_tune import (
+    CONTINUE,
+    STOP,
+    Search,
+    check_resumed_proposals,
+    curve,
+    drive,
+    flat,
+    kill,
+)
 from trainable.trial.report import SPENT, Status
-
-
-def kill(search: Search) -> None:
-    """The search dies after its last write: no trial is told of, all that ran is left running."""
-    search.ledger.close()
 
 
 def lose(search: Search, after: int) -> None:
@@ -35,12 +36,6 @@ def lose(search: Search, after: int) -> None:
             put(act)
 
     search.ledger._write = write
-
-
-def curve(params: dict[str, Any], number: int, resource: int) -> float:
-    """An objective that depends on the configuration, falls, and is no other trial's."""
-    noise = np.random.default_rng([number, resource]).uniform(0, 30)
-    return 100 + 40 * abs(np.log10(params["g_lr"]) + 3) - 3 * resource + noise
 
 
 def test_resumed_search_takes_up_the_same_trial_and_the_same_rungs(tmp_path):
@@ -148,36 +143,6 @@ def test_any_number_of_kills_changes_no_decision(tmp_path, seed):
     rungs, stopped = replayed(broken.config, broken.records())
     assert rungs.scores == whole.scheduler.rungs.scores
     assert stopped == {n for n, status, _, _ in ends[0] if status is Status.PRUNED}
-
-
-def mixed(trial: optuna.Trial, task: Task) -> dict[str, Any]:
-    """Numbers, a choice, and a parameter that is not always asked for."""
-    params = space(trial, task)
-    params["d_norm"] = trial.suggest_categorical("d_norm", ["spectral", "none"])
-    if params["d_norm"] == "spectral":
-        params["batch_size"] = trial.suggest_int("batch_size", 4, 32)
-    return params
-
-
-def check_resumed_proposals(folder: Path, sampler: str, trials: int) -> list[dict[str, Any]]:
-    """One at a time, a search that is killed again and again proposes what a whole one does."""
-    folder.mkdir(exist_ok=True)
-    settings = {"sampler": sampler, "trials": trials, "space": mixed, "length": 2, "grace": 1}
-    dice = random.Random(1)
-
-    def reopen(search: Search) -> Search | None:
-        if dice.random() < 0.5:
-            return None
-        kill(search)
-        return Search(folder / "s", **settings)
-
-    whole, decisions = drive(Search(folder / "whole", **settings), curve, random.Random(0), 1)
-    broken, again = drive(Search(folder / "s", **settings), curve, random.Random(0), 1, reopen)
-    searched = [r.searched for r in whole.records()]
-    assert [r.searched for r in broken.records()] == searched
-    assert len({str(s) for s in searched}) == trials
-    assert again == decisions
-    return searched
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from search.study.database import TrialRecord
+from search.study.records import TrialRecord
 from search.tune.rungs import Rungs, left_as, replayed
 from tests.helpers.fake_tune import config
 from trainable.trial.report import Report, Status

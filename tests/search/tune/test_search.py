@@ -15,7 +15,7 @@ from rich.console import Console
 
 from search.display.screen import Screen
 from search.display.standings import Standings
-from search.study.database import read_records
+from search.study.records import read_records
 from search.tune.reporting import Audience, TuneReporter
 from spaces.task import Task
 from tests.helpers.fake_tune import CONTINUE, STOP, Search, flat, space

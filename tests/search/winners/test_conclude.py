@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import itertools
 import os
 import sqlite3
@@ -16,55 +15,13 @@ from typing import Any
 import pytest
 
 from search.winners import conclude as winners
-from tests.helpers.fake_tune import YARDSTICK, Search
-from tests.helpers.toys import full, make_data, make_workload, small_params
+from tests.helpers.studies import Ended
+from tests.helpers.toys import full
 from trainable.basics.files import disk_fault
-from trainable.basics.terminal import make_console
-from trainable.data import Dataset
-from trainable.distributed.resources import Resources
+from trainable.data.dataset import Dataset
 from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
-from trainable.metrics.intervals import Interval
-from trainable.trial.evaluation import Assessment
-from trainable.trial.trial import Trial
 
-SOME = Interval(50.0, 60.0, 55.0)
-GOOD = {"copy_rate": 0.0, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.5}
 KEPT = ["best.json", "leaderboard.csv", "winners"]
-
-
-class Ended:
-    """A study whose one trial is trained, and whose winners are scored at no cost."""
-
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch):
-        data = make_data(n=24)
-        params: dict[str, Any] = small_params(data)
-        self.folder, self.fid = folder, 55.0
-        search = Search(folder, lambda trial, task: params, trials=1)
-        self.workload = make_workload(data, folder / "trials", (1,))
-        search.start("a")
-        scores = Trial(self.workload, 0, params).advance()
-        own = ("resource", "status", "fid", "objective")
-        more = {k: v for k, v in scores.items() if k not in own}
-        search.report("a", 12, 50.0, "complete", **more)
-        search.ledger.close()
-        self.study, self.config = search.study, search.config
-        more = {"protocol": "tiny", "n_generated": 40, "witness": 0.9}
-        self.study.set_user_attr("yardstick", {**YARDSTICK, **more})
-        patch.setattr(winners, "assess_on_ray", self._assess)
-
-    def _assess(self, *args: object) -> dict[int, Assessment]:
-        return {0: Assessment(GOOD, 40, Interval(50.0, 60.0, self.fid), SOME)}
-
-    def conclude(self) -> None:
-        console = make_console(file=io.StringIO())
-        where = Resources("local", 1, 0.0, 1)
-        winners.conclude(self.study, self.config, self.workload, where, self.folder, console)
-
-    def kept(self) -> dict[str, bytes]:
-        """All files of the study but its database and trials."""
-        found = (p for p in self.folder.rglob("*") if p.is_file())
-        names = {p.relative_to(self.folder).as_posix(): p.read_bytes() for p in found}
-        return {n: c for n, c in names.items() if not n.startswith(("trials/", "study.db"))}
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
+from search.study.folder import NO_WINNERS, WINNERS
 from search.winners import conclude as winners
-from search.winners.conclude import NO_WINNERS, WINNERS, arrange, hand_over, print_winners
+from search.winners.conclude import arrange, hand_over, print_winners
 from search.winners.leaderboard import Row, rank
 from tests.helpers.fake_tune import YARDSTICK
 from tests.helpers.refusals import refused, tells
-from tests.search.tracking.test_text import PASSING, record
-from tests.search.winners.test_conclude import GOOD, Ended
+from tests.helpers.studies import GOOD, PASSING, Ended, record
 from trainable.basics.terminal import make_console
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.generators.export import CONFIG, WEIGHTS
 from trainable.metrics.intervals import Interval
 from trainable.trial.evaluation import Assessment

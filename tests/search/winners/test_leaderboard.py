@@ -13,7 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from search.study.database import TrialRecord
+from search.study.records import TrialRecord
 from search.winners.gates import GATES
 from search.winners.leaderboard import Row, candidates, differing, rank, table, write_csv
 from tests.helpers.fake_tune import YARDSTICK, config

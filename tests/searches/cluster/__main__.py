@@ -34,7 +34,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from search.study.database import database_url, load_study, open_storage, read_records
+from search.study.database import load_study, open_storage
+from search.study.folder import StudyFolder
+from search.study.records import read_records
 from tests.helpers import ROOT
 from tests.helpers.searches import SPACE, Place
 from tests.searches.cluster.hosts import PORT, RAY, Host, Network, missing
@@ -146,7 +148,7 @@ class Study(Place):
     def scores(self) -> dict[tuple[int, int], float]:
         """FID by trial and epoch."""
         path = self.folder / "runs" / self.study
-        records = read_records(load_study(self.study, open_storage(database_url(path))))
+        records = read_records(load_study(self.study, open_storage(StudyFolder(path).database_url)))
         return {(x.number, r["epoch"]): r["fid"] for x in records for r in x.reports}
 
 

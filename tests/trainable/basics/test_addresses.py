@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from search.study.database import create_study, database_url, open_storage
-from search.study.flags import check_stores, default_tracking, parser
+from search.study.database import create_study, open_storage
+from search.study.flags import check_stores, parser
+from search.study.folder import StudyFolder, default_tracking
 from search.tracking.projection import connect
 from tests.helpers.fake_tune import YARDSTICK, config
 from tests.helpers.refusals import refused
@@ -92,7 +93,7 @@ def test_a_path_that_mlflow_would_misread_is_refused(name, mark, tmp_path):
 
 def _database(output: Path) -> str:
     (output / "s").mkdir(parents=True)
-    return database_url(output / "s")
+    return StudyFolder(output / "s").database_url
 
 
 PASSWORDS = ["secret", "sec@ret", "sec/ret", "sec:ret", "s/e:c@r@et", "5000/secret", "s?e#cret"]

@@ -14,9 +14,10 @@ from PIL import Image
 
 from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import Told
-from trainable.data import load_folder, small
+from trainable.data import small
 from trainable.data.__main__ import main
 from trainable.data.folders.inventory import Item, common_dimensions, inventory
+from trainable.data.folders.read import load_folder
 from trainable.data.folders.scan import scan
 from trainable.data.small import build_small
 

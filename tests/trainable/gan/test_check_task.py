@@ -6,8 +6,8 @@ import pytest
 
 from spaces import presets
 from spaces.task import Task
+from tests.helpers.configs import ADAM, BACKED, NOISY, ONLY, XRAYS, without
 from tests.helpers.refusals import refused
-from tests.trainable.gan.test_config import ADAM, BACKED, NOISY, ONLY, XRAYS, without
 from trainable.gan.config import BACKBONES, TrialConfig
 
 

@@ -9,31 +9,15 @@ import pytest
 
 from spaces import presets
 from spaces.errors import InputError
-from spaces.task import Task
+from tests.helpers.configs import ADAM, BACKED, BACKED_TASK, NOISY, ONLY, OWN_D, XRAYS, without
 from tests.helpers.refusals import refused
 from trainable.gan.config import ACTIVATIONS, AUGMENTATIONS, BACKBONES, TrialConfig
 
-XRAYS = Task(image_size=64, channels=1, classes=2, images=200)
-BACKED_TASK = dataclasses.replace(XRAYS, backbone="googlenet")
-
-
-def without(params: dict, *names: str) -> dict:
-    return {k: v for k, v in params.items() if k not in names}
-
-
-ADAM = presets.default(XRAYS)
 SGD = without(ADAM, "beta1", "beta2") | {"optimizer": "sgd", "momentum": 0.9}
-NOISY = ADAM | {"instance_noise": 0.1, "instance_noise_halflife_kimg": 8.0}
 ADAPTIVE = without(ADAM, "augment_probability") | {
     "augment_control": "adaptive",
     "augment_target": 0.6,
 }
-BACKED = presets.default(BACKED_TASK)
-OWN_D = (
-    "d_depth", "d_width", "d_residuals", "d_norm", "d_conditioning", "loss", "penalty",
-    "penalty_weight", "penalty_interval", "lr_ratio",
-)  # fmt: skip
-ONLY = without(BACKED, "backbone_interval", "backbone_weight", *OWN_D) | {"backbone_role": "only"}
 BASES = {
     "adam": ADAM, "sgd": SGD, "noisy": NOISY, "adaptive": ADAPTIVE, "backed": BACKED, "only": ONLY,
     "study2023": presets.study2023(XRAYS),

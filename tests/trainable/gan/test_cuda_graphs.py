@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.helpers.recipes import LITE, RECIPES, run_of, saved
 from tests.helpers.toys import small_config
-from tests.trainable.gan.test_run_resumed import LITE, RECIPES, run_of, saved
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.gan.cuda_graphs import WARM_UP
 from trainable.gan.run import Run
 from trainable.pretrained.backbones import Backbone, load_backbone

@@ -15,9 +15,9 @@ from torch.utils.flop_counter import flop_registry
 
 from spaces.presets import default
 from spaces.task import Task
+from tests.helpers.recipes import LITE, RECIPES, UNPENALISED
 from tests.helpers.toys import small_config
-from tests.trainable.gan.test_run_resumed import LITE, RECIPES, UNPENALISED
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.gan import footprint as module
 from trainable.gan.config import TrialConfig
 from trainable.gan.footprint import footprint

@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from search.study.database import create_study, database_url, open_storage
+from search.study.database import create_study, open_storage
+from search.study.folder import StudyFolder
 from search.tracking import champion
 from search.tracking.projection import Projection, connect
 from spaces.errors import InputError
@@ -279,7 +280,7 @@ def study(uri, tmp_path_factory) -> tuple[dict[str, Any], Projection]:
     """A study of two trials in MLflow, and the parameters of trial 1."""
     folder = tmp_path_factory.mktemp("told") / "told"
     folder.mkdir()
-    storage = open_storage(database_url(folder))
+    storage = open_storage(StudyFolder(folder).database_url)
     settings = config(name="told", seed=7, init_from="models:/x@champion", protocol="tiny/mean-8")
     unmeasured: Any = {}
     study = create_study(storage, settings, unmeasured, {}, [])

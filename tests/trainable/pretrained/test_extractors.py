@@ -288,7 +288,7 @@ def test_grey_equals_the_same_picture_in_colour(pictures, rule):
 
 
 def test_wrong_checksum_is_refused(tmp_path, inception_file):
-    known = f"{extractors.SPECS['inception'].sha256[:12]}…"
+    known = f"{WEIGHTS['inception'].sha256[:12]}…"
     with refused(inception_file, "SHA-256", "inception", known, "--unverified-weights"):
         load_extractor("inception", inception_file)
     for tolerant in (False, True):

@@ -32,7 +32,7 @@ from tests.helpers.toys import (
     write_pictures,
 )
 from trainable import __main__ as command
-from trainable.data import load
+from trainable.data.sources import load
 from trainable.gan.run import DivergedError, Run
 from trainable.generators.export import WEIGHTS
 from trainable.generators.weights_file import read_generator, write_generator

@@ -186,7 +186,7 @@ def test_a_full_disk_leaves_the_former_checkpoint_and_no_half_of_a_new_one(
         with pytest.raises(OSError, match="No space left on device"):
             save(attempt, 2)
     assert files(tmp_path) == before
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob("*.part"))
     assert newest(tmp_path)["value"] == 1
     save(attempt, 2)
     assert newest(tmp_path)["value"] == 2

@@ -11,7 +11,7 @@ import torch
 
 from spaces.errors import InputError
 from tests.helpers.toys import TinyExtractor, make_data, real_set, small_config, witness
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.gan.run import DivergedError, Run
 from trainable.metrics.intervals import Interval
 from trainable.trial.evaluation import GENERATED, Assessment, Evaluator, measure, spread_labels

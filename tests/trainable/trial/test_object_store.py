@@ -12,10 +12,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from search.capacity.nodes import survey
-from search.study.trial_files import TRIALS, fetch, send, settle
+from search.study.folder import TRIALS
+from search.study.trial_files import fetch, send, settle
 from tests.helpers.faults import Faulty, run_search
 from tests.helpers.refusals import refused
-from tests.helpers.searches import shared_ray
+from tests.helpers.searches import STORE_KEYS, shared_ray
 from tests.helpers.toys import fids, make_data, make_workload, run_on, small_params
 from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources
@@ -25,19 +26,12 @@ from trainable.trial.report import Status, trial_folder
 from trainable.trial.trial import Trial, assess
 from trainable.trial.workload import Workload
 
-KEYS = {
-    "AWS_ACCESS_KEY_ID": "somebody",
-    "AWS_SECRET_ACCESS_KEY": "not-a-secret",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-
 
 @pytest.fixture(scope="module")
 def store():
     """An S3 server; the query of addresses there."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in KEYS.items():
+        for name, value in STORE_KEYS.items():
             patch.setenv(name, value)
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()

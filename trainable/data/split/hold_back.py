@@ -10,10 +10,8 @@ from spaces.errors import InputError
 from trainable.data.dataset import Dataset
 from trainable.data.fingerprints import pixel_digests
 from trainable.data.split.groups import groups
+from trainable.data.split.share import check_share
 
-SHARE = 0.25
-"""Held back where a share is needed and none is asked for."""
-MOST = 0.5
 FEWEST = 5
 """Images of a class, below which its part of a score moves by leaps."""
 
@@ -28,14 +26,6 @@ def split_held_back(data: Dataset, share: float) -> tuple[Dataset, Dataset | Non
         return data, None, ()
     kept, held, said = hold_back(data, share)
     return kept, held, (said,)
-
-
-def check_share(share: float) -> None:
-    """Raise InputError unless `share` is 0, or a share of a class that can be held back."""
-    if not 0 <= share <= MOST:
-        raise InputError(
-            f"--hold-back is {share:g}, but must be 0, or a share of each class of at most {MOST:g}"
-        )
 
 
 def hold_back(data: Dataset, share: float) -> tuple[Dataset, Dataset, str]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from spaces.errors import InputError
 from trainable.basics.files import read_json, whole_file
 from trainable.basics.progress import Stage, silent
-from trainable.data import Dataset, check_image_size
+from trainable.data.dataset import Dataset, check_image_size
 from trainable.data.reading import USUAL, Reading
 from trainable.data.sheets import check_place, draw_pairs
 from trainable.metrics.frechet import FeatureStats, frechet_distance

@@ -17,8 +17,7 @@ from torch import Tensor
 from spaces.errors import InputError
 from trainable.basics.progress import Progress
 from trainable.basics.terminal import one_line
-from trainable.data import Dataset
-from trainable.data.dataset import IMAGE_SIZES
+from trainable.data.dataset import IMAGE_SIZES, Dataset
 from trainable.data.folders.listing import (
     check_folder,
     folders,

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from analysis.augmentation.classifier import fit as fitting
-from analysis.augmentation.classifier.fit import Fitted, Recipe, fit, predict
+from analysis.augmentation.classifier.fit import ClassifierRecipe, Fitted, fit, predict
 from analysis.augmentation.classifier.networks import load_weights
 from tests.helpers.refusals import refused
 from tests.helpers.toys import make_data
 from trainable.gan.run import DivergedError
 
-RECIPE = Recipe("small_cnn", 24, 8, 3e-3, 1e-2, 0.1, 4, False)
+RECIPE = ClassifierRecipe("small_cnn", 24, 8, 3e-3, 1e-2, 0.1, 4, False)
 LITE = "efficientnet-lite0"
 
 

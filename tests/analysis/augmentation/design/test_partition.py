@@ -13,7 +13,8 @@ from PIL import Image
 
 from analysis.augmentation.design.partition import check_apart, nested_subsets, overlaps
 from tests.helpers.refusals import refused
-from trainable.data import Dataset, LoadReport, load
+from trainable.data.dataset import Dataset, LoadReport
+from trainable.data.sources import load
 from trainable.data.split.groups import groups
 
 CLASSES = ("ill", "well")

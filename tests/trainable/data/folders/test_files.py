@@ -22,11 +22,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search.study.flags import check_output
+from search.study.folder import check_output
+from tests.helpers.pictures import class_folder, image, jpeg, png, raw_png
 from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import make_data
-from tests.trainable.data.folders.test_read import class_folder, image, jpeg, png, raw_png
-from trainable.data import load, load_folder
 from trainable.data.__main__ import main
 from trainable.data.dataset import LoadReport
 from trainable.data.fingerprints import image_differences, write_images
@@ -34,10 +33,11 @@ from trainable.data.folders import decode as decoding
 from trainable.data.folders import opening
 from trainable.data.folders.decode import FORMATS, SUFFIXES, UnreadableError, decode
 from trainable.data.folders.listing import folders
-from trainable.data.folders.read import stack
+from trainable.data.folders.read import load_folder, stack
 from trainable.data.folders.scan import scan
 from trainable.data.reading import USUAL, Levels, Reading
 from trainable.data.small import build_small
+from trainable.data.sources import load
 from trainable.data.split.held_out import held_out
 from trainable.metrics.__main__ import main as score
 from trainable.metrics.two_folders.read import list_images

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from tests.helpers.refusals import refused, tells
-from trainable.data import load_folder
 from trainable.data.folders.kaggle import patients_by_name
 from trainable.data.folders.patients import Patients
+from trainable.data.folders.read import load_folder
 from trainable.data.folders.scan import scan
 from trainable.data.split.hold_back import hold_back
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import struct
 import subprocess
 import sys
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,26 +16,16 @@ from PIL import Image
 
 from spaces.errors import InputError
 from spaces.task import Task
+from tests.helpers.pictures import class_folder, image, jpeg, png, raw_png
 from tests.helpers.refusals import refused, tells
-from trainable.data import check_image_size, load, load_folder
 from trainable.data.__main__ import main
+from trainable.data.dataset import check_image_size
 from trainable.data.folders import decode as decoding
 from trainable.data.folders.decode import Picture, UnreadableError
-from trainable.data.folders.read import Decoded, read_all
+from trainable.data.folders.read import Decoded, load_folder, read_all
 from trainable.data.folders.scan import scan
 from trainable.data.reading import Reading
-
-
-def image(seed: int, width: int = 40, height: int = 40, mode: str = "L") -> Image.Image:
-    shape = (height, width) if mode == "L" else (height, width, len(mode))
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
-
-
-def class_folder(folder: Path, count: int, seed: int, mode: str = "L") -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for i in range(count):
-        image(1000 * seed + i, mode=mode).save(folder / f"{i:03}.png")
-    return folder
+from trainable.data.sources import load
 
 
 @pytest.fixture
@@ -45,18 +33,6 @@ def root(tmp_path: Path) -> Path:
     class_folder(tmp_path / "set" / "cat", 12, 1)
     class_folder(tmp_path / "set" / "ant", 11, 2)
     return tmp_path / "set"
-
-
-def png(picture: Image.Image, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", **options)
-    return buffer.getvalue()
-
-
-def jpeg(picture: Image.Image, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", **options)
-    return buffer.getvalue()
 
 
 def read(data: bytes, size: int = 32, fit: str = "crop", background: str = "black") -> Picture:
@@ -76,19 +52,6 @@ def test_16_bit_grey_uses_its_full_range():
         pixels = decode(png(Image.fromarray(np.full((40, 40), value))), 32)
         assert pixels.shape == (1, 32, 32)
         assert (pixels == expected).all()
-
-
-def raw_png(colour_type: int, pixel: bytes, side: int = 40) -> bytes:
-    """A 16-bit PNG of one colour, of a kind that Pillow reads but cannot write."""
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        )
-
-    head = struct.pack(">IIBBBBB", side, side, 16, colour_type, 0, 0, 0)
-    rows = zlib.compress((b"\0" + pixel * side) * side)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def test_16_bit_colour_and_alpha():

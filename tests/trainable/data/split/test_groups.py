@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 from tests.helpers.refusals import tells
-from trainable.data import Dataset, LoadReport, load, sources
+from trainable.data import sources
+from trainable.data.dataset import Dataset, LoadReport
 from trainable.data.folders.decode import decode
 from trainable.data.phantom import phantom
 from trainable.data.reading import Reading
+from trainable.data.sources import load
 from trainable.data.split.groups import groups, look_alikes, perceptual_hash
 
 ALL = 2**64 - 1

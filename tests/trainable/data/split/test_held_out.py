@@ -12,7 +12,9 @@ from PIL import Image
 
 from analysis.augmentation.design.partition import overlaps
 from tests.helpers.refusals import refused, tells
-from trainable.data import Dataset, load, sources
+from trainable.data import sources
+from trainable.data.dataset import Dataset
+from trainable.data.sources import load
 from trainable.data.split.held_out import held_out
 
 N = 10

@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.refusals import refused
 from tests.helpers.toys import make_data
-from trainable.data import Dataset
+from trainable.data.dataset import Dataset
 from trainable.data.fingerprints import pixel_digests
 from trainable.data.split.hold_back import hold_back, split_held_back
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from tests.helpers.refusals import tells
 from tests.helpers.toys import Told
-from trainable.data import load_folder
+from trainable.data.folders.read import load_folder
 from trainable.data.phantom import phantom
 from trainable.data.sheets import CAPTION, COLUMNS, GAP, HEAD, SEAM, corners
 from trainable.metrics.__main__ import main

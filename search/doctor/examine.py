@@ -1,14 +1,9 @@
-"""`python -m search.doctor`: one page of facts and verdicts before a long search.
-
-Takes the flags of `search.run`, and looks at all that such a search would use; it trains for a
-second to tell how long it would take, and leaves nothing behind.
-"""
+"""What the doctor looks at, and the page that it prints."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,8 +19,7 @@ from search.capacity.estimate import budgeted, speed_of, total_seconds
 from search.capacity.nodes import Node, faults, local_gpus, local_versions, shown, survey
 from search.resolve import Prepared, make_workload, prepare
 from search.study.database import open_storage
-from search.study.flags import check_output, check_stores, default_tracking, parser
-from search.study.locate import resume_placed
+from search.study.folder import check_output, default_tracking
 from search.study.trial_files import kept, opened
 from search.tracking.tracker import check
 from spaces.errors import InputError
@@ -33,8 +27,7 @@ from spaces.presets import default
 from trainable.basics.addresses import sqlite_file, without_password
 from trainable.basics.machine import file_system, local_cores, memory_bytes
 from trainable.basics.progress import stage
-from trainable.basics.stopping import run_command
-from trainable.basics.terminal import make_console, say, say_error
+from trainable.basics.terminal import make_console, say
 from trainable.basics.wording import counted, format_duration
 from trainable.distributed.cluster import connected
 from trainable.distributed.resources import Resources, resolve_resources
@@ -78,8 +71,6 @@ def examine(args: argparse.Namespace, console: Console) -> int:
     """Look at everything, and print the page; returns the exit code, 1 if something would break."""
     page = Page(console)
     began = time.time()
-    resume_placed(args)
-    check_stores(args)
     places = [args.output, *([Path(args.storage)] if args.storage else [])]
     with _nothing_left(places):
         _examine(page, args, began)
@@ -245,19 +236,3 @@ def _trial_bytes(workload: Workload) -> int:
         torch.save(run.state(), file)
         size = file.tell()
     return 2 * size + len(workload.evaluations) * _GRID_BYTES
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns 0, 1 if something would break the search, 2 for bad input."""
-    flags = parser()
-    flags.prog = "python -m search.doctor"
-    flags.description = "Say what a search with the same flags would find, and what would break it."
-    try:
-        return examine(flags.parse_args(argv), make_console())
-    except InputError as error:  # of the flags themselves
-        say_error(error)
-        return 2
-
-
-if __name__ == "__main__":
-    sys.exit(run_command(main))

@@ -1,0 +1,1 @@
+"""A page of facts and verdicts before a long search."""

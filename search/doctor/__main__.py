@@ -1,0 +1,35 @@
+"""`python -m search.doctor`: one page of facts and verdicts before a long search.
+
+Takes the flags of `search.run`, and looks at all that such a search would use; it trains for a
+second to tell how long it would take, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from search.study.flags import check_stores, parser
+from search.study.locate import resume_placed
+from trainable.basics.command import command_line
+from trainable.basics.progress import stage
+from trainable.basics.terminal import make_console
+
+
+@command_line()
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns 0, 1 if something would break the search, 2 for bad input."""
+    flags = parser()
+    flags.prog = "python -m search.doctor"
+    flags.description = "Say what a search with the same flags would find, and what would break it."
+    args = flags.parse_args(argv)
+    resume_placed(args)
+    check_stores(args)
+    console = make_console()
+    with stage(console, "starting"):  # PyTorch, Ray and MLflow take seconds to import
+        from search.doctor.examine import examine
+
+    return examine(args, console)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""What the flags of a search ask for, checked before anything that takes seconds to import.
+
+Ray, PyTorch, MLflow and Optuna are not needed to tell a mistyped path or a number out of range.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from search.study.config import FLAGS, check_schedule, check_settings
+from search.study.flags import check_stores
+from search.study.folder import StudyFolder, check_output, default_tracking
+from search.study.locate import resume_placed
+from search.study.names import check_name
+from spaces.catalog import get_space
+from spaces.errors import InputError
+from trainable.basics.files import check_file
+from trainable.data.dataset import check_image_size
+from trainable.data.sources import check_source, located
+from trainable.distributed.resources import check_resources
+from trainable.tracking.client import check_generator
+
+FREE = ("trials", "time_budget", "top_k", "winner_images")
+"""What a resumed study may be given anew, as no trial hangs on it."""
+MOVED = ("data", "held_out", "init_from")
+"""What it may be given if that has moved: digests say whether it is the same."""
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """Check all that the flags of a search ask for, as far as that is quick, and its output folder,
+    which is made.
+
+    Raises:
+        InputError: something that they ask for cannot be done.
+    """
+    resume_placed(args)
+    check_stores(args)
+    check_resources(args)
+    check_file("--enqueue", args.enqueue)
+    check_file("--features-weights", args.features_weights)
+    check_file("--backbone-weights", args.backbone_weights)
+    if args.resume is None:
+        settings = new_settings(args)
+        for spec in filter(None, (settings["data"], settings["held_out"])):
+            check_source(spec)
+        check_image_size(settings["image_size"])
+        if settings["init_from"] is not None:
+            tracking = args.tracking_uri or default_tracking(args.output)
+            check_generator("--init-from", settings["init_from"], tracking)
+    else:
+        check_resumed(args)
+        StudyFolder.of(args, args.resume).check_there()
+    check_output(args.output)
+
+
+def new_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What a new study is asked for, by the names of `FLAGS`; durations in seconds, paths whole.
+
+    Raises:
+        InputError: a value breaks its rule, or there is such a space or study already.
+    """
+    asked = {name: flag.value(getattr(args, name)) for name, flag in FLAGS.items()}
+    for name in MOVED:
+        if asked[name] is not None:
+            asked[name] = located(str(FLAGS[name]), asked[name])
+    check_settings(asked)
+    check_schedule(asked)
+    get_space(asked["space"])
+    if args.study is not None:
+        check_name(args.study)
+        if StudyFolder(args.output / args.study).taken:
+            raise InputError(
+                f"--study {args.study}: there is such a study under {args.output} already; go on "
+                f"with --resume {args.study}, or choose another name"
+            )
+    return asked
+
+
+def check_resumed(args: argparse.Namespace) -> None:
+    """Raise InputError for a setting that a resumed study keeps."""
+    fixed = [name for name in FLAGS if name not in (*FREE, *MOVED)]
+    given = [str(FLAGS[name]) for name in fixed if getattr(args, name) is not None]
+    given += [f"--{k.replace('_', '-')}" for k in ("study", "warm_start") if getattr(args, k)]
+    if given:
+        raise InputError(
+            f"--resume keeps the study's own settings, so {', '.join(given)} cannot be given; "
+            "--trials, --time-budget, --enqueue, --top-k and --winner-images can, and --data, "
+            "--held-out and --init-from where files have moved"
+        )

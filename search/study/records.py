@@ -1,0 +1,103 @@
+"""Trials as the study's database has them: read back, and told apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from spaces.task import Params
+from trainable.trial.report import GOALS, Report, Status
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+REPORT = "report/"
+"""What the keys of reports begin with, among a trial's attributes."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial as the database has it.
+
+    Attributes:
+        number: Optuna's number, which names the trial everywhere.
+        status: how it stands.
+        reason: why, or an empty string.
+        params: its whole configuration.
+        searched: the values that were drawn for it.
+        reports: its reports, by resource.
+        started, ended: seconds since 1970; `ended` is None while it runs.
+        origin: ``default`` or ``enqueued``; empty if the sampler proposed it.
+        code: what trained it, see `trainable.distributed.code`.
+    """
+
+    number: int
+    status: Status
+    reason: str
+    params: Params
+    searched: Params
+    reports: tuple[Report, ...]
+    started: float | None
+    ended: float | None
+    origin: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def last(self) -> Report:
+        """The last report with a score, or an empty one."""
+        return next((r for r in reversed(self.reports) if "objective" in r), {})
+
+    @property
+    def objective(self) -> float:
+        """What the search minimises, at the last evaluation; infinite without one."""
+        return self.last.get("objective", math.inf)
+
+    @property
+    def goals(self) -> tuple[float, ...]:
+        """What the search minimises, at the last evaluation; none without one."""
+        return goals(self.last)
+
+    @property
+    def fid(self) -> float:
+        """FID at the last evaluation; infinite without one."""
+        return self.last.get("fid", math.inf)
+
+
+def goals(report: Report) -> tuple[float, ...]:
+    """What a report says of the search's objective: one number or two, none if it broke down."""
+    return tuple(report[key] for key in GOALS if key in report)
+
+
+def read_records(study: optuna.Study) -> list[TrialRecord]:
+    """All trials that were started, by number."""
+    return [read_record(trial) for trial in study.get_trials(deepcopy=False)]
+
+
+def read_record(trial: FrozenTrial) -> TrialRecord:
+    """One trial."""
+    attrs = trial.user_attrs
+    ended = trial.datetime_complete
+    return TrialRecord(
+        number=trial.number,
+        status=Status(attrs.get("status", Status.RUNNING)),
+        reason=attrs.get("reason", ""),
+        params=attrs.get("params", {}),
+        searched=trial.params,
+        reports=tuple(attrs[k] for k in sorted(attrs) if k.startswith(REPORT)),
+        started=attrs.get("started"),
+        ended=ended.timestamp() if ended else None,
+        origin=attrs.get("origin", ""),
+        code=attrs.get("code", {}),
+    )
+
+
+def changes(params: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
+    """In what a configuration differs from `base`: ``g_lr=0.00121``, ``loss=hinge``, and so on."""
+    return [
+        f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}"
+        for k, v in params.items()
+        if base.get(k) != v
+    ]
