@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup search test test-cluster lint format bench-metrics bench-search bench-scale bench-pays bench-train bench-publish bench-scaling clean
+.PHONY: setup search test test-chaos test-cluster lint format bench-metrics bench-search bench-scale bench-pays bench-train bench-publish bench-scaling clean
 
 setup: .venv/.ready
 
@@ -19,7 +19,13 @@ search: setup
 		--winner-images 200
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Searches at length whose drivers and workers are killed at random, and whose MLflow dies.
+test-chaos: setup
+	$(BIN)/python -m tests.searches.chaos kill --trials 5 --epochs 6 \
+		--driver-kills 2 --worker-kills 2
+	$(BIN)/python -m tests.searches.chaos mlflow --how dies --trials 3 --epochs 6
 
 # Searches on three hosts with addresses of their own, which die, leave and join; needs root and
 # iproute2 (Linux namespaces), and says so where it cannot be. Up to half an hour.

@@ -28,6 +28,26 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+LONGEST = (
+    "searches/test_session", "searches/test_augmentation_study", "searches/test_stores",
+    "searches/test_faults", "searches/test_classifier_search", "test_benchmarks", "test_doctor",
+    "test_augmentation", "test_extractors", "test_object_store", "test_gpu_probe", "test_report",
+    "test_figures",
+)  # fmt: skip
+"""Files of tests that take long, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest files first, so that all workers of a run end at the same time."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(
+        key=lambda item: min(
+            (place for name, place in order.items() if item.path.match(f"{name}.py")),
+            default=len(order),
+        )
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
     """No test, nor a process that one starts, writes features into the user's own cache."""

@@ -172,9 +172,10 @@ class StudyConfig:
     def __post_init__(self):
         """Raise InputError for the first value that breaks a rule."""
         check_legal(self.name)
-        check_settings(vars(self))
+        FLAGS["resource"].check(self.resource)
         length = LENGTH_FLAG[self.resource]
-        check_range(length, self.length, 1, LONGEST)
+        check_range(length, self.length, 1, LONGEST)  # which the others' rules refer to
+        check_settings(vars(self))
         between = {"--eval-every": self.eval_every, "--grace": self.grace}
         for name, value in between.items():
             if not 1 <= value <= self.length:

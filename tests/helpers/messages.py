@@ -6,7 +6,7 @@ where tests hold a sentence.
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tests.helpers import ROOT
 
@@ -30,13 +30,12 @@ def template(node: ast.AST) -> str | None:
     """
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
+    if isinstance(node, ast.FormattedValue):
+        kind = f"!{chr(node.conversion)}" if node.conversion > 0 else ""
+        spec = f":{template(node.format_spec)}" if node.format_spec else ""
+        return f"{{{ast.unparse(node.value)}{kind}{spec}}}"
     if isinstance(node, ast.JoinedStr):
-        return "".join(
-            str(part.value)
-            if isinstance(part, ast.Constant)
-            else re.sub(r"^f(['\"]+)(.*)\1$", r"\2", ast.unparse(ast.JoinedStr([part])), flags=re.S)
-            for part in node.values
-        )
+        return "".join(template(part) or "" for part in node.values)
     return None
 
 
@@ -52,24 +51,27 @@ def templates(source: str) -> Iterator[str]:
     tree = ast.parse(source)
     if any(isinstance(n, ast.Name) and n.id == "__doc__" for n in ast.walk(tree)):
         yield ast.get_docstring(tree) or ""
-    yield from (text for _, text in _literals(tree) if prose(text) and not _QUERY.match(text))
+    yield from (text for _, text in literals(tree, _for_code) if not _QUERY.match(text))
 
 
-def _literals(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
-    """Every text that stands in a tree, in order, save docstrings and what only code reads."""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-        return
-    if isinstance(node, ast.Call) and _CALLS.fullmatch(ast.unparse(node.func)):
-        return
-    if isinstance(node, ast.keyword) and node.arg in _OPTIONS:
+def literals(node: ast.AST, hidden: Callable[[ast.AST], bool]) -> Iterator[tuple[int, str]]:
+    """The prose that stands in a tree, by line, in order; no docstrings, and nothing hidden."""
+    docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    if docstring or hidden(node):
         return
     text = template(node)
-    if text is not None:
-        yield node, text
-        if prose(text):
-            return  # what its fields hold is in it
+    if text is not None and prose(text):
+        yield getattr(node, "lineno", 0), text  # what its fields hold is in it
+        return
     for child in ast.iter_child_nodes(node):
-        yield from _literals(child)
+        yield from literals(child, hidden)
+
+
+def _for_code(node: ast.AST) -> bool:
+    """Whether what is passed here is read by code alone."""
+    return (
+        isinstance(node, ast.Call) and _CALLS.fullmatch(ast.unparse(node.func)) is not None
+    ) or (isinstance(node, ast.keyword) and node.arg in _OPTIONS)
 
 
 def messages() -> str:
@@ -83,7 +85,7 @@ def messages() -> str:
 
 
 def runs(text: str) -> set[tuple[str, ...]]:
-    """Of a text, every `RUN` words in a row; fields, flags, files, numbers part them."""
+    """Of a text, every `RUN` words in a row; fields, flags, files and numbers part them."""
     found, row = set(), []
     for piece in _FIELD.sub(" {} ", text).split():
         word = piece.strip(_PUNCTUATION).lower()
@@ -93,14 +95,13 @@ def runs(text: str) -> set[tuple[str, ...]]:
     return found
 
 
-def repeated(source: str, golden: str) -> list[tuple[int, str]]:
-    """Where a source of tests has a row of words of the golden file, with those words."""
-    known = set().union(*map(runs, golden.splitlines()))
-    return sorted(
-        (getattr(node, "lineno", 0), " ".join(row))
-        for node, text in _literals(ast.parse(source))
+def repeated(source: str, known: set[tuple[str, ...]]) -> list[tuple[int, str]]:
+    """The lines of a source of tests with a row of words that is known, and those words."""
+    return [
+        (line, " ".join(row))
+        for line, text in literals(ast.parse(source), lambda node: False)
         for row in sorted(runs(text) & known)[:1]
-    )
+    ]
 
 
 if __name__ == "__main__":

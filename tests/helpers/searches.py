@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import ray
 from optuna.trial import TrialState
-from ray._private import ray_constants
+from ray._private import ray_constants, state
 
 from search.study import folder as study_folder
 from search.study.config import StudyConfig
@@ -82,7 +82,13 @@ def shared_ray() -> Iterator[None]:
             patch.setattr(name, value)
         patch.setattr(cluster, "_start", lambda quiet: None)
         patch.setattr(ray, "shutdown", lambda: None)
-        yield
+        try:
+            yield
+        finally:  # a search that was broken off leaves workers that would train on
+            for actor in state.actors().values():
+                if actor["State"] == "ALIVE":
+                    with suppress(ProcessLookupError):
+                        os.kill(actor["Pid"], signal.SIGKILL)
 
 
 def _start_ray() -> None:

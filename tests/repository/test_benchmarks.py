@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from benchmarks import publish, scale, search
+from tests.helpers.searches import shared_ray
 
 
 @pytest.fixture
@@ -15,7 +16,8 @@ def told(monkeypatch, capsys):
 
     def run(module, *flags: str) -> str:
         monkeypatch.setattr(sys, "argv", [module.__name__, *flags])
-        module.main()
+        with shared_ray():
+            module.main()
         return capsys.readouterr().out
 
     return run

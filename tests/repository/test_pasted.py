@@ -117,12 +117,15 @@ def test_a_stopped_search_says_how_to_resume_it(output):
 
 def test_what_publishes_a_study_is_found_too(output, monkeypatch):
     line = StudyFolder.of(flags_of(output), "s").command("search.publish")
-    heard: list[argparse.Namespace] = []
-    monkeypatch.setattr(publish, "_publish", lambda args, console: heard.append(args) or 0)
-    publish.main(words_of(line)[3:])
+    heard: list[StudyFolder] = []
+    monkeypatch.setattr(StudyFolder, "check_there", lambda folder: None)
+    monkeypatch.setattr(
+        "search.winners.publish.publish", lambda folder, console: heard.append(folder) or 0
+    )
+    assert publish.main(words_of(line)[3:]) == 0
     (found,) = heard
-    assert found.study == "s"
-    assert same(found.output, output)
+    assert found.name == "s"
+    assert same(found.path.parent, output)
     assert same(sqlite_file(found.database), output / "x.db")
 
 

@@ -1,10 +1,12 @@
 """Searches under fire: drivers and workers killed at random moments, MLflow away, and what is left.
 
-`tests/searches/test_chaos.py` runs this in small. At length, on images of your own:
+`make test-chaos` runs this in small, as `tests/searches/test_session.py` and `test_stores.py` do
+at set moments. At length, on images of your own:
 
-    python -m tests.searches.chaos kill --data FOLDER      # 10 drivers and 10 workers killed, 30
-    trials python -m tests.searches.chaos mlflow --data FOLDER    # a server that is away, dies,
-    and hangs
+    # 10 drivers and 10 workers killed, 30 trials
+    python -m tests.searches.chaos kill --data FOLDER
+    # a server that is well, away, dies, and hangs
+    python -m tests.searches.chaos mlflow --data FOLDER
 
 Both print what they saw and end with an AssertionError if a promise is broken.
 """
@@ -26,6 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers.searches import Place, free_port, wait_for_reports
+
+HOW = ("well", "away", "dies", "hangs")
+"""What becomes of MLflow's server in the middle of a search."""
 
 
 def kill_and_resume(
@@ -148,13 +153,15 @@ def _main() -> None:
     parser.add_argument("what", choices=("kill", "mlflow"))
     parser.add_argument("--data", default="phantom")
     parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=18)
+    parser.add_argument("--how", choices=HOW, nargs="+", default=HOW, help="of mlflow")
     parser.add_argument("--driver-kills", type=int, default=10)
     parser.add_argument("--worker-kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     data = str(Path(args.data).resolve()) if Path(args.data).exists() else args.data
-    flags: list[Any] = ["--trials", args.trials, "--epochs", 18, "--eval-every", 3, "--grace", 3]
-    flags += ["--top-k", 1, "--winner-images", 20]
+    flags: list[Any] = ["--trials", args.trials, "--epochs", args.epochs]
+    flags += ["--eval-every", 3, "--grace", 3, "--top-k", 1, "--winner-images", 20]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if args.what == "kill":
@@ -163,10 +170,10 @@ def _main() -> None:
             began = time.monotonic()
             kill_and_resume(place, args.trials, args.driver_kills, args.worker_kills, rng)
             place.no_orphans()
-            place.check(args.trials, f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
+            place.check(args.trials, place.store)
             print(f"all held, {time.monotonic() - began:.0f} s, {len(place.reports())} reports")
             return
-        for how in ("well", "away", "dies", "hangs"):
+        for how in args.how:
             place = Place(folder, data, *map(str, flags), study=how)
             standings, whole = search_without_mlflow(place, how, folder, args.trials)
             print(f"MLflow {how:<5} leaderboard after {standings:.0f} s, end after {whole:.0f} s")

@@ -122,7 +122,7 @@ def check_flags(args: argparse.Namespace) -> None:
     if args.trial is not None:
         check_tracking(args.tracking_uri)
     if args.out.exists() and not args.out.is_dir():
-        raise InputError(f"--out {args.out} cannot be written to: it is a file")
+        raise InputError(f"--out {args.out} cannot be written to: File exists")
 
 
 def schedule(args: argparse.Namespace) -> tuple[str, tuple[int, ...]]:

@@ -367,7 +367,7 @@ def test_a_folder_holds_one_study_and_forgets_what_is_not_whole(tmp_path):
     store = Store(tmp_path)
     store.claim({"seed": 0})
     store.claim({"seed": 0})
-    with refused(tmp_path, "seed", 0, 1):
+    with refused(f"--name {tmp_path.name}", "seed", 0, 1):
         store.claim({"seed": 1})
     cell = Cell(10, 0.0, REAL, 0)
     assert store.read() == {}

@@ -105,7 +105,7 @@ def test_refused_before_any_work(folder, tmp_path, capsys, flags, parts):
     assert said.startswith("error: ")
     assert tells(said, *parts)
     assert "Traceback" not in said
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert not any((tmp_path / "runs").glob("*"))
 
 
 def test_a_space_with_unknown_or_missing_parameters_is_refused(
@@ -200,7 +200,7 @@ def test_dry_run_prints_numbers_and_starts_nothing(folder, tmp_path, capsys):
     said = capsys.readouterr().out
     assert '"trials": 5' in said
     assert '"length": 7506' in said  # 180,000 images are 7,500 passes over 24; 18 x 417
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert not any((tmp_path / "runs").glob("*"))
 
 
 def test_a_search_in_seconds_says_so(folder, tmp_path, capsys):

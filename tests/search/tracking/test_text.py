@@ -114,7 +114,8 @@ def test_names_are_no_markup(tmp_path):
     """A bar ends a cell, a line break a row; markup is the users' own business, but not here."""
     study = config(name="films", data="/somewhere/chest_xray | old *1*", trials=2)
     yardstick: Any = {**YARDSTICK, "counts": {"a|`b`": 3, "two\nlines": 2, "<script>": 1, "$x$": 1}}
-    said = description(study, yardstick, [], tmp_path / "a `b` c", "x", "y", ["--data a``b"])
+    folder = tmp_path / "a `b` c" / "films"
+    said = description(study, yardstick, [], folder, "x", "y", ["--data a``b"])
     data = cell(said, "data")
     assert data.startswith(r"chest_xray \| old \*1\*, ")
     assert data.endswith(r": 3 a\|\`b\`, 2 two lines, 1 &lt;script>, 1 \$x\$ |")

@@ -372,9 +372,12 @@ def test_no_home_at_all_is_said(monkeypatch):
         cluster.check_surroundings(Resources("local", 1, 0.0, None), lambda line: None)
 
 
-def test_a_search_looks_at_its_surroundings_before_it_reads_images(token, tmp_path, capsys):
+def test_a_search_looks_at_its_surroundings_before_it_reads_images(
+    token, tmp_path, capsys, monkeypatch
+):
     token.mkdir()
-    assert main(["--dry-run", "--output", str(tmp_path / "o"), "--data", "nowhere"]) == 2
+    monkeypatch.setattr("trainable.data.sources._phantom", lambda *a: pytest.fail("images read"))
+    assert main(["--dry-run", "--output", str(tmp_path / "o"), "--data", "phantom"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert tells(said, token)

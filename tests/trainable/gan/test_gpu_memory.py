@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.helpers.refusals import tells
 from tests.helpers.toys import make_workload
 from trainable.gan.footprint import Footprint
 from trainable.gan.gpu_memory import Memory, cap_mb, limit_memory, room
@@ -56,8 +57,7 @@ def test_configurations_beyond_the_limit_by_more_than_a_quarter_are_refused():
     assert fit.refusal(needing(750), 2000.0) is None
     said = fit.refusal(needing(4000), 5800.0)
     assert said is not None
-    assert "needs an estimated 8.8 GB" in said
-    assert "of 5.7 GB" in said
+    assert tells(said, "8.8 GB", "5.7 GB", "batch_size", "--gpus-per-trial")
     assert fit.refusal(needing(751), 2000.0) is not None
 
 

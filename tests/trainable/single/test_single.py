@@ -38,9 +38,9 @@ from trainable.generators.export import WEIGHTS
 from trainable.generators.weights_file import read_generator, write_generator
 from trainable.metrics import quick_classifier
 from trainable.pretrained import load as networks
-from trainable.single import recipe
 from trainable.single import run as single
 from trainable.single.recipe import SETTINGS
+from trainable.tracking import registry
 from trainable.tracking.registry import Recorded
 from trainable.trial import evaluation, trial
 from trainable.trial.checkpoints import Attempt, newest
@@ -140,9 +140,10 @@ def test_a_trial_out_of_mlflow_replays_too(study, tmp_path, monkeypatch):
     """With the study's own data, size, seed and number, unless others are named."""
     of_study = config(**settings(seed=SEED)).to_json()
     told = {k: str(v) for k, v in of_study.items() if v is not None}
-    there = {("abc", "x"): Recorded(study.params, NUMBER, told)}
-    monkeypatch.setattr(recipe, "read_trial", lambda *asked: there[asked])
-    flags = ["--trial", "abc", "--tracking-uri", "x", "--epochs", "6", "--evaluate-at", "2,3"]
+    there = {("abc", "http://x"): Recorded(study.params, NUMBER, told)}
+    monkeypatch.setattr(registry, "read_trial", lambda *asked: there[asked])
+    flags = ["--trial", "abc", "--tracking-uri", "http://x"]
+    flags += ["--epochs", "6", "--evaluate-at", "2,3"]
     assert call(tmp_path / "a", *flags) == 0
     assert scores(tmp_path / "a", NUMBER) == study.scores
     assert call(tmp_path / "b", *flags, "--seed", "8") == 0
