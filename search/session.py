@@ -71,8 +71,8 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
     where = resolve_resources(args)
     check_surroundings(where, partial(say, console))
     prepared = prepare(args, console)
-    counts = ", ".join(f"{n} {name}" for name, n in prepared.inputs.data.counts.items())
-    say(console, f"data: {prepared.inputs.data.name}: {counts} ({prepared.inputs.data.report})")
+    counts = ", ".join(f"{n} {name}" for name, n in prepared.data.counts.items())
+    say(console, f"data: {prepared.data.name}: {counts} ({prepared.data.report})")
     for line in prepared.said:
         say(console, line)
     say(console, str(prepared.config))
@@ -206,7 +206,7 @@ def _open(
     folder: Path, prepared: Prepared, workload: Workload, database: str | None, console: Console
 ) -> OpenStudy:
     """The study's database; for a new study, the yardstick measured and what to try first."""
-    config, data = prepared.config, prepared.inputs.data
+    config, data = prepared.config, prepared.data
     if prepared.study is not None and prepared.storage is not None:
         study, storage = prepared.study, prepared.storage
         with one_transaction(storage):
@@ -218,7 +218,7 @@ def _open(
         here = replace(workload, device="cpu", start=None)  # a cluster's head may have no GPU
         untrained = here.build_run(first, config.seed)
         measured = measure(here.evaluator, untrained, config.protocol, seed=config.seed)
-        write_images(folder / IMAGES, data, prepared.inputs.validation)
+        write_images(folder / IMAGES, data, prepared.validation)
         storage = open_storage(database or StudyFolder(folder).database_url)
         queue = ([] if prepared.first is None else [prepared.first]) + prepared.queue
         key = StudyFolder(folder).read_key() or new_key()
