@@ -131,7 +131,7 @@ def test_the_verdict_names_winners_that_may_be_as_good(table):
     number = trials["number"][trials["rank"] == 2].tolist()[0]
     trials.loc[trials["rank"] == 2, ["winner", "tie", "failed"]] = 2.0, True, ""
     said = verdict(replace(table, trials=trials))
-    assert tells(said, "told from", f"trial {number}")
+    assert tells(said, "distinguished", f"trial {number}")
     assert "told from" not in verdict(table)
 
 
@@ -173,7 +173,7 @@ def test_without_a_winner_the_page_names_none(table, monkeypatch):
     won, best, *_ = report.answer(lost)
     assert tells(won, "no winner", "none", "2 trials", f"trial {number}")
     assert tells(won, "coverage 0.00, at least 0.005")
-    assert tells(best, f"Trial {number}", "fresh", "no winner", "FID")
+    assert tells(best, f"Trial {number}", "fresh", "not a winner", "FID")
     monkeypatch.setattr(report, "_figure", lambda title, draw: f"<figure>{title}")
     page = report.page(lost, 0)
     assert re.search("the best trial learned[^<]* no winner", page)

@@ -302,8 +302,8 @@ def test_parallel_does_not_take_the_best_at_the_first_rung_for_the_best():
     trials[7] = ("complete", params[7], [(10, 107.0), (90, 50.0)])
     table = study(trials)
     for failed, winner, parts in (
-        (None, math.nan, ["last FID", "no winner"]),
-        ("copies", math.nan, ["fresh", "no winner"]),
+        (None, math.nan, ["final FID", "not a winner"]),
+        ("copies", math.nan, ["fresh", "not a winner"]),
         ("", 1.0, ["the winner"]),
     ):
         table.trials["failed"] = [failed if n == 7 else None for n in range(12)]

@@ -182,7 +182,7 @@ def test_a_node_whose_files_do_not_arrive_is_found(alone, tmp_path, monkeypatch)
     (tmp_path / "shared").mkdir()
     (node,) = survey(tmp_path / "shared")
     assert node.storage is not None
-    assert tells(node.storage, str(tmp_path / "shared"), "reach", "driver")
+    assert tells(node.storage, str(tmp_path / "shared"), "writes", "driver")
 
 
 def test_a_node_that_cannot_run_us_is_a_fault_and_no_crash(alone, tmp_path, monkeypatch):

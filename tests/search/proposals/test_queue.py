@@ -52,7 +52,7 @@ def written(path: Path, content: Any) -> Path:
         ({"batch_size": 8.5}, ["batch_size", 8.5, "4 to 32"]),
         ({"batch_size": True}, ["batch_size", True, "4 to 32"]),
         ({"d_norm": 1}, ["d_norm", 1, "spectral, none"]),
-        ({"g_lr": 0.001, "d_norm": "none", "batch_size": 8}, ["batch_size", "go with"]),
+        ({"g_lr": 0.001, "d_norm": "none", "batch_size": 8}, ["batch_size", "combined"]),
     ],
 )
 def test_a_queue_that_cannot_be_tried_is_refused(tmp_path, content, parts):

@@ -152,7 +152,7 @@ def test_a_node_whose_death_is_known_late_is_not_avoided_when_it_is_back(cluster
         cluster.fail(trial, "a")  # it is silent
     assert cluster.placement.avoided == {"10.0.0.a"}
     cluster.dead.add("a")
-    assert told(cluster.look(), ("10.0.0.a", "gone"))
+    assert told(cluster.look(), ("10.0.0.a", "left"))
     assert not cluster.placement.avoided
     cluster.dead.clear()
     assert told(cluster.look(), ("10.0.0.a", "joined"))
@@ -221,7 +221,7 @@ def test_who_wants_to_hear_of_troubles_alone_hears_of_no_node_that_joins(cluster
     cluster.placement = cluster.begin(quiet=True)
     cluster.names += "d"
     cluster.dead.add("a")
-    assert told(cluster.look(), ("10.0.0.a", "gone"))
+    assert told(cluster.look(), ("10.0.0.a", "left"))
 
 
 def test_without_nodes_a_search_ends_with_its_time(cluster, monkeypatch):
@@ -257,12 +257,12 @@ def test_nodes_that_come_and_go_are_said_and_that_none_is_left(cluster):
     assert cluster.look() == []  # those that were there are no news
     cluster.dead.add("a")
     cluster.names += "d"
-    assert told(cluster.look(), ("10.0.0.d", "joined"), ("10.0.0.a", "gone"))
+    assert told(cluster.look(), ("10.0.0.d", "joined"), ("10.0.0.a", "left"))
     assert cluster.look() == []
     for number in range(LOST):
         cluster.fail(cluster.trial(number), "b")
     cluster.dead.update("cd")
-    gone = [("10.0.0.c", "gone"), ("10.0.0.d", "gone")]
+    gone = [("10.0.0.c", "left"), ("10.0.0.d", "left")]
     assert told(cluster.look(), *gone, ("no node", "Ctrl-C"))
     assert cluster.look() == []  # b alone, on which trials failed: said once
     cluster.names += "e"
