@@ -176,7 +176,7 @@ def test_without_a_winner_the_page_names_none(table, monkeypatch):
     assert tells(best, f"Trial {number}", "fresh", "not a winner", "FID")
     monkeypatch.setattr(report, "_figure", lambda title, draw: f"<figure>{title}")
     page = report.page(lost, 0)
-    assert re.search("the best trial learned[^<]* no winner", page)
+    assert re.search("best trial, which[^<]*winner", page)
     first, second, third = data_of(page)["trials"][:3]
     assert (first["number"], first["winner"]) == (number, None)
     assert first["gates"] == "fails: coverage 0.00, at least 0.005"
@@ -185,7 +185,7 @@ def test_without_a_winner_the_page_names_none(table, monkeypatch):
     stopped = replace(lost, trials=lost.trials.assign(failed=None, rank=math.nan))
     won, best, *_ = report.answer(stopped)
     assert tells(won, "no winner", "no trial")
-    assert tells(best, "last FID", "no winner")
+    assert tells(best, "final FID", "not a winner")
 
 
 def test_a_part_that_fails_is_a_sentence_and_the_rest_stands(table, monkeypatch):

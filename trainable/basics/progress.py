@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
-from rich.progress import Progress as Display
-from rich.table import Column
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console
 
-from trainable.basics.wording import format_duration
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and with how much there is."""
@@ -41,35 +38,8 @@ def stage(
     if not console.is_interactive:
         yield unseen
         return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),  # it alone gives way where the line is short
-        _Count(table_column=Column(no_wrap=True)),
-        _Times(table_column=Column(no_wrap=True)),
-    )
-    with Display(*columns, console=console, transient=True) as display:
+    from trainable.basics.bars import Display, columns  # rich is slow to import
+
+    with Display(*columns(), console=console, transient=True) as display:
         task = display.add_task(label, total=total, completed=done, before=done)
         yield lambda now, of: display.update(task, completed=now, total=of)
-
-
-class _Count(MofNCompleteColumn):
-    """How much is done of how much; nothing of work that cannot tell."""
-
-    def render(self, task: Task) -> Text:
-        return Text() if task.total is None else super().render(task)
-
-
-class _Times(ProgressColumn):
-    """Time gone and, at the speed so far, left.
-
-    rich's own estimate forgets all that is older than half a minute: where a step takes longer, it
-    never has one.
-    """
-
-    def render(self, task: Task) -> Text:
-        gone, own = task.elapsed or 0.0, task.completed - task.fields["before"]
-        said = f"{format_duration(gone)} gone"
-        if task.total is not None and own > 0:
-            left = gone * max(0.0, task.total - task.completed) / own
-            said += f", about {format_duration(left)} left"
-        return Text(said)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from spaces.errors import InputError
 from trainable.basics.command import command_line
 from trainable.basics.files import path_argument
-from trainable.basics.progress import Stage
 from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.data.dataset import check_image_size
 from trainable.data.folders.listing import reasons
@@ -23,6 +22,8 @@ from trainable.data.sources import EMBEDDED, load
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from trainable.basics.progress import Stage
 
 
 @command_line()
