@@ -17,7 +17,7 @@ from search.winners import assess as assessing
 from search.winners.assess import assess_on_ray
 from tests.helpers.searches import shared_ray
 from tests.helpers.toys import TinyExtractor, Told, make_data
-from trainable.basics import progress as bars
+from trainable.basics import bars
 from trainable.basics.progress import silent, stage
 from trainable.distributed.resources import Resources
 from trainable.trial.evaluation import real_set
