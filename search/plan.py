@@ -93,16 +93,13 @@ def tried_budget(
     if where.cluster is not None:
         say("whether the cluster can score the winners within the time budget is not measured")
         return config
-    validation = validation_of(prepared.inputs.validation)
+    inputs = prepared.inputs
     speed = measure_scoring(
-        prepared.inputs.networks.extractor,
-        prepared.inputs.data,
-        validation,
-        where.device,
+        inputs.networks.extractor, inputs.data, validation_of(inputs.validation), where.device,
         where.cpus_per_trial,
-    )
+    )  # fmt: skip
     here = {"CPU": local_cores(), "GPU": torch.cuda.device_count()}
     fits = fitting([{"Alive": True, "Resources": here}], where, where.gpus_per_trial or 0)
     workers = min(fits, where.max_concurrent or fits)
-    classes = len(prepared.inputs.data.classes)
+    classes = len(inputs.data.classes)
     return budgeted(config, classes, speed, workers, since, asked=asked, say=say)[0]

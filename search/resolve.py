@@ -47,7 +47,7 @@ from trainable.trial.workload import Workload
 
 
 @dataclass(frozen=True)
-class Prepared:
+class _Prepared:
     """A study before its first, or next, trial.
 
     Attributes:
@@ -67,7 +67,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class NewStudy(Prepared):
+class NewStudy(_Prepared):
     """One that is not in a database yet.
 
     Attributes:
@@ -82,13 +82,16 @@ class NewStudy(Prepared):
 
 
 @dataclass(frozen=True)
-class ResumedStudy(Prepared):
+class ResumedStudy(_Prepared):
     """One that goes on where it stopped, from its database `opened`."""
 
     opened: OpenStudy
 
 
-def prepare(args: argparse.Namespace, console: Console) -> NewStudy | ResumedStudy:
+Prepared = NewStudy | ResumedStudy
+
+
+def prepare(args: argparse.Namespace, console: Console) -> Prepared:
     """Resolve a new study, or find the one to resume.
 
     Raises:
@@ -142,7 +145,7 @@ def _schedule(asked: dict[str, Any], data: Dataset) -> dict[str, int]:
 def _resumed(args: argparse.Namespace, console: Console) -> ResumedStudy:
     """The stopped study, with more trials or another time budget if they are given."""
     check_resumed(args)
-    opened = OpenStudy(*open_study(StudyFolder(args.output / args.resume, database=args.database)))
+    opened = open_study(StudyFolder(args.output / args.resume, database=args.database))
     old = settings_of(opened.study)
     changes: dict[str, Any] = {k: v for k in FREE if (v := getattr(args, k)) is not None}
     budget = FLAGS["time_budget"].value(args.time_budget)
@@ -174,7 +177,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> ResumedStudy:
 def _check_same(
     config: StudyConfig, args: argparse.Namespace, found: RunIdentity, whole: Dataset
 ) -> None:
-    """Raise InputError if what was found, of all images `whole`, is not what the study began with."""
+    """Raise InputError unless all that was `found` is as it was; `whole` is the data set."""
     differences = config.identity.differences(found)
     if not differences:
         return

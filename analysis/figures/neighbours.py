@@ -46,8 +46,8 @@ def training_images(table: StudyTable, named: str | None) -> Dataset:
         ) from error
     if data.digest != wanted.data_digest:
         raise InputError(
-            f"{wanted.data} holds other images than study {table.name} was trained on; say where those "
-            "are with --data"
+            f"{wanted.data} holds other images than study {table.name} was trained on; say where "
+            "those are with --data"
         )
     return data
 

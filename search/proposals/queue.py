@@ -7,7 +7,7 @@ from pathlib import Path
 from spaces.catalog import Space
 from spaces.describe import check_draw
 from spaces.errors import InputError
-from spaces.task import Task
+from spaces.task import Params, Task
 from trainable.basics.files import read_json
 
 
