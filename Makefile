@@ -19,7 +19,7 @@ search: setup
 		--winner-images 200
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Searches at length whose drivers and workers are killed at random, and whose MLflow dies.
 test-chaos: setup

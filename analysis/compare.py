@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_stores(p, Path("runs/figures"), "runs/figures")
     args = p.parse_args(argv)
     if len(set(args.studies)) < 2:
-        raise InputError(f"it takes two studies to compare, but {args.studies[0]} is one")
+        raise InputError(f"a comparison needs two studies, but {args.studies[0]} is one")
     console = begin(args)
     with stage(console, "starting"):
         from analysis.figures.compare import compare

@@ -18,7 +18,11 @@ from trainable.basics.wording import parse_duration
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
     p = parser("fid_vs_time", __doc__)
-    p.add_argument("--within", metavar="TIME", help="say what does best in so much training: 10m")
+    p.add_argument(
+        "--within",
+        metavar="TIME",
+        help="also print what is best within this training time, such as 10m",
+    )
     args = p.parse_args(argv)
     if args.within is not None:
         args.within = parse_duration(args.within, "--within")

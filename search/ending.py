@@ -95,7 +95,7 @@ class Ending:
             begun = len(records) - ended
             ran = f"{ended} of {config.trials} trials ended"
             ran += f", {begun} interrupted; " if begun else "; "
-        return f"{ran}what is trained is kept. To go on:\n  {again}"
+        return f"{ran}all training is kept. To resume:\n  {again}"
 
     def _broken_off(self, error: BaseException) -> int:
         """Say what ended a search whose study has begun; returns the exit code."""

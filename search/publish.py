@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, 1 if the store did not take all, or 2 for bad input."""
     parser = argparse.ArgumentParser(
         prog="python -m search.publish",
-        description="Write to MLflow what it lacks of a study, winners included.",
+        description="Write to MLflow whatever it is missing of a study, winners included.",
     )
     parser.add_argument("study", help="the study's name")
     parser.add_argument(

@@ -152,7 +152,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> ResumedStudy:
     for name in MOVED:
         flag, now, before = str(FLAGS[name]), getattr(args, name), getattr(old, name)
         if before is None and now is not None:
-            raise InputError(f"--resume {old.name}: it began without {flag}; leave that out")
+            raise InputError(f"--resume {old.name}: the study began without {flag}; leave it out")
         if before is not None:
             changes[name] = located(flag, before if now is None else now)
     config = replace(old, **{**changes, "time_budget": budget})
@@ -166,8 +166,8 @@ def _resumed(args: argparse.Namespace, console: Console) -> ResumedStudy:
     seen = space_snapshot(space, inputs.task)
     if changed := space_differences(opened.study.user_attrs["space"], seen):
         raise InputError(
-            f"--resume {config.name}: its space {config.space} is no longer what it was: "
-            f"{'; '.join(changed)}. Bring it back, or start a new study, which --warm-start or "
+            f"--resume {config.name}: its space {config.space} has changed: "
+            f"{'; '.join(changed)}. Restore it, or start a new study, which --warm-start or "
             "--enqueue can give a good start"
         )
     queue = read_queue(args.enqueue, space, inputs.task) if args.enqueue else []
@@ -177,7 +177,7 @@ def _resumed(args: argparse.Namespace, console: Console) -> ResumedStudy:
 def _check_same(
     config: StudyConfig, args: argparse.Namespace, found: RunIdentity, whole: Dataset
 ) -> None:
-    """Raise InputError unless all that was `found` is as it was; `whole` is the data set."""
+    """Raise InputError unless what was found, of all images `whole`, is what the study had."""
     differences = config.identity.differences(found)
     if not differences:
         return

@@ -16,7 +16,7 @@ from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console
 
 
-@command_line("nothing was begun, or changed")
+@command_line("nothing was started or changed")
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, 2 for bad input, or 130 after Ctrl-C."""
     began = time.time()  # a time budget is the user's, imports and reading images included
@@ -45,7 +45,7 @@ def _console(args: argparse.Namespace) -> Console:
     if args.progress != "live":
         return make_console(force_terminal=False)
     if not console.is_terminal:
-        raise InputError("--progress is live, but this is no terminal; take plain or none")
+        raise InputError("--progress is live, but this is not a terminal; use plain or none")
     return console
 
 

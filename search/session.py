@@ -87,7 +87,10 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
     except Exception as error:
         if isinstance(error, InputError) or (fault := disk_fault(error)) is None:
             raise
-        say(console, f"the search could not begin: {fault}; make room, and give the command again")
+        say(
+            console,
+            f"the search could not start: {fault}; free some space and run the command again",
+        )
         return HALTED
 
 
@@ -153,13 +156,13 @@ def _locked_search(
         again = StudyFolder.of(args, name).command("search.publish")
         say(
             console,
-            f"MLflow lacks part of the study ({tracker.problem}); all is in {folder}. Once it is "
-            f"back:\n  {again}",
+            f"MLflow is missing part of the study ({tracker.problem}); everything is in "
+            f"{folder}. Once it is back:\n  {again}",
         )
     _say_next(args.output, name, uri, version, console)
     if not outcome.done:
         more = StudyFolder.of(args, name).command("search.run --resume", run_flags(args))
-        say(console, f"  {more} --time-budget 1h   # the time budget is spent; goes on")
+        say(console, f"  {more} --time-budget 1h   # the time budget has run out; this resumes")
     return 0
 
 
@@ -188,7 +191,7 @@ def _hand_over(
 ) -> str | None:  # fmt: skip
     """Keep generators in MLflow if it takes them; returns the champion's version."""
     try:
-        with stage(console, "handing generators to MLflow"):
+        with stage(console, "registering generators in MLflow"):
             if not tracker.flush():
                 raise ConnectionError(tracker.problem or "MLflow is slow to answer")
             return hand_over(rows, study, trials, folder, tracker.uri, tracker.projection.run_id)
@@ -251,7 +254,7 @@ def _create(
     if new.learnt:
         say(console, f"the sampler starts from {len(new.learnt)} trials of another study")
     if new.first is None:
-        say(console, "the default configuration lies outside this space and is not tried")
+        say(console, "the default configuration is outside this space and is not tried")
     return OpenStudy(study, storage)
 
 
@@ -260,7 +263,7 @@ def _say_standing(config: StudyConfig, records: list[TrialRecord], console: Cons
     ended = sum(r.ended is not None for r in records)
     under_way = len(records) - ended
     ahead = max(0, config.trials - len(records))
-    said = f"{counted(ended, 'trial')} ended, {under_way} under way, {ahead} to come"
+    said = f"{counted(ended, 'trial')} ended, {under_way} running, {ahead} queued"
     say(console, f"resumed: {said}")
 
 

@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--classes", type=int, default=2, metavar="K")
     parser.add_argument(
         "--backbone", default=presets.BACKBONE, metavar="NAME",
-        help=f"none, or a network's name, as of a search (default, as there: {presets.BACKBONE})",
+        help=f"none, or a network's name, as for a search (default: {presets.BACKBONE})",
     )  # fmt: skip
     return parser
 
@@ -84,7 +84,7 @@ def _show(console: Console, name: str, space: Space, task: Task) -> None:
     console.print(f"{name}: {_doc(space)}")
     console.print(table)
     within = starting_point(space, task, preset) is not None
-    first = "The default is a draw" if within else "The default is no draw"
+    first = "The default is one of its draws" if within else "The default lies outside"
     console.print(
         f"{len(parameters)} parameters with --backbone {task.backbone}. {first} of this space."
     )

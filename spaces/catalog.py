@@ -209,8 +209,8 @@ def get_space(name: str) -> Space:
     close = difflib.get_close_matches(name, SPACES, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise InputError(
-        f"there is no space {name!r}.{hint} Spaces are {', '.join(SPACES)}, "
-        "or your own as package.module:function"
+        f"no space {name!r}.{hint} Spaces: {', '.join(SPACES)}, or your own as "
+        "package.module:function"
     )
 
 
@@ -239,7 +239,7 @@ def _imported(module_name: str, function: str) -> Space:
         )
     if "<" in getattr(space, "__qualname__", "<none>"):
         raise InputError(
-            f"{module_name}:{function} is no module-level function, so other processes could not "
-            "find it; write it with def at the top level of its module"
+            f"{module_name}:{function} is not a module-level function, so other processes could "
+            "not find it; define it with def at the top level of its module"
         )
     return cast("Space", space)

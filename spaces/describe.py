@@ -110,13 +110,13 @@ def check_draw(space: Space, task: Task, values: Params) -> None:
             hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
             raise InputError(f"{name} is not searched by the space {_name(space)}{hint}")
         if not known[name].contains(value):
-            raise InputError(f"{name} is {show(value)}, but is searched in {known[name]}")
+            raise InputError(f"{name} is {show(value)}, but the space searches {known[name]}")
     rng = random.Random(0)
     recorder = Recorder(lambda name, found: values.get(name, found.draw(rng)))
     _run(space, task, recorder)
     unasked = [name for name in values if name not in recorder.params]
     if unasked and not [name for name in recorder.params if name not in values]:
-        raise InputError(f"{', '.join(unasked)} cannot go with the other values")
+        raise InputError(f"{', '.join(unasked)} cannot be combined with the other values")
 
 
 def starting_point(space: Space, task: Task, preset: Params) -> Params | None:

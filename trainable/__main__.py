@@ -12,7 +12,7 @@ from trainable.single.flags import check_flags, parser
 from trainable.single.recipe import read_recipe
 
 
-@command_line("what it had at its last score is kept; the same command goes on")
+@command_line("everything up to its last score is kept; the same command resumes")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 2 for a user's mistake, 1 for a broken run, 130
     after Ctrl-C, 143 after SIGTERM."""

@@ -21,7 +21,7 @@ MOST_IMAGES = 10**6
 """Of a class: more in one folder than file systems and viewers bear."""
 
 
-@command_line("nothing was written; the same command starts again")
+@command_line("nothing was written; run the same command to start again")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, 2 for bad input, or 130 after Ctrl-C."""
     args = _parser().parse_args(argv)
@@ -55,9 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--model", required=True, help="models:/NAME@champion, or a winner's generator.safetensors"
     )
-    p.add_argument("--per-class", type=int, required=True, metavar="N", help="images of each class")
+    p.add_argument("--per-class", type=int, required=True, metavar="N", help="images per class")
     p.add_argument("--out", type=Path, required=True, help="a folder that does not exist yet")
-    p.add_argument("--seed", type=int, default=0, help="of the whole set (default: 0)")
+    p.add_argument("--seed", type=int, default=0, help="seed of the whole set (default: 0)")
     p.add_argument("--format", choices=("png", "jpeg"), default="png", help="(default: png)")
     p.add_argument(
         "--tracking-uri", default="sqlite:///runs/mlflow.db", help="MLflow, for models:/"

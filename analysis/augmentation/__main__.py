@@ -13,7 +13,7 @@ from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console
 
 
-@command_line("finished cells are kept; the same command goes on from here")
+@command_line("finished cells are kept; the same command resumes from here")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, 1 if MLflow lacks it, 2 for bad input, 130 after Ctrl-C."""
     args = parser().parse_args(argv)

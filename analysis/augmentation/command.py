@@ -186,8 +186,8 @@ def optimism(sizes: list[int], seen: int) -> list[str]:
     if not sizes:
         return []
     return [
-        f"at {', '.join(map(str, sizes))} real images results are optimistic: the generator was "
-        f"trained on {seen}; --retrain trains one for each"
+        f"at {', '.join(map(str, sizes))} real images results are optimistic, as the generator "
+        f"was trained on {seen}; --retrain trains one for each size"
     ]
 
 
@@ -208,7 +208,7 @@ def _log(
     except Exception as error:  # whatever ails MLflow; all is in the folder
         say(
             console,
-            f"MLflow at {without_password(uri)} lacks part of the study ({reason(error)}); "
+            f"MLflow at {without_password(uri)} is missing part of the study ({reason(error)}); "
             f"everything is in {files[0].parent}. The same command writes the rest",
         )
         return 1

@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
         description="Train classifiers on real images, and on real and synthetic ones, and compare "
         "them on real test images that neither they nor the generator saw.",
     )
-    what = p.add_argument_group("what is studied")
+    what = p.add_argument_group("what to study")
     which = what.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "--model", help="the generator: models:/NAME@champion, or a generator.safetensors"
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         help="with --retrain: show each N thousand images (default: as many as the generator's own "
         "training did)",
     )  # fmt: skip
-    what.add_argument("--positive", metavar="CLASS", help="of two classes, the one to be found")
+    what.add_argument("--positive", metavar="CLASS", help="of two classes, the positive one")
     what.add_argument("--seed", type=int, default=0, help="(default: 0)")
     how = p.add_argument_group("the classifier, the same in every cell")
     how.add_argument(
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--pretrained", action="store_true", help="start from ImageNet weights")
     how.add_argument("--classifier-weights", type=Path, metavar="FILE", help="those weights")
     how.add_argument(
-        "--unverified-weights", action="store_true", help="take them with any checksum"
+        "--unverified-weights", action="store_true", help="accept them with any checksum"
     )
     how.add_argument("--steps", type=int, default=400, help="optimiser steps (default: 400)")
     how.add_argument("--batch", type=int, default=32, help="images in each (default: 32)")
@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
         "--tracking-uri", default=TRACKING,
         help=f"MLflow, for the generator and the results (default: {TRACKING})",
     )  # fmt: skip
-    where.add_argument("--dry-run", action="store_true", help="say what would be done, and end")
+    where.add_argument("--dry-run", action="store_true", help="print what would be done and exit")
     add_resources(where, "cell")
     return p
 

@@ -42,12 +42,12 @@ def check(tables: Sequence[StudyTable]) -> list[str]:
         if (other.protocol, other.n_generated) != (first.protocol, first.n_generated):
             raise InputError(
                 f"{first.name} is scored by {first.score} and {other.name} by {other.score}; "
-                "scores of unequal protocols do not compare"
+                "scores of different protocols are not comparable"
             )
     notes = [table.note for table in tables if table.note]
     for key, what in (("data_digest", "images"), ("image_size", "image sizes")):
         if len({table.settings.get(key) for table in tables}) > 1:
-            notes.append(f"these studies had different {what}: their scores compare with care")
+            notes.append(f"these studies had different {what}: compare their scores with care")
             break
     return notes
 
@@ -121,12 +121,12 @@ def summary(table: StudyTable) -> str:
     """A study's best, in a line."""
     trials = candidates(table)
     if trials.empty:
-        return f"{table.name}: no trial with a score trains without breaking down"
+        return f"{table.name}: every trial with a score broke down"
     best = min(zip(trials["fid"], trials["number"], strict=True))
     fresh, won = winners(table), verdict.winners(table)
     return (
         f"{table.name}: {len(table.trials)} trials, {trials['train_seconds'].sum() / 3600:.2f} h "
-        f"of training; least last FID {best[0]:.1f} (trial {best[1]})"
+        f"of training; lowest final FID {best[0]:.1f} (trial {best[1]})"
         + (f"; first winner on fresh images {fresh[0][0]:.1f} "
            f"({fresh[0][1]:.1f} to {fresh[0][2]:.1f})" if fresh else "")
         + ("" if won else f". {verdict.verdict(table)}")
@@ -148,7 +148,7 @@ def told(tables: Sequence[StudyTable]) -> list[str]:
     lines = []
     for name in first.keys() - {best}:
         apart = ratio([first[best]], [first[name]])
-        said = "higher FID than" if apart.low > 1 else "FID not told from"
+        said = "higher FID than" if apart.low > 1 else "FID not distinguishable from"
         lines.append(
             f"{name}: first winner has a {said} that of {best}: {apart.mean:.2f} times it, from "
             f"{apart.low:.2f} to {apart.high:.2f} for other trainings of the same configurations"

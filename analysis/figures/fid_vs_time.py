@@ -108,11 +108,13 @@ def summary(table: StudyTable) -> str:
     within 10 % of its."""
     trials = candidates(table)
     if trials.empty:
-        return "no trial with a score trains without breaking down"
+        return "every trial with a score broke down"
     best = trials.sort_values("fid", kind="stable").iloc[0]
     near = pd.DataFrame(trials[trials["fid"] <= 1.1 * best["fid"]])
     fastest = near.sort_values("train_seconds", kind="stable").iloc[0]
-    said = f"least last {table.score}: {best['fid']:.1f}, trial {best['number']}, {_seconds(best)}"
+    said = (
+        f"lowest final {table.score}: {best['fid']:.1f}, trial {best['number']}, {_seconds(best)}"
+    )
     if fastest["number"] == best["number"]:
         said += "; no trial within 10 % of it is faster"
     else:
@@ -121,7 +123,7 @@ def summary(table: StudyTable) -> str:
     counts = Counter(trials["device"])
     if len(counts) > 1:
         kinds = ", ".join(f"{n} on {kind or 'unknown'}" for kind, n in counts.most_common())
-        said += f". Training times compare on one device alone: {kinds}"
+        said += f". Training times are only comparable on one device: {kinds}"
     return said
 
 
@@ -138,7 +140,7 @@ def recommended(table: StudyTable, within: float) -> str:
     limit = format_duration(within)
     best = best_within(table, within)
     if best is None:
-        return f"within {limit} no trial had a score"
+        return f"no trial had a score within {limit}"
     fid, number, epoch, seconds = best
     own = {name: values_of(table, name).get(number) for name in searched(table)}
     said = ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}"

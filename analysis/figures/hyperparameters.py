@@ -77,8 +77,8 @@ def draw(table: StudyTable, seed: int = 0) -> Figure:
     for row in grid:
         plain_log(row[0])
     below.suptitle(
-        f"a dot is a trial; the line is the median, of a fifth of the trials at a time or of a "
-        f"choice; FID of all trials {where}",
+        "each dot is a trial; the line is the median, over a fifth of the trials at a time or "
+        f"per choice; FID of all trials {where}",
         x=0.01, ha="left", fontsize=9,
     )  # fmt: skip
     return figure

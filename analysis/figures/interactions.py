@@ -67,8 +67,8 @@ def strongest(table: StudyTable, *, seed: int = 0) -> list[Pair]:
     rung = rungs(table)[0]
     if len(check_differ(table)) < 2:
         raise InputError(
-            f"--study {table.name}: but one hyperparameter differs between its trials; there are "
-            "no pairs to compare"
+            f"--study {table.name}: only one hyperparameter differs between its trials, so there "
+            "are no pairs to compare"
         )
     found = importances(table, rung, seed=seed)
     if found is None:
@@ -199,7 +199,9 @@ def told(pairs: list[Pair]) -> list[Pair]:
 def summary(pairs: list[Pair]) -> list[str]:
     """The pairs that stand out, or that none does."""
     said = "; ".join(f"{' with '.join(p.names)} {p.strength:.0%}" for p in told(pairs))
-    return [f"{len(pairs)} pairs looked at; beyond chance, all of them together: {said or 'none'}"]
+    return [
+        f"{len(pairs)} pairs tested; beyond chance, corrected for all of them: {said or 'none'}"
+    ]
 
 
 def drawn(table: StudyTable, _: argparse.Namespace) -> Drawn:

@@ -41,7 +41,7 @@ def draw(table: StudyTable) -> Figure:
         curve = curves[best]
         ax.plot(
             curve[along], curve["fid"], color="black", linewidth=2, zorder=4,
-            label=f"trial {best}, the least last FID",
+            label=f"trial {best}, the lowest final FID",
         )  # fmt: skip
     if table.floor == table.floor:
         ax.axhline(

@@ -35,19 +35,19 @@ def training_images(table: StudyTable, named: str | None) -> Dataset:
         InputError: they are not there, or others.
     """
     if not {"data", "image_size"} <= table.settings.keys():
-        raise InputError(f"--study {table.name} does not say what images it had")
+        raise InputError(f"--study {table.name} does not record its images")
     wanted = RunIdentity.of({**table.settings, **({"data": named} if named else {})})
     try:
         data = Images.read(wanted).data
     except InputError as error:
         raise InputError(
-            f"the images of study {table.name} cannot be read: {error}; say where they are with "
+            f"the images of study {table.name} cannot be read: {error}; give their place with "
             "--data"
         ) from error
     if data.digest != wanted.data_digest:
         raise InputError(
-            f"{wanted.data} holds other images than study {table.name} was trained on; say where "
-            "those are with --data"
+            f"{wanted.data} does not hold the images that study {table.name} was trained on; give "
+            "their place with --data"
         )
     return data
 
@@ -62,8 +62,8 @@ def nearest(table: StudyTable, number: int, data: Dataset) -> tuple[np.ndarray, 
     start = fetch_generator(table, number)
     if start is None:
         otherwise = (
-            f"the generator of trial {number} was not kept; those of trials that were scored on "
-            "fresh images are"
+            f"the generator of trial {number} was not kept; only trials scored on fresh images "
+            "keep theirs"
         )
         raise InputError(f"--study {table.name}: {why_absent(table, number, otherwise)}")
     images, classes, latent = start.image_generator()

@@ -66,13 +66,12 @@ def scored(table: StudyTable) -> list[Row]:
     ]
     if not rows and float(table.settings.get("hold_back", 0)) > 0:
         raise InputError(
-            f"--study {table.name}: no trial has both scores without breaking down; there is "
-            "nothing to compare"
+            f"--study {table.name}: no trial has both scores, so there is nothing to compare"
         )
     if not rows:
         raise InputError(
-            f"--study {table.name} has no classification accuracy score, as it held no images back "
-            "for it; search with --hold-back 0.25, or with --objective classifier"
+            f"--study {table.name} has no classification accuracy score, as it held back no "
+            "images; search with --hold-back 0.25, or with --objective classifier"
         )
     return rows
 
@@ -225,7 +224,7 @@ def summary(table: StudyTable) -> list[str]:
             said += f"; on fresh images FID {row['fresh']:.1f}, error {1 - row['fresh_cas']:.1%}"
         lines.append(said + (f"; it fails: {row['failed']}" if _fails(row) else ""))
     numbers = ", ".join(str(row["number"]) for row in front(rows))
-    return [*lines, f"Pareto front, by FID: trials {numbers}", *agreements(table)]
+    return [*lines, f"Pareto front, in order of FID: trials {numbers}", *agreements(table)]
 
 
 def drawn(table: StudyTable, args: argparse.Namespace) -> Drawn:

@@ -119,7 +119,7 @@ def _decides(table: StudyTable) -> str:
     clear = [name for name, of in first.by_name.items() if not of.chance][:3]
     where = at(table, first.rung)
     if clear:
-        return f"{', '.join(clear)} mattered most for FID {where}, of all that was searched."
+        return f"{', '.join(clear)} mattered most for FID {where}."
     return f"No hyperparameter mattered for FID {where} by more than chance would give."
 
 
@@ -205,9 +205,9 @@ def page(table: StudyTable, megabytes: float, stage: Stage = silent) -> str:
         f"scores are {table.score}."
     )
     kept = (
-        f"Images of {len(pictures)} of {len(order)} trials: those that got to the second rung, "
-        f"winners and the best first, as far as {megabytes:g} MB hold. "
-        + (f" Of {len(faults)} trials they cannot be had: {faults[0]}." if faults else "")
+        f"Images of {len(pictures)} of {len(order)} trials: those that reached the second rung, "
+        f"winners and the best first, up to {megabytes:g} MB. "
+        + (f" Those of {len(faults)} trials are missing: {faults[0]}." if faults else "")
     )
     names = ", ".join(f"<bdi>{html.escape(name)}</bdi>" for name in table.counts)
     more = f" The best {ROWS}; leaderboard.csv of the study has all." if len(order) > ROWS else ""
@@ -230,7 +230,7 @@ def _drawings(table: StudyTable) -> dict[str, Callable[[], Figure]]:
     return {
         "What the winner learned to draw"
         if winners(table)
-        else "What the best trial learned to draw, which is no winner": lambda: samples.draw(
+        else "What the best trial, which is not a winner, learned to draw": lambda: samples.draw(
             table, samples.shown_trial(table, None)
         )[0],
         "FID as trials trained": lambda: learning_curves.draw(table),

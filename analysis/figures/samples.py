@@ -138,8 +138,8 @@ def draw(table: StudyTable, number: int) -> tuple[Figure, str]:
     strips = progress(table, number)
     if not strips:
         otherwise = (
-            f"MLflow has no sample grids of trial {number}; it keeps those of trials that got to "
-            "the second rung, or were scored on fresh images"
+            f"MLflow has no sample grids of trial {number}; it keeps those of trials that "
+            "reached the second rung or were scored on fresh images"
         )
         raise InputError(f"--study {table.name}: {why_absent(table, number, otherwise)}")
     more, note = _between(table, number)

@@ -98,7 +98,7 @@ def legible(figure: Figure) -> str:
         text.set_fontfamily([*matplotlib.rcParams["font.family"], *found])
     if not wanted:
         return ""
-    return f"no installed font has {''.join(sorted(wanted))}; they are drawn as boxes"
+    return f"no installed font has {''.join(sorted(wanted))}; drawn as boxes"
 
 
 def write(figure: Figure, file: Path | BinaryIO, **options: Any) -> None:
@@ -123,7 +123,7 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
             write(figure, paths[1], metadata={"Date": None})
     except OSError as error:
         raise InputError(
-            f"--out is '{out}': figures cannot be written there ({error.strerror}); "
-            "choose another folder"
+            f"--out is '{out}', which cannot be written to ({error.strerror}); choose another "
+            "folder"
         ) from error
     return paths

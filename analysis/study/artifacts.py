@@ -73,8 +73,8 @@ def why_absent(table: StudyTable, number: int, otherwise: str) -> str:
         return otherwise
     again = command("python", "-m", "search.publish", table.name)
     return (
-        f"what MLflow kept of trial {number} is no longer among its artifacts; where the study's "
-        f"folder is still there, {again} writes it again"
+        f"MLflow's artifacts of trial {number} are gone; if the study's folder still exists, "
+        f"{again} writes them again"
     )
 
 
@@ -108,6 +108,6 @@ def _fetched(table: StudyTable, number: int, path: str) -> Iterator[Path | None]
         except (MlflowException, OSError) as error:
             raise InputError(
                 f"--study {table.name}: the files of trial {number} cannot be read "
-                f"({reason(error)}); is the folder or server of the artifacts there?"
+                f"({reason(error)}); check that the artifact folder or server is available"
             ) from error
         yield fetched

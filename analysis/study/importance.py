@@ -99,8 +99,8 @@ def check_differ(table: StudyTable) -> list[str]:
     names = list(searched(table))
     if not names:
         raise InputError(
-            f"--study {table.name}: all its trials have the same configuration, or there is but "
-            "one; there is nothing to compare"
+            f"--study {table.name}: its trials all have the same configuration, so there is "
+            "nothing to compare"
         )
     return names
 
@@ -152,7 +152,7 @@ def too_few(table: StudyTable, of: str) -> str:
     rung = rungs(table)[0]
     return (
         f"{len(table.trials)} trials, {len(at_rung(table, rung).observed)} of them with a score "
-        f"{at(table, rung)}, say nothing of {of}; it takes {FEWEST} that ended, "
+        f"{at(table, rung)}, are too few to judge {of}; it takes {FEWEST} that ended, "
         f"{_FEWEST_OBSERVED} of them with a score there, and more to be sure"
     )
 

@@ -134,8 +134,8 @@ def load_study(name: str, uri: str, progress: Progress | None = None) -> StudyTa
         trials, curves, runs = _read_trials(client, parent, progress)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise InputError(
-            f"--tracking-uri {without_password(uri)} cannot be read ({reason(error)}); is the "
-            "server running, and the address right?"
+            f"--tracking-uri {without_password(uri)} cannot be read ({reason(error)}); check the "
+            "address, and that the server is running"
         ) from error
     if curves.empty:
         raise InputError(f"--study {name}: {_unscored(name, parent, trials)}")
@@ -174,8 +174,8 @@ def _find_parent(client: MlflowClient, name: str, uri: str) -> tuple[Run, str]:
     if any(_study_name(run) == name for run in deleted):
         again = command("python", "-m", "search.publish", name)
         raise InputError(
-            f"--study {name}: its run was deleted in MLflow; where its folder is still there, "
-            f"{again} writes it anew"
+            f"--study {name}: its run was deleted in MLflow; if its folder still exists, {again} "
+            "writes it again"
         )
     if not named:
         there = sorted({_study_name(run) for run in parents})
@@ -188,7 +188,7 @@ def _find_parent(client: MlflowClient, name: str, uri: str) -> tuple[Run, str]:
         return newest, ""
     started = datetime.fromtimestamp((newest.info.start_time or 0) / 1000)
     return newest, (
-        f"{len(named)} studies are called {name}; this is the newest, begun "
+        f"{len(named)} studies are called {name}; this is the newest, started "
         f"{started:%Y-%m-%d %H:%M}"
     )
 
@@ -216,8 +216,8 @@ def _unscored(name: str, parent: Run, trials: pd.DataFrame) -> str:
     if parent.info.status == "RUNNING":
         again = command("python", "-m", "search.run", "--resume", name)
         return (
-            f"none of its {len(trials)} trials has a score yet; wait for the first evaluation, or, "
-            f"if the search was killed, go on with {again}"
+            f"none of its {len(trials)} trials has a score yet; wait for the first evaluation, "
+            f"or, if the search was killed, resume it with {again}"
         )
     if trials.empty:
         return "its search ended before a trial began; there is nothing to draw"

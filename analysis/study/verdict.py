@@ -29,9 +29,9 @@ def best(table: StudyTable) -> tuple[int, str] | None:
     if won := winners(table):
         return won[0], "the winner"
     if tried := assessed(table):
-        return tried[0], "the best on fresh images, but no winner"
+        return tried[0], "the best on fresh images, but not a winner"
     last = best_trial(table)
-    return None if last is None else (last, "the least last FID, but no winner")
+    return None if last is None else (last, "the lowest final FID, but not a winner")
 
 
 def _ties(table: StudyTable, won: list[int]) -> str:
@@ -40,7 +40,7 @@ def _ties(table: StudyTable, won: list[int]) -> str:
     if not tied:
         return ""
     named = f"{'trial' if len(tied) == 1 else 'trials'} {', '.join(map(str, tied))}"
-    return f" By one training of each it cannot be told from {named}."
+    return f" From one training of each it cannot be distinguished from {named}."
 
 
 def verdict(table: StudyTable) -> str:
@@ -53,8 +53,8 @@ def verdict(table: StudyTable) -> str:
         )
     if not tried:
         return (
-            "There is no winner: no trial was scored on fresh images, which is done when a search "
-            "ends."
+            "There is no winner: no trial was scored on fresh images, which happens when a "
+            "search ends."
         )
     failed = dict(zip(table.trials["number"], table.trials["failed"], strict=True))
     return (

@@ -174,8 +174,9 @@ def affordable(
     if most >= config.winner_images:
         return config, ""
     line = (
-        f"--winner-images is {most} a class instead of {config.winner_images}, so that scoring the "
-        f"winners leaves half of the time budget of {format_duration(budget)} to the trials"
+        f"--winner-images is reduced from {config.winner_images} to {most} per class, so that "
+        f"scoring the winners leaves half of the time budget of {format_duration(budget)} to the "
+        "trials"
     )
     return replace(config, winner_images=most), line
 
@@ -195,7 +196,7 @@ def deadline_of(
     if deadline <= now:
         raise InputError(
             f"--time-budget is {format_duration(config.time_budget)}, but scoring the winners "
-            f"alone takes some {format_duration(needed)}, and {format_duration(now - began)} "
-            "are gone already; raise it, or lower --top-k or --winner-images"
+            f"alone takes about {format_duration(needed)}, and {format_duration(now - began)} "
+            "have already passed; raise it, or lower --top-k or --winner-images"
         )
     return deadline

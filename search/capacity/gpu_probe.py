@@ -107,7 +107,7 @@ def pack(middling: Probe, largest: Probe, most: int) -> Packing:
     rates = {k: middling.together[k] for k in fitting(largest, most) if k in middling.together}
     known = largest.alone or middling.alone
     if known is None or 1 not in rates:
-        return Packing(1.0, None, None, "1 trial a GPU: none could be measured on it")
+        return Packing(1.0, None, None, "1 trial per GPU: none could be measured on it")
     trials = min(k for k in rates if _GAIN * rates[k] >= max(rates.values()))
     more = next((k for k in TRIALS if k > trials), None)
     gain = {k: f"{rate / rates[1]:.1f} times" for k, rate in rates.items()}

@@ -84,8 +84,8 @@ def share(
         return Shares(capacity, workload)
     if budget is not None and budget < PROBED_FROM:
         say(
-            f"one trial a GPU: to measure how many takes a minute, and is done from "
-            f"--time-budget {format_duration(PROBED_FROM)} on"
+            "one trial per GPU: measuring how many fit takes a minute, which needs a "
+            f"--time-budget of {format_duration(PROBED_FROM)} or more"
         )
         return Shares(capacity, workload)
     packing = probe_gpu(workload, space, resources, say)

@@ -93,7 +93,9 @@ def _try_folder(folder: Path, node: str) -> str | None:
         part, whole = folder / f"{node}.part", folder / node
         part.write_text(node)
         part.rename(whole)
-        return None if whole.read_text() == node else "what is written there is not what is read"
+        return (
+            None if whole.read_text() == node else "what is written there is not what is read back"
+        )
     except OSError as error:
         unseen = isinstance(error, FileNotFoundError) and "driver" in str(error.filename)
         return "does not see what the driver wrote there" if unseen else str(error)
@@ -105,7 +107,7 @@ def _try_store(object_store: ObjectStore, folder: str, node: str) -> str | None:
         object_store.read(f"{folder}/driver")
         object_store.write(f"{folder}/{node}", node.encode())
         same = object_store.read(f"{folder}/{node}") == node.encode()
-        return None if same else "what is written there is not what is read"
+        return None if same else "what is written there is not what is read back"
     except Exception as error:  # pyarrow's are OSError, ValueError and its own
         return str(error)
 
@@ -200,7 +202,7 @@ def _node(
         return Node(address, problem=f"cannot run this project ({last})")
     storage = facts["storage"]
     if storage is None and node_id not in there:
-        storage = "what it writes there does not reach the driver"
+        storage = "the driver does not see what it writes there"
     if storage is not None:
         storage = f"{shown(place)} is not shared with it ({storage})"
     began, ended = asked
@@ -243,14 +245,14 @@ def faults(nodes: Iterable[Node]) -> list[str]:
             continue
         if node.storage is not None:
             found.append(
-                f"node {node.name}: {node.storage}; name a folder that all nodes mount, or an "
+                f"node {node.name}: {node.storage}; give a folder that all nodes mount, or an "
                 "object store, with --storage"
             )
         for what, version in (node.versions or {}).items():
             if what != "project" and version != here[what]:
                 found.append(
-                    f"node {node.name} has {what} {version}, and here is {here[what]}; install "
-                    "the same, such as by constraints.txt"
+                    f"node {node.name} has {what} {version}, but this machine has {here[what]}; "
+                    "install the same, for example from constraints.txt"
                 )
         ahead, doubt = node.ahead
         if abs(ahead) - doubt > SKEW:

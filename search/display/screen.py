@@ -45,7 +45,7 @@ class Screen:
         facts.add_row("passed", self._rungs())
         if self.standings.best is not None:
             facts.add_row("best", self._best(self.standings.best))
-        hint = Text("Ctrl-C shuts down cleanly; nothing that is trained is lost", style="dim")
+        hint = Text("Ctrl-C shuts down cleanly; no training is lost", style="dim")
         return Group(self._head(elapsed, left), facts, self._workers(now), hint)
 
     def line(self, elapsed: float, left: float | None) -> str:
@@ -94,7 +94,9 @@ class Screen:
         for rung in self.standings.rungs:
             parts.append(f"{rung.passed} of {rung.reached} at {unit}{rung.resource}")
             unit = ""
-        parts.append(f"{self.standings.ended[Status.COMPLETE]} to the end at {unit}{config.length}")
+        parts.append(
+            f"{self.standings.ended[Status.COMPLETE]} reached the end at {unit}{config.length}"
+        )
         return ", ".join(parts)
 
     def _best(self, best: Best) -> RenderableType:

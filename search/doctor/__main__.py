@@ -20,7 +20,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, 1 if something would break the search, 2 for bad input."""
     flags = parser()
     flags.prog = "python -m search.doctor"
-    flags.description = "Say what a search with the same flags would find, and what would break it."
+    flags.description = (
+        "Check what a search with the same flags would meet, and what would stop it."
+    )
     args = flags.parse_args(argv)
     resume_placed(args)
     check_stores(args)

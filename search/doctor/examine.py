@@ -74,8 +74,8 @@ def examine(args: argparse.Namespace, console: Console) -> int:
     places = [args.output, *([Path(args.storage)] if args.storage else [])]
     with _nothing_left(places):
         _examine(page, args, began)
-    broken = f"{counted(page.broken, 'thing')} would break this search"
-    say(console, broken if page.broken else "nothing would break this search")
+    broken = f"{counted(page.broken, 'problem')} would stop this search"
+    say(console, broken if page.broken else "no problem would stop this search")
     return 1 if page.broken else 0
 
 
@@ -169,8 +169,8 @@ def _stores(page: Page, args: argparse.Namespace) -> None:
     there = file is None or file.exists()
     problem = check(uri) if there else None
     if problem:
-        page.line(NOTE, "MLflow", f"{without_password(uri)} does not answer ({problem}); it can "
-                  "be written later")  # fmt: skip
+        fault = f"{without_password(uri)} does not answer ({problem}); it can be filled later"
+        page.line(NOTE, "MLflow", fault)
     else:
         page.line(GOOD, "MLflow", without_password(uri) if there else f"{uri}, to be created")
     with page.about("database"):
@@ -181,8 +181,10 @@ def _stores(page: Page, args: argparse.Namespace) -> None:
         kind = file_system(args.output.resolve())
         fact = f"SQLite in {args.output}, on {kind or 'an unknown file system'}"
         if kind in _NETWORK:
-            page.line(NOTE, "database", f"{fact}: of this machine alone, as locks over a network "
-                      "fail; from several, take --database postgresql://…")  # fmt: skip
+            page.line(NOTE, "database", (
+                f"{fact}: for one machine only, as locks fail over a network; for several, use "
+                "--database postgresql://…"
+            ))  # fmt: skip
         else:
             page.line(GOOD, "database", fact)
 

@@ -118,7 +118,7 @@ class StudyWriter:
         given = self._storage.get_trial_number_from_id(trial_id)
         if given != number:
             raise RuntimeError(
-                f"trial {number} became {given}: something else adds trials to this study"
+                f"trial {number} became {given}: another program is adding trials to this study"
             )
 
     def run(self, number: int, code: dict[str, str] | None) -> None:

@@ -79,7 +79,7 @@ class StudyConfig:
     data_digest: str
     image_size: int = flag(64, "side of the images in pixels: 32, 64, 128 or 256")
     fit: str = flag("crop", "how images become square: crop the centre, or pad")
-    background: str = flag("black", "what transparent pixels are laid on: black, white or #rrggbb")
+    background: str = flag("black", "colour behind transparent pixels: black, white or #rrggbb")
     levels: str | None
     held_out: str | None = flag(
         None,
@@ -97,7 +97,8 @@ class StudyConfig:
     trials: int = flag(64, "configurations to try", bounds=(1, 10**6))
     time_budget: float | None = flag(
         None,
-        "end the search, winners scored, within: 90s, 10m, 1h30m (default: no limit)",
+        "finish the search, including scoring the winners, within 90s, 10m, 1h30m ... (default: "
+        "no limit)",
         kind=DURATION,
     )
     resource: str = flag(
@@ -107,17 +108,20 @@ class StudyConfig:
     )
     length: int = flags(
         Flag(
-            None, "epochs of a complete trial (default: auto, some 180,000 images)",
+            None, "epochs of a complete trial (default: auto, about 180,000 images)",
             bounds=(1, LONGEST), kind=AUTO, name="epochs",
         ),
         Flag(
-            None, "with --resource seconds, in place of --epochs: a complete trial's, such as 2m",
+            None, (
+                "with --resource seconds, instead of --epochs: training time of a complete "
+                "trial, such as 2m"
+            ),
             kind=DURATION, name="train_time",
         ),
     )  # fmt: skip
     eval_every: int = flag(
         None,
-        "epochs, or seconds, between evaluations (default: auto, 18 a trial)",
+        "epochs, or seconds, between evaluations (default: auto, 18 per trial)",
         bounds=(1, LONGEST),
         kind=AUTO,
     )
@@ -135,10 +139,10 @@ class StudyConfig:
     )
     sampler: str = flag(
         "tpe",
-        "Optuna's tpe, random, gp or nsgaii; the last two learn from complete trials alone",
+        "Optuna's tpe, random, gp or nsgaii; the last two learn only from complete trials",
         options=SAMPLERS,
     )
-    seed: int = flag(0, "of everything random", bounds=(0, MOST_SEED))
+    seed: int = flag(0, "seed of everything random", bounds=(0, MOST_SEED))
     objective: str = flag(
         "fid",
         "what to improve: fid, kid, is, classifier (how well classifiers of generated images judge "
@@ -160,14 +164,14 @@ class StudyConfig:
     backbone_sha256: str | None
     init_from: str | None = flag(
         None,
-        "weights that generators begin with: models:/NAME@champion of the tracking store, or a "
+        "weights that generators start from: models:/NAME@champion of the tracking store, or a "
         "winner's generator.safetensors",
     )
     init_sha256: str | None
     top_k: int = flag(
-        3, "of the best, how many are scored again on fresh images and kept", bounds=(1, 1000)
+        3, "how many of the best trials to score again on fresh images and keep", bounds=(1, 1000)
     )
-    winner_images: int = flag(1000, "fresh images a class for that", bounds=(FEWEST, 10**5))
+    winner_images: int = flag(1000, "fresh images per class for that", bounds=(FEWEST, 10**5))
 
     def __post_init__(self):
         """Raise InputError for the first value that breaks a rule."""
@@ -185,7 +189,7 @@ class StudyConfig:
         if (times := self.length // self.eval_every) > MOST_EVALUATIONS:
             raise InputError(
                 f"--eval-every is {self.eval_every}, which scores a trial {times} times, but "
-                f"{MOST_EVALUATIONS} times is the most; raise it"
+                f"{MOST_EVALUATIONS} is the limit; raise it"
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -258,8 +262,8 @@ def check_settings(values: Mapping[str, Any]) -> None:
         check_share(share)
     if share == 0 and needed:
         raise InputError(
-            f"--objective {values['objective']} tests classifiers on real images that no generator "
-            "sees, but --hold-back is 0; give the share to hold back, such as 0.25"
+            f"--objective {values['objective']} tests classifiers on real images that no "
+            "generator sees, but --hold-back is 0; give the share to hold back, such as 0.25"
         )
 
 
@@ -272,7 +276,7 @@ def check_schedule(values: Mapping[str, Any]) -> None:
             "2m, and takes no --epochs"
         )
     if not timed and values["train_time"] is not None:
-        raise InputError("--train-time goes with --resource seconds; here, give --epochs")
+        raise InputError("--train-time needs --resource seconds; here, use --epochs")
 
 
 def resolve_epochs(

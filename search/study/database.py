@@ -136,10 +136,10 @@ def check_free(storage: RDBStorage, name: str, key: str | None) -> None:
     """
     there = optuna.get_all_study_names(storage)
     if name in there and key and load_study(name, storage).user_attrs.get("id") == key:
-        raise InputError(f"study {name} has begun already; go on with --resume {name}")
+        raise InputError(f"study {name} has already started; use --resume {name}")
     for taken in {name, _beside(name)} & set(there):
         raise InputError(
-            f"--database holds a study {taken} already; choose another name with --study, or "
+            f"--database already holds a study {taken}; choose another name with --study, or "
             f"remove it with: {command('optuna', 'delete-study', '--study-name', taken)} "
             "--storage URL"
         )

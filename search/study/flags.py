@@ -37,8 +37,10 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--resume",
         metavar="NAME",
-        help="go on with a stopped study; may take --trials, "
-        "--time-budget, --enqueue, --top-k, --winner-images, and --data if that has moved",
+        help=(
+            "resume a stopped study; accepts --trials, --time-budget, --enqueue, --top-k, "
+            "--winner-images, and --data if it has moved"
+        ),
     )
     group.add_argument(
         "--enqueue",
@@ -57,8 +59,10 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--unverified-weights",
         action="store_true",
-        help="take --features-weights and --backbone-weights with any checksum; every score then "
-        "says so",
+        help=(
+            "accept --features-weights and --backbone-weights with any checksum; every score "
+            "then says so"
+        ),
     )
     group.add_argument(
         "--backbone-weights", type=Path, metavar="FILE", help="weights file of the backbone"
@@ -66,10 +70,12 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--allow-shared-features",
         action="store_true",
-        help="let a discriminator stand on the very network that FID is computed on, which "
-        "flatters FID; every score then says so",
+        help=(
+            "allow a discriminator on the same network that FID is computed on, which flatters "
+            "FID; every score then says so"
+        ),
     )
-    group.add_argument("--dry-run", action="store_true", help="print the resolved study and end")
+    group.add_argument("--dry-run", action="store_true", help="print the resolved study and exit")
     group = p.add_argument_group("where it runs, and where results go")
     group.add_argument(
         "--output", type=Path, default=OUTPUT, help="folder of all studies (default: runs)"
@@ -86,14 +92,18 @@ def parser() -> argparse.ArgumentParser:
         "--report-timeout",
         default="30m",
         metavar="TIME",
-        help="a trial without a report for this long hangs: its worker is killed, and it is tried "
-        "once more (default: 30m)",
+        help=(
+            "a trial without a report for this long counts as hung: its worker is killed and the "
+            "trial is retried once (default: 30m)"
+        ),
     )
     group.add_argument(
         "--progress",
         choices=MODES,
-        help="a live screen, a line an event, or nothing but troubles (default: live on a "
-        "terminal, plain elsewhere)",
+        help=(
+            "a live screen, a line per event, or problems only (default: live on a terminal, "
+            "plain elsewhere)"
+        ),
     )
     return p
 

@@ -120,7 +120,7 @@ class StudyFolder:
             there = sorted(p.name for p in output.glob("*") if StudyFolder(p).began)
             raise InputError(
                 f"there is no study {self.name} under {output}; "
-                + (f"there are {', '.join(there)}" if there else "there are none yet")
+                + (f"there are {', '.join(there)}" if there else "none exist yet")
             )
         if self.database is None and not (self.path / DATABASE).exists():
             raise InputError(

@@ -36,8 +36,8 @@ def resume_placed(args: argparse.Namespace) -> None:
     output, name = placed(args.output, args.resume, "--resume")
     if output.resolve() != args.output.resolve() and args.output != OUTPUT:
         raise InputError(
-            f"--resume is {args.resume!r}, but --output is {str(args.output)!r}; give the study's "
-            "name alone, or leave out --output"
+            f"--resume is {args.resume!r}, but --output is {str(args.output)!r}; give only the "
+            "study's name, or leave out --output"
         )
     args.output = output if output.resolve() != args.output.resolve() else args.output
     args.resume = name

@@ -34,7 +34,7 @@ def opened(asked: str, inside: str) -> ObjectStore | Path:
             object_store.delete(name)
     except Exception as error:  # pyarrow's are OSError, ValueError and its own
         raise InputError(
-            f"--storage {asked} cannot be written to ({error}); look at the address, and at the "
+            f"--storage {asked} cannot be written to ({error}); check the address and the "
             "credentials in the environment"
         ) from error
     return object_store

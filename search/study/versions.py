@@ -37,6 +37,6 @@ def foreign(study: optuna.Study, fault: str) -> InputError:
     ]
     version = f", {codes[-1].get('version')}" if codes else ""
     return InputError(
-        f"study {study.study_name} is of another version of cgan-search{version}, which this one "
-        f"cannot read ({fault}); take that version, or start a new study"
+        f"study {study.study_name} is from another version of cgan-search{version}, which this "
+        f"one cannot read ({fault}); use that version, or start a new study"
     )

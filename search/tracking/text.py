@@ -91,7 +91,7 @@ def description(
             None if database == beside.database_url else "URL",  # it may hold a password
         )
         again = place.command("search.run --resume", run_flags)
-        lines += ["", f"To go on: {code(again)}"]
+        lines += ["", f"To resume: {code(again)}"]
     return "\n".join(lines) + "\n"
 
 

@@ -147,8 +147,8 @@ class Tracker:
         except Exception as error:
             if self.problem is None:
                 self._say(
-                    f"MLflow at {without_password(self.uri)} fails ({reason(error)}); "
-                    "the search goes on, and its results are written there once that works again"
+                    f"MLflow at {without_password(self.uri)} fails ({reason(error)}); the search "
+                    "continues, and its results are written there once MLflow works again"
                 )
             self.problem = reason(error)
             return False

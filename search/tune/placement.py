@@ -126,11 +126,11 @@ class Placement(tune.Callback):
                 self._say(f"node {address} joined{but}")
         alive = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
         for address in sorted(self._there - alive):
-            self._say(f"node {address} is gone")
+            self._say(f"node {address} has left")
         self._there = there
         nowhere = not there - self.avoided
         if nowhere and not self._waiting:
-            self._say("no node is left for trials: they wait for one to join; Ctrl-C stops")
+            self._say("no node is left for trials; waiting for one to join (Ctrl-C stops)")
         self._waiting = nowhere
         late = self._deadline is not None and time.time() >= self._deadline
         if not late or any(trial.status == "RUNNING" for trial in trials):
@@ -142,7 +142,9 @@ class Placement(tune.Callback):
     @property
     def halted(self) -> str | None:
         """Why the search must stop, or None."""
-        return "its time is over, and no node has room for its trials" if self._stranded else None
+        return (
+            "its time has run out, and no node has room for its trials" if self._stranded else None
+        )
 
     def _able(self) -> set[str]:
         """Addresses of the nodes on which a trial fits, avoided ones among them."""

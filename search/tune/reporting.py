@@ -26,7 +26,7 @@ def failure(trial: Any) -> str:
     """One line for the last error of a Tune trial: its own words, or Ray's on its worker's end."""
     text = Path(trial.error_file).read_text().rpartition("Failure # ")[2]
     if "its node has died" in text:
-        return "its node is gone"
+        return "its node has left"
     if "ActorUnavailableError" in text or "is unavailable: " in text:
         return "it does not answer"
     lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
@@ -112,8 +112,8 @@ class TuneReporter(tune.Callback):
         failures = trial.num_failures  # those by a node's death left out
         counted = f", retry {failures} of {RETRIES}" if failures else ""
         self.say(
-            f"trial {trial.config['number']:>4}  its worker failed ({failure(trial)}); it goes on "
-            f"from its last checkpoint on a fresh one{counted}"
+            f"trial {trial.config['number']:>4}  its worker failed ({failure(trial)}); it "
+            f"resumes from its last checkpoint on a new one{counted}"
         )
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -141,8 +141,8 @@ def _stopping(trials: int, waits: bool) -> str:
         return "stopping"
     them = counted(trials, "trial")
     if not waits:  # their nodes do not see that they are to save
-        return f"stopping; {them} will go on from the last score; Ctrl-C again stops at once"
-    return f"stopping, saving {them}; Ctrl-C again stops at once, and back at their last score"
+        return f"stopping; {them} will resume from the last score; Ctrl-C again stops at once"
+    return f"stopping, saving {them}; Ctrl-C again stops at once, back to their last score"
 
 
 def _tuner(

@@ -143,8 +143,8 @@ def print_winners(rows: list[Row], base: Mapping[str, Any], console: Console) ->
             faults = "; ".join(row.failed)
             say(console, f"   is no winner: {faults}")
     if not any(row.wins for row in rows):
-        kept = f"; {WINNERS}/{NO_WINNERS} has the assessed" if _assessed(rows) else ""
-        say(console, f"no trial passes the gates: none is registered as champion{kept}")
+        kept = f"; those scored again are in {WINNERS}/{NO_WINNERS}" if _assessed(rows) else ""
+        say(console, f"no trial passes the gates, so no champion is registered{kept}")
 
 
 def hand_over(
@@ -173,7 +173,7 @@ def hand_over(
     for row in assessed:
         run = run_id(row.record.number)
         if run is None:
-            raise ConnectionError(f"trial {row.record.number} is not there yet")
+            raise ConnectionError(f"trial {row.record.number} is not in MLflow yet")
         trial = trial_folder(trials, row.record.number)
         kept = _export(folder / WINNERS, row)
         log_winner(uri, run, trial, kept, row.rank, _scores(row), row.failed, row.tie)

@@ -194,9 +194,9 @@ def table(rows: list[Row], config: StudyConfig, yardstick: Yardstick) -> Table:
     )
     if held is None:
         caption += (
-            "class: images that a small classifier, trained on "
-            f"{'held-out' if config.held_out_digest else 'the same'} real images, takes for what "
-            f"they should be; of real ones {yardstick['witness']:.0%}. "
+            "class: share of images that a small classifier, trained on "
+            f"{'held-out' if config.held_out_digest else 'the same'} real images, assigns to the "
+            f"right class; for real ones {yardstick['witness']:.0%}. "
         )
     else:
         caption += (
@@ -227,7 +227,7 @@ def _ties(objective: Objective) -> str:
     """What ``=`` means in the table."""
     known = [goal.text for goal in objective.goals if goal.text == "fid"]
     unknown = [goal.name for goal in objective.goals if goal.text not in known]
-    said = "= not told from the best"
+    said = "= not distinguishable from the best"
     if known:
         said += f" by FID, which another training moves by some {FID_NOISE.sd:.1%}"
     if unknown:

@@ -44,14 +44,14 @@ def publish(folder: StudyFolder, console: Console) -> int:
                 projection.sync("FINISHED" if done else "KILLED", progress)
             if arrange(rows, folder.path):
                 say(console, f"by this version's gates the ranking is another: see {folder.path}")
-            with stage(console, "handing over the winners"):
+            with stage(console, "registering the winners"):
                 version = hand_over(
                     rows, study, folder.trials, folder.path, folder.tracking, projection.run_id
                 )
         except InputError:
             raise
         except Exception as error:  # whatever ails MLflow; all is still here
-            say(console, f"MLflow lacks part of the study ({reason(error)}); try again")
+            say(console, f"MLflow is missing part of the study ({reason(error)}); try again")
             return 1
     say(console, f"MLflow has all {len(rows)} trials of study {folder.name}")
     if version is not None:
@@ -59,6 +59,6 @@ def publish(folder: StudyFolder, console: Console) -> int:
     if not done:
         more = study.user_attrs.get("run_flags", ())
         again = folder.command("search.run --resume", more)
-        say(console, f"the study is not finished; to go on:\n  {again}")
+        say(console, f"the study is not finished; to resume:\n  {again}")
     say(console, f"next:\n  {ui_command(folder.tracking)}")
     return 0

@@ -111,7 +111,7 @@ def test_a_stopped_search_says_how_to_resume_it(output):
     assert same(found.output, output)
     assert same(found.features_weights, output / "w.pth")
     assert same(sqlite_file(found.tracking_uri), output / "other.db")
-    assert same(sqlite_file(found.database), output / "x.db")
+    assert same(sqlite_file(str(found.database)), output / "x.db")
     assert (found.unverified_weights, found.devices) == (True, "cpu")
 
 
@@ -126,7 +126,7 @@ def test_what_publishes_a_study_is_found_too(output, monkeypatch):
     (found,) = heard
     assert found.name == "s"
     assert same(found.path.parent, output)
-    assert same(sqlite_file(found.database), output / "x.db")
+    assert same(sqlite_file(str(found.database)), output / "x.db")
 
 
 def test_a_smaller_search_reads_the_same_images_and_writes_to_the_same_place(output):

@@ -41,7 +41,7 @@ def check_mlflow(flag: str, path: Path) -> None:
     """
     if found := _MARKS.search(str(path)):
         raise InputError(
-            f"{flag}: {path} holds {found[0]!r}, which MLflow takes for a part of an address; "
+            f"{flag}: {path} contains {found[0]!r}, which MLflow reads as part of an address; "
             "choose another folder, or name a store elsewhere with --tracking-uri"
         )
 
@@ -66,8 +66,8 @@ def check_address(flag: str, address: str) -> None:
         misread = re.match(r"(?:[^:/]*(?::[^@]*)?@)[^/:?]*@", rest) is not None
     if misread or any(character.isspace() for character in address):
         raise InputError(
-            f"{flag} holds a character that must be escaped: in a user's name or password, write @ "
-            "as %40, / as %2F, : as %3A, a space as %20"
+            f"{flag} contains a character that must be escaped: in a user name or password, "
+            "write @ as %40, / as %2F, : as %3A, a space as %20"
         )
 
 

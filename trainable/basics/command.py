@@ -21,7 +21,7 @@ _P = ParamSpec("_P")
 
 
 def command_line(
-    stopped: str = "the same command starts again",
+    stopped: str = "run the same command to start again",
 ) -> Callable[[Callable[_P, int]], Callable[_P, int]]:
     """Have a ``main`` run by `run_command`; `stopped` is what is said of its work on Ctrl-C."""
 
@@ -62,7 +62,7 @@ def run_command(main: Callable[[], int], stopped: str) -> int:
         if (fault := disk_fault(error)) is None:
             raise
         with suppress(OSError):
-            say(make_console(stderr=True), f"error: {fault}; make room, and give it again")
+            say(make_console(stderr=True), f"error: {fault}; free some space, then run it again")
         try:
             _flush()
         except OSError:

@@ -58,8 +58,9 @@ def check_text(flag: str, path: str | Path) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{flag} is {printable(str(path))}, whose name is not UTF-8, so no database can keep "
-            f"it; rename it, or give a link to it: {command('ln', '-s', path, 'images')}"
+            f"{flag} is {printable(str(path))}, whose name is not valid UTF-8, so no database "
+            "can store it; rename it, or give a link to it: "
+            f"{command('ln', '-s', path, 'images')}"
         ) from error
 
 

@@ -27,8 +27,9 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise InputError(
-                f"study {folder.name} is at work in {file.read().strip() or 'another process'}; "
-                "wait for it, or stop it with Ctrl-C there"
+                f"study {folder.name} is already running in "
+                f"{file.read().strip() or 'another process'}; wait for it to end, or stop it "
+                "there with Ctrl-C"
             ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")

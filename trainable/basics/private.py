@@ -29,8 +29,8 @@ def private_folder(place: Path) -> Path:
         fault = f"cannot be made ({error.strerror})"
     if fault is not None:
         raise InputError(
-            f"{place} {fault}, but must be a folder of this user alone; remove it, or set TMPDIR "
-            "to a folder of your own"
+            f"{place} {fault}, but must be a folder that only you can write to; remove it, or "
+            "set TMPDIR to a folder of your own"
         )
     return place
 
@@ -44,5 +44,5 @@ def _fault(there: os.stat_result) -> str | None:
     if there.st_uid != os.geteuid():
         return "belongs to another user"
     if there.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return "can be written to by others"
+        return "is writable by others"
     return None

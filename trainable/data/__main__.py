@@ -50,27 +50,42 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         type=path_argument,
         required=True,
-        help="folder to make; must not hold anything yet",
+        help="folder to create; must be empty or not exist",
     )
-    small.add_argument("--per-class", type=int, default=100, help="images a class (%(default)s)")
     small.add_argument(
-        "--target-kb", type=float, default=50.0, help="file size to draw near (%(default)g)"
+        "--per-class", type=int, default=100, help="images per class (default: %(default)s)"
     )
-    small.add_argument("--seed", type=int, default=0, help="of the draw (%(default)s)")
+    small.add_argument(
+        "--target-kb",
+        type=float,
+        default=50.0,
+        help="file size to stay near, in KB (default: %(default)g)",
+    )
+    small.add_argument(
+        "--seed", type=int, default=0, help="seed of the draw (default: %(default)s)"
+    )
     small.add_argument("--split", choices=SPLITS, default="train", help="(%(default)s)")
     small.set_defaults(run=_small)
 
     show = commands.add_parser("show", help="draw a grid of images and print what the files are")
     show.add_argument("data", metavar="DATA", help=f"{', '.join(EMBEDDED)} or a folder")
     show.add_argument("--out", type=Path, required=True, help="PNG file to write")
-    show.add_argument("--image-size", type=int, default=64, help="in pixels (%(default)s)")
-    show.add_argument("--per-class", type=int, default=10, help="images a class (%(default)s)")
+    show.add_argument(
+        "--image-size", type=int, default=64, help="side in pixels (default: %(default)s)"
+    )
+    show.add_argument(
+        "--per-class", type=int, default=10, help="images per class (default: %(default)s)"
+    )
     show.add_argument("--fit", choices=FITS, default="crop", help="(%(default)s)")
     show.add_argument(
-        "--background", default="black", help=f"under transparency: {BACKGROUNDS} (%(default)s)"
+        "--background",
+        default="black",
+        help=f"colour behind transparent pixels: {BACKGROUNDS} (default: %(default)s)",
     )
     show.add_argument("--split", choices=SPLITS, default="train", help="(%(default)s)")
-    show.add_argument("--seed", type=int, default=0, help="of the phantoms (%(default)s)")
+    show.add_argument(
+        "--seed", type=int, default=0, help="seed of the phantoms (default: %(default)s)"
+    )
     show.add_argument("--viral", action="store_true", help="keep viral pneumonia (Kaggle's X-rays)")
     show.set_defaults(run=_show)
     return parser
@@ -86,8 +101,8 @@ def _small(args: argparse.Namespace) -> int:
         if c.pool == c.available:
             say(
                 console,
-                f"{c.name}: too few images to choose from by file size, all {c.pool} were the "
-                "pool; lower --per-class for more similar ones",
+                f"{c.name}: only {c.pool} images, too few to select by file size, so all were "
+                "used; lower --per-class for a more uniform set",
             )
     for reason in reasons(report.left_out):
         say(console, f"{reason} left out")

@@ -84,7 +84,7 @@ class LoadReport:
                 f"{self.transparent} with transparency, on {self.reading.background} (--background)"
             )
         if self.several:
-            parts.append(f"{self.several} of several images, of which the first")
+            parts.append(f"{self.several} with several images, of which the first is used")
         if stretched := str(self.reading.levels.stretched):
             parts.append(f"values of {stretched} scaled to 0 to 255")
         if self.clipped:

@@ -44,7 +44,7 @@ def located(flag: str, spec: str) -> str:
 def check_source(spec: str) -> None:
     """Raise InputError unless `spec` names a data set; what is in a folder is not looked at."""
     if not spec:
-        raise InputError("the data's name is empty; give phantom, pneumoniamnist or a folder")
+        raise InputError("--data is empty; give phantom, pneumoniamnist or a folder")
     if spec in EMBEDDED:
         return
     if spec == Path(spec).name and not os.path.exists(spec):  # noqa: PTH110  (as above)
@@ -96,8 +96,8 @@ def _unknown(spec: str) -> str:
     close = difflib.get_close_matches(spec, EMBEDDED, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     return (
-        f"data {spec!r} is no folder; give 'phantom' (embedded), 'pneumoniamnist' (downloaded) or "
-        f"the path of a folder of class folders{hint}"
+        f"data {spec!r} is not a folder; give 'phantom' (embedded), 'pneumoniamnist' "
+        f"(downloaded) or the path of a folder of class folders{hint}"
     )
 
 
@@ -122,8 +122,8 @@ def _pneumoniamnist(size: int, split: str, how: Reading) -> Dataset:
         source = medmnist.PneumoniaMNIST(split=split, download=True, size=stored)
     except Exception as error:  # medmnist wraps what its download raises in a bare RuntimeError
         raise InputError(
-            f"pneumoniamnist ({stored} pixels) cannot be downloaded or opened: {error}; check the "
-            "network, or put the file into ~/.medmnist by hand"
+            f"pneumoniamnist ({stored} pixels) cannot be downloaded or opened: {error}; check "
+            "the network, or put the file in ~/.medmnist yourself"
         ) from error
     images = np.stack([_resized(image, size) for image in source.imgs])[:, None]
     labels = np.asarray(source.labels).reshape(-1).astype(np.int64)

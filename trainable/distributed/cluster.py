@@ -89,8 +89,9 @@ def check_surroundings(resources: Resources, say: Callable[[str], None]) -> None
         _check_sockets(Path(_ray_folder() or Path(get_default_system_temp_dir(), "ray")))
     elif "RAY_AUTH_MODE" not in os.environ and (found := has_token()):
         raise InputError(
-            f"RAY_AUTH_MODE is not set, but there is a token ({found}): a cluster with one turns "
-            "this machine away; export RAY_AUTH_MODE=token, or =disabled for a cluster without"
+            f"RAY_AUTH_MODE is not set, but there is a token ({found}), and a cluster that uses "
+            "tokens would reject this machine; export RAY_AUTH_MODE=token, or =disabled for a "
+            "cluster without tokens"
         )
 
 
@@ -181,8 +182,8 @@ def _join(address: str, quiet: dict[str, Any]) -> None:
         except (ConnectionError, RuntimeError, ValueError, AuthenticationError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
-                f"--address {address} does not answer ({reason}); start the cluster, see that "
-                "RAY_AUTH_MODE and the token are the cluster's, or use --address local"
+                f"--address {address} does not answer ({reason}); start the cluster, check that "
+                "RAY_AUTH_MODE and the token match the cluster's, or use --address local"
             ) from error
 
 
@@ -223,15 +224,16 @@ def _settle(resources: Resources, say: Callable[[str], None]) -> tuple[Resources
             if asked:
                 request_resources(bundles=[])
             raise InputError(
-                f"{needs}, but there are {there.get('CPU', 0):g} and {there.get('GPU', 0):g} in "
-                "all; lower --cpus-per-trial or --gpus-per-trial, or have a node join"
+                f"{needs}, but there are only {there.get('CPU', 0):g} and "
+                f"{there.get('GPU', 0):g} in total; lower --cpus-per-trial or --gpus-per-trial, "
+                "or add a node"
             )
         if not asked:
             asked = True
             bundle = {"CPU": resources.cpus_per_trial, "GPU": gpus}
             request_resources(bundles=[{name: n for name, n in bundle.items() if n}])
             say(
-                f"{needs}, and there is none yet: waiting up to "
-                f"{format_duration(resources.patience)} (--wait-for-nodes) for one to join"
+                f"{needs}, and no node has joined yet: waiting up to "
+                f"{format_duration(resources.patience)} (--wait-for-nodes)"
             )
         time.sleep(_PAUSE)

@@ -37,10 +37,10 @@ def guard_token(say: Callable[[str], None], *, make: bool) -> None:
         if os.path.lexists(path):
             _guard(path, say, make=make)
         elif os.environ.get("RAY_AUTH_MODE") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
-            raise InputError(f"Ray's token {path} is not there; copy the cluster's there")
+            raise InputError(f"Ray's token {path} does not exist; copy the cluster's token there")
     except OSError as error:
         raise InputError(
-            f"Ray's token {path} cannot be read or written ({error.strerror}); mend that, {_REMEDY}"
+            f"Ray's token {path} cannot be read or written ({error.strerror}); fix that, {_REMEDY}"
         ) from error
 
 
@@ -86,26 +86,27 @@ def _make(path: Path) -> None:
 
 def _guard(path: Path, say: Callable[[str], None], *, make: bool) -> None:
     if path.is_symlink() and not path.exists():
-        raise InputError(f"Ray's token {path} is a link to nothing; remove it, {_REMEDY}")
+        raise InputError(f"Ray's token {path} is a broken link; remove it, {_REMEDY}")
     file = path.stat()
     if not stat.S_ISREG(file.st_mode):
         raise InputError(f"Ray's token {path} is not a file; remove it, {_REMEDY}")
     _refuse_of_others(path, file)
     if not path.read_bytes().strip():
         if not make:
-            raise InputError(f"Ray's token {path} is empty; copy the cluster's there")
+            raise InputError(f"Ray's token {path} is empty; copy the cluster's token there")
         path.unlink()
         _make(path)
     elif file.st_uid == os.geteuid() and file.st_mode & _OTHERS:
         path.chmod(0o600)
         if path.stat().st_mode & _OTHERS:
             raise InputError(
-                f"Ray's token {path} can be read by others, and its file system keeps no modes; "
-                f"move it, {_REMEDY}"
+                f"Ray's token {path} is readable by others, and its file system does not store "
+                f"permissions; move it, {_REMEDY}"
             )
         say(
-            f"Ray's token {path} could be read by others, and is now yours alone; if others use "
-            "this machine, remove it for a new one, which a cluster then needs on all its machines"
+            f"Ray's token {path} was readable by others; its permissions are fixed now. If "
+            "others use this machine, remove it to get a new one, which every machine of a "
+            "cluster then needs"
         )
 
 
@@ -120,8 +121,8 @@ def _refuse_of_others(path: Path, file: os.stat_result) -> None:
         raise InputError(f"Ray's token {path} belongs to another user; remove it, {_REMEDY}")
     if file.st_uid != os.geteuid() and file.st_mode & _OTHERS & ~_GROUP_READS:
         raise InputError(
-            f"Ray's token {path} can be read by others, and only root can change that: "
-            f"chmod o= there, {_REMEDY}"
+            f"Ray's token {path} is readable by others, and only root can change that: chmod o= "
+            f"on it, {_REMEDY}"
         )
     for folder in {path.parent, path.resolve().parent}:
         mode = folder.stat().st_mode

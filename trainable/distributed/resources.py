@@ -60,11 +60,11 @@ def add_resources(group: argparse._ActionsContainer, trial: str = "trial") -> No
     )  # fmt: skip
     group.add_argument(
         "--gpus-per-trial", type=_float_or_auto, metavar="N",
-        help=f"of a {trial}; may be a fraction (default: auto)",
+        help=f"GPUs of a {trial}; may be a fraction (default: auto)",
     )  # fmt: skip
     group.add_argument(
         "--max-concurrent", type=int, metavar="N",
-        help=f"{trial}s at a time (default: all that fit)",
+        help=f"how many {trial}s run at a time (default: as many as fit)",
     )  # fmt: skip
     group.add_argument(
         "--address",
@@ -112,11 +112,11 @@ def check_resources(args: argparse.Namespace) -> Resources:
     if gpus is not None:
         if not (0 < gpus <= 1 or (gpus > 0 and gpus.is_integer())):
             raise InputError(
-                f"--gpus-per-trial is {gpus:g}, but must be a fraction above 0, or whole GPUs; to "
-                "train without, --devices cpu"
+                f"--gpus-per-trial is {gpus:g}, but must be a fraction above 0 or a whole "
+                "number; to train without GPUs, use --devices cpu"
             )
         if args.devices == "cpu":
-            raise InputError(f"--gpus-per-trial {gpus:g} contradicts --devices cpu; drop one")
+            raise InputError(f"--gpus-per-trial {gpus:g} contradicts --devices cpu; remove one")
     asked = Resources(
         args.address, args.cpus_per_trial, 0.0 if args.devices == "cpu" else gpus,
         args.max_concurrent, devices=args.devices,
@@ -149,7 +149,7 @@ def _local_gpus(asked: Resources) -> float:
     there = torch.cuda.device_count()
     if asked.devices == "gpu" and not there:
         raise InputError(
-            "--devices is gpu, but this machine has no usable GPU; take --devices cpu, or name a "
+            "--devices is gpu, but this machine has no usable GPU; use --devices cpu, or name a "
             "cluster with --address"
         )
     gpus = asked.gpus_per_trial

@@ -194,30 +194,30 @@ class TrialConfig:
         least = least_size(self.backbone)
         if self.backbone_size is not None and self.backbone_size < least:
             faults.append(
-                f"backbone_size is {self.backbone_size}, but {self.backbone} takes no images of "
-                f"less than {least} pixels"
+                f"backbone_size is {self.backbone_size}, but {self.backbone} needs images of at "
+                f"least {least} pixels"
             )
         if self.d_norm == "batch" and self.penalty != "none":
             faults.append(
-                f"penalty is {self.penalty}, but d_norm batch makes each logit depend on the whole "
-                "batch, whose gradient says nothing of one image; make penalty none, or d_norm "
-                "none or spectral"
+                f"penalty is {self.penalty}, but with d_norm batch each logit depends on the "
+                "whole batch, so a gradient per image is meaningless; set penalty to none, or "
+                "d_norm to none or spectral"
             )
         if self.loss == "relativistic" and self.augment_control == "adaptive":
             faults.append(
-                "augment_control is adaptive, but follows the sign of logits, which means nothing "
-                "under loss relativistic; make it fixed"
+                "augment_control is adaptive, which follows the sign of logits, but that has no "
+                "meaning under loss relativistic; set it to fixed"
             )
         if self.backbone_role == "only":
             if self.augment_control == "adaptive":
                 faults.append(
-                    "augment_control is adaptive, but follows a discriminator on pixels, which "
-                    "backbone_role only leaves out; make it fixed"
+                    "augment_control is adaptive, which follows a discriminator on pixels, but "
+                    "backbone_role only has none; set it to fixed"
                 )
             if self.instance_noise:
                 faults.append(
-                    f"instance_noise is {self.instance_noise}, but is for a discriminator on "
-                    "pixels, which backbone_role only leaves out; make it 0"
+                    f"instance_noise is {self.instance_noise}, which is for a discriminator on "
+                    "pixels, but backbone_role only has none; set it to 0"
                 )
         return faults
 
@@ -236,7 +236,7 @@ class TrialConfig:
             )
         if self.backbone not in ("none", task.backbone):
             raise InputError(
-                f"backbone is {self.backbone}, but the weights at hand are "
-                f"{'none' if task.backbone == 'none' else 'of ' + task.backbone}; "
-                f"give --backbone {self.backbone}"
+                f"backbone is {self.backbone}, but the loaded weights are "
+                f"{'none' if task.backbone == 'none' else 'of ' + task.backbone}; give "
+                f"--backbone {self.backbone}"
             )

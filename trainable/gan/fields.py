@@ -76,7 +76,7 @@ def check(cls: type, params: Params) -> tuple[Params, list[str]]:
             continue  # that one's fault has been named; this one cannot be judged
         if when is not None and not when.holds(values[when.field]):
             if value is not None:
-                faults.append(f"{name} is {value!r}, but means something only when {when.text}")
+                faults.append(f"{name} is {value!r}, but only applies when {when.text}")
             values[name] = None
         elif value is None:
             faults.append(f"{name} is missing" + (f" ({when.text})" if when else ""))
@@ -89,7 +89,7 @@ def check(cls: type, params: Params) -> tuple[Params, list[str]]:
 
 def _unknown(key: str, known: list[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1)
-    return f"{key} is no hyperparameter" + (f"; did you mean {close[0]}?" if close else "")
+    return f"{key} is not a hyperparameter" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def _kind(spec: dataclasses.Field[Any]) -> str:
@@ -109,7 +109,7 @@ def _fault(name: str, value: Any, spec: dataclasses.Field[Any]) -> str | None:
         below = value < high if open_high else value <= high
         if not (above and below):  # NaN is neither
             interval = f"{'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
-            return f"{name} is {value}, but must lie in {interval}"
+            return f"{name} is {value}, but must be in {interval}"
     if (parts := spec.metadata.get("parts")) and value != "none":
         chosen = value.split("+")
         if len(set(chosen)) != len(chosen) or not set(chosen) <= set(parts):

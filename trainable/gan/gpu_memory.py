@@ -48,9 +48,9 @@ class Memory:
         if estimate <= _SLACK * limit_mb:
             return None
         return (
-            f"needs an estimated {estimate / 1024:.1f} GB of GPU memory, of {limit_mb / 1024:.1f} "
-            "GB that a trial has here; a smaller batch_size or narrower networks need less, a "
-            "larger --gpus-per-trial gives more"
+            f"needs an estimated {estimate / 1024:.1f} GB of GPU memory, but a trial has "
+            f"{limit_mb / 1024:.1f} GB here; a smaller batch_size or narrower networks need "
+            "less, a larger --gpus-per-trial gives more"
         )
 
 

@@ -70,9 +70,8 @@ class SavedGenerator:
         found = frozenset(self.seen.images)
         if not found:
             raise InputError(
-                f"{self.flag} {self.source} does not say which images it was trained on, so nobody "
-                f"can tell whether it saw {others}; take a generator that was exported with this "
-                "version"
+                f"{self.flag} {self.source} does not say which images it was trained on, so it "
+                f"may have seen {others}; use a generator that this version exported"
             )
         return found
 
@@ -84,17 +83,17 @@ class SavedGenerator:
         if known := [source for source, mark in marks if mark in seen]:
             raise InputError(
                 f"{self.flag} {self.source} was trained on {len(known)} of the {held.n} images "
-                f"that are held back ({', '.join(known[:_SHOWN])}"
-                f"{', …' if len(known) > _SHOWN else ''}), which would flatter every score on "
-                "them; begin with a generator that was trained with the same --data and "
-                f"--hold-back, or leave out {self.flag}"
+                "that are held back "
+                f"({', '.join(known[:_SHOWN])}{', …' if len(known) > _SHOWN else ''}), which "
+                "would flatter every score on them; start from a generator that was trained with "
+                f"the same --data and --hold-back, or leave out {self.flag}"
             )
 
     def _check_reading(self, here: Reading) -> None:
         """Raise InputError if its images were read otherwise, so that none would be known again."""
         settings = self.about.get("settings", {})
         was = Reading.of({"fit": here.fit, **settings})
-        unknown = "so nobody can tell whether it saw those that are held back"
+        unknown = "so it may have seen those that are held back"
         without = f"leave out --hold-back or {self.flag}"
         for flag, made, there, now in (
             ("--fit", "made square by", was.fit, here.fit),
@@ -124,8 +123,9 @@ class SavedGenerator:
             check_image_size(task.image_size)
         except (KeyError, TypeError, InputError) as error:
             raise InputError(
-                f"{self.flag} {self.source} does not say what it generates: its record is missing "
-                f"or of another version ({error}); give a winner's generator.safetensors"
+                f"{self.flag} {self.source} does not say what it generates: its record is "
+                f"missing or from another version ({error}); give a winner's "
+                "generator.safetensors"
             ) from error
         self.check_fits(config, task)  # before memory is taken for what a record only claims
         G = Generator(config, task)
@@ -149,10 +149,10 @@ class SavedGenerator:
             ]
         more = len(faults) - _NAMED
         raise InputError(
-            f"{self.flag} {self.source} is a generator of another shape: "
+            f"{self.flag} {self.source} has another shape: "
             + "; ".join(faults[:_NAMED])
             + (f"; and {more} more" if more > 0 else "")
-            + ". Give the configuration, or the space, the same values of these"
+            + ". Use the same values in the configuration or the space"
         )
 
     def _fields(self, config: TrialConfig, task: Task) -> list[str]:

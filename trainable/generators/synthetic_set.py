@@ -72,13 +72,13 @@ def _make_folder(folder: Path, model: str) -> None:
     try:
         folder.mkdir()
     except FileExistsError as error:
-        raise _no_folder(model, folder.name, "is that of another class on this disk") from error
+        raise _no_folder(model, folder.name, "is another class's on this disk") from error
 
 
 def _no_folder(model: str, name: str, fault: str) -> InputError:
     return InputError(
-        f"{model}: its class {name!r} cannot have a folder of that name, which {fault}; take a "
-        "generator whose classes are named as folders can be"
+        f"{model}: class {name!r} cannot have a folder of that name, which {fault}; use a "
+        "generator whose class names can be folder names"
     )
 
 

@@ -35,8 +35,8 @@ def write_generator(path: Path, tensors: Mapping[str, Tensor], record: Mapping[s
         from safetensors.torch import save
     except ImportError as error:
         raise InputError(
-            f"{path} needs the package safetensors: pip install safetensors; the same command then "
-            "goes on from what is trained"
+            f"{path} needs the package safetensors: pip install safetensors; the same command "
+            "then resumes"
         ) from error
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
     path.write_bytes(save(whole, {_RECORD: json.dumps(record)}))

@@ -116,33 +116,37 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("fake", type=path_argument, help="generated images, in class folders or not")
     p.add_argument(
         "--image-size", type=int, metavar="PIXELS",
-        help="bring all images to squares of this side first, as a search does (default: score "
-        "files as they are, whatever their size)",
+        help=(
+            "first make all images squares of this side, as a search does (default: score files "
+            "as they are)"
+        ),
     )  # fmt: skip
     p.add_argument(
         "--features", default="auto", help="auto, efficientnet-lite0 or inception (default: auto)"
     )
     p.add_argument("--features-weights", type=Path, metavar="FILE", help="the network's weights")
-    p.add_argument("--unverified-weights", action="store_true", help="take any checksum")
+    p.add_argument(
+        "--unverified-weights", action="store_true", help="accept weights with any checksum"
+    )
     p.add_argument(
         "--protocol", default="bilinear", help="resizing: bilinear or clean (default: bilinear)"
     )
     p.add_argument(
         "--background",
         default="black",
-        help="under transparency: black, white or #rrggbb (default: black)",
+        help="colour behind transparent pixels: black, white or #rrggbb (default: black)",
     )
     p.add_argument(
         "--train", type=path_argument, metavar="DIR",
-        help="what the generator was trained on, to look for copies of (default: REAL)",
+        help="the generator's training images, to look for copies of (default: REAL)",
     )  # fmt: skip
     p.add_argument(
-        "--baseline", type=Path, metavar="JSON", help="what --json printed earlier, to show beside"
+        "--baseline", type=Path, metavar="JSON", help="earlier output of --json, to compare with"
     )
-    p.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    p.add_argument("--json", action="store_true", help="print one JSON object, for programs")
     p.add_argument(
         "--neighbours", type=Path, metavar="PNG",
-        help="draw the generated images most like a training image, each beside it",
+        help="draw the generated images that are most like a training image, next to it",
     )  # fmt: skip
     return p
 

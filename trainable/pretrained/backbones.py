@@ -102,7 +102,7 @@ def scored_protocol(extractor: Extractor, backbone: Backbone | None, *, shared: 
         raise InputError(
             f"--backbone is {backbone.name}, on which FID is computed too (--features "
             f"{extractor.name}): a discriminator that sees those features flatters FID. Choose "
-            "another --backbone or other --features, or take it with --allow-shared-features, "
+            "another --backbone or other --features, or allow it with --allow-shared-features, "
             "which marks every score"
         )
     return extractor.protocol + SHARED

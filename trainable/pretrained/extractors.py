@@ -57,8 +57,8 @@ class Extractor(nn.Module):
         if not self.verified and not unverified:
             raise InputError(
                 f"{weights} has SHA-256 {self.sha256[:12]}…, but the {name} weights have "
-                f"{published[:12]}…; fetch the file again, choose other --features, or take it "
-                "as it is with --unverified-weights, which marks every score"
+                f"{published[:12]}…; download the file again, choose other --features, or accept "
+                "it with --unverified-weights, which marks every score"
             )
         network = spec.network()
         fill(network, read_tensors(weights, name), weights, name)
@@ -140,7 +140,7 @@ def load_extractor(
         try:
             WEIGHTS[name].fetched()
         except OSError as error:
-            why = f"Inception weights cannot be had here: {os_reason(error)}"
+            why = f"the Inception weights are not available here: {os_reason(error)}"
             name = "efficientnet-lite0"
     with WEIGHTS[name].at_hand("--features", "efficientnet-lite0") as path:
         where = f" ({why})" if WEIGHTS[name].packaged else f", weights {path}"

@@ -99,7 +99,9 @@ def kept_features(
         try:
             _write(path, key, features)
         except OSError as error:
-            say(f"features cannot be kept in {path.parent} ({error.strerror}); going on without")
+            say(
+                f"features cannot be cached in {path.parent} ({error.strerror}); continuing without"
+            )
     return features
 
 

@@ -149,8 +149,8 @@ def known_checksum(path: Path, flag: str, name: str, sha256: str, *, unverified:
     actual = checksum(path, flag)
     if not actual.startswith(sha256) and not unverified:
         raise InputError(
-            f"{path} has SHA-256 {actual[:12]}…, but the {name} weights have {sha256[:12]}…; fetch "
-            "the file again, or take it as it is with --unverified-weights"
+            f"{path} has SHA-256 {actual[:12]}…, but the {name} weights have {sha256[:12]}…; "
+            "download the file again, or accept it with --unverified-weights"
         )
     return actual
 
@@ -164,11 +164,11 @@ def read_tensors(path: Path, name: str) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not all(isinstance(key, str) for key in state):
-            raise TypeError("its keys are no names")
+            raise TypeError("its keys are not names")
         finite = all(torch.isfinite(t).all() for t in state.values() if t.is_floating_point())
     except pickle.UnpicklingError as error:  # its own words are how to run the code in there
         raise InputError(
-            f"{path} does not hold the {name} network: it is no file of tensors alone"
+            f"{path} does not hold the {name} network: it is not a file of tensors alone"
         ) from error
     except Exception as error:  # what else the unpickler raises depends on the bytes
         raise InputError(f"{path} does not hold the {name} network: {first_line(error)}") from error

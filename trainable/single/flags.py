@@ -25,8 +25,10 @@ def parser() -> argparse.ArgumentParser:
     """All of them."""
     p = argparse.ArgumentParser(
         prog="python -m trainable",
-        description="Train one conditional GAN. The same command again goes on from where it "
-        "stopped; with more --epochs, a finished run trains on.",
+        description=(
+            "Train one conditional GAN. Running the same command again resumes it; with more "
+            "--epochs, a finished run trains further."
+        ),
     )
     what = p.add_argument_group("what is trained")
     source = what.add_mutually_exclusive_group()
@@ -66,8 +68,10 @@ def parser() -> argparse.ArgumentParser:
     length.add_argument(
         "--evaluate-at",
         metavar="LIST",
-        help="epochs, or seconds of training, at which it is scored, such as 100,360 "
-        "(default: ten times)",
+        help=(
+            "epochs, or seconds of training, at which to score, such as 100,360 (default: ten "
+            "times)"
+        ),
     )
     net = p.add_argument_group("pretrained networks")
     net.add_argument("--features", help="network of FID: auto, efficientnet-lite0 or inception")

@@ -55,7 +55,8 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
     path = Path(args.config)
     if not path.exists():
         raise InputError(
-            f"--config is {args.config!r}, which is no file and no preset ({', '.join(PRESETS)})"
+            f"--config is {args.config!r}, which is neither a file nor a preset "
+            f"({', '.join(PRESETS)})"
         )
     content = read_json("--config", path)
     if not isinstance(content, dict):

@@ -30,7 +30,7 @@ from trainable.trial.workload import Workload
 def _device(asked: str) -> str:
     there = torch.cuda.is_available()
     if asked == "cuda" and not there:
-        raise InputError("--device is cuda, but PyTorch finds no GPU here; take --device cpu")
+        raise InputError("--device is cuda, but PyTorch finds no GPU here; use --device cpu")
     return "cuda" if there and asked != "cpu" else "cpu"
 
 
@@ -100,7 +100,7 @@ def _backbone(args: argparse.Namespace, recipe: Recipe) -> str:
     wanted = str((recipe.params or {}).get("backbone", "none"))
     if args.backbone not in (None, wanted):
         raise InputError(
-            f"--backbone is {args.backbone}, but the configuration's is {wanted}: leave the flag "
+            f"--backbone is {args.backbone}, but the configuration's is {wanted}; leave the flag "
             "out, or give a configuration that says how it is used (backbone_role and so on)"
         )
     return wanted

@@ -61,7 +61,7 @@ def run_single(args: argparse.Namespace, recipe: Recipe, console: Console) -> in
     counts = ", ".join(f"{n} {name}" for name, n in workload.data.counts.items())
     size = workload.task.image_size
     if changed := recipe.changed(identity):
-        say(console, f"no replay, as these differ from the trial's: {', '.join(changed)}")
+        say(console, f"not a replay: these differ from the trial's: {', '.join(changed)}")
     say(console, f"data: {workload.data.name}: {counts}, {size} pixels ({workload.data.report})")
     say(
         console,
@@ -85,7 +85,7 @@ def _claimed(out: Path, about: dict[str, Any]) -> Yardstick | None:
     path = out / _RUN
     if not path.exists():
         if (out / CONFIG).exists():
-            raise InputError(f"--out {out} holds a generator already; choose another folder")
+            raise InputError(f"--out {out} already holds a generator; choose another folder")
         return None
     try:
         there = json.loads(path.read_text())
@@ -131,7 +131,7 @@ def _train(trial: Trial, console: Console) -> tuple[Report, Stop]:
     for report in trial.reports:  # of former lives
         say(console, _line(report))
     if trial.reports and trial.reports[-1]["resource"] >= workload.evaluations[-1]:
-        say(console, "it has had all of that already; nothing is trained")
+        say(console, "it has already trained that long; nothing to do")
         last = dict(trial.reports[-1])
         if last["status"] == Status.RUNNING:  # it was to be longer when it was trained
             last["status"] = Status.COMPLETE.value
@@ -182,7 +182,7 @@ def _conclude(
     if reason != ASKED:
         say(console, f"{status}: {reason}")
     if status is Status.INTERRUPTED:
-        say(console, "stopped; the same command goes on from here")
+        say(console, "stopped; the same command resumes from here")
         return BROKEN
     scored = {k: v for k, v in last.items() if isinstance(v, int | float)}
     if status is Status.COMPLETE:
@@ -195,8 +195,8 @@ def _conclude(
         say(console, f"images: {grid}\ngenerator: {args.out / 'generator.pt2'}")
         say(
             console,
-            f"it took {format_duration(last['train_seconds'])} to train and "
-            f"{format_duration(last['eval_seconds'])} to score; to train on, the same command "
-            "with a larger --epochs or --train-time",
+            f"training took {format_duration(last['train_seconds'])}, scoring "
+            f"{format_duration(last['eval_seconds'])}; to train further, repeat the command with "
+            "a larger --epochs or --train-time",
         )
     return 0 if status is Status.COMPLETE else BROKEN

@@ -158,8 +158,7 @@ def check_tracking(uri: str) -> None:
         raise InputError(f"{given} cannot be read ({error})") from error
     if not {"experiments", "runs", "tags"} <= tables:
         raise InputError(
-            f"{given}: {path} is not a database of MLflow's; a search keeps its own "
-            "at OUTPUT/mlflow.db"
+            f"{given}: {path} is not an MLflow database; a search keeps its own at OUTPUT/mlflow.db"
         )
 
 

@@ -86,14 +86,14 @@ def load_generator(source: str, uri: str, flag: str = "--init-from") -> SavedGen
         if instead := _instead(client, name, flag):
             raise InputError(f"{flag} {source}: {instead}") from error
         raise InputError(
-            f"{flag} {source} cannot be had from {_said(uri, error)}; look at the "
-            "registered models with mlflow ui, or name another store with --tracking-uri"
+            f"{flag} {source} is not available from {_said(uri, error)}; see the registered "
+            "models in mlflow ui, or name another store with --tracking-uri"
         ) from error
     wanted = version.tags.get(WEIGHTS_SHA256)
     if wanted != start.sha256:
         raise InputError(
             f"{flag} {source}: the weights have SHA-256 {start.sha256[:12]}…, but "
-            f"{str(wanted)[:12]}… were registered; they have been changed since"
+            f"{str(wanted)[:12]}… was registered; the file has changed since"
         )
     return start
 
@@ -146,12 +146,12 @@ def read_trial(run_id: str, uri: str) -> Recorded:
         study = client.get_run(parent).data.params if parent else {}
     except Exception as error:
         raise InputError(
-            f"--trial {run_id} cannot be had from {_said(uri, error)}; copy a run's id from "
+            f"--trial {run_id} is not available from {_said(uri, error)}; copy a run's id from "
             "mlflow ui, or name another store with --tracking-uri"
         ) from error
     if TRIAL not in run.tags or "seed" not in study:
         raise InputError(
-            f"--trial {run_id} is no trial of a search: give the id of a run named trial-…"
+            f"--trial {run_id} is not a trial of a search; give the id of a run named trial-…"
         )
     params = parsed(TrialConfig, run.params)
     return Recorded(params, int(run.tags[TRIAL]), study)

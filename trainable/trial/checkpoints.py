@@ -98,7 +98,7 @@ def newest(folder: Path, device: str = "cpu") -> dict[str, Any]:
         state = _load(path, device)
         if state is not None:
             return state["state"]
-    raise FileNotFoundError(f"there is no valid checkpoint in {folder}")
+    raise FileNotFoundError(f"no valid checkpoint in {folder}")
 
 
 def mark_hung(folder: Path) -> Path:

@@ -38,8 +38,8 @@ class ObjectStore:
         """InputError if `url` holds a key."""
         if re.search(r"://[^/?]*@", url):
             raise InputError(
-                "--storage holds an access key, which would be written to the study's files; leave "
-                "it to the environment, such as AWS_ACCESS_KEY_ID"
+                "--storage contains an access key, which would be written to the study's files; "
+                "put it in the environment instead, such as AWS_ACCESS_KEY_ID"
             )
         self.url = url
         self._opened: tuple[FileSystem, str] | None = None

@@ -15,7 +15,7 @@ GOALS = ("objective", "objective_2")
 CAS = "cas"
 """Key of the classification accuracy score, where images are held back."""
 
-SPENT = "the time budget is spent"
+SPENT = "the time budget has run out"
 ASKED = "it was asked to stop"
 RESOURCES = ("epoch", "seconds")
 LONGEST = 10**9

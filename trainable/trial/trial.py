@@ -79,8 +79,8 @@ class Trial:
                 raise
             except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
                 raise ForeignCheckpointError(
-                    f"the checkpoints in {self.folder} are of another version of cgan-search "
-                    f"({type(error).__name__}: {first_line(error)}); take that version"
+                    f"the checkpoints in {self.folder} are from another version of cgan-search "
+                    f"({type(error).__name__}: {first_line(error)}); use that version"
                 ) from error
         self._unheard = [r for r in self._reports if r["resource"] > heard]
 
@@ -103,7 +103,7 @@ class Trial:
         if self._unheard:
             return self._unheard.pop(0)
         if times_hung(self.folder) > HANGS:
-            return self._report(Status.FAILED, reason="it hung again when it was tried once more")
+            return self._report(Status.FAILED, reason="it hung again on retry")
         losses: dict[str, float] = {}
         try:
             while not self._due():
@@ -124,7 +124,7 @@ class Trial:
         said = dict(zip(GOALS, goals, strict=False))  # one or two
         report = self._report(self._standing(), **said, **scores, **losses)
         if report["status"] == Status.PRUNED:
-            report["reason"] = f"its {self.workload.max_seconds:g} s were spent"
+            report["reason"] = f"it reached --max-trial-time ({self.workload.max_seconds:g} s)"
         if reason := self._collapsed(scores):
             report |= {"status": Status.COLLAPSED.value, "reason": reason}
         self._reports.append(report)

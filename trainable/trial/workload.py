@@ -46,8 +46,8 @@ class Workload:
         backbone: the pretrained network that discriminators may stand on, or None.
         start: the generator that all begin with, or None.
         validation: what judges by the images that are held back, or None.
-        object_store: what has the trials' folders, of which a node then has copies of its own; or
-            None.
+        object_store: the object store that has the trials' folders, of which a node then has
+            copies of its own; or None.
         gpu_memory_mb: what a trial may hold of a GPU's memory, or None for no limit.
     """
 

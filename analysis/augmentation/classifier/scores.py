@@ -27,7 +27,7 @@ def positive_class(classes: Sequence[str]) -> tuple[int, str]:
     ]  # fmt: skip
     if len(healthy) == 1:
         found = 1 - healthy[0]
-        why = f"as {classes[healthy[0]]} names the healthy ones"
+        why = f"as {classes[healthy[0]]} is the healthy one"
     else:
         found, why = 1, "the last class, as the names do not say which one is healthy"
     return found, f"The positive class is {classes[found]}, {why}."

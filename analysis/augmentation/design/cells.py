@@ -114,7 +114,7 @@ def parse_sizes(text: str) -> list[int | None]:
             raise InputError(f"--sizes is {text!r}, but a size must be a whole number from 2 up")
         size = None if number is None else int(number)
         if size in sizes:
-            raise InputError(f"--sizes is {text!r}, but {part.strip()} comes twice")
+            raise InputError(f"--sizes is {text!r}, but {part.strip()} appears twice")
         sizes.append(size)
     return sorted(sizes, key=lambda size: float("inf") if size is None else size)
 
@@ -129,11 +129,11 @@ def parse_ratios(text: str) -> list[float]:
     for ratio in ratios:
         if not 0 <= ratio < float("inf"):
             raise InputError(
-                f"--ratios is {text!r}, but {ratio:g} synthetic images for each real one cannot "
-                "be: give numbers from 0 up"
+                f"--ratios is {text!r}, but {ratio:g} synthetic images per real one is "
+                "impossible; give numbers from 0 up"
             )
         if ratios.count(ratio) > 1:
-            raise InputError(f"--ratios is {text!r}, but {ratio:g} comes twice")
+            raise InputError(f"--ratios is {text!r}, but {ratio:g} appears twice")
     return sorted(ratio for ratio in ratios if ratio)
 
 
@@ -142,6 +142,6 @@ def _number(text: str, flag: str, whole: str) -> float:
         return float(text)
     except ValueError as error:
         raise InputError(
-            f"{flag} is {whole!r}, but {text.strip()!r} is no number; give numbers with commas "
-            f"between them{', or all' if flag == '--sizes' else ''}"
+            f"{flag} is {whole!r}, but {text.strip()!r} is not a number; give numbers separated "
+            f"by commas{', or all' if flag == '--sizes' else ''}"
         ) from error

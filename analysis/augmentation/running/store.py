@@ -46,8 +46,8 @@ class Store:
         if differ:
             changes = "; ".join(f"{k} was {there.get(k)}, is {settings.get(k)}" for k in differ)
             raise InputError(
-                f"--name {self.folder.name} is a study of other settings ({changes}); give another "
-                "--name, or the same settings to go on with it"
+                f"--name {self.folder.name} is a study with other settings ({changes}); give "
+                "another --name, or the same settings to resume it"
             )
 
     def keep(self, cell: Cell, result: Result) -> None:

@@ -55,7 +55,7 @@ class Work:
         missing = [cell for cell in self._cells if cell not in results]
         before = len(self._cells) - len(missing)
         if before:
-            self._print(f"{before} cells are done already, {len(missing)} are to come")
+            self._print(f"{before} cells are already done, {len(missing)} remain")
         if not missing:
             return results
         with ExitStack() as ray:
@@ -106,7 +106,7 @@ class Work:
     def _lose(self, what: Which | Cell, why: str) -> None:
         self.lost += 1
         name = what.key if isinstance(what, Cell) else f"the generator of {what[0]} images"
-        self._print(f"{name} failed and is left out; the same command tries again: {why}")
+        self._print(f"{name} failed and is left out; the same command retries it: {why}")
 
     def _line(self, done: int, total: int, began: float) -> None:
         if self._console.is_interactive or done % max(1, total // _LINES):

@@ -27,14 +27,14 @@ def check_folder(folder: Path) -> None:
     except FileNotFoundError as error:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
             raise InputError(
-                f"{str(folder).replace(':/', '://', 1)} is an address; download what is there, and "
-                "give the folder"
+                f"{str(folder).replace(':/', '://', 1)} is a URL; download the data and give the "
+                "folder"
             ) from error
         raise InputError(f"{folder} does not exist; give a folder of images") from error
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror}") from error
     if is_archive(folder):
-        raise InputError(f"{folder} is an archive; unpack it, and give the folder that it holds")
+        raise InputError(f"{folder} is an archive; unpack it and give the folder inside")
     if not folder.is_dir():
         raise InputError(f"{folder} is a file, not a folder of images")
 
@@ -107,7 +107,7 @@ def image_files(folder: Path) -> tuple[list[str], Counter[str]]:
             if _is_noise(name):
                 continue
             if (identity := _identity(Path(here, name))) in read:
-                left_out["links to folders read already"] += 1
+                left_out["links to folders already read"] += 1
                 continue
             read.add(identity)
             entered.append(name)

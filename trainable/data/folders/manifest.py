@@ -107,7 +107,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     path = found[0]
     if len(found) > 1:
-        raise InputError(f"{folder} has {' and '.join(p.name for p in found)}; leave one of them")
+        raise InputError(f"{folder} has both {' and '.join(p.name for p in found)}; keep one")
     (_, header), *rows = _table(path, _text(path))
     columns = tuple(cell.strip() for cell in header)
     file, patient = _column(columns, _FILE), _column(columns, _PATIENT)
@@ -151,7 +151,7 @@ def _text(path: Path) -> str:
         except UnicodeDecodeError:
             continue
         if not text.strip():
-            raise InputError(f"{path} is empty; remove it, or fill it")
+            raise InputError(f"{path} is empty; fill it or remove it")
         if not _CONTROL.search(text):
             return text
     raise InputError(f"{path} is not a text file; save the table as CSV in UTF-8")
@@ -181,9 +181,9 @@ def _table(path: Path, text: str) -> list[tuple[int, list[str]]]:
             if any(cell.strip() for cell in cells)
         ]
     except csv.Error as error:
-        raise InputError(f"{path} is not valid CSV: {error}; correct it") from error
+        raise InputError(f"{path} is not valid CSV: {error}; fix it") from error
     if not table:
-        raise InputError(f"{path} is empty; remove it, or fill it")
+        raise InputError(f"{path} is empty; fill it or remove it")
     return table
 
 

@@ -98,9 +98,7 @@ def _stated(manifest: Manifest, at: str, images: Sequence[str]) -> tuple[dict[st
     files = _Files({*names, *_files_below(folder)}, split_of(folder.name))
     if manifest.rows is None:
         if any(posixpath.splitext(cell)[1] and files.find(cell) for cell in manifest.columns):
-            raise InputError(
-                f"{manifest.path} has no header; put 'file,patient' above its first line"
-            )
+            raise InputError(f"{manifest.path} has no header; add 'file,patient' as its first line")
         return {}, "" if manifest.ours else f"{FILE_NAME} names no patients"
     rows = [row for row in manifest.rows if row.patient]
     first: dict[str, Named] = {}

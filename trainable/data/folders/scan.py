@@ -87,10 +87,10 @@ def scan(root: Path, split: str = "train", viral: bool = False) -> Scan:
         files[folder.name], others = image_files(folder)
         left_out += others
     if not files:
-        sorted_so = f"put the images in one folder per class, {base.name}/<class>/*.png"
+        sorted_so = f"put the images in one folder per class: {base.name}/<class>/*.png"
         meant = elsewhere(base)
         if packed := [path.name for path in visible(base) if is_archive(path)]:
-            meant = f"unpack {packed[0]}, and give the folder that it holds"
+            meant = f"unpack {packed[0]} and give the folder inside"
         raise InputError(
             f"{base} holds no class folders; " + (f"{meant}; else " if meant else "") + sorted_so
         )
@@ -137,8 +137,8 @@ def _check_links(base: Path) -> None:
     for path in visible(base):
         if path.is_symlink() and not path.exists() and not is_image(path):
             raise InputError(
-                f"{path} is a link to {path.readlink()}, which is not there; mend the link if it "
-                "is a class, or remove it"
+                f"{path} is a link to {path.readlink()}, which does not exist; fix the link if "
+                "it is a class, or remove it"
             )
 
 
@@ -149,8 +149,9 @@ def _check_names(base: Path, names: Iterable[str]) -> None:
         other = first.setdefault(" ".join(label_of(name).casefold().split()), name)
         if other != name:
             raise InputError(
-                f"{base} has two classes that are called alike, {other!a} and {name!a}: they "
-                "differ in capitals, blanks or how accents are composed; merge them, or rename one"
+                f"{base} has two classes with nearly the same name, {other!a} and {name!a}: they "
+                "differ only in case, spaces or how accents are composed; merge them, or rename "
+                "one"
             )
 
 

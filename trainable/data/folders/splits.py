@@ -47,7 +47,7 @@ def class_base(root: Path, split: str) -> Path:
     present = split_folders(root)
     if len(named := present.get(split, [])) > 1:
         raise InputError(
-            f"{root} has several folders for the split {split!r}, {_names(named)}; leave one"
+            f"{root} has several folders for the split {split!r}: {_names(named)}; keep one"
         )
     splits = sorted(folder for same in present.values() for folder in same)
     beside = sorted({*_with_images(root)} - {*splits}) if splits else []

@@ -105,8 +105,8 @@ def _disjoint(found: Dataset, data: Dataset, what: str) -> tuple[Dataset, str]:
     """
     if found.classes != data.classes:
         raise InputError(
-            f"{what} has the classes {', '.join(found.classes)}, but the data "
-            f"{', '.join(data.classes)}; name images of the same classes"
+            f"{what} has the classes {', '.join(found.classes)}, but --data has "
+            f"{', '.join(data.classes)}; give images of the same classes"
         )
     images, patients = set(pixel_digests(data.images)), {*map(same_patient, data.patients)} - {None}
     same = np.array([digest in images for digest in pixel_digests(found.images)])
@@ -123,7 +123,7 @@ def _disjoint(found: Dataset, data: Dataset, what: str) -> tuple[Dataset, str]:
     omitted = f"; left out: {' and '.join(left_out)}" if left_out else ""
     if empty := [name for name, count in apart.counts.items() if not count]:
         raise InputError(
-            f"{what} has no image of class {empty[0]!r} to hold out{omitted}; name other images"
+            f"{what} has no image of class {empty[0]!r} to hold out{omitted}; give other images"
         )
     counts = ", ".join(f"{count} {name}" for name, count in apart.counts.items())
     return apart, f"held out: {counts} ({found.report}{omitted})"

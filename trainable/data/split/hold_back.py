@@ -53,9 +53,9 @@ def hold_back(data: Dataset, share: float) -> tuple[Dataset, Dataset, str]:
     for name, count, had in zip(data.classes, counts, have, strict=True):
         if had < FEWEST or had == count:
             raise InputError(
-                f"--hold-back {share:g} keeps {had} of the {count} images of class {name!r} from "
-                "the generators, as patients and look-alikes stay together, but must keep at least "
-                f"{FEWEST} and leave some; choose another share, or add images"
+                f"--hold-back {share:g} holds back {had} of the {count} images of class "
+                f"{name!r}, since patients and look-alikes stay together, but must hold back at "
+                f"least {FEWEST} and leave some; choose another share, or add images"
             )
     parts = ", ".join(f"{count} {name}" for name, count in held.counts.items())
     return kept, held, f"held back from the generators: {parts} ({sentence})"

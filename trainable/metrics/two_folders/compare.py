@@ -188,7 +188,7 @@ def _finite(features: Tensor, data: Dataset) -> Tensor:
     if not torch.isfinite(features).all():
         raise InputError(
             f"the extractor's features of {data.name} are not finite, so nothing can be scored; "
-            "choose other --features or --features-weights"
+            "choose different --features or --features-weights"
         )
     return features
 
@@ -208,7 +208,9 @@ def _draw(path: Path, fakes: Dataset, trained: Dataset, copies: Copies) -> list[
 
 def _number_warnings(n_real: int, n_fake: int) -> list[str]:
     few = [(n, what) for n, what in ((n_real, "real"), (n_fake, "generated")) if n < FEW]
-    lines = [f"{n} {what} images are few: FID and its like lean on chance" for n, what in few]
+    lines = [
+        f"{n} {what} images are few: FID and similar scores depend on chance" for n, what in few
+    ]
     if not 0.8 <= n_fake / n_real <= 1.25:
         lines.append(
             f"FID falls with the number of images, and the floor is that of {n_real} against "
@@ -222,8 +224,8 @@ def _floor_warnings(scores: Scores) -> list[str]:
     if not scores["fid"] < scores["floor"]:
         return []
     return [
-        f"a FID below the floor, {scores['floor']:.4g}, is not better than real images: it means "
-        "copies, less variety than they have, more images than they are, or luck"
+        f"an FID below the floor, {scores['floor']:.4g}, is not better than real images: it "
+        "means copies, less variety, more images than the real set has, or luck"
     ]
 
 
@@ -239,8 +241,8 @@ def _check_alike(before: Result, now: Result, name: str) -> None:
     for key, value in now.items():
         if before.get(key) != value:
             raise InputError(
-                f"{name} has {key} {before.get(key)}, here it is {value}; scores of unequal "
-                "protocols do not compare"
+                f"{name} has {key} {before.get(key)}, but here it is {value}; scores of "
+                "different protocols are not comparable"
             )
 
 

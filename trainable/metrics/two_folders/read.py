@@ -121,8 +121,8 @@ def list_images(root: Path) -> Scan:
     inside = [p for p in folders(root) if split_of(p.name) or image_files(p)[0]]
     if images and inside:
         raise InputError(
-            f"{root} holds images ({images[0].name}) beside folders of images "
-            f"({', '.join(p.name for p in inside)}); move either away"
+            f"{root} contains images ({images[0].name}) as well as folders of images "
+            f"({', '.join(p.name for p in inside)}); move one of them away"
         )
     if len(inside) > 1 or (inside and split_of(inside[0].name)):
         found = scan(root)
@@ -166,7 +166,7 @@ def read_images(
     check_unreadable(root, skipped, len(decoded))
     kept = readable = [d for d in decoded if d.pixels is not None]
     if all((d.pixels == d.pixels[:, :1, :1]).all() for d in kept if d.pixels is not None):
-        raise InputError(f"every image in {root} is one plain colour; nothing can be compared")
+        raise InputError(f"every image in {root} is a single colour; there is nothing to compare")
     duplicates = 0
     if unique:
         kept, duplicates = drop_duplicates(kept)
@@ -212,7 +212,7 @@ def check_classes(real: Scan, fake: Scan) -> None:
     ]
     raise InputError(
         f"{real.root} and {fake.root} must have the same classes, but {' and '.join(alone)}; add "
-        "or rename folders, or compare one class by giving its two folders in place of these"
+        "or rename folders, or compare one class by giving its two folders instead"
     )
 
 
@@ -252,6 +252,6 @@ def _entry(root: Path, path: Path, label: str, nested: bool = False) -> Entry:
 def _check_number(n: int, root: Path, which: str) -> None:
     if n < FEWEST:
         raise InputError(
-            f"{root} holds {n} {which}, but at least {FEWEST} are needed, and {FEW} for scores to "
-            "lean on; add images"
+            f"{root} contains {n} {which}, but at least {FEWEST} are needed, and {FEW} for "
+            "reliable scores; add images"
         )
