@@ -187,8 +187,8 @@ def _check_same(
             how = image_differences(args.output / config.name / IMAGES, whole)
             holds = "no longer holds" if args.data is None else "does not hold"
             fault = (
-                f"{config.data} {holds} the images that the study began with ({how}); bring them "
-                "back, or start a new study"
+                f"{config.data} {holds} the images that the study began with ({how}); restore "
+                "them, or start a new study"
             )
         case "validation_digest" | "held_out_digest":
             what = {
@@ -196,20 +196,20 @@ def _check_same(
                 "held_out_digest": f"held-out images ({config.held_out or config.data})",
             }[first.fact]
             fault = (
-                f"the {what} are no longer those that the study began with; bring them back, or "
+                f"the {what} are no longer those that the study began with; restore them, or "
                 "start a new study"
             )
         case "protocol" | "weights_sha256":
             fault = (
                 f"its scores were made with {config.protocol} and weights "
-                f"{config.weights_sha256[:12]}…, here are {found.protocol} and "
-                f"{str(found.weights_sha256)[:12]}…; scores of both would not compare"
+                f"{config.weights_sha256[:12]}…, but here are {found.protocol} and "
+                f"{str(found.weights_sha256)[:12]}…; the scores would not be comparable"
             )
         case _:
             flag = {"backbone_sha256": "--backbone", "init_sha256": "--init-from"}[first.fact]
             fault = (
                 f"the weights of its {flag} have SHA-256 {str(first.now)[:12]}… here, but had "
-                f"{str(first.was)[:12]}…; bring those back"
+                f"{str(first.was)[:12]}…; restore those"
             )
     raise InputError(f"--resume {config.name}: {fault}")
 

@@ -40,9 +40,9 @@ def learn_from(
     ]
     if differ:
         raise InputError(
-            f"--warm-start {old.study_name}: its scores do not compare with this study's, as these "
-            f"differ: {'; '.join(map(str, differ))}. Its best configurations can still be tried "
-            "first: --enqueue with its best.json"
+            f"--warm-start {old.study_name}: its scores are not comparable with this study's, as "
+            f"these differ: {'; '.join(map(str, differ))}. Its best configurations can still be "
+            "tried first: --enqueue with its best.json"
         )
     return old.get_trials(states=LEARNT)
 

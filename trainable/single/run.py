@@ -66,9 +66,9 @@ def run_single(args: argparse.Namespace, recipe: Recipe, console: Console) -> in
     say(
         console,
         f"FID by {yardstick['protocol']}: floor {yardstick['floor']:.1f}, untrained "
-        f"{yardstick['untrained']['fid']:.1f}; a classifier that knows "
-        f"{'held-out' if identity.held_out_digest else 'the training'} images finds "
-        f"{yardstick['witness']:.0%} of others' classes{taught}",
+        f"{yardstick['untrained']['fid']:.1f}; a classifier trained on "
+        f"{'held-out' if identity.held_out_digest else 'the training'} images gets "
+        f"{yardstick['witness']:.0%} of others right{taught}",
     )
     trial = Trial(workload, recipe.number, params, heard=sys.maxsize)
     last, stop = _train(trial, console)
