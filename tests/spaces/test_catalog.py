@@ -260,7 +260,7 @@ def test_command_shows_one_space(capsys):
     assert "2 to 3" in rows["g_depth"]
     assert "8, 16 " in rows["batch_size"]
     assert rows["g_lr"].split()[-1] == "0.002"
-    assert tells(out.splitlines()[-1], 36, "--backbone efficientnet-lite1", "default", "draw")
+    assert tells(out.splitlines()[-1], 36, "--backbone efficientnet-lite1", "default")
 
 
 @pytest.mark.parametrize("more", [[], ["--backbone", "none"], ["--image-size", "128"]])

@@ -103,8 +103,8 @@ def of(size: int, ratio: float, arms, repeats: int = 3) -> list[Cell]:
 
 def test_a_perfect_generator_helps_where_real_images_are_few(phantoms):
     fresh = load("phantom", 32, seed=999)
-    given = study(phantoms, Copies(fresh.images, fresh.labels), [10])
-    found = findings(given, of(10, 8.0, (REAL, DUPLICATES, ADDED)))
+    given = study(phantoms, Copies(fresh.images, fresh.labels), [10], repeats=5)
+    found = findings(given, of(10, 8.0, (REAL, DUPLICATES, ADDED), repeats=5))
     told = {(c.first, c.second): c.told for c in found.comparisons}
     assert told[DUPLICATES, ADDED] == told[REAL, ADDED] == 1
     assert mean(found, 10, 8.0, ADDED) > mean(found, 10, 8.0, DUPLICATES) + 0.1
@@ -337,7 +337,7 @@ def test_train_and_test_may_not_overlap(monkeypatch):
 
 def test_a_generator_of_unknown_training_images_is_refused():
     start = Mock(wraps=SavedGenerator("x", "0", {}, {}, "--model"))
-    start.generator.return_value = (Noise(), ["normal", "pneumonia"], 1)
+    start.image_generator.return_value = (Noise(), ["normal", "pneumonia"], 1)
     with refused("--model x", "not say", "test images"):
         Source.of(start)
 
