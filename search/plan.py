@@ -61,7 +61,7 @@ def make_plan(
         gpus = tuple(gpu for node in nodes for gpu in node.gpus)
         capacity = replace(capacity, nodes=frozenset(node.address for node in nodes))
     with stage(console, "measuring the real images") as progress:
-        real = real_set(prepared.data, prepared.extractor, tell, progress)
+        real = real_set(prepared.inputs.data, prepared.inputs.networks.extractor, tell, progress)
     with stage(console, "measuring the default configuration"):
         workload = make_workload(prepared, real, capacity.resources, folder, object_store)
         speed = speed_of(workload, capacity.resources)
@@ -71,7 +71,7 @@ def make_plan(
         )  # fmt: skip
     speed = replace(speed, trained=speed.trained * shares.slowdown)
     capacity, asked = shares.capacity, args.winner_images is not None
-    classes = len(prepared.data.classes)
+    classes = len(prepared.inputs.data.classes)
     config, deadline = budgeted(
         config, classes, speed, capacity.workers, since, asked=asked, say=tell
     )
@@ -93,12 +93,13 @@ def tried_budget(
     if where.cluster is not None:
         say("whether the cluster can score the winners within the time budget is not measured")
         return config
-    validation = validation_of(prepared.validation)
+    inputs = prepared.inputs
     speed = measure_scoring(
-        prepared.extractor, prepared.data, validation, where.device, where.cpus_per_trial
-    )
+        inputs.networks.extractor, inputs.data, validation_of(inputs.validation), where.device,
+        where.cpus_per_trial,
+    )  # fmt: skip
     here = {"CPU": local_cores(), "GPU": torch.cuda.device_count()}
     fits = fitting([{"Alive": True, "Resources": here}], where, where.gpus_per_trial or 0)
     workers = min(fits, where.max_concurrent or fits)
-    classes = len(prepared.data.classes)
+    classes = len(inputs.data.classes)
     return budgeted(config, classes, speed, workers, since, asked=asked, say=say)[0]

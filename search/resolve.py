@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import optuna
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
-from search.proposals.samplers import learn_from, read_queue, space_differences
+from search.proposals.queue import read_queue
+from search.proposals.warm_start import learn_from, space_differences
 from search.study.asked import FREE, MOVED, check_resumed, new_settings
 from search.study.config import (
     FLAGS,
@@ -22,7 +22,7 @@ from search.study.config import (
     resolve_epochs,
     resolve_seconds,
 )
-from search.study.database import open_study
+from search.study.database import OpenStudy, open_study
 from search.study.folder import DATABASE, IMAGES, TRIALS, StudyFolder, default_tracking
 from search.study.locate import placed
 from search.study.names import free_name
@@ -31,66 +31,64 @@ from spaces.catalog import Space, get_space
 from spaces.describe import space_snapshot, starting_point, validate
 from spaces.errors import InputError
 from spaces.presets import default
-from spaces.task import Task
-from trainable.basics.progress import stage
 from trainable.data.dataset import Dataset
 from trainable.data.fingerprints import image_differences
-from trainable.data.reading import Reading
-from trainable.data.sources import load, located
-from trainable.data.split.held_out import held_out
-from trainable.data.split.hold_back import split_held_back
+from trainable.data.sources import located
 from trainable.data.split.share import SHARE
 from trainable.distributed.resources import Resources
-from trainable.gan.config import TrialConfig
 from trainable.generators.saved import SavedGenerator
 from trainable.metrics.scores import RealSet
-from trainable.pretrained.backbones import Backbone, backed_task
-from trainable.pretrained.extractors import Extractor
-from trainable.pretrained.load import load_frozen_networks
 from trainable.tracking.registry import load_generator
-from trainable.trial.evaluation import validation_of, witness_of
+from trainable.trial.identity import RunIdentity
+from trainable.trial.inputs import Inputs, load_inputs
 from trainable.trial.object_store import ObjectStore
 from trainable.trial.objective import Objective
 from trainable.trial.workload import Workload
 
 
 @dataclass(frozen=True)
-class Prepared:
+class _Prepared:
     """A study before its first, or next, trial.
 
     Attributes:
-        config, space, data, held_out, extractor, backbone: what to do, in full.
-        validation: images held back from the generators, or None.
-        start: the generator that all trials begin with, or None.
-        portrait: what the space looks like now.
-        study, storage: a resumed study and its database, None for a new one.
-        said: lines that say what is held back or out, and which extractor was taken and why.
-        first: searched values of the default configuration, None if a new study's space leaves it
-            out.
+        config, space, inputs: what to do, in full.
         queue: searched values that the user wants tried next.
-        learnt: ended trials of an earlier study, for the sampler.
     """
 
     config: StudyConfig
     space: Space
-    data: Dataset
-    held_out: Dataset | None
-    validation: Dataset | None
-    extractor: Extractor
-    backbone: Backbone | None
-    start: SavedGenerator | None
-    space_snapshot: dict[str, str]
-    study: optuna.Study | None
-    storage: RDBStorage | None
-    said: tuple[str, ...]
-    first: dict[str, Any] | None
+    inputs: Inputs
     queue: list[dict[str, Any]]
-    learnt: list[FrozenTrial]
 
     @property
-    def task(self) -> Task:
-        """What configurations are to fit."""
-        return replace(self.data.task, backbone=self.config.backbone)
+    def said(self) -> tuple[str, ...]:
+        """Lines that say what is held back or out, and which extractor was taken and why."""
+        return (*self.inputs.said, self.inputs.networks.said)
+
+
+@dataclass(frozen=True)
+class NewStudy(_Prepared):
+    """One that is not in a database yet.
+
+    Attributes:
+        space_snapshot: what the space looks like.
+        first: searched values of the default configuration, None if the space leaves it out.
+        learnt: ended trials of an earlier study, for the sampler.
+    """
+
+    space_snapshot: dict[str, str]
+    first: dict[str, Any] | None
+    learnt: list[FrozenTrial]
+
+
+@dataclass(frozen=True)
+class ResumedStudy(_Prepared):
+    """One that goes on where it stopped, from its database `opened`."""
+
+    opened: OpenStudy
+
+
+Prepared = NewStudy | ResumedStudy
 
 
 def prepare(args: argparse.Namespace, console: Console) -> Prepared:
@@ -102,40 +100,18 @@ def prepare(args: argparse.Namespace, console: Console) -> Prepared:
     return _new(args, console) if args.resume is None else _resumed(args, console)
 
 
-def _new(args: argparse.Namespace, console: Console) -> Prepared:
+def _new(args: argparse.Namespace, console: Console) -> NewStudy:
     asked = new_settings(args)
     space = get_space(asked["space"])
     name = args.study or free_name(args.output, asked["space"], asked["data"], asked["image_size"])
-    with stage(console, "reading images") as progress:
-        whole = load(asked["data"], asked["image_size"], how=Reading.of(asked), progress=progress)
-    asked |= whole.report.reading.settings
     if asked["hold_back"] is None:
         asked["hold_back"] = SHARE if Objective.parse(asked["objective"]).needs_validation else 0.0
-    data, validation, parted = split_held_back(whole, asked["hold_back"])
-    said = [*parted]
-    with stage(console, "reading held-out images") as progress:
-        apart = held_out(
-            data, asked["data"], asked["held_out"], progress, instead=validation, say=said.append
-        )
-    networks = load_frozen_networks(
-        asked["features"], asked["protocol"], asked["backbone"], args,
-        shared=args.allow_shared_features,
-    )  # fmt: skip
-    extractor, backbone = networks.extractor, networks.backbone
-    start = _start(asked["init_from"], args, validation)
-    found = {"name": name, "data_digest": data.digest, **_schedule(asked, data)}
-    found["held_out_digest"] = apart.digest if apart else None
-    found["validation_digest"] = validation.digest if validation else None
-    scored = {
-        "features": extractor.name,
-        "protocol": networks.protocol,
-        "weights_sha256": extractor.sha256,
-        "backbone_sha256": backbone.sha256 if backbone else None,
-        "init_sha256": start.sha256 if start else None,
-    }
-    config = StudyConfig(**{**asked, **found, **scored})
-    task = backed_task(data.task, backbone)
-    validate(space, task, lambda p: _check(p, task, start))
+    inputs = load_inputs(
+        RunIdentity.of(asked), args, _generator(args), console, shared=args.allow_shared_features
+    )
+    asked |= {"name": name, **_schedule(asked, inputs.data), **inputs.identity.settings}
+    config, task = StudyConfig(**asked), inputs.task
+    validate(space, task, inputs.check)
     seen = space_snapshot(space, task)
     first = starting_point(space, task, default(task))
     queue = read_queue(args.enqueue, space, task) if args.enqueue else []
@@ -147,30 +123,12 @@ def _new(args: argparse.Namespace, console: Console) -> Prepared:
             StudyFolder(output / earlier, database=None if beside else args.database)
         )
         learnt = learn_from(old, config, seen)
-    return Prepared(
-        config, space, data, apart, validation, extractor, backbone, start, seen, None, None,
-        (*said, networks.said), first, queue, learnt,
-    )  # fmt: skip
+    return NewStudy(config, space, inputs, queue, seen, first, learnt)
 
 
-def _start(
-    init_from: str | None, args: argparse.Namespace, validation: Dataset | None
-) -> SavedGenerator | None:
-    """The generator that all trials begin with, if one is named; it saw nothing of `validation`."""
-    if init_from is None:
-        return None
-    start = load_generator(init_from, args.tracking_uri or default_tracking(args.output))
-    if validation is not None:
-        start.check_unseen(validation)
-    return start
-
-
-def _check(params: dict[str, Any], task: Task, start: SavedGenerator | None) -> None:
-    """Raise InputError if a run of these parameters could not be built."""
-    config = TrialConfig.from_params(params)
-    config.check_task(task)
-    if start is not None:
-        start.check_fits(config, task)
+def _generator(args: argparse.Namespace) -> Callable[[str], SavedGenerator]:
+    """What loads the generator that ``--init-from`` names."""
+    return partial(load_generator, uri=args.tracking_uri or default_tracking(args.output))
 
 
 def _schedule(asked: dict[str, Any], data: Dataset) -> dict[str, int]:
@@ -184,11 +142,11 @@ def _schedule(asked: dict[str, Any], data: Dataset) -> dict[str, int]:
     return dict(zip(("length", "eval_every", "grace"), found, strict=True))
 
 
-def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
+def _resumed(args: argparse.Namespace, console: Console) -> ResumedStudy:
     """The stopped study, with more trials or another time budget if they are given."""
     check_resumed(args)
-    study, storage = open_study(StudyFolder(args.output / args.resume, database=args.database))
-    old = settings_of(study)
+    opened = open_study(StudyFolder(args.output / args.resume, database=args.database))
+    old = settings_of(opened.study)
     changes: dict[str, Any] = {k: v for k in FREE if (v := getattr(args, k)) is not None}
     budget = FLAGS["time_budget"].value(args.time_budget)
     for name in MOVED:
@@ -198,69 +156,62 @@ def _resumed(args: argparse.Namespace, console: Console) -> Prepared:
         if before is not None:
             changes[name] = located(flag, before if now is None else now)
     config = replace(old, **{**changes, "time_budget": budget})
-    with stage(console, "reading images") as progress, _perhaps_moved(config, "data"):
-        whole = load(config.data, config.image_size, how=config.reading, progress=progress)
-    data, validation, parted = split_held_back(whole, config.hold_back)
-    if data.digest != config.data_digest:
-        how = image_differences(args.output / config.name / IMAGES, whole)
-        holds = "no longer holds" if args.data is None else "does not hold"
-        raise InputError(
-            f"--resume {config.name}: {config.data} {holds} the images that the study began with "
-            f"({how}); restore them, or start a new study"
-        )
-    said = [*parted]
-    with (
-        stage(console, "reading held-out images") as progress,
-        _perhaps_moved(config, "held_out"),
-    ):
-        apart = held_out(
-            data, config.data, config.held_out, progress, instead=validation, say=said.append
-        )
-    for part, digest, what in (
-        (validation, config.validation_digest, "images that are held back"),
-        (apart, config.held_out_digest, f"held-out images ({config.held_out or config.data})"),
-    ):
-        if (part.digest if part else None) != digest:
-            raise InputError(
-                f"--resume {config.name}: the {what} are no longer those that the study began "
-                "with; restore them, or start a new study"
-            )
+    inputs = load_inputs(
+        config.identity, args, _generator(args), console,
+        shared=True,  # what was allowed once need not be said again
+        reading=partial(_perhaps_moved, config),
+        check=partial(_check_same, config, args),
+    )  # fmt: skip
     space = get_space(config.space)
-    task = replace(data.task, backbone=config.backbone)
-    seen = space_snapshot(space, task)
-    if changed := space_differences(study.user_attrs["space"], seen):
+    seen = space_snapshot(space, inputs.task)
+    if changed := space_differences(opened.study.user_attrs["space"], seen):
         raise InputError(
             f"--resume {config.name}: its space {config.space} has changed: "
             f"{'; '.join(changed)}. Restore it, or start a new study, which --warm-start or "
             "--enqueue can give a good start"
         )
-    # What was allowed once need not be said again.
-    networks = load_frozen_networks(
-        config.features, config.protocol, config.backbone, args, shared=True
-    )
-    extractor, backbone, protocol = networks.extractor, networks.backbone, networks.protocol
-    if (protocol, extractor.sha256) != (config.protocol, config.weights_sha256):
-        raise InputError(
-            f"--resume {config.name}: its scores were made with {config.protocol} and weights "
-            f"{config.weights_sha256[:12]}…, but here are {protocol} and "
-            f"{extractor.sha256[:12]}…; the scores would not be comparable"
-        )
-    with _perhaps_moved(config, "init_from"):
-        start = _start(config.init_from, args, validation)
-    for what, here, there in (
-        ("--backbone", backbone.sha256 if backbone else None, config.backbone_sha256),
-        ("--init-from", start.sha256 if start else None, config.init_sha256),
-    ):
-        if here != there:
-            raise InputError(
-                f"--resume {config.name}: the weights of its {what} have SHA-256 "
-                f"{str(here)[:12]}… here, but had {str(there)[:12]}…; restore those"
+    queue = read_queue(args.enqueue, space, inputs.task) if args.enqueue else []
+    return ResumedStudy(config, space, inputs, queue, opened)
+
+
+def _check_same(
+    config: StudyConfig, args: argparse.Namespace, found: RunIdentity, whole: Dataset
+) -> None:
+    """Raise InputError unless what was found, of all images `whole`, is what the study had."""
+    differences = config.identity.differences(found)
+    if not differences:
+        return
+    first = differences[0]
+    match first.fact:
+        case "data_digest":
+            how = image_differences(args.output / config.name / IMAGES, whole)
+            holds = "no longer holds" if args.data is None else "does not hold"
+            fault = (
+                f"{config.data} {holds} the images that the study began with ({how}); restore "
+                "them, or start a new study"
             )
-    queue = read_queue(args.enqueue, space, task) if args.enqueue else []
-    return Prepared(
-        config, space, data, apart, validation, extractor, backbone, start, seen, study, storage,
-        (*said, networks.said), None, queue, [],
-    )  # fmt: skip
+        case "validation_digest" | "held_out_digest":
+            what = {
+                "validation_digest": "images that are held back",
+                "held_out_digest": f"held-out images ({config.held_out or config.data})",
+            }[first.fact]
+            fault = (
+                f"the {what} are no longer those that the study began with; restore them, or "
+                "start a new study"
+            )
+        case "protocol" | "weights_sha256":
+            fault = (
+                f"its scores were made with {config.protocol} and weights "
+                f"{config.weights_sha256[:12]}…, but here are {found.protocol} and "
+                f"{str(found.weights_sha256)[:12]}…; the scores would not be comparable"
+            )
+        case _:
+            flag = {"backbone_sha256": "--backbone", "init_sha256": "--init-from"}[first.fact]
+            fault = (
+                f"the weights of its {flag} have SHA-256 {str(first.now)[:12]}… here, but had "
+                f"{str(first.was)[:12]}…; restore those"
+            )
+    raise InputError(f"--resume {config.name}: {fault}")
 
 
 @contextmanager
@@ -285,22 +236,15 @@ def make_workload(
     `object_store` is the object store that has the trials' files, if it is one.
     """
     config = prepared.config
-    return Workload(
-        data=prepared.data,
-        extractor=prepared.extractor,
-        real=real,
-        witness=witness_of(prepared.data, prepared.held_out, seed=config.seed),
+    return Workload.of(
+        prepared.inputs,
+        real,
         objective=Objective.parse(config.objective),
-        untrained={},
         evaluations=config.evaluations,
         trials=(folder / TRIALS).resolve(),
-        seed=config.seed,
         device=where.device,
         threads=where.cpus_per_trial,
         resource=config.resource,
         max_seconds=config.max_trial_time,
-        backbone=prepared.backbone,
-        start=prepared.start,
-        validation=validation_of(prepared.validation),
         object_store=object_store,
     )

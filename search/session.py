@@ -19,7 +19,7 @@ from search.capacity.estimate import total_seconds
 from search.capacity.gpu_share import Capacity
 from search.ending import HALTED, EndedError, Ending
 from search.plan import Plan, make_plan, tried_budget
-from search.resolve import Prepared, prepare
+from search.resolve import NewStudy, Prepared, ResumedStudy, prepare
 from search.study.config import StudyConfig
 from search.study.database import OpenStudy, check_free, create_study, new_key, open_storage
 from search.study.flags import run_flags, smaller_command
@@ -71,8 +71,9 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
     where = resolve_resources(args)
     check_surroundings(where, partial(say, console))
     prepared = prepare(args, console)
-    counts = ", ".join(f"{n} {name}" for name, n in prepared.data.counts.items())
-    say(console, f"data: {prepared.data.name}: {counts} ({prepared.data.report})")
+    data = prepared.inputs.data
+    counts = ", ".join(f"{n} {name}" for name, n in data.counts.items())
+    say(console, f"data: {data.name}: {counts} ({data.report})")
     for line in prepared.said:
         say(console, line)
     say(console, str(prepared.config))
@@ -120,7 +121,7 @@ def _locked_search(
     """Run the trials that the study owes, then score, rank and keep the winners."""
     console, name = ending.console, prepared.config.name
     folder = args.output / name
-    if args.database and prepared.study is None:
+    if args.database and isinstance(prepared, NewStudy):
         check_free(open_storage(args.database), name, StudyFolder(folder).read_key())
     uri = _open_mlflow(args, folder, console)
     with ExitStack() as ray:
@@ -135,7 +136,7 @@ def _locked_search(
             opened = _open(folder, prepared, plan.workload, args.database, console)
         study = opened.study
         study.set_user_attr("run_flags", run_flags(args))
-        if prepared.study is not None:
+        if isinstance(prepared, ResumedStudy):
             _say_standing(config, read_records(study), console)
         _say_duration(args, plan, console)
         tracker = Tracker(folder, opened.storage, uri, partial(say, console))
@@ -205,41 +206,55 @@ def _hand_over(
 def _open(
     folder: Path, prepared: Prepared, workload: Workload, database: str | None, console: Console
 ) -> OpenStudy:
-    """The study's database; for a new study, the yardstick measured and what to try first."""
-    config, data = prepared.config, prepared.data
-    if prepared.study is not None and prepared.storage is not None:
-        study, storage = prepared.study, prepared.storage
-        with one_transaction(storage):
-            study.set_user_attr("config", config.to_json())
-            study.set_user_attr("queue", study.user_attrs["queue"] + prepared.queue)
-        write_whole(folder / KEY, study.user_attrs["id"])
-    else:
-        first = TrialConfig.from_params(default(prepared.task))
-        here = replace(workload, device="cpu", start=None)  # a cluster's head may have no GPU
-        untrained = here.build_run(first, config.seed)
-        measured = measure(here.evaluator, untrained, config.protocol, seed=config.seed)
-        write_images(folder / IMAGES, data, prepared.validation)
-        storage = open_storage(database or StudyFolder(folder).database_url)
-        queue = ([] if prepared.first is None else [prepared.first]) + prepared.queue
-        key = StudyFolder(folder).read_key() or new_key()
-        write_whole(folder / KEY, key)
-        study = create_study(
-            storage, config, measured, prepared.space_snapshot, queue,
-            key=key, learnt=prepared.learnt,
-        )  # fmt: skip
-        study.set_user_attr("of_patients", data.of_patients)
-        if prepared.learnt:
-            say(console, f"the sampler starts from {len(prepared.learnt)} trials of another study")
-        if prepared.first is None:
-            say(console, "the default configuration is outside this space and is not tried")
-    write_whole(folder / SETTINGS, json.dumps(config.to_json(), indent=2) + "\n")
-    yardstick = study.user_attrs["yardstick"]
+    """The study's database, created or with what this life adds."""
+    opened = (
+        _create(folder, prepared, workload, database, console)
+        if isinstance(prepared, NewStudy)
+        else _continue(folder, prepared)
+    )
+    write_whole(folder / SETTINGS, json.dumps(prepared.config.to_json(), indent=2) + "\n")
+    yardstick = opened.study.user_attrs["yardstick"]
     say(
         console,
         f"FID floor {yardstick['floor']:.1f} (extrapolated; two real halves of "
         f"{yardstick['half_n']}: {yardstick['half_floor']:.1f}), untrained generator "
         f"{yardstick['untrained']['fid']:.1f}",
     )
+    return opened
+
+
+def _continue(folder: Path, resumed: ResumedStudy) -> OpenStudy:
+    """Tell the database what may change, and what is to be tried next."""
+    study, storage = resumed.opened
+    with one_transaction(storage):
+        study.set_user_attr("config", resumed.config.to_json())
+        study.set_user_attr("queue", study.user_attrs["queue"] + resumed.queue)
+    write_whole(folder / KEY, study.user_attrs["id"])
+    return resumed.opened
+
+
+def _create(
+    folder: Path, new: NewStudy, workload: Workload, database: str | None, console: Console
+) -> OpenStudy:
+    """Measure the yardstick, and keep it with what to try first."""
+    config, data = new.config, new.inputs.data
+    first = TrialConfig.from_params(default(new.inputs.task))
+    here = replace(workload, device="cpu", start=None)  # a cluster's head may have no GPU
+    untrained = here.build_run(first, config.seed)
+    measured = measure(here.evaluator, untrained, config.protocol, seed=config.seed)
+    write_images(folder / IMAGES, data, new.inputs.validation)
+    storage = open_storage(database or StudyFolder(folder).database_url)
+    queue = ([] if new.first is None else [new.first]) + new.queue
+    key = StudyFolder(folder).read_key() or new_key()
+    write_whole(folder / KEY, key)
+    study = create_study(
+        storage, config, measured, new.space_snapshot, queue, key=key, learnt=new.learnt
+    )
+    study.set_user_attr("of_patients", data.of_patients)
+    if new.learnt:
+        say(console, f"the sampler starts from {len(new.learnt)} trials of another study")
+    if new.first is None:
+        say(console, "the default configuration is outside this space and is not tried")
     return OpenStudy(study, storage)
 
 

@@ -18,11 +18,10 @@ from analysis.study.artifacts import fetch_generator, why_absent
 from analysis.study.table import StudyTable
 from spaces.errors import InputError
 from trainable.data.dataset import Dataset
-from trainable.data.reading import Reading
 from trainable.data.sheets import draw_pairs
-from trainable.data.sources import load
-from trainable.data.split.hold_back import split_held_back
 from trainable.metrics.pixels import Copies, pixel_copies
+from trainable.trial.identity import RunIdentity
+from trainable.trial.inputs import Images
 
 PER_CLASS, PAIRS = 250, 16
 _BATCH = 50
@@ -35,22 +34,20 @@ def training_images(table: StudyTable, named: str | None) -> Dataset:
     Raises:
         InputError: they are not there, or others.
     """
-    spec = named or table.settings.get("data", "")
+    if not {"data", "image_size"} <= table.settings.keys():
+        raise InputError(f"--study {table.name} does not record its images")
+    wanted = RunIdentity.of({**table.settings, **({"data": named} if named else {})})
     try:
-        size, how = int(table.settings["image_size"]), Reading.of(table.settings)
-        share = float(table.settings.get("hold_back", 0.0))
-        data, _, _ = split_held_back(load(spec, size, how=how), share)
-    except KeyError as error:
-        raise InputError(f"--study {table.name} does not record its images") from error
+        data = Images.read(wanted).data
     except InputError as error:
         raise InputError(
             f"the images of study {table.name} cannot be read: {error}; give their place with "
             "--data"
         ) from error
-    if data.digest != table.settings.get("data_digest"):
+    if data.digest != wanted.data_digest:
         raise InputError(
-            f"{spec} does not hold the images that study {table.name} was trained on; give their "
-            "place with --data"
+            f"{wanted.data} does not hold the images that study {table.name} was trained on; give "
+            "their place with --data"
         )
     return data
 

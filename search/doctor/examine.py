@@ -151,11 +151,12 @@ def _storage(args: argparse.Namespace) -> Path | ObjectStore:
 
 
 def _search(page: Page, prepared: Prepared) -> None:
-    counts = ", ".join(f"{n} {name}" for name, n in prepared.data.counts.items())
-    page.line(GOOD, "data", f"{prepared.data.name}: {counts} ({prepared.data.report})")
+    data = prepared.inputs.data
+    counts = ", ".join(f"{n} {name}" for name, n in data.counts.items())
+    page.line(GOOD, "data", f"{data.name}: {counts} ({data.report})")
     for line in prepared.said:
         page.line(GOOD, "weights" if line == prepared.said[-1] else "data", line)
-    if prepared.backbone is not None:
+    if prepared.inputs.networks.backbone is not None:
         page.line(GOOD, "weights", f"backbone {prepared.config.backbone}")
     for line in str(prepared.config).splitlines():
         page.line(GOOD, "search", line.strip())
@@ -206,8 +207,9 @@ def _time(
     workers: int, began: float, asked: bool,
 ) -> None:  # fmt: skip
     """`asked`: the user said how many winner images."""
+    inputs = prepared.inputs
     with stage(page.console, "measuring the real images") as progress:
-        real = real_set(prepared.data, prepared.extractor, lambda _: None, progress)
+        real = real_set(inputs.data, inputs.networks.extractor, lambda _: None, progress)
     with tempfile.TemporaryDirectory() as scratch:
         workload = make_workload(prepared, real, where, Path(scratch))
         speed = speed_of(workload, where)
@@ -220,7 +222,7 @@ def _time(
     rate = f"the default configuration trains on {speed.trained:.0f} images a second"
     page.line(GOOD, "time", f"{said}; {rate}")
     note = partial(page.line, NOTE, "time")
-    budgeted(config, len(prepared.data.classes), speed, workers, began, asked=asked, say=note)
+    budgeted(config, len(inputs.data.classes), speed, workers, began, asked=asked, say=note)
     needed = config.trials * _trial_bytes(workload)
     fact = f"{needed / 1e9:.1f} GB for checkpoints and pictures"
     if isinstance(place, ObjectStore):

@@ -14,8 +14,8 @@ from spaces.errors import InputError
 from spaces.presets import BACKBONE
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.wording import format_duration
-from trainable.data.reading import Reading
 from trainable.data.split.share import check_share
+from trainable.trial.identity import RunIdentity
 from trainable.trial.objective import Objective
 from trainable.trial.report import LONGEST, RESOURCES
 
@@ -207,9 +207,9 @@ class StudyConfig:
         return cls(**{**former, "levels": None, **values})
 
     @property
-    def reading(self) -> Reading:
-        """How image files become pixels."""
-        return Reading.of(self.to_json())
+    def identity(self) -> RunIdentity:
+        """What the scores of its trials hang on, beside their parameters."""
+        return RunIdentity.of(self.to_json())
 
     def __str__(self) -> str:
         """What a user wants to check before a long search, in three lines."""

@@ -29,7 +29,7 @@ def log_data(
     profile = {
         "counts": dict(counts),
         "image_size": config.image_size,
-        **config.reading.settings,
+        **config.identity.reading.settings,
         "digest": config.data_digest,
     }
     digest = config.data_digest[:_DIGITS]

@@ -26,7 +26,6 @@ from trainable.basics.progress import stage
 from trainable.basics.terminal import say
 from trainable.distributed.resources import Resources
 from trainable.generators.export import CONFIG, export_generator
-from trainable.single.recipe import SETTINGS
 from trainable.tracking.names import GATES_FAILED
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import Assessment
@@ -81,7 +80,7 @@ def conclude(
                 workload.data,
                 _export(exported, row),
                 study=config.name,
-                settings={key: getattr(config, key) for key in SETTINGS},
+                settings=config.identity.settings,
                 number=row.record.number,
                 scores=_scores(row),
                 seen=seen,

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from search.resolve import Prepared, prepare
+from search.resolve import NewStudy, Prepared, ResumedStudy, prepare
 from search.run import main
 from search.study.config import StudyConfig
 from search.study.database import create_study, load_study, open_storage
@@ -57,6 +57,18 @@ def prepared_from(output: Path, *flags: str) -> Prepared:
     return prepare(args, Console(file=io.StringIO()))
 
 
+def new_from(output: Path, *flags: str) -> NewStudy:
+    prepared = prepared_from(output, *flags)
+    assert isinstance(prepared, NewStudy)
+    return prepared
+
+
+def resumed_from(output: Path, *flags: str) -> ResumedStudy:
+    prepared = prepared_from(output, *flags)
+    assert isinstance(prepared, ResumedStudy)
+    return prepared
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch) -> Path:
     """Pictures, a space, and under runs a study of both, begun."""
@@ -68,24 +80,23 @@ def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     flags = ["--data", str(tmp_path / "pictures"), "--space", "resumed_space:line"]
     flags += ["--image-size", "32", "--features", "efficientnet-lite0", "--study", "s"]
-    new = prepared_from(tmp_path / "runs", *flags, "--trials", "5", "--time-budget", "1h")
+    new = new_from(tmp_path / "runs", *flags, "--trials", "5", "--time-budget", "1h")
     folder = tmp_path / "runs" / "s"
     folder.mkdir(parents=True)
     storage = open_storage(StudyFolder(folder).database_url)
     create_study(storage, new.config, YARDSTICK, new.space_snapshot, [{"g_lr": 1e-3}])
-    write_images(folder / IMAGES, new.data, new.validation)
+    write_images(folder / IMAGES, new.inputs.data, new.inputs.validation)
     (folder / "study.json").write_text(json.dumps(new.config.to_json()))
     return tmp_path
 
 
 def test_a_resumed_study_is_as_it_was(place):
-    found = prepared_from(place / "runs", "--resume", "s")
-    assert found.study is not None
-    stored = found.study.user_attrs["config"]
+    found = resumed_from(place / "runs", "--resume", "s")
+    stored = found.opened.study.user_attrs["config"]
     assert found.config.to_json() == {**stored, "time_budget": None}  # a budget is for one life
-    assert (found.start, found.queue, found.learnt) == (None, [], [])
-    assert found.space_snapshot == found.study.user_attrs["space"]
-    assert found.data.n == 32
+    assert (found.inputs.start, found.queue) == (None, [])
+    assert found.inputs.data.n == 32
+    assert found.config.identity == found.inputs.identity
 
 
 def test_trials_budget_and_queue_may_change(place):
@@ -110,9 +121,9 @@ def test_how_files_became_pixels_is_kept_and_read_alike_again(place):
     found = prepared_from(place / "runs", *flags)
     assert (found.config.background, found.config.levels) == ("white", "16-bit 0 to 4095")
     again = StudyConfig.from_json(json.loads(json.dumps(found.config.to_json())))
-    assert again.reading == found.data.report.reading
-    assert found.validation is not None
-    assert found.validation.report.reading == again.reading
+    assert again.identity.reading == found.inputs.data.report.reading
+    assert found.inputs.validation is not None
+    assert found.inputs.validation.report.reading == again.identity.reading
     black = prepared_from(place / "runs", *flags[:-2])
     assert black.config.background == "black"
     digests = [(c.data_digest, c.validation_digest) for c in (black.config, found.config)]
@@ -181,8 +192,7 @@ def test_a_changed_space_is_named(place, capsys, change, said):
 
 
 def test_other_extractor_weights_are_refused(place, capsys):
-    study = prepared_from(place / "runs", "--resume", "s").study
-    assert study is not None
+    study = resumed_from(place / "runs", "--resume", "s").opened.study
     study.set_user_attr("config", {**study.user_attrs["config"], "weights_sha256": "f" * 64})
     text = refusal(place, capsys)
     assert tells(text, "weights", "ffffffffffff…", f"{study.user_attrs['config']['protocol']}")
@@ -238,22 +248,22 @@ def test_images_held_back_must_stay_too(place):
     shutil.copytree(place / "pictures", root / "test")
     flags = ["--data", str(root), "--space", "resumed_space:line", "--image-size", "32"]
     flags += ["--features", "efficientnet-lite0", "--study", "h"]
-    new = prepared_from(place / "runs", *flags, "--objective", "classifier", "--hold-back", "0.4")
-    assert new.validation is not None
-    assert new.validation.counts == {"cats": 6, "dogs": 6}
-    assert new.data.counts == {"cats": 10, "dogs": 10}
-    assert not set(new.validation.sources) & set(new.data.sources)
-    assert new.held_out is new.validation
+    new = new_from(place / "runs", *flags, "--objective", "classifier", "--hold-back", "0.4")
+    assert new.inputs.validation is not None
+    assert new.inputs.validation.counts == {"cats": 6, "dogs": 6}
+    assert new.inputs.data.counts == {"cats": 10, "dogs": 10}
+    assert not set(new.inputs.validation.sources) & set(new.inputs.data.sources)
+    assert new.inputs.held_out is new.inputs.validation
     folder = place / "runs" / "h"
     folder.mkdir()
     storage = open_storage(StudyFolder(folder).database_url)
     create_study(storage, new.config, YARDSTICK, new.space_snapshot, [])
-    write_images(folder / IMAGES, new.data, new.validation)
+    write_images(folder / IMAGES, new.inputs.data, new.inputs.validation)
     (folder / "study.json").write_text(json.dumps(new.config.to_json()))
     again = prepared_from(place / "runs", "--resume", "h")
-    assert again.validation is not None
-    assert again.validation.sources == new.validation.sources
-    changed, messages = new.validation.sources[0], set()
+    assert again.inputs.validation is not None
+    assert again.inputs.validation.sources == new.inputs.validation.sources
+    changed, messages = new.inputs.validation.sources[0], set()
     for seed in range(1000, 1006):  # other pixels may or may not be held back in their turn
         draw(root / changed, seed)
         with refused("--resume h", "images", "new study") as caught:
@@ -268,14 +278,14 @@ def test_a_generator_that_saw_images_held_back_begins_no_study_and_goes_on_with_
     flags = ["--data", str(place / "pictures"), "--space", "resumed_space:line"]
     flags += ["--image-size", "32", "--features", "efficientnet-lite0", "--study", "h"]
     flags += ["--hold-back", "0.4"]
-    new = prepared_from(place / "runs", *flags)
-    assert new.validation is not None
+    new = new_from(place / "runs", *flags)
+    assert new.inputs.validation is not None
     path = place / "generator.safetensors"
     folder = place / "runs" / "h"
     folder.mkdir()
     for seen, parts in (
-        (new.validation.images[:2], ("2 of the 12", "held back")),
-        (new.validation.images[:0], ("not say", "trained")),
+        (new.inputs.validation.images[:2], ("2 of the 12", "held back")),
+        (new.inputs.validation.images[:0], ("not say", "trained")),
     ):
         write_generator(path, {"a": torch.ones(1)}, {"images": fingerprints(seen)})
         with refused("--init-from", path, *parts):

@@ -38,7 +38,7 @@ def export_generator(
     ``generator.safetensors``: the weights of `Generator`, for code that has this project.
     ``config.json``: how it was made, what its classes are called, how it scored; in the header of
     the weights file too. `settings` are what else a replay needs, see
-    `trainable.single.recipe.SETTINGS`; `data` names what is generated. The images that it has
+    `trainable.trial.identity.RunIdentity`; `data` names what is generated. The images that it has
     `seen` are kept as fingerprints, so that nobody tests on them unawares.
     """
     task = data.task

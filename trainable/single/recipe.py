@@ -11,25 +11,7 @@ from typing import Any
 from spaces.errors import InputError
 from spaces.presets import PRESETS
 from trainable.basics.files import read_json
-
-SETTINGS = (
-    "data", "data_digest", "image_size", "fit", "background", "levels",
-    "held_out", "held_out_digest", "hold_back",
-    "validation_digest", "features",
-    "protocol", "weights_sha256", "backbone", "backbone_sha256", "init_from", "init_sha256", "seed",
-)  # fmt: skip
-"""A study's settings that a trial's scores hang on, beside its parameters and its number."""
-IDENTITY = {
-    "data_digest": "images",
-    "held_out_digest": "held-out images",
-    "validation_digest": "images held back",
-    "protocol": "network of FID",
-    "weights_sha256": "weights of that network",
-    "backbone_sha256": "backbone",
-    "init_sha256": "first generator",
-    "seed": "seed",
-}
-"""Those that tell, wherever files lie, whether two runs must be alike; and what to call them."""
+from trainable.trial.identity import RunIdentity
 
 
 @dataclass
@@ -40,23 +22,19 @@ class Recipe:
         params: the configuration; None for the preset `preset`, which depends on the images.
         preset: that preset's name.
         number: the trial's number in its study, which its seed follows from.
-        study: settings of its study, as text; of a preset or bare parameters none.
+        study: settings of its study, see `RunIdentity.of`; of a preset or bare parameters none.
     """
 
     params: dict[str, Any] | None
     preset: str = "default"
     number: int = 0
-    study: dict[str, str] = field(default_factory=dict)
+    study: Mapping[str, Any] = field(default_factory=dict)
 
-    def changed(self, settings: Mapping[str, Any]) -> list[str]:
-        """What differs between `settings` and the study's, as a user calls it."""
+    def changed(self, identity: RunIdentity) -> list[str]:
+        """In what `identity` differs from the study's, as a user calls it."""
         if "data_digest" not in self.study:
             return []
-        return [
-            name
-            for key, name in IDENTITY.items()
-            if self.study.get(key, "None") != str(settings[key])
-        ]
+        return [fact.name for fact in RunIdentity.of(self.study).differences(identity)]
 
 
 def read_recipe(args: argparse.Namespace) -> Recipe:
@@ -93,5 +71,4 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
     for key, value in whole.items():
         if type(value) is not int or value < 0:
             raise InputError(f"--config {path}: {key} is {value!r}, but must be a whole number")
-    study = {key: str(settings[key]) for key in SETTINGS if key in settings}
-    return Recipe(content["params"], number=number, study=study)
+    return Recipe(content["params"], number=number, study=settings)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,18 +15,14 @@ from spaces.presets import BACKBONE, PRESETS
 from trainable.basics.progress import stage
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.terminal import say
-from trainable.data.reading import Reading
-from trainable.data.sources import load, located
-from trainable.data.split.held_out import held_out
-from trainable.data.split.hold_back import split_held_back
+from trainable.data.sources import located
 from trainable.data.split.share import check_share
-from trainable.gan.config import TrialConfig
-from trainable.pretrained.backbones import backed_task
-from trainable.pretrained.load import load_frozen_networks
 from trainable.single.flags import schedule
 from trainable.single.recipe import Recipe
 from trainable.tracking.registry import load_generator
-from trainable.trial.evaluation import real_set, validation_of, witness_of
+from trainable.trial.evaluation import real_set
+from trainable.trial.identity import RunIdentity
+from trainable.trial.inputs import load_inputs
 from trainable.trial.objective import Objective
 from trainable.trial.workload import Workload
 
@@ -38,91 +36,61 @@ def _device(asked: str) -> str:
 
 def build_workload(
     args: argparse.Namespace, recipe: Recipe, console: Console
-) -> tuple[Workload, dict[str, Any], dict[str, Any]]:
-    """The job, the configuration, and `trainable.single.recipe.SETTINGS`, as resolved.
+) -> tuple[Workload, dict[str, Any], RunIdentity]:
+    """The workload, the configuration, and which run it is, as resolved.
 
     Raises:
         InputError: something that the flags or the recipe ask for cannot be done.
     """
-
-    def asked(name: str, otherwise: str) -> str:
-        given = getattr(args, name)
-        known = recipe.study.get(name, "None")
-        return str(given) if given is not None else otherwise if known == "None" else known
-
     resource, evaluations = schedule(args)
     device = _device(args.device)
-    spec = located("--data", asked("data", "phantom"))
-    how = Reading(asked("fit", "crop"), asked("background", "black"))
-    seed = int(asked("seed", "0"))
-    check_range("--seed", seed, 0, MOST_SEED)
-    share = float(asked("hold_back", "0"))
-    check_share(share)
-    with stage(console, "reading images") as progress:
-        whole = load(spec, int(asked("image_size", "64")), how=how, progress=progress)
-    data, validation, said = split_held_back(whole, share)
-    lines = [*said]
-    named = located("--held-out", asked("held_out", "")) or None
-    with stage(console, "reading held-out images") as progress:
-        apart = held_out(data, spec, named, progress, instead=validation, say=lines.append)
-    for line in lines:
-        say(console, line)
-    wanted = _backbone(args, recipe)
-    networks = load_frozen_networks(
-        asked("features", "auto"), asked("protocol", "bilinear"), asked("backbone", wanted),
-        args, shared=args.allow_shared_features,
+    wanted = _wanted(args, recipe)
+    inputs = load_inputs(
+        wanted, args, partial(load_generator, uri=args.tracking_uri), console,
+        shared=args.allow_shared_features,
     )  # fmt: skip
-    backbone = networks.backbone
-    init = located("--init-from", asked("init_from", "")) or None
-    start = load_generator(init, args.tracking_uri) if init else None
+    for line in inputs.said:
+        say(console, line)
     params = recipe.params
-    task = backed_task(data.task, backbone)
     if params is None:
-        params = PRESETS[recipe.preset](task)
-    config = TrialConfig.from_params(params)
-    config.check_task(task)
-    if start is not None:
-        start.check_fits(config, task)
-        if validation is not None:
-            start.check_unseen(validation)
+        params = PRESETS[recipe.preset](inputs.task)
+    inputs.check(params)
     with stage(console, "measuring the real images") as progress:  # from here on it takes time
-        real = real_set(data, networks.extractor, progress=progress)
-    workload = Workload(
-        data=data,
-        extractor=networks.extractor,
-        real=real,
-        witness=witness_of(data, apart, seed=seed),
+        real = real_set(inputs.data, inputs.networks.extractor, progress=progress)
+    workload = Workload.of(
+        inputs,
+        real,
         objective=Objective.parse("fid"),
-        untrained={},
         evaluations=evaluations,
         trials=args.out.resolve(),
-        seed=seed,
         device=device,
         threads=args.threads,
         resource=resource,
-        backbone=backbone,
-        start=start,
-        validation=validation_of(validation),
     )
-    settings = {
-        "data": spec,
-        "data_digest": data.digest,
-        "image_size": task.image_size,
-        **data.report.reading.settings,
-        "held_out": named,
-        "held_out_digest": apart.digest if apart else None,
-        "hold_back": share,
-        "validation_digest": validation.digest if validation else None,
-        "features": networks.extractor.name,
-        "protocol": networks.protocol,
-        "weights_sha256": networks.extractor.sha256,
-        "backbone": task.backbone,
-        "backbone_sha256": backbone.sha256 if backbone else None,
-        "init_from": init,
-        "init_sha256": start.sha256 if start else None,
-        "seed": seed,
-    }
-    return workload, params, settings
+    return workload, params, inputs.identity
+
+
+def _wanted(args: argparse.Namespace, recipe: Recipe) -> RunIdentity:
+    """What the flags ask for, else the recipe's study, else the default.
+
+    Raises:
+        InputError: a value breaks its rule.
+    """
+    given = {f.name: getattr(args, f.name, None) for f in fields(RunIdentity)}
+    wanted = RunIdentity.of({
+        "backbone": _backbone(args, recipe),
+        **recipe.study,
+        **{name: value for name, value in given.items() if value is not None},
+        "levels": None,  # they follow from the images
+    })  # fmt: skip
+    check_range("--seed", wanted.seed, 0, MOST_SEED)
+    check_share(wanted.hold_back)
+    return replace(
+        wanted,
+        data=located("--data", wanted.data),
+        held_out=located("--held-out", wanted.held_out or "") or None,
+        init_from=located("--init-from", wanted.init_from or "") or None,
+    )
 
 
 def _backbone(args: argparse.Namespace, recipe: Recipe) -> str:

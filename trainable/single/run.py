@@ -21,7 +21,7 @@ from trainable.basics.wording import format_duration
 from trainable.gan.config import TrialConfig
 from trainable.generators.export import CONFIG, export_generator
 from trainable.metrics.independent import agreement
-from trainable.single.recipe import IDENTITY, Recipe
+from trainable.single.recipe import Recipe
 from trainable.single.resolve import build_workload
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import measure
@@ -42,10 +42,10 @@ def run_single(args: argparse.Namespace, recipe: Recipe, console: Console) -> in
     Raises:
         InputError: something that the flags ask for cannot be done.
     """
-    workload, params, settings = build_workload(args, recipe, console)
+    workload, params, identity = build_workload(args, recipe, console)
     about = {
         "params": params, "number": recipe.number, "resource": workload.resource,
-        **{name: settings[key] for key, name in IDENTITY.items()},
+        **identity.named,
     }  # fmt: skip
     yardstick = _claimed(args.out, about)
     if yardstick is None:
@@ -53,26 +53,26 @@ def run_single(args: argparse.Namespace, recipe: Recipe, console: Console) -> in
         untrained = dataclasses.replace(workload, start=None).build_run(config, workload.seed)
         with stage(console, "scoring an untrained generator"):
             yardstick = measure(
-                workload.evaluator, untrained, settings["protocol"], seed=workload.seed
+                workload.evaluator, untrained, identity.protocol, seed=workload.seed
             )
         _claim(args.out, about, yardstick)
     held = yardstick.get("cas")
     taught = "" if held is None else f"; the training images' CAS on those held back is {held:.1%}"
     counts = ", ".join(f"{n} {name}" for name, n in workload.data.counts.items())
     size = workload.task.image_size
-    if changed := recipe.changed(settings):
+    if changed := recipe.changed(identity):
         say(console, f"not a replay: these differ from the trial's: {', '.join(changed)}")
     say(console, f"data: {workload.data.name}: {counts}, {size} pixels ({workload.data.report})")
     say(
         console,
         f"FID by {yardstick['protocol']}: floor {yardstick['floor']:.1f}, untrained "
         f"{yardstick['untrained']['fid']:.1f}; a classifier trained on "
-        f"{'held-out' if settings['held_out_digest'] else 'the training'} images gets "
+        f"{'held-out' if identity.held_out_digest else 'the training'} images gets "
         f"{yardstick['witness']:.0%} of others right{taught}",
     )
     trial = Trial(workload, recipe.number, params, heard=sys.maxsize)
     last, stop = _train(trial, console)
-    code = _conclude(args, trial, params, settings, last, console)
+    code = _conclude(args, trial, params, identity.settings, last, console)
     return stop.code if stop and last["status"] == Status.INTERRUPTED else code
 
 

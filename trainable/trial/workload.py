@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from spaces.task import Task
 from trainable.data.dataset import Dataset
@@ -17,7 +18,8 @@ from trainable.metrics.independent import Witness
 from trainable.metrics.scores import RealSet
 from trainable.pretrained.backbones import Backbone, backed_task
 from trainable.pretrained.extractors import Extractor
-from trainable.trial.evaluation import Evaluator
+from trainable.trial.evaluation import Evaluator, validation_of, witness_of
+from trainable.trial.inputs import Inputs
 from trainable.trial.object_store import ObjectStore, scratch
 from trainable.trial.objective import Objective
 
@@ -44,8 +46,8 @@ class Workload:
         backbone: the pretrained network that discriminators may stand on, or None.
         start: the generator that all begin with, or None.
         validation: what judges by the images that are held back, or None.
-        mirror: the object store that has the trials' folders, of which a node then has copies of
-            its own; or None.
+        object_store: the object store that has the trials' folders, of which a node then has
+            copies of its own; or None.
         gpu_memory_mb: what a trial may hold of a GPU's memory, or None for no limit.
     """
 
@@ -68,6 +70,23 @@ class Workload:
     object_store: ObjectStore | None = None
     gpu_memory_mb: float | None = None
 
+    @classmethod
+    def of(cls, inputs: Inputs, real: RealSet, **how: Any) -> Workload:
+        """Of what is loaded, but for the untrained generator's scores; `how` has the attributes
+        that do not follow from that."""
+        return cls(
+            data=inputs.data,
+            extractor=inputs.networks.extractor,
+            real=real,
+            witness=witness_of(inputs.data, inputs.held_out, seed=inputs.identity.seed),
+            untrained={},
+            seed=inputs.identity.seed,
+            backbone=inputs.networks.backbone,
+            start=inputs.start,
+            validation=validation_of(inputs.validation),
+            **how,
+        )
+
     @property
     def task(self) -> Task:
         """What a space and a configuration are to fit."""
@@ -85,7 +104,7 @@ class Workload:
         return Seen.of(self.data, None if self.start is None else self.start.seen)
 
     def on_this_node(self) -> Workload:
-        """The job with the trials' folder as this machine is to use it."""
+        """The workload with the trials' folder as this machine is to use it."""
         return (
             self
             if self.object_store is None

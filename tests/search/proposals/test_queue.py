@@ -13,7 +13,8 @@ import optuna
 import pytest
 
 from search.proposals.ledger import Ledger
-from search.proposals.samplers import learn_from, read_queue, space_differences
+from search.proposals.queue import read_queue
+from search.proposals.warm_start import learn_from, space_differences
 from search.study.database import read_learnt
 from search.study.records import read_records
 from spaces.catalog import full, optimization
@@ -151,8 +152,8 @@ def earlier(tmp_path_factory) -> Search:
     ("changes", "space_snapshot", "named"),
     [
         ({"data_digest": "e"}, PORTRAIT, "images (d, now e)"),
-        ({"protocol": "y"}, PORTRAIT, "protocol (x, now y)"),
-        ({"weights_sha256": "1"}, PORTRAIT, "extractor weights (0, now 1)"),
+        ({"protocol": "y"}, PORTRAIT, "network of FID (x, now y)"),
+        ({"weights_sha256": "1"}, PORTRAIT, "weights of that network (0, now 1)"),
         ({"image_size": 64}, PORTRAIT, "image size (32, now 64)"),
         ({"fit": "pad"}, PORTRAIT, "fit (crop, now pad)"),
         ({"objective": "kid"}, PORTRAIT, "objective (fid, now kid)"),

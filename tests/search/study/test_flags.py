@@ -219,7 +219,7 @@ def test_a_terminal_sees_the_images_being_read(folder, tmp_path, embedded):
     args = parser().parse_args([*flags, "--output", str(tmp_path)])
     screen = io.StringIO()
     prepared = prepare(args, Console(file=screen, force_terminal=True))
-    assert prepared.data.n == (200 if embedded else 24)
+    assert prepared.inputs.data.n == (200 if embedded else 24)
     assert "reading images" in screen.getvalue()
 
 

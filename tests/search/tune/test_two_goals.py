@@ -6,7 +6,7 @@ import numpy as np
 import optuna
 import pytest
 
-from search.proposals.samplers import learn_from
+from search.proposals.warm_start import learn_from
 from search.study.database import read_learnt
 from search.tune.rungs import Rungs
 from tests.helpers.fake_tune import CONTINUE, STOP, Search, config, warm

@@ -39,12 +39,12 @@ from trainable.generators.weights_file import read_generator, write_generator
 from trainable.metrics import quick_classifier
 from trainable.pretrained import load as networks
 from trainable.single import run as single
-from trainable.single.recipe import SETTINGS
 from trainable.tracking import registry
 from trainable.tracking.registry import Recorded
 from trainable.trial import evaluation, trial
 from trainable.trial.checkpoints import Attempt, newest
 from trainable.trial.evaluation import witness_of
+from trainable.trial.identity import RunIdentity
 from trainable.trial.objective import Objective
 from trainable.trial.trial import Trial
 from trainable.trial.workload import Workload
@@ -85,7 +85,7 @@ def call(out: Path, *flags: str) -> int:
 
 def settings(place: Path = Path(), **changes: Any) -> dict[str, Any]:
     """What a study of the pictures writes down of itself."""
-    of_all = dict.fromkeys(SETTINGS) | {
+    of_all = dict.fromkeys(RunIdentity().settings) | {
         "data": "pictures",
         "fit": "crop",
         "background": "black",
