@@ -19,7 +19,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import mlflow
 import numpy as np
 import optuna
 import pandas as pd
@@ -41,6 +40,7 @@ from search.winners.leaderboard import Row, rank
 from spaces.errors import InputError
 from tests.helpers.fake_tune import config
 from tests.helpers.refusals import refused, tells
+from tests.helpers.registered import load_champion
 from tests.helpers.searches import Place, free_port, shared_ray, wait_for_reports
 from tests.helpers.toys import make_data, write_pictures
 from trainable.basics.terminal import make_console
@@ -394,13 +394,7 @@ def test_the_champion_is_the_best_that_passes_and_answers(lives, place):
     assert run.data.tags["cgan.trial"] == str(second.number)
     assert run.data.tags["cgan.winner"] == "1"
 
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(uri)
-    try:
-        model = mlflow.pyfunc.load_model("models:/tiny@champion")
-    finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
+    model = load_champion(uri, "tiny")
     asked = pd.DataFrame({"class": ["class0", "class1", "class0"], "seed": [1, 1, 1]})
     images = model.predict(asked)
     assert images.shape == (3, 32, 32)

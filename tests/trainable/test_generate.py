@@ -8,7 +8,6 @@ import re
 import shlex
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +16,7 @@ from PIL import Image
 from search.tracking import champion
 from search.tracking.projection import connect
 from tests.helpers.refusals import tells
+from tests.helpers.registered import load_champion
 from tests.helpers.toys import export_trial, full, make_data, make_workload, small_params
 from trainable import generate
 from trainable.data.sources import load
@@ -120,12 +120,7 @@ def test_the_registered_model_draws_the_same_images(tmp_path, monkeypatch):
     champion.register_champion(uri, run_id, out, "planted", "")
     drawn = tmp_path / "set"
     assert call(drawn, "--model", "models:/planted@champion", "--tracking-uri", uri) == 0
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    try:
-        model = mlflow.pyfunc.load_model("models:/planted@champion")
-    finally:
-        mlflow.set_tracking_uri(before)
+    model = load_champion(uri, "planted")
     rows = pd.read_csv(drawn / "manifest.csv")
     images = model.predict(rows[["class", "seed"]])
     for file, image in zip(rows["file"], images, strict=True):

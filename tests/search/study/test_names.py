@@ -79,7 +79,7 @@ BAD = [
 
 @pytest.mark.parametrize(("name", "parts"), BAD)
 def test_a_bad_name_is_refused_before_images_are_read(name, parts, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare, "load", lambda *a, **k: pytest.fail("images were read"))
+    monkeypatch.setattr(prepare, "load_inputs", lambda *a, **k: pytest.fail("images were read"))
     args = parser().parse_args([f"--study={name}", "--output", str(tmp_path)])
     with refused("--study", *parts):
         prepare.prepare(args, None)  # pyright: ignore[reportArgumentType]

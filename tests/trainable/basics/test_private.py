@@ -194,7 +194,7 @@ def test_a_token_that_others_may_read_or_write_is_taken_from_them(token, permiss
     token.write_text("secret\n")
     token.chmod(permissions)
     (said,) = guard(make=make)
-    assert tells(said, token, "yours")
+    assert tells(said, token, "permissions")
     assert "secret" not in said
     assert mode(token) == 0o600
     assert token.read_text() == "secret\n"
@@ -244,7 +244,7 @@ def test_a_file_system_without_modes_is_refused(token, monkeypatch):
     token.write_text("secret")
     token.chmod(0o644)
     monkeypatch.setattr(Path, "chmod", lambda path, mode: None)
-    is_refused(token, "modes", "RAY_AUTH_TOKEN_PATH")
+    is_refused(token, "permissions", "RAY_AUTH_TOKEN_PATH")
 
 
 def test_a_token_that_anybody_may_replace_is_refused(token):

@@ -127,13 +127,13 @@ def test_a_winners_config_replays_its_trial_bit_for_bit(study, tmp_path, capsys)
     out = tmp_path / "out"
     flags = ("--config", file, "--epochs", "6", "--evaluate-at", "2,3", "--device", "cpu")
     assert command.main([*flags, "--out", str(out)]) == 0  # with the study's images, seed and all
-    assert "no replay" not in capsys.readouterr().out
+    assert "not a replay" not in capsys.readouterr().out
     assert scores(out, NUMBER) == study.scores
     assert [r["epoch"] for r in study.scores] == [2, 3, 6]
     weights = [read_generator(f / WEIGHTS)[0] for f in (out, study.winner)]
     assert all(torch.equal(weights[0][k], v) for k, v in weights[1].items())
     assert call(tmp_path / "b", *flags, "--seed", "8", "--held-out", "others") == 0
-    assert re.search(r"^no replay.*: held-out images, seed$", capsys.readouterr().out, re.M)
+    assert re.search(r"^not a replay: .*: held-out images, seed$", capsys.readouterr().out, re.M)
 
 
 def test_a_trial_out_of_mlflow_replays_too(study, tmp_path, monkeypatch):
@@ -183,7 +183,7 @@ def test_images_held_back_are_not_trained_on_and_a_replay_holds_back_the_same(tm
     assert len(about["images"]) == about["task"]["images"] == 14
     assert all(0 <= report["cas"] <= 1 for report in scores(tmp_path / "a"))
     assert call(tmp_path / "b", "--epochs", "2", "--config", str(file)) == 0
-    assert "no replay" not in capsys.readouterr().out
+    assert "not a replay" not in capsys.readouterr().out
     assert scores(tmp_path / "b") == scores(tmp_path / "a")
 
 

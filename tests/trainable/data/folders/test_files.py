@@ -657,4 +657,4 @@ def test_of_several_images_in_a_file_the_first_is_read_and_that_is_said(name: st
     first.save(root / "cat" / name, save_all=True, append_images=[second])
     data = load_folder(root, 32)
     assert (data.images[data.sources.index(f"cat/{name}")] == 200).all()
-    assert tells(str(data.report), "1 of several")
+    assert tells(str(data.report), "1 with several images")
