@@ -20,7 +20,8 @@ from rich.console import Console
 from analysis.figures.fid_vs_time import candidates, pareto_front
 from analysis.figures.style import BLUE, GREEN, ORANGE, RED, canvas, clean, plain_log, save
 from analysis.study import verdict
-from analysis.study.table import FRESH, StudyTable, load_study
+from analysis.study.rows import FRESH
+from analysis.study.table import StudyTable, load_study
 from spaces.errors import InputError
 from trainable.basics.progress import stage
 from trainable.basics.terminal import say
