@@ -7,16 +7,13 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from trainable.basics.command import command_line
 from trainable.basics.files import check_file, path_argument
 from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console, printable, say
 from trainable.data.folders.listing import check_folder
-
-if TYPE_CHECKING:
-    from trainable.metrics.two_folders.compare import Result
+from trainable.metrics.two_folders.result import Options, Result
 
 # A score's value for a generator that cannot be told from the real images.
 _BEST = {
@@ -48,9 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     with stage(errors, "starting"):  # PyTorch takes seconds to import
         from trainable.metrics.two_folders.compare import compare
 
-    result = compare(
-        args.real,
-        args.fake,
+    options = Options(
         size=args.image_size,
         features=args.features,
         weights=args.features_weights,
@@ -60,11 +55,11 @@ def main(argv: list[str] | None = None) -> int:
         train=args.train,
         baseline=args.baseline,
         neighbours=args.neighbours,
-        say=partial(say, errors),
-        stage=partial(stage, errors),
     )
+    say_error, bar = partial(say, errors), partial(stage, errors)
+    result = compare(args.real, args.fake, options, say=say_error, stage=bar)
     if args.json:
-        print(json.dumps(result, allow_nan=False))
+        print(json.dumps(result.to_json(), allow_nan=False))
     else:
         _show(result)
     return 0
@@ -75,31 +70,29 @@ def _show(result: Result) -> None:
     from rich.table import Table
 
     console = make_console()
-    copied = ""
-    if result["train_digest"] != result["real_digest"]:
-        copied = f", copies sought among {result['n_train']} training images"
-    sizes = f"{result['n_fake']} generated images against {result['n_real']} real ones{copied}"
-    side = result["pixel_size"]
-    squares = f"centre squares of {side} pixels"
-    if result["image_size"] is None:
+    made, before, copied = result.conditions, result.baseline, ""
+    if made.train_digest != made.real_digest:
+        copied = f", copies sought among {made.n_train} training images"
+    sizes = f"{made.n_fake} generated images against {made.n_real} real ones{copied}"
+    squares = f"centre squares of {result.pixel_size} pixels"
+    if made.image_size is None:
         squares = f"files as they are, scores in pixels of {squares}"
-    for line in (sizes, f"{squares}, {result['protocol']}, {result['features']}"):
+    for line in (sizes, f"{squares}, {made.protocol}, {result.features}"):
         say(console, line)
-    before = result.get("baseline")
     table = Table("score", "value", *([] if before is None else ["baseline"]), "ideal")
-    apart = {"image_size", *(reference for reference, _ in _MEASURED.values())}
-    for key, value in result.items():
+    references = {reference for reference, _ in _MEASURED.values()}
+    for key, value in result.scores.items():
         name, slash, label = key.partition("/")
-        if name in apart or not (value is None or isinstance(value, float)):
+        if name in references:
             continue
         ideal = _BEST.get(name, "")
         if name in _MEASURED:
             reference, words = _MEASURED[name]
-            ideal = f"{_shown(result[reference + slash + label])}, {words}"
+            ideal = f"{_shown(result.scores[reference + slash + label])}, {words}"
         earlier = [] if before is None else [_shown(before.get(key))]
         table.add_row(printable(key), _shown(value), *earlier, ideal)
     console.print(table)
-    for warning in result["warnings"]:
+    for warning in result.warnings:
         say(console, f"warning: {warning}")
 
 

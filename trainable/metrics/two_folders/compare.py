@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from spaces.errors import InputError
 from trainable.basics.files import read_json, whole_file
 from trainable.basics.progress import Stage, silent
 from trainable.data.dataset import Dataset, check_image_size
-from trainable.data.reading import USUAL, Reading
+from trainable.data.folders.scan import Scan
+from trainable.data.reading import Reading
 from trainable.data.sheets import check_place, draw_pairs
 from trainable.metrics.frechet import FeatureStats, frechet_distance
 from trainable.metrics.inception_score import inception_score
@@ -32,6 +34,7 @@ from trainable.metrics.two_folders.read import (
     read_images,
     size_warnings,
 )
+from trainable.metrics.two_folders.result import Conditions, Options, Result
 from trainable.pretrained.extractors import Extractor, load_extractor
 from trainable.pretrained.feature_cache import kept_features
 from trainable.pretrained.resize import RULES
@@ -39,84 +42,54 @@ from trainable.pretrained.resize import RULES
 PAIRS = 24
 """Generated images on the sheet of neighbours."""
 
-Result = dict[str, Any]
-
 
 def compare(
     real: Path,
     fake: Path,
+    options: Options,
     *,
-    size: int | None = None,
-    features: str = "auto",
-    weights: Path | None = None,
-    resize: str = "bilinear",
-    unverified: bool = False,
-    background: str = USUAL.background,
-    train: Path | None = None,
-    baseline: Path | None = None,
-    neighbours: Path | None = None,
     say: Callable[[str], None] | None = None,
     stage: Stage = silent,
 ) -> Result:
-    """Every score of the images in `fake` against those in `real`, JSON-ready.
+    """Every score of the images in `fake` against those in `real`.
 
-    With `size` None each file goes to the extractor's input as it is, as in pytorch-fid, and only
-    scores in pixels are of squares of `PIXELS`. With a `size`, all scores are of squares of that
-    side, as a search reads its images.
-
-    Copies are looked for among the images in `train`, `real` if None. `baseline` is the JSON of an
-    earlier call to hold the result against; `neighbours` a PNG to draw the nearest pairs on; `say`
-    is told what the feature cache has to tell; `stage` begins what takes long. The keys:
-
-    * those of `all_scores` with class names for numbers, ``inception_score_real``, ``floor`` and
-      each class's ``floor/<class>``: numbers, or None where there is none;
-    * ``protocol`` to ``classes``: what must be equal for two results to compare;
-    * ``pixel_size``, side of the squares that scores in pixels compare;
-    * ``features``, ``warnings`` and, if asked for, ``baseline``: the earlier scores.
+    `say` is told what the feature cache has to tell; `stage` begins what takes long.
 
     Raises:
         InputError: a folder, file or combination cannot be used.
     """
+    size, neighbours = options.size, options.neighbours
     if size is not None:
         check_image_size(size)
-    if resize not in RULES:
-        raise InputError(f"--protocol is {resize!r}, but must be one of {', '.join(RULES)}")
-    before = None if baseline is None else _read_baseline(baseline)
-    roots = [real, fake, *([] if train is None else [train])]
+    if options.resize not in RULES:
+        raise InputError(f"--protocol is {options.resize!r}, but must be one of {', '.join(RULES)}")
+    before = None if options.baseline is None else _read_baseline(options.baseline)
+    roots = [real, fake, *([] if options.train is None else [options.train])]
     listed = [list_images(root) for root in roots]  # all, before any is read
     check_classes(*listed[:2])
     if neighbours is not None:
         check_place(neighbours, roots)
     warnings: list[str] = []
-    read = []
-    how = Reading(background=background)
-    for found, which in zip(listed, ("real", "generated", "training"), strict=False):
-        unique = which != "generated"
-        with stage(f"reading {which} images") as progress:
-            read.append(
-                read_images(
-                    found, size, unique=unique, note=warnings.append, how=how, progress=progress
-                )
-            )
-        how = read[0].data.report.reading  # all as the real ones
-    reals, fakes, *others = read
+    reals, fakes, *others = _read(listed, options, warnings.append, stage)
     trained = others[0] if others else reals
     warnings += size_warnings(reals, fakes)
-    extractor, line = load_extractor(features, weights, resize=resize, unverified=unverified)
+    extractor, line = load_extractor(
+        options.features, options.weights, resize=options.resize, unverified=options.unverified
+    )
     classes = reals.data.classes if fakes.data.classes else ()
-    made: Result = {
-        "protocol": extractor.protocol + ("" if size else f"/files-as-they-are/pixels-{PIXELS}"),
-        "weights": extractor.sha256,
-        "image_size": size,
-        "n_real": reals.data.n,
-        "n_fake": fakes.data.n,
-        "n_train": trained.data.n,
-        "real_digest": reals.digest,
-        "train_digest": trained.digest,
-        "classes": list(classes),
-    }
+    conditions = Conditions(
+        protocol=extractor.protocol + ("" if size else f"/files-as-they-are/pixels-{PIXELS}"),
+        weights=extractor.sha256,
+        image_size=size,
+        n_real=reals.data.n,
+        n_fake=fakes.data.n,
+        n_train=trained.data.n,
+        real_digest=reals.digest,
+        train_digest=trained.digest,
+        classes=list(classes),
+    )
     if before is not None:
-        _check_alike(before, made, f"--baseline {baseline}")
+        _check_alike(before, conditions, f"--baseline {options.baseline}")
 
     def kept(folder: Folder, which: str) -> Tensor:
         key = {
@@ -133,7 +106,7 @@ def compare(
     with stage("features of generated images") as progress:
         found = _finite(fakes.features(extractor, progress), fakes.data)
     known = kept(reals, "real")
-    theirs = None if train is None else kept(trained, "training")
+    theirs = kept(trained, "training") if others else None
     with stage("scoring"):
         scores = _scores(extractor, reals, known, fakes.data, found, len(classes))
         if theirs is not None:
@@ -144,21 +117,37 @@ def compare(
             scores["pixel_copy_rate"] = copies.rate
             if neighbours is not None:
                 warnings += _draw(neighbours, fakes.data, trained.data, copies)
-    result: Result = {
-        **{_named(key, classes): _number(score) for key, score in scores.items()},
-        **made,
-        "pixel_size": size or PIXELS,
-        "features": line,
-        "warnings": [
+    named = {_named(key, classes): _number(score) for key, score in scores.items()}
+    return Result(
+        scores=named,
+        conditions=conditions,
+        pixel_size=size or PIXELS,
+        features=line,
+        warnings=[
             *warnings,
             *_number_warnings(reals.data.n, fakes.data.n),
             *_floor_warnings(scores),
         ],
-    }
-    if before is not None:
-        earlier = {_named(key, classes): before.get(_named(key, classes)) for key in scores}
-        result["baseline"] = {key: _number(score) for key, score in earlier.items()}
-    return result
+        baseline=None if before is None else {key: _number(before.get(key)) for key in named},
+    )
+
+
+def _read(
+    listed: Sequence[Scan], options: Options, note: Callable[[str], None], stage: Stage
+) -> list[Folder]:
+    """Real, generated and, if there are any, training images; all read as the real ones are."""
+    read: list[Folder] = []
+    how = Reading(background=options.background)
+    for found, which in zip(listed, ("real", "generated", "training"), strict=False):
+        unique = which != "generated"
+        with stage(f"reading {which} images") as progress:
+            read.append(
+                read_images(
+                    found, options.size, unique=unique, note=note, how=how, progress=progress
+                )
+            )
+        how = read[0].data.report.reading
+    return read
 
 
 def _scores(
@@ -229,16 +218,17 @@ def _floor_warnings(scores: Scores) -> list[str]:
     ]
 
 
-def _read_baseline(path: Path) -> Result:
+def _read_baseline(path: Path) -> dict[str, Any]:
+    """An earlier `Result`, as JSON has it."""
     result = read_json("--baseline", path)
     if not isinstance(result, dict) or "protocol" not in result:
         raise InputError(f"--baseline {path} is not what this command prints with --json")
     return result
 
 
-def _check_alike(before: Result, now: Result, name: str) -> None:
+def _check_alike(before: Mapping[str, Any], now: Conditions, name: str) -> None:
     """Raise InputError unless the earlier scores were made the same way."""
-    for key, value in now.items():
+    for key, value in asdict(now).items():
         if before.get(key) != value:
             raise InputError(
                 f"{name} has {key} {before.get(key)}, but here it is {value}; scores of "

@@ -25,6 +25,7 @@ from trainable.data.phantom import phantom
 from trainable.data.sheets import CAPTION, COLUMNS, GAP, HEAD, SEAM, corners
 from trainable.metrics.__main__ import main
 from trainable.metrics.two_folders.compare import compare
+from trainable.metrics.two_folders.result import Options
 from trainable.pretrained.efficientnet_lite import Lite
 
 KEYS = {
@@ -101,7 +102,7 @@ def test_every_part_says_how_many_images_are_done(tiny, classes, tmp_path):
     write(train / "dogs", pictures(20, 10))
     for name in ("first", "kept"):
         told.clear()
-        compare(real, fake, size=32, train=train, stage=told)
+        compare(real, fake, Options(size=32, train=train), stage=told)
         features = int(name == "first")  # the extractor tells once, of all
         for which, read, measured in (
             ("real", 30, features), ("generated", 30, 1), ("training", 41, features),

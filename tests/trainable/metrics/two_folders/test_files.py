@@ -8,6 +8,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from trainable.metrics.__main__ import main
 from trainable.metrics.two_folders import read as folders_module
 from trainable.metrics.two_folders.compare import compare
 from trainable.metrics.two_folders.read import PIXELS, TOGETHER
+from trainable.metrics.two_folders.result import Options
 from trainable.pretrained.catalog import EXTRACTORS
 
 Size = tuple[int, int]
@@ -68,6 +70,11 @@ def films(root: Path, seed: int, sizes: list[Size], n: int = 24) -> Path:
     return root
 
 
+def compared(real: Path, fake: Path, **options: Any) -> dict[str, Any]:
+    """What the command prints of them with --json."""
+    return compare(real, fake, Options(**options)).to_json()
+
+
 @pytest.mark.parametrize("name", [*SIZES, "repeats"])
 def test_fid_of_files_of_any_size_is_pytorch_fid_s(tmp_path, monkeypatch, name):
     """Whole calls on the same folders, by the same network: reading, resizing, distance."""
@@ -96,11 +103,11 @@ def test_fid_of_files_of_any_size_is_pytorch_fid_s(tmp_path, monkeypatch, name):
     spec = replace(EXTRACTORS["inception"], network=Small, features=16)
     monkeypatch.setitem(EXTRACTORS, "inception", spec)
     options = {"features": "inception", "weights": weights, "unverified": True}
-    found = compare(*paths, **options)
+    found = compared(*paths, **options)
     assert found["fid"] == pytest.approx(expected, rel=1e-4)
     assert found["fid"] > 0.01
     if name not in ("64", "repeats"):
-        squares = compare(*paths, size=64, **options)
+        squares = compared(*paths, size=64, **options)
         assert squares["fid"] != pytest.approx(expected, rel=0.01)
 
 
@@ -113,7 +120,7 @@ def test_squares_of_the_asked_size_score_the_same_as_files(tiny, tmp_path):
             np.random.default_rng(seed).integers(0, 256, (24, 64, 64), np.uint8)
         ):
             Image.fromarray(image).save(root / f"{i}.png")
-    files, squares = compare(*paths), compare(*paths, size=64)
+    files, squares = compared(*paths), compared(*paths, size=64)
     numbers = {key for key, value in files.items() if isinstance(value, float)}
     assert len(numbers) > 15
     for key in numbers:  # the mean of three equal channels is rounded
@@ -161,13 +168,13 @@ def test_squares_and_files_are_not_held_against_each_other(tiny, tmp_path, capsy
 )
 def test_sets_of_unlike_sizes_are_told_of(tiny, tmp_path, real, fake, remedy):
     paths = films(tmp_path / "a", 0, SIZES[real]), films(tmp_path / "b", 1, SIZES[fake])
-    assert any(re.search(remedy, line) for line in compare(*paths)["warnings"])
-    assert not any("--image-size" in line for line in compare(*paths, size=32)["warnings"])
+    assert any(re.search(remedy, line) for line in compared(*paths)["warnings"])
+    assert not any("--image-size" in line for line in compared(*paths, size=32)["warnings"])
 
 
 def test_sets_of_like_sizes_are_not(tiny, tmp_path):
     paths = films(tmp_path / "a", 0, SIZES["224"]), films(tmp_path / "b", 1, SIZES["299"])
-    assert not any("--image-size" in line for line in compare(*paths)["warnings"])
+    assert not any("--image-size" in line for line in compared(*paths)["warnings"])
 
 
 def test_few_files_are_held_at_their_full_size(tiny, tmp_path, monkeypatch):
@@ -180,7 +187,7 @@ def test_few_files_are_held_at_their_full_size(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr(folders_module, "read_all", counted)
     monkeypatch.setattr("trainable.data.folders.read.read_all", counted)
-    compare(*paths)
+    compared(*paths)
     full = [n for n, size in held if size is None]
     assert sum(full) == 48
     assert max(full) <= TOGETHER
@@ -189,17 +196,17 @@ def test_few_files_are_held_at_their_full_size(tiny, tmp_path, monkeypatch):
 
 def test_features_of_the_reals_are_kept_and_known_again(tiny, tmp_path):
     paths = [films(tmp_path / side, seed, SIZES["mixed"]) for seed, side in enumerate("ab")]
-    first = compare(*paths)
+    first = compared(*paths)
     images, own = [], tiny.forward
     tiny.forward = lambda x, *a: images.append(x) or own(x, *a)
-    again = compare(*paths)
+    again = compared(*paths)
     assert again == first
     assert len(images) == 24 // TOGETHER + 24  # the generated ones alone, each file in a list
     with Image.open(paths[0] / "03.png") as image:
         moved = np.array(image)
     moved[0, 0] ^= 1  # too little to be seen at 64 pixels
     Image.fromarray(moved).save(paths[0] / "03.png")
-    other = compare(*paths)
+    other = compared(*paths)
     assert other["real_digest"] != first["real_digest"]
     assert other["fid"] != first["fid"]
 
@@ -208,10 +215,10 @@ def test_repeated_reals_count_for_fid_alone(tiny, tmp_path):
     paths = tmp_path / "a", tmp_path / "b"
     for seed, (root, name) in enumerate(itertools.product(paths, ("cats", "dogs"))):
         films(root / name, seed, SIZES["32"], n=15)
-    plain = compare(*paths)
+    plain = compared(*paths)
     for i in range(5):
         shutil.copy(paths[0] / "cats" / "01.png", paths[0] / "cats" / f"again{i}.png")
-    repeated = compare(*paths)
+    repeated = compared(*paths)
     assert repeated["n_real"] == plain["n_real"] == 30
     assert repeated["real_digest"] != plain["real_digest"]
     for result, said in ((repeated, True), (plain, False)):
@@ -235,4 +242,4 @@ def test_a_file_that_changes_meanwhile_is_refused(tiny, tmp_path, monkeypatch, c
 
     monkeypatch.setattr(tiny, "forward", meanwhile)
     with refused(file):
-        compare(*paths)
+        compared(*paths)
