@@ -7,9 +7,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from torch import Tensor
@@ -17,11 +14,11 @@ from torch import Tensor
 from analysis.augmentation.classifier.fit import ClassifierRecipe
 from analysis.augmentation.classifier.networks import load_weights
 from analysis.augmentation.classifier.scores import positive_class
-from analysis.augmentation.design.cells import Cell, Result, plan
+from analysis.augmentation.design.cells import Cell, plan
 from analysis.augmentation.design.materials import Source, divide, load_real
 from analysis.augmentation.design.retrain import Retraining
 from analysis.augmentation.findings.conclude import FOUND, conclude
-from analysis.augmentation.findings.mlflow_log import log_study
+from analysis.augmentation.findings.mlflow_log import FinishedStudy, log_study
 from analysis.augmentation.findings.results import Findings
 from analysis.augmentation.flags import check_name
 from analysis.augmentation.running.store import Store
@@ -97,9 +94,7 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
             findings = Findings(results, test.labels, positive, real.tested)
             about += optimism(findings.optimistic, len(source.seen))
             files = conclude(folder, findings, results, about, test.n, args.reach, console)
-            facts = str(sorted(settings.items())).encode()
-            key = f"{name}-{hashlib.sha256(facts).hexdigest()[:12]}"
-            logged = _log(args, key, settings, results, findings, files, console)
+            logged = _log(args, FinishedStudy(name, settings, results, findings, files), console)
     except OSError as error:
         raise InputError(
             f"--output: {folder} cannot be written to ({error.strerror}); what is there is kept. "
@@ -191,28 +186,19 @@ def optimism(sizes: list[int], seen: int) -> list[str]:
     ]
 
 
-def _log(
-    args: argparse.Namespace,
-    key: str,
-    settings: dict[str, Any],
-    results: dict[Cell, Result],
-    findings: Findings,
-    files: list[Path],
-    console: Console,
-) -> int:
-    uri = args.tracking_uri
-    write = partial(log_study, uri, key, settings, results, findings, files, args.output)
+def _log(args: argparse.Namespace, study: FinishedStudy, console: Console) -> int:
+    uri, folder = args.tracking_uri, study.files[0].parent
     try:
-        with stage(console, "writing to MLflow", len(results)) as progress:
-            write(progress)
+        with stage(console, "writing to MLflow", len(study.results)) as progress:
+            log_study(uri, study, args.output, progress)
     except Exception as error:  # whatever ails MLflow; all is in the folder
         say(
             console,
             f"MLflow at {without_password(uri)} is missing part of the study ({reason(error)}); "
-            f"everything is in {files[0].parent}. The same command writes the rest",
+            f"everything is in {folder}. The same command writes the rest",
         )
         return 1
     say(console, "next:")
     say(console, f"  {ui_command(uri)}   # experiment cgan-augmentation")
-    say_command(console, "less", files[0].parent / FOUND)
+    say_command(console, "less", folder / FOUND)
     return 0

@@ -5,9 +5,11 @@ The study's folder is the truth: what MLflow lacks is written, whenever this is 
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,19 +29,35 @@ _MOST = 1000
 """Metrics in a request, as MLflow takes them."""
 
 
-def log_study(
-    uri: str,
-    key: str,
-    settings: Mapping[str, Any],
-    results: Mapping[Cell, Result],
-    findings: Findings,
-    files: Sequence[Path],
-    folder: Path,
-    progress: Progress,
-) -> None:
-    """Write what the store at `uri` lacks of the study `key`, NAME and a digest.
+@dataclass(frozen=True)
+class FinishedStudy:
+    """An augmentation study that has been run.
 
-    `files` replace the study's own; `folder` is where a SQLite store's files go.
+    Attributes:
+        name: its name.
+        settings: what makes it another study where they differ.
+        results: what became of its cells.
+        findings: what those say.
+        files: the tables, figures and page with all that.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    results: Mapping[Cell, Result]
+    findings: Findings
+    files: Sequence[Path]
+
+    @property
+    def key(self) -> str:
+        """What its runs are found by: the name, and a digest of the settings."""
+        facts = str(sorted(self.settings.items())).encode()
+        return f"{self.name}-{hashlib.sha256(facts).hexdigest()[:12]}"
+
+
+def log_study(uri: str, study: FinishedStudy, folder: Path, progress: Progress) -> None:
+    """Write what the store at `uri` lacks of a study; its files replace those that are there.
+
+    `folder` is where a SQLite store's files go; `progress` is told how many cells are written.
 
     Raises:
         Exception: the store did not take it all.
@@ -49,24 +67,23 @@ def log_study(
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(uri, uri)
-    experiment = experiment_id(client, EXPERIMENT, uri, folder)
+    experiment, key = experiment_id(client, EXPERIMENT, uri, folder), study.key
     runs = search_runs(client, experiment, f"tags.`{STUDY}` = '{key}'")
     parents = [run.info.run_id for run in runs if CELL not in run.data.tags]
     there = {run.data.tags[CELL]: run.info for run in reversed(runs) if CELL in run.data.tags}
     if parents:
         parent = parents[0]
     else:
-        name = key.rpartition("-")[0]
-        parent = client.create_run(experiment, tags={STUDY: key}, run_name=name).info.run_id
-        for name, value in settings.items():
+        parent = client.create_run(experiment, tags={STUDY: key}, run_name=study.name).info.run_id
+        for name, value in study.settings.items():
             client.log_param(parent, name, str(value)[:_MOST])
-    for done, (cell, result) in enumerate(sorted(results.items()), start=1):
+    for done, (cell, result) in enumerate(sorted(study.results.items()), start=1):
         run = there.get(cell.key) or _begin(client, experiment, parent, key, cell, result)
         if run.status != "FINISHED":
             _log_cell(client, run.run_id, cell, result)
-        progress(done, len(results))
-    _log_points(client, parent, list(_compared(findings)))
-    for file in files:
+        progress(done, len(study.results))
+    _log_points(client, parent, list(_compared(study.findings)))
+    for file in study.files:
         client.log_artifact(parent, str(file))
     client.set_terminated(parent, "FINISHED")
 
