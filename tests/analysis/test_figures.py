@@ -1,7 +1,6 @@
-"""A study read back from MLflow, and its figure of FID against training time."""
+"""Figures of a study that MLflow holds: FID against training time, and studies side by side."""
 
 import math
-import socket
 import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -11,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.font_manager import fontManager
-from mlflow.tracking import MlflowClient
 from PIL import Image
 
 from analysis import compare as compare_command
@@ -19,85 +17,17 @@ from analysis.fid_vs_time import main
 from analysis.figures import compare
 from analysis.figures.fid_vs_time import draw, pareto_front, recommended, summary
 from analysis.figures.style import STYLES, canvas, legible, save
-from analysis.study import verdict
 from analysis.study.rungs import BROKEN
 from analysis.study.table import StudyTable, load_study
-from spaces.errors import InputError
+from tests.helpers.planted import NAME, planted_store
 from tests.helpers.refusals import refused, tells
-from trainable.tracking.names import (
-    EXPERIMENT,
-    FAILED,
-    PROTOCOL,
-    RANK,
-    STATUS,
-    STUDY,
-    TRIAL,
-    WINNER,
-)
 from trainable.trial.report import Status
-
-NAME, KEY = "planted", "planted-0123456789ab"
-# Trial: status, winner, and (epoch, fid, train_seconds) of each evaluation.
-TRIALS = {
-    0: ("complete", 2, [(1, 90.0, 10.0), (2, 60.0, 20.0), (3, 50.0, 30.0)]),
-    1: ("pruned", None, [(1, 80.0, 5.0)]),
-    2: ("diverged", None, [(1, 40.0, 4.0)]),
-    3: ("diverged", None, []),
-    4: ("complete", 1, [(3, 48.0, 60.0), (1, 95.0, 20.0)]),  # written out of order
-    10: ("running", None, [(1, 99.0, 7.0)]),
-}
-
-
-def plant_parent(client, experiment, key, start, **metrics):
-    run = client.create_run(experiment, start, {STUDY: key}, run_name=key[:-13])
-    client.set_tag(run.info.run_id, PROTOCOL, "tiny/1")
-    for name, value in metrics.items():
-        client.log_metric(run.info.run_id, name, value)
-    return run.info.run_id
-
-
-def plant_trial(client, experiment, parent, key, number, status, winner, points, later=0):
-    tags = {STUDY: key, TRIAL: str(number), STATUS: status, "mlflow.parentRunId": parent}
-    run_id = client.create_run(experiment, 1000 + number + later, tags).info.run_id
-    for name, value in {"g_lr": 0.1 * number, "loss": "hinge", "spectral_norm": True}.items():
-        client.log_param(run_id, name, value)
-    if number:
-        client.log_param(run_id, "momentum", 0.5)
-    for epoch, fid, seconds in points:
-        client.log_metric(run_id, "fid", fid, step=epoch)
-        client.log_metric(run_id, "train_seconds", seconds, step=epoch)
-        client.log_metric(run_id, "eval_seconds", 2.0 * epoch, step=epoch)
-    if winner:  # as search/tracking/champion.py: the rank, and scores without a step
-        client.log_metric(run_id, "fid", points[-1][1])
-        client.set_tag(run_id, WINNER, winner)
 
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory):
     """One store for all: its tables take seconds."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
-    client = MlflowClient(uri, uri)
-    experiment = client.create_experiment(EXPERIMENT)
-    yardstick = {"floor": 20.0, "untrained/fid": 120.0, "n_generated": 200.0}
-    parent = plant_parent(client, experiment, KEY, 1000, **yardstick)
-    for number, (status, winner, points) in TRIALS.items():
-        plant_trial(client, experiment, parent, KEY, number, status, winner, points)
-    # A run of the same trial that a lost answer made a second time; the first one counts.
-    plant_trial(client, experiment, parent, KEY, 10, "complete", None, [], later=500)
-    for key, start, fid in [("twice-aaaaaaaaaaaa", 5, 70.0), ("twice-bbbbbbbbbbbb", 9, 60.0)]:
-        parent = plant_parent(client, experiment, key, start)
-        plant_trial(client, experiment, parent, key, 0, "complete", None, [(1, fid, 1.0)])
-    parent = plant_parent(client, experiment, "unscored-cccccccccccc", 7)
-    plant_trial(client, experiment, parent, "unscored-cccccccccccc", 0, "running", None, [])
-    parent = plant_parent(client, experiment, "ended-dddddddddddd", 7)
-    for number, status in enumerate(("failed", "failed", "out_of_memory")):
-        plant_trial(client, experiment, parent, "ended-dddddddddddd", number, status, None, [])
-    (failed, *_) = client.search_runs([experiment], "tags.status = 'failed'")
-    client.set_tag(failed.info.run_id, "reason", "no such device")
-    client.set_terminated(parent, "KILLED")
-    gone = plant_parent(client, experiment, "gone-eeeeeeeeeeee", 8)
-    client.delete_run(gone)
-    return uri
+    return planted_store(tmp_path_factory.mktemp("store") / "mlflow.db")
 
 
 @pytest.fixture(scope="module")
@@ -117,154 +47,6 @@ def test_every_status_has_its_own_mark_and_colour():
     assert set(STYLES) == {status.value for status in Status}
     assert {s for s in STYLES if Status(s).infeasible} == set(BROKEN)
     assert all(len({style[i] for style in STYLES.values()}) == len(STYLES) for i in (0, 1))
-
-
-def test_the_study_is_read_whole(table):
-    assert (table.name, table.protocol, table.n_generated) == (NAME, "tiny/1", 200)
-    assert (table.floor, table.untrained, table.note) == (20.0, 120.0, "")
-    assert table.score == "FID (tiny/1, 200 generated)"
-    trials = table.trials.set_index("number")
-    assert list(trials.index) == list(TRIALS)
-    assert list(trials["status"]) == [status for status, _, _ in TRIALS.values()]
-    assert trials["winner"].dropna().to_dict() == {0: 2, 4: 1}
-    assert trials["fid"].dropna().to_dict() == {0: 50.0, 1: 80.0, 2: 40.0, 4: 48.0, 10: 99.0}
-    assert trials["train_seconds"].dropna().to_dict() == {0: 30.0, 1: 5.0, 2: 4.0, 4: 60.0, 10: 7.0}
-    assert trials.loc[0, "epoch"] == 3
-    assert trials.loc[0, "eval_seconds"] == 6.0
-    assert trials.loc[3, ["fid", "epoch", "train_seconds", "eval_seconds"]].isna().all()
-
-
-def test_parameters_have_their_types_back(table):
-    trials = table.trials.set_index("number")
-    assert trials.loc[4, "params.g_lr"] == pytest.approx(0.4)
-    assert trials["params.spectral_norm"].dtype == bool
-    assert set(trials["params.loss"]) == {"hinge"}
-    assert trials["params.momentum"].isna().to_dict() == {n: n == 0 for n in TRIALS}
-
-
-def test_curves_hold_the_evaluations_and_no_winners_score(table):
-    curves = {n: list(g[["epoch", "fid", "train_seconds"]].itertuples(index=False, name=None))
-              for n, g in table.curves.groupby("number")}  # fmt: skip
-    assert curves == {n: sorted(points) for n, (_, _, points) in TRIALS.items() if points}
-
-
-def test_how_many_trials_are_read_is_told(uri):
-    steps = []
-    load_study(NAME, uri, lambda done, total: steps.append((done, total)))
-    assert steps == [(i + 1, len(TRIALS)) for i in range(len(TRIALS))]
-
-
-def test_of_two_studies_of_one_name_the_newest_is_read(uri):
-    table = load_study("twice", uri)
-    assert list(table.trials["fid"]) == [60.0]
-    assert tells(table.note, "2 studies", "twice")
-    assert math.isnan(table.floor)
-    assert table.score == "FID (tiny/1)"
-
-
-def test_unknown_study_is_told_what_there_is(uri):
-    with refused("--study plante_", "ended", "planted, twice, unscored"):
-        load_study("plante_", uri)
-
-
-def test_study_without_a_score(uri):
-    with refused("--study unscored", "1 trials", "python -m search.run --resume unscored"):
-        load_study("unscored", uri)
-    counts = ("3 trials", "2 failed", "1 out of memory", "no such device")
-    with refused("--study ended", *counts) as caught:
-        load_study("ended", uri)
-    assert "--resume" not in str(caught.value)  # nothing is to come
-
-
-def test_what_was_deleted_in_mlflow_is_named_with_the_remedy(uri):
-    with refused("--study gone", "python -m search.publish gone"):
-        load_study("gone", uri)
-    client = MlflowClient(uri, uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment is not None
-    client.delete_experiment(experiment.experiment_id)
-    try:
-        with pytest.raises(InputError) as caught:
-            load_study(NAME, uri)
-    finally:
-        client.restore_experiment(experiment.experiment_id)
-    assert tells(str(caught.value), f"--study {NAME}", "experiment cgan-search", "deleted")
-    assert str(caught.value).endswith(
-        f" env MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id "
-        f"{experiment.experiment_id}"
-    )
-    assert len(load_study(NAME, uri).trials) == len(TRIALS)
-
-
-@pytest.mark.parametrize("later", [True, False])
-def test_what_the_gates_said_is_read_of_this_version_and_of_earlier_ones(uri, later):
-    client = MlflowClient(uri, uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment is not None
-    name = f"gates-{later}"
-    key, place = f"{name}-0123456789ab", experiment.experiment_id
-    parent = plant_parent(client, place, key, 3)
-    for number, (failed, rank) in enumerate([(1, 3), (0, 1), (2, 2), (None, None)]):
-        won = rank if failed == 0 else None
-        points = [(1, 50.0, 5.0)]
-        plant_trial(client, place, parent, key, number, "complete", won, points)
-        (run,) = client.search_runs(
-            [place], f"tags.`{STUDY}` = '{key}' AND tags.`{TRIAL}` = '{number}'"
-        )
-        metrics = {"copy_rate": 0.5, "coverage": 0.25}
-        if failed is not None:
-            metrics |= {"gates_failed": failed, "fresh_fid_mean": 40.0 + number}
-            metrics |= {"fresh_2000/copy_rate": 0.01 * number, "fresh_2000/cas": 0.9}
-        for metric, value in metrics.items():
-            client.log_metric(run.info.run_id, metric, value)
-        # Of a trial that is no longer among the assessed, the scores stay.
-        if later and failed is not None and number:
-            client.set_tag(run.info.run_id, RANK, rank)
-            client.set_tag(run.info.run_id, FAILED, "; ".join(["coverage 0.00"] * failed))
-    found = load_study(name, uri)
-    rows = {row["number"]: row for row in found.trials.to_dict("records")}
-    failed = [None, "", "coverage 0.00; coverage 0.00", None]
-    if not later:
-        failed = ["1 of the gates", "", "2 of the gates", None]
-    assert [None if row["failed"] != row["failed"] else row["failed"] for row in rows.values()] == (
-        failed
-    )
-    assert [rows[n]["copy_rate"] for n in range(4)] == pytest.approx([0, 0.01, 0.02, 0.5])
-    assert rows[1]["coverage"] == 0.25
-    assert verdict.winners(found) == [1]
-    assert verdict.assessed(found) == ([1, 2] if later else [1, 0, 2])
-
-
-def test_a_missing_database_is_not_created(tmp_path):
-    missing = tmp_path / "none" / "mlflow.db"
-    with refused("--tracking-uri", missing, "no file"):
-        load_study(NAME, f"sqlite:///{missing}")
-    assert not missing.parent.exists()
-
-
-@pytest.mark.parametrize(("content", "word"), [(b"", "MLflow"), (b"x" * 4096, "read")])
-def test_a_foreign_file_is_left_as_it_is(tmp_path, content, word):
-    path = tmp_path / "study.db"
-    path.write_bytes(content)
-    with refused("--tracking-uri", path, word):
-        load_study(NAME, f"sqlite:///{path}")
-    assert path.read_bytes() == content
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_dead_server_is_said_without_the_password(monkeypatch):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with refused("--tracking-uri", f"127.0.0.1:{port}", "refused") as caught:
-        load_study(NAME, f"http://me:secret@127.0.0.1:{port}")
-    assert "secret" not in str(caught.value)
-
-
-def test_a_path_is_no_tracking_uri():
-    with refused("--tracking-uri", "runs/mlflow.db", "sqlite:///"):
-        load_study(NAME, "runs/mlflow.db")
 
 
 def test_pareto_front_by_hand():
