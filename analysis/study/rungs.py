@@ -14,9 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.study.table import StudyTable
-
-BROKEN = ("diverged", "collapsed", "out_of_memory")
-"""Statuses of trials whose configuration is at fault."""
+from analysis.study.trials import BROKEN
 
 
 @dataclass(frozen=True)
