@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from analysis.figures.style import BLUE, GREEN, ORANGE, RED, canvas, clean, plain_log, save
-from analysis.study.table import FRESH, StudyTable, load_study
+from analysis.study.rows import FRESH
+from analysis.study.table import StudyTable, load_study
 from analysis.study.trials import feasible, winners
 from analysis.study.verdict import verdict
 from spaces.errors import InputError

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,37 +33,42 @@ ALIAS = "champion"
 _MODEL = Path(__file__).with_name("champion_model.py")
 
 
-def log_winner(
-    uri: str,
-    run_id: str,
-    trial: Path,
-    exported: Path,
-    rank: int,
-    metrics: Mapping[str, float],
-    failed: Sequence[str] = (),
-    tie: bool = False,
-) -> None:
+@dataclass(frozen=True)
+class Verdict:
+    """What a trial's run says of how it was assessed.
+
+    Attributes:
+        rank: its place among all that were assessed, from 1.
+        scores: metrics of the assessment, by name.
+        failed: the gates that it does not pass, in words; a winner has none.
+        tie: whether it cannot be told from the best.
+    """
+
+    rank: int
+    scores: Mapping[str, float]
+    failed: tuple[str, ...] = ()
+    tie: bool = False
+
+
+def log_winner(uri: str, run_id: str, trial: Path, exported: Path, verdict: Verdict) -> None:
     """Keep an assessed trial's generator, sample grids and new scores in its run.
 
-    `rank` is its place among all that were assessed, `failed` the gates that it does not pass, in
-    words: it is marked as a winner if there are none. `tie` says whether it cannot be told from the
-    best.
     `trial` is the trial's folder, `exported` what `export_generator` wrote. Doing it again replaces
     files and scores. A grid's step is its epoch, so that MLflow's page steps through training.
     """
     client = connect(uri)
     for name in (EXPORTED, WEIGHTS, CONFIG):
         client.log_artifact(run_id, str(exported / name))
-    for name, value in metrics.items():
+    for name, value in verdict.scores.items():
         client.log_metric(run_id, name, value)
     fetch(trial, "*.png")
     epochs = spread(sorted(grid_files(trial)), KEPT)
     log_grids(client, run_id, trial, epochs, logged_epochs(client, run_id))
-    client.set_tag(run_id, FAILED, "; ".join(failed)[:_LONGEST])
-    if not failed:
-        client.set_tag(run_id, WINNER, rank)
-    client.set_tag(run_id, RANK, rank)
-    client.set_tag(run_id, TIE, tie)
+    client.set_tag(run_id, FAILED, "; ".join(verdict.failed)[:_LONGEST])
+    if not verdict.failed:
+        client.set_tag(run_id, WINNER, verdict.rank)
+    client.set_tag(run_id, RANK, verdict.rank)
+    client.set_tag(run_id, TIE, verdict.tie)
 
 
 def clear_winners(uri: str, study_key: str) -> None:

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from search.study.config import StudyConfig
 from search.study.database import load_study
@@ -22,8 +19,10 @@ from search.study.folder import BEST, LEADERBOARD, SETTINGS, TRIALS
 from search.study.records import TrialRecord, read_record
 from search.study.versions import settings_of
 from search.tracking.dataset import log_data
+from search.tracking.flat import flat, is_number, report_metrics, run_status
 from search.tracking.sample_grids import KEPT, log_grids, logged_epochs
 from search.tracking.text import code_tags, description, trial_name, trial_tags
+from search.tracking.written_run import WrittenRun
 from trainable.basics.progress import Progress
 from trainable.tracking.client import create_tracking, experiment_id, quiet_mlflow, search_runs
 from trainable.tracking.names import (
@@ -45,10 +44,6 @@ if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
     from optuna.storages import RDBStorage
 
 ARTIFACTS = (SETTINGS, LEADERBOARD, BEST)
-_LONGEST_NAME = 200
-"""Letters of a key that a nested dict gives, of the 250 that MLflow takes for all of them."""
-_PLACES = ("epoch", "resource", "order")  # where a report stands, not what it measured
-_FAILED = {Status.DIVERGED, Status.COLLAPSED, Status.OUT_OF_MEMORY, Status.FAILED}
 
 
 def prepare_mlflow() -> None:
@@ -71,18 +66,6 @@ def connect(uri: str) -> MlflowClient:
     return MlflowClient(uri, uri)
 
 
-@dataclass
-class _Written:
-    """What a run is known to hold; `grids` is None as long as nobody has looked."""
-
-    run_id: str
-    status: str
-    params: set[str]
-    tags: dict[str, str]
-    metrics: dict[str, float]
-    grids: set[int] | None = None
-
-
 class Projection:
     """The study in `folder`, written to the MLflow store at `uri`. For one thread."""
 
@@ -94,7 +77,7 @@ class Projection:
         self._config: StudyConfig | None = None
         self._client: MlflowClient | None = None
         self._experiment = ""
-        self._runs: dict[str, _Written] | None = None  # by `TRIAL`; the parent's key is ""
+        self._runs: dict[str, WrittenRun] | None = None  # by `TRIAL`; the parent's key is ""
         self._settled: dict[int, float] = {}  # FID of trials that ended and are written in full
 
     def sync(self, status: str | None = None, watch: Progress | None = None) -> None:
@@ -147,12 +130,12 @@ class Projection:
             self._client = client
         return self._study, self._client
 
-    def _find_runs(self, study: optuna.Study, client: MlflowClient) -> dict[str, _Written]:
-        runs: dict[str, _Written] = {}
+    def _find_runs(self, study: optuna.Study, client: MlflowClient) -> dict[str, WrittenRun]:
+        runs: dict[str, WrittenRun] = {}
         mine = f"tags.`{STUDY}` = '{study_key(study)}'"
         for run in search_runs(client, self._experiment, mine):
             data = run.data
-            written = _Written(
+            written = WrittenRun(
                 run.info.run_id, run.info.status, set(data.params), data.tags, data.metrics
             )
             runs.setdefault(data.tags.get(TRIAL, ""), written)
@@ -160,13 +143,13 @@ class Projection:
 
     def _run(
         self, client: MlflowClient, key: str, name: str, tags: dict[str, str], started: float | None
-    ) -> _Written:
+    ) -> WrittenRun:
         """The run of `key`, created if absent."""
         assert self._runs is not None
         if key not in self._runs:
             stamp = int(1000 * (started or time.time()))
             run = client.create_run(self._experiment, stamp, tags, run_name=name)
-            self._runs[key] = _Written(run.info.run_id, "RUNNING", set(), dict(tags), {}, set())
+            self._runs[key] = WrittenRun(run.info.run_id, "RUNNING", set(), dict(tags), {}, set())
         return self._runs[key]
 
     def _write_parent(
@@ -175,8 +158,8 @@ class Projection:
         started = min((r.started for r in fresh if r.started), default=None)
         key = {STUDY: study_key(study)}
         run = self._run(client, "", study.study_name, key, started)
-        yardstick = dict(_flat(study.user_attrs.get("yardstick", {})))
-        metrics = {k: float(v) for k, v in yardstick.items() if _is_number(v)}
+        yardstick = dict(flat(study.user_attrs.get("yardstick", {})))
+        metrics = {k: float(v) for k, v in yardstick.items() if is_number(v)}
         tags = {k: v for k, v in yardstick.items() if isinstance(v, str)}
         if fresh:
             tags |= code_tags(fresh[-1].code)
@@ -193,9 +176,9 @@ class Projection:
         ended = len(self._settled) + sum(r.ended is not None for r in fresh)
         now = int(1000 * time.time())
         new = [(k, v, now, ended) for k, v in metrics.items() if run.metrics.get(k) != v]
-        _write(client, run, study.user_attrs.get("config", {}), new, tags)
+        run.write(client, study.user_attrs.get("config", {}), new, tags)
         run.metrics = run.metrics | metrics
-        _set_status(client, run, status, time.time())
+        run.set_status(client, status, time.time())
 
     def _describe(
         self, study: optuna.Study, client: MlflowClient, records: list[TrialRecord]
@@ -208,7 +191,7 @@ class Projection:
             self._config, yardstick, records, self.folder, self.uri, self._storage.url,
             study.user_attrs.get("run_flags", ()),
         )  # fmt: skip
-        _write(client, run, {}, [], {NOTE: said})
+        run.write(client, {}, [], {NOTE: said})
         for path in (self.folder / name for name in ARTIFACTS):
             if path.exists():
                 client.log_artifact(run.run_id, str(path))
@@ -229,14 +212,15 @@ class Projection:
         if new:
             tags[EPOCH] = str(new[-1]["epoch"])
             tags[DEVICE] = str(new[-1].get("device", "unknown"))
-        _write(client, run, record.params, [m for r in new for m in _metrics(record, r)], tags)
+        points = [point for report in new for point in report_metrics(record, report)]
+        run.write(client, record.params, points, tags)
         self._write_grids(client, run, record)
         # Interrupted trials have no end, and run again later; others' status precedes their end.
         over = record.ended is not None or record.status is Status.INTERRUPTED
-        status = _run_status(record.status) if over else "RUNNING"
-        _set_status(client, run, status, record.ended or time.time())
+        status = run_status(record.status) if over else "RUNNING"
+        run.set_status(client, status, record.ended or time.time())
 
-    def _write_grids(self, client: MlflowClient, run: _Written, record: TrialRecord) -> None:
+    def _write_grids(self, client: MlflowClient, run: WrittenRun, record: TrialRecord) -> None:
         """The sample grids of a trial that got to the second rung: of many that did not, pictures
         would only be in the way."""
         assert self._config is not None
@@ -255,90 +239,3 @@ def study_key(study: optuna.Study) -> str:
     """What the tag `STUDY` holds: the name, and the study's id if it has one."""
     unique = study.user_attrs.get("id")
     return f"{study.study_name}-{unique}" if unique else study.study_name
-
-
-def _run_status(status: Status) -> str:
-    """MLflow's word for it; a pruned trial did what was asked of it."""
-    if status in _FAILED:
-        return "FAILED"
-    return {Status.INTERRUPTED: "KILLED", Status.RUNNING: "RUNNING"}.get(status, "FINISHED")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of a nested dict, under names that MLflow allows: ``scores/normal``.
-
-    The names are for people: the true ones of classes, in their order, are in the data set's record
-    (see `search.tracking.dataset`).
-    """
-    names = _allowed(values)
-    for key, value in values.items():
-        name = prefix + names[key]
-        if isinstance(value, dict):
-            yield from _flat(value, f"{name}/")
-        elif value is not None:
-            yield name, value
-
-
-def _allowed(keys: Iterable[str]) -> dict[str, str]:
-    """By key, a name of its own that MLflow allows: the key, or one that is like it."""
-    allowed = {key: re.sub(r"[^\w.\- ]", "_", key)[:_LONGEST_NAME] for key in keys}
-    taken = {key for key, name in allowed.items() if key == name}
-    for key, name in allowed.items():
-        number = 1
-        while key != allowed[key] and allowed[key] in taken:
-            number += 1
-            allowed[key] = f"{name} {number}"
-        taken.add(allowed[key])
-    return allowed
-
-
-def _metrics(record: TrialRecord, report: dict[str, Any]) -> Iterator[tuple[str, float, int, int]]:
-    """Key, value, time in ms and step of every number in a report.
-
-    The time follows from the report, so that a point written twice is the same point and MLflow's
-    tables keep one.
-    """
-    spent = report.get("train_seconds", 0.0) + report.get("eval_seconds", 0.0)
-    stamp = int(1000 * ((record.started or 0.0) + spent))
-    for key, value in _flat(report):
-        if key not in _PLACES and _is_number(value):
-            yield key, float(value), stamp, report["epoch"]
-
-
-def _write(
-    client: MlflowClient,
-    run: _Written,
-    params: dict[str, Any],
-    metrics: list[tuple[str, float, int, int]],
-    tags: dict[str, str],
-) -> None:
-    """Write what is new, within ``log_batch``'s limits; tags last, as they say what was written.
-
-    A parameter once written stays: MLflow refuses a change, which a resumed study may bring.
-    """
-    from mlflow.entities import Metric, Param, RunTag
-
-    fresh = [Param(k, str(v)[:6000]) for k, v in _flat(params) if k not in run.params]
-    for i in range(0, len(fresh), 100):
-        client.log_batch(run.run_id, params=fresh[i : i + 100])
-    run.params |= {p.key for p in fresh}
-    for i in range(0, len(metrics), 1000):
-        client.log_batch(run.run_id, metrics=[Metric(*m) for m in metrics[i : i + 1000]])
-    changed = {k: v[:5000] for k, v in tags.items() if run.tags.get(k) != v[:5000]}
-    if changed:
-        client.log_batch(run.run_id, tags=[RunTag(k, v) for k, v in changed.items()])
-        run.tags |= changed
-
-
-def _set_status(client: MlflowClient, run: _Written, status: str, ended: float) -> None:
-    if status == run.status:
-        return
-    if status == "RUNNING":
-        client.update_run(run.run_id, status)
-    else:
-        client.set_terminated(run.run_id, status, int(1000 * ended))
-    run.status = status

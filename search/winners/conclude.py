@@ -15,7 +15,13 @@ from search.study.config import StudyConfig
 from search.study.folder import BEST, LEADERBOARD, NO_WINNERS, WINNERS
 from search.study.records import changes, read_records
 from search.study.trial_files import fetch
-from search.tracking.champion import clear_winners, log_winner, register_champion, withdraw_champion
+from search.tracking.champion import (
+    Verdict,
+    clear_winners,
+    log_winner,
+    register_champion,
+    withdraw_champion,
+)
 from search.tracking.projection import study_key
 from search.winners.assess import assess_on_ray
 from search.winners.leaderboard import Row, candidates, rank, table, write_csv
@@ -25,7 +31,7 @@ from trainable.basics.files import replaced_folder, whole_file, write_whole
 from trainable.basics.progress import stage
 from trainable.basics.terminal import say
 from trainable.distributed.resources import Resources
-from trainable.generators.export import CONFIG, export_generator
+from trainable.generators.export import CONFIG, Provenance, export_generator
 from trainable.tracking.names import GATES_FAILED
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import Assessment
@@ -74,17 +80,15 @@ def conclude(
         for done, row in enumerate(winners, start=1):
             trial = trial_folder(workload.trials, row.record.number)
             fetch(trial, "*.pt")
-            export_generator(
-                newest(trial)["run"],
-                row.record.params,
-                workload.data,
-                _export(exported, row),
+            provenance = Provenance(
                 study=config.name,
+                trial=row.record.number,
+                params=row.record.params,
                 settings=config.identity.settings,
-                number=row.record.number,
-                scores=_scores(row),
                 seen=seen,
             )
+            run, place = newest(trial)["run"], _export(exported, row)
+            export_generator(run, workload.data, place, provenance, _scores(row))
             progress(done, len(winners))
     _write_board(folder, rows)
     return rows
@@ -176,7 +180,8 @@ def hand_over(
             raise ConnectionError(f"trial {row.record.number} is not in MLflow yet")
         trial = trial_folder(trials, row.record.number)
         kept = _export(folder / WINNERS, row)
-        log_winner(uri, run, trial, kept, row.rank, _scores(row), row.failed, row.tie)
+        verdict = Verdict(row.rank, _scores(row), row.failed, row.tie)
+        log_winner(uri, run, trial, kept, verdict)
         if champion is None and row.wins:
             champion = register_champion(uri, run, kept, study.study_name, card_of(kept))
     if champion is None:

@@ -56,7 +56,8 @@ def study(tmp_path_factory) -> SimpleNamespace:
         trials.append(trial)
         if number == 0:
             export_trial(trial, folder / "out", study=NAME, settings={})
-            champion.log_winner(uri, run_id, trial.folder, folder / "out", 1, {})
+            verdict = champion.Verdict(1, {})
+            champion.log_winner(uri, run_id, trial.folder, folder / "out", verdict)
         elif number == 1:
             grids.log_grids(client, run_id, trial.folder, [1, 2], set())
     return SimpleNamespace(uri=uri, trials=trials, out=folder / "out")

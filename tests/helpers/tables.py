@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.study.table import FRESH, StudyTable
+from analysis.study.rows import FRESH
+from analysis.study.table import StudyTable
 
 GRACE = 10
 ETA = 3

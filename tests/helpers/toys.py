@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from spaces.presets import default
 from trainable.basics.progress import Progress
 from trainable.data.dataset import Dataset, LoadReport
 from trainable.gan.config import TrialConfig
-from trainable.generators.export import export_generator
+from trainable.generators.export import Provenance, export_generator
 from trainable.metrics import quick_classifier
 from trainable.metrics.independent import Witness
 from trainable.metrics.scores import RealSet
@@ -144,14 +144,21 @@ def run_on(trial: Trial) -> list[dict[str, Any]]:
     return reports
 
 
-def export_trial(trial: Trial, out: Path, **about: Any) -> None:
+def export_trial(
+    trial: Trial,
+    out: Path,
+    *,
+    study: str = "s",
+    settings: Mapping[str, Any] | None = None,
+    scores: Mapping[str, float] | None = None,
+) -> None:
     """The generator of a trial's newest checkpoint, exported."""
-    run, number = newest(trial.folder)["run"], int(trial.folder.name)
-    params, data = trial.run.config.to_params(), trial.workload.data
-    export_generator(
-        run, params, data, out, number=number, seen=trial.workload.seen,
-        **{"study": "s", "settings": {"seed": 0}, "scores": {}, **about},
+    provenance = Provenance(
+        study=study, trial=int(trial.folder.name), params=trial.run.config.to_params(),
+        settings={"seed": 0} if settings is None else settings, seen=trial.workload.seen,
     )  # fmt: skip
+    run = newest(trial.folder)["run"]
+    export_generator(run, trial.workload.data, out, provenance, scores or {})
 
 
 def fids(reports: list[dict[str, Any]]) -> list[tuple[int, float]]:

@@ -260,7 +260,8 @@ def test_a_study_without_a_winner_names_the_generator_that_there_is(place, tmp_p
     client.create_run(experiment, 1, key)
     run_id = client.create_run(experiment, 2, {**key, TRIAL: "7", STATUS: "complete"}).info.run_id
     client.log_metric(run_id, "fid", 9.0, step=1)
-    champion.log_winner(uri, run_id, tmp_path, place.model.parent, 1, {}, ["coverage 0.00"])
+    verdict = champion.Verdict(1, {}, failed=("coverage 0.00",))
+    champion.log_winner(uri, run_id, tmp_path, place.model.parent, verdict)
     given = ["--data", str(place.folder / "data"), "--tracking-uri", uri, "--sizes", "10"]
     given += ["--output", str(tmp_path), "--dry-run", "--address", "local"]
     assert command.main(["--study", "lost", *given]) == 2

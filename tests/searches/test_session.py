@@ -45,7 +45,7 @@ from tests.helpers.searches import Place, free_port, shared_ray, wait_for_report
 from tests.helpers.toys import make_data, write_pictures
 from trainable.basics.terminal import make_console
 from trainable.data.fingerprints import Seen
-from trainable.generators.export import export_generator
+from trainable.generators.export import Provenance, export_generator
 from trainable.metrics.intervals import Interval
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import Assessment
@@ -376,12 +376,12 @@ def test_the_champion_is_the_best_that_passes_and_answers(lives, place):
     yardstick = study.user_attrs["yardstick"]
     rows = rank(read_records(study), assessed, Objective.parse("fid"), yardstick)
     for row in rows[:2]:
-        export_generator(
-            newest(folder / "trials" / f"{row.record.number:05d}")["run"], row.record.params,
-            make_data(n=24), exported(folder, row),
-            study="tiny", settings={"seed": 0}, number=row.record.number, scores={},
-            seen=Seen.of(make_data(n=24)),
+        provenance = Provenance(
+            study="tiny", trial=row.record.number, params=row.record.params,
+            settings={"seed": 0}, seen=Seen.of(make_data(n=24)),
         )  # fmt: skip
+        run = newest(folder / "trials" / f"{row.record.number:05d}")["run"]
+        export_generator(run, make_data(n=24), exported(folder, row), provenance, {})
     tracker = Tracker(folder, storage, uri)
     tracker.start()
     assert tracker.flush()

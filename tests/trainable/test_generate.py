@@ -116,7 +116,8 @@ def test_the_registered_model_draws_the_same_images(tmp_path, monkeypatch):
     place = (tmp_path / "artifacts").as_uri()
     experiment = client.create_experiment(EXPERIMENT, artifact_location=place)
     run_id = client.create_run(experiment).info.run_id
-    champion.log_winner(uri, run_id, tmp_path / "colour" / "00000", out, 1, {})
+    trial = tmp_path / "colour" / "00000"
+    champion.log_winner(uri, run_id, trial, out, champion.Verdict(1, {}))
     champion.register_champion(uri, run_id, out, "planted", "")
     drawn = tmp_path / "set"
     assert call(drawn, "--model", "models:/planted@champion", "--tracking-uri", uri) == 0

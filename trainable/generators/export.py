@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from trainable.data.dataset import Dataset
 from trainable.data.fingerprints import Seen
-from trainable.gan.config import TrialConfig
+from trainable.gan.config import Params, TrialConfig
 from trainable.gan.networks import Generator
 from trainable.generators.image_generator import ImageGenerator
 from trainable.generators.weights_file import write_generator
@@ -20,29 +21,41 @@ from trainable.generators.weights_file import write_generator
 EXPORTED, WEIGHTS, CONFIG = "generator.pt2", "generator.safetensors", "config.json"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a generator comes from.
+
+    Attributes:
+        study, trial: the study's name, and the trial's number in it.
+        params: the trial's parameters.
+        settings: what else a replay needs, see `trainable.trial.identity.RunIdentity`.
+        seen: the images that it has seen, kept as fingerprints so that nobody tests on them
+            unawares.
+    """
+
+    study: str
+    trial: int
+    params: Params
+    settings: Mapping[str, Any]
+    seen: Seen
+
+
 def export_generator(
     run: Mapping[str, Any],
-    params: dict[str, Any],
     data: Dataset,
     out: Path,
-    *,
-    study: str,
-    settings: Mapping[str, Any],
-    number: int,
+    provenance: Provenance,
     scores: Mapping[str, float],
-    seen: Seen,
 ) -> None:
     """Write what a user of the generator needs into the folder `out`, from a `Run.state`.
 
     ``generator.pt2``: an `ImageGenerator` for any batch size, which needs torch alone to run.
     ``generator.safetensors``: the weights of `Generator`, for code that has this project.
     ``config.json``: how it was made, what its classes are called, how it scored; in the header of
-    the weights file too. `settings` are what else a replay needs, see
-    `trainable.trial.identity.RunIdentity`; `data` names what is generated. The images that it has
-    `seen` are kept as fingerprints, so that nobody tests on them unawares.
+    the weights file too. `data` names what is generated.
     """
     task = data.task
-    config = TrialConfig.from_params(params)
+    config = TrialConfig.from_params(provenance.params)
     generator = Generator(config, task)
     weights = run["G_ema"]
     generator.load_state_dict(weights)
@@ -55,18 +68,18 @@ def export_generator(
     torch.export.save(program, whole)
     (out / EXPORTED).write_bytes(whole.getbuffer())
     about = {
-        "study": study,
-        "trial": number,
+        "study": provenance.study,
+        "trial": provenance.trial,
         "classes": list(data.classes),
-        "of_patients": seen.of_patients,
+        "of_patients": provenance.seen.of_patients,
         "latent_size": config.latent_size,
         "task": {"image_size": task.image_size, "channels": task.channels, "images": task.images},
         "scores": dict(scores),
-        "settings": dict(settings),
-        "params": params,
+        "settings": dict(provenance.settings),
+        "params": provenance.params,
         "images_seen": run["images_seen"],
         "train_seconds": run["train_seconds"],
-        "images": list(seen.images),
+        "images": list(provenance.seen.images),
     }
     write_generator(out / WEIGHTS, weights, about)
     (out / CONFIG).write_text(json.dumps(about, indent=2) + "\n")

@@ -19,7 +19,7 @@ from trainable.basics.stopping import Stop, stopped_gently
 from trainable.basics.terminal import say
 from trainable.basics.wording import format_duration
 from trainable.gan.config import TrialConfig
-from trainable.generators.export import CONFIG, export_generator
+from trainable.generators.export import CONFIG, Provenance, export_generator
 from trainable.metrics.independent import agreement
 from trainable.single.recipe import Recipe
 from trainable.single.resolve import build_workload
@@ -186,11 +186,12 @@ def _conclude(
         return BROKEN_EXIT
     scored = {k: v for k, v in last.items() if isinstance(v, int | float)}
     if status is Status.COMPLETE:
-        export_generator(
-            newest(trial.folder)["run"], params, trial.workload.data, args.out,
-            study="single", settings=settings, number=int(trial.folder.name), scores=scored,
+        provenance = Provenance(
+            study="single", trial=int(trial.folder.name), params=params, settings=settings,
             seen=trial.workload.seen,
         )  # fmt: skip
+        run = newest(trial.folder)["run"]
+        export_generator(run, trial.workload.data, args.out, provenance, scored)
         grid = max(trial.folder.glob("samples_*.png"))
         say(console, f"images: {grid}\ngenerator: {args.out / 'generator.pt2'}")
         say(

@@ -91,7 +91,8 @@ def winner(uri, tmp_path):
 def test_a_winner_is_kept_once(uri, winner):
     run_id, trial, out = winner
     for fid in (4.0, 3.0):
-        champion.log_winner(uri, run_id, trial.folder, out, 1, {"fid_fresh": fid})
+        verdict = champion.Verdict(1, {"fid_fresh": fid})
+        champion.log_winner(uri, run_id, trial.folder, out, verdict)
     client = connect(uri)
     run = client.get_run(run_id)
     assert run.data.metrics == {"fid_fresh": 3.0}
@@ -105,7 +106,8 @@ def test_a_winner_is_kept_once(uri, winner):
     champion.clear_winners(uri, "s")
     marks = {champion.WINNER, champion.RANK, champion.FAILED, champion.TIE}
     assert not marks & set(client.get_run(run_id).data.tags)
-    champion.log_winner(uri, run_id, trial.folder, out, 2, {}, ["coverage 0.00", "copies"], True)
+    failing = champion.Verdict(2, {}, failed=("coverage 0.00", "copies"), tie=True)
+    champion.log_winner(uri, run_id, trial.folder, out, failing)
     tags = client.get_run(run_id).data.tags
     assert {name: tags.get(name) for name in marks} == {
         champion.WINNER: None, champion.RANK: "2", champion.FAILED: "coverage 0.00; copies",

@@ -26,6 +26,7 @@ from search.study.folder import StudyFolder
 from search.study.records import REPORT
 from search.tracking.projection import Projection, connect, study_key
 from search.tracking.tracker import Tracker, check
+from search.tracking.written_run import WrittenRun
 from spaces.presets import default
 from tests.helpers.fake_tune import TASK, Search, config
 from tests.helpers.refusals import refused, tells
@@ -421,7 +422,7 @@ def test_a_store_that_comes_back_gets_everything(uri, folder, monkeypatch):
     said = []
     tracker = follow(folder, uri, said.append)
     with monkeypatch.context() as patch:
-        patch.setattr("search.tracking.projection._write", lambda *a: 1 / 0)
+        patch.setattr(WrittenRun, "write", lambda *a: 1 / 0)
         tracker.start()
         assert not tracker.flush(30)
     deadline = time.monotonic() + 20

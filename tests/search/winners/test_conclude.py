@@ -19,7 +19,7 @@ from tests.helpers.studies import Ended
 from tests.helpers.toys import full
 from trainable.basics.files import disk_fault
 from trainable.data.dataset import Dataset
-from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
+from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS, Provenance
 
 KEPT = ["best.json", "leaderboard.csv", "winners"]
 
@@ -44,11 +44,13 @@ def test_winners_are_kept_and_a_later_life_replaces_them(ended):
     assert not (ended.folder / "winners" / "2").exists()
 
 
-def export(run: Any, params: dict[str, Any], data: Dataset, out: Path, **about: Any) -> None:
+def export(
+    run: Any, data: Dataset, out: Path, provenance: Provenance, scores: dict[str, float]
+) -> None:
     """In a moment, what an export takes seconds for."""
     out.mkdir()
     for name in (EXPORTED, WEIGHTS, CONFIG):
-        (out / name).write_bytes(repr(about["scores"]).encode())
+        (out / name).write_bytes(repr(scores).encode())
 
 
 @contextmanager

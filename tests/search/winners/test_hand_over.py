@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from search.study.folder import NO_WINNERS, WINNERS
+from search.tracking.champion import Verdict
 from search.winners import conclude as winners
 from search.winners.conclude import arrange, hand_over, print_winners
 from search.winners.leaderboard import Row, rank
@@ -50,9 +51,11 @@ def logged(monkeypatch) -> list[tuple[str, int, tuple[str, ...]]]:
     told = []
     monkeypatch.setattr(winners, "clear_winners", lambda *_: None)
     monkeypatch.setattr(winners, "withdraw_champion", lambda *_: told.clear())
-    monkeypatch.setattr(
-        winners, "log_winner", lambda *args: told.append((str(args[3]), args[4], args[6]))
-    )
+
+    def log(uri: str, run: str, trial: Path, kept: Path, verdict: Verdict) -> None:
+        told.append((str(kept), verdict.rank, verdict.failed))
+
+    monkeypatch.setattr(winners, "log_winner", log)
     monkeypatch.setattr(winners, "register_champion", lambda uri, run, kept, *_: str(kept))
     monkeypatch.setattr(winners, "card_of", lambda kept: "")
     return told
@@ -81,7 +84,7 @@ def test_the_folder_of_winners_has_those_that_fail_apart(tmp_path, monkeypatch):
     ended = Ended(tmp_path / "s", monkeypatch)
     monkeypatch.setitem(GOOD, "copy_rate", 0.9)
 
-    def export(run: Any, params: dict[str, Any], data: Dataset, out: Path, **_: Any) -> None:
+    def export(run: Any, data: Dataset, out: Path, *_: Any) -> None:
         out.mkdir(parents=True)
         (out / WEIGHTS).touch()
 
@@ -97,11 +100,11 @@ def test_where_nothing_won_the_terminal_names_what_there_is():
         out = io.StringIO()
         print_winners(rows(*scores), {}, make_console(file=out, width=500))
         last = out.getvalue().splitlines()[-1]
-        assert tells(last, "none", "champion", *parts)
+        assert tells(last, "no trial", "champion", *parts)
         assert (NO_WINNERS in last) == bool(scores)
     out = io.StringIO()
     print_winners(rows(PASSING), {}, make_console(file=out, width=500))
-    assert "none" not in out.getvalue()
+    assert "no trial" not in out.getvalue()
 
 
 def exported(folder: Path, place: str, trial: int) -> None:

@@ -64,7 +64,7 @@ def register(uri: str, old: SimpleNamespace, name: str) -> str:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
     run_id = client.create_run(experiment.experiment_id).info.run_id
-    champion.log_winner(uri, run_id, old.trial, old.out, 1, {})
+    champion.log_winner(uri, run_id, old.trial, old.out, champion.Verdict(1, {}))
     assert champion.register_champion(uri, run_id, old.out, name, "") == "1"
     return run_id
 
@@ -149,10 +149,11 @@ def test_a_study_without_a_winner_names_the_generator_that_there_is(uri, old):
     client = connect(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
-    for number, failed in (("3", ["coverage 0.00, at least 0.005"]), ("4", ["copy rate 0.9"])):
-        tags = {"cgan.study": "beaten-0123456789ab", "cgan.trial": number}
+    for rank, gate in ((1, "coverage 0.00, at least 0.005"), (2, "copy rate 0.9")):
+        tags = {"cgan.study": "beaten-0123456789ab", "cgan.trial": str(rank + 2)}
         run_id = client.create_run(experiment.experiment_id, tags=tags).info.run_id
-        champion.log_winner(uri, run_id, old.trial, old.out, int(number) - 2, {}, failed)
+        verdict = champion.Verdict(rank, {}, failed=(gate,))
+        champion.log_winner(uri, run_id, old.trial, old.out, verdict)
     asked, fault = "--init-from models:/beaten@champion", "coverage 0.00, at least 0.005"
     with refused(asked, "study beaten", "no winner", "trial 3", fault) as caught:
         load_generator("models:/beaten@champion", uri)

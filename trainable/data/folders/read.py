@@ -49,37 +49,31 @@ def load_folder(
     size: int,
     *,
     how: Reading = USUAL,
-    channels: int | None = None,
     split: str = "train",
     viral: bool = False,
     progress: Progress | None = None,
-    workers: int | None = None,
 ) -> Dataset:
     """Load ``root/<class>/*`` or ``root/<split>/<class>/*``; other splits are not touched.
 
     Images are ordered by class, then path. Files with the bytes of an earlier one are dropped; up
-    to 5 % unreadable ones are skipped. Both are in the report.
+    to 5 % unreadable ones are skipped. Both are in the report. Images have one channel if every
+    one is grey, RGB files whose channels are equal, or nearly so, included; else three.
 
     Args:
         root: the folder.
         size: side of the square images, a power of two from 32 to 256.
         how: how files become pixels; unknown levels follow from the set.
-        channels: 1 or 3; None takes 1 if every image is grey, RGB files whose channels are equal,
-            or nearly so, included, else 3.
         split: 'train', 'test' or 'val'; 'train' also reads a folder without splits.
         viral: keep viral pneumonia as a class of its own, in Kaggle's chest X-ray layout.
         progress: told how many files are done.
-        workers: decoding threads; by default as many as there are cores.
 
     Raises:
         InputError: the arguments or the folder's contents cannot serve.
     """
     check_image_size(size)
-    if channels not in (None, 1, 3):
-        raise InputError(f"channels is {channels}, but must be 1 (grey) or 3 (colour)")
     root = Path(root)
     found = scan(root, split, viral)
-    decoded, how = read_set(found.entries, size, how, channels, progress, workers)
+    decoded, how = read_set(found.entries, size, how, progress)
     skipped = tuple((d.entry.source, d.reason) for d in decoded if d.pixels is None)
     check_unreadable(root, skipped, len(decoded))
     kept, duplicates = drop_duplicates([d for d in decoded if d.pixels is not None])
@@ -93,7 +87,7 @@ def load_folder(
             "left out of all classes)"
         ),
     )
-    images, colour = stack([d.pixels for d in kept if d.pixels is not None], channels)
+    images, colour = stack([d.pixels for d in kept if d.pixels is not None])
     return Dataset(
         images=images,
         labels=labels,
@@ -141,23 +135,21 @@ def read_set(
     entries: Sequence[Entry],
     size: int,
     how: Reading = USUAL,
-    channels: int | None = None,
     progress: Progress | None = None,
-    workers: int | None = None,
 ) -> tuple[list[Decoded], Reading]:
     """Decode all files of a set, in given order, and say how; unknown levels follow from the set.
 
     Images of more than 8 bits need all of the set to be read before any is scaled; where their
     levels turn out to be others than was assumed, they are read again.
     """
-    decoded = list(read_all(entries, size, how, channels, progress, workers))
+    decoded = list(read_all(entries, size, how, progress=progress))
     deep = [(d.picture.depth, *d.picture.span) for d in decoded if d.picture and d.picture.depth]
     settled = replace(how, levels=how.levels | Levels.of(deep))
     again = [
         i for i, d in enumerate(decoded)
         if d.picture and d.picture.depth and _levels(d.picture, how) != _levels(d.picture, settled)
     ]  # fmt: skip
-    fresh = read_all([entries[i] for i in again], size, settled, channels, progress, workers)
+    fresh = read_all([entries[i] for i in again], size, settled, progress=progress)
     for i, item in zip(again, fresh, strict=True):
         decoded[i] = item
     return decoded, settled
@@ -245,14 +237,14 @@ def check_unreadable(root: Path, skipped: tuple[tuple[str, str], ...], files: in
         )
 
 
-def stack(pixels: list[np.ndarray], channels: int | None = None) -> tuple[np.ndarray, int]:
+def stack(pixels: list[np.ndarray]) -> tuple[np.ndarray, int]:
     """One array, and how many images are in colour.
 
-    With `channels` None, all become grey if none is in colour, those whose channels differ a
-    little too; else all get three channels, those of grey ones equal.
+    All become grey if none is in colour, those whose channels differ a little too; else all get
+    three channels, those of grey ones equal.
     """
     colour = sum(map(_in_colour, pixels))
-    channels = channels or (3 if colour else 1)
+    channels = 3 if colour else 1
     images = np.empty((len(pixels), channels, *pixels[0].shape[1:]), dtype=np.uint8)
     for image, p in zip(images, pixels, strict=True):
         image[:] = p if p.shape[0] <= channels else grey(p)  # one channel broadcasts to three
