@@ -26,7 +26,7 @@ from analysis.augmentation.running.train_cell import Materials
 from analysis.augmentation.running.work import Work
 from analysis.study.artifacts import fetch_generator, kept_instead
 from analysis.study.table import load_study
-from analysis.study.verdict import assessed, winners
+from analysis.study.trials import assessed, winners
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
 from trainable.basics.lock import locked

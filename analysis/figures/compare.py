@@ -17,16 +17,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from analysis.figures.fid_vs_time import candidates, pareto_front
 from analysis.figures.style import BLUE, GREEN, ORANGE, RED, canvas, clean, plain_log, save
-from analysis.study import verdict
 from analysis.study.rows import FRESH
 from analysis.study.table import StudyTable, load_study
+from analysis.study.trials import feasible, winners
+from analysis.study.verdict import verdict
 from spaces.errors import InputError
 from trainable.basics.progress import stage
 from trainable.basics.terminal import say
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import ratio
+from trainable.trial.pareto import first_front
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")
@@ -78,7 +79,9 @@ def draw(tables: Sequence[StudyTable]) -> Figure:
     right.set_xticks(range(len(tables)), [table.name for table in tables], rotation=15, ha="right")
     right.set_xlim(-0.6, len(tables) - 0.4)
     bars = (
-        "bars: winners, on fresh images" if any(map(winners, tables)) else "no study has a winner"
+        "bars: winners, on fresh images"
+        if any(map(fresh_fids, tables))
+        else "no study has a winner"
     )
     right.set_title(f"last score of each trial; {bars}", loc="left", fontsize=10)
     for ax in (left, right):
@@ -89,30 +92,29 @@ def draw(tables: Sequence[StudyTable]) -> Figure:
 
 def _draw_front(ax: Axes, table: StudyTable, colour: str, line: str) -> None:
     """Of all evaluations, not only of trials' last ones."""
-    sound = set(candidates(table)["number"])
-    curves = table.curves[[number in sound for number in table.curves["number"]]]
-    x, y = curves["train_seconds"].tolist(), curves["fid"].tolist()
-    front = pareto_front(x, y)
-    if front:
-        ends = [*(x[i] for i in front), max(x)], [*(y[i] for i in front), y[front[-1]]]
+    known = table.curves.dropna(subset=["train_seconds", "fid"])
+    sound = known["number"].isin(feasible(table, "train_seconds")["number"])
+    points = known.loc[sound, ["train_seconds", "fid"]].to_numpy()
+    if len(points):
+        x, y = points[first_front(points)].T.tolist()
         ax.plot(
-            *ends, line, drawstyle="steps-post", color=colour, linewidth=1.8,
-            label=f"{table.name}: {len(table.trials)} trials",
+            [*x, points[:, 0].max()], [*y, y[-1]], line, drawstyle="steps-post", color=colour,
+            linewidth=1.8, label=f"{table.name}: {len(table.trials)} trials",
         )  # fmt: skip
 
 
 def _draw_trials(ax: Axes, table: StudyTable, place: int, colour: str) -> None:
-    trials = candidates(table)
+    trials = feasible(table, "train_seconds")
     spread = np.random.default_rng(0).uniform(-0.3, 0.02, len(trials))
     ax.plot(place + spread, trials["fid"], "o", color=colour, markersize=3.5, alpha=0.45)
-    for k, (mean, low, high) in enumerate(winners(table)):
+    for k, (mean, low, high) in enumerate(fresh_fids(table)):
         ax.errorbar(
             place + 0.14 + 0.06 * k, mean, [[mean - low], [high - mean]], fmt="_", color="black",
             capsize=2.5, linewidth=1.3,
         )  # fmt: skip
 
 
-def winners(table: StudyTable) -> list[tuple[float, float, float]]:
+def fresh_fids(table: StudyTable) -> list[tuple[float, float, float]]:
     """Mean and 95 % interval of each winner's FID on fresh images, the first winner first."""
     trials = table.trials.dropna(subset=["winner", "fresh"]).sort_values("winner")
     return list(zip(*(trials[name].tolist() for name in FRESH), strict=True))
@@ -120,17 +122,17 @@ def winners(table: StudyTable) -> list[tuple[float, float, float]]:
 
 def summary(table: StudyTable) -> str:
     """A study's best, in a line."""
-    trials = candidates(table)
+    trials = feasible(table, "train_seconds")
     if trials.empty:
         return f"{table.name}: every trial with a score broke down"
     best = min(zip(trials["fid"], trials["number"], strict=True))
-    fresh, won = winners(table), verdict.winners(table)
+    fresh = fresh_fids(table)
     return (
         f"{table.name}: {len(table.trials)} trials, {trials['train_seconds'].sum() / 3600:.2f} h "
         f"of training; lowest final FID {best[0]:.1f} (trial {best[1]})"
         + (f"; first winner on fresh images {fresh[0][0]:.1f} "
            f"({fresh[0][1]:.1f} to {fresh[0][2]:.1f})" if fresh else "")
-        + ("" if won else f". {verdict.verdict(table)}")
+        + ("" if winners(table) else f". {verdict(table)}")
     )  # fmt: skip
 
 
@@ -143,7 +145,7 @@ def told(tables: Sequence[StudyTable]) -> list[str]:
         return []
     first = {
         table.name: Interval(low, high, mean)
-        for table in tables for mean, low, high in winners(table)[:1]
+        for table in tables for mean, low, high in fresh_fids(table)[:1]
     }  # fmt: skip
     best = min(first, key=lambda name: first[name].mean, default="")
     lines = []

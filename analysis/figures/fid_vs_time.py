@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import math
 from collections import Counter
-from collections.abc import Sequence
 from itertools import cycle
 
 import pandas as pd
@@ -31,39 +30,15 @@ from analysis.figures.style import (
     words,
 )
 from analysis.study.importance import searched, values_of
-from analysis.study.rungs import BROKEN
 from analysis.study.table import StudyTable
+from analysis.study.trials import feasible
 from trainable.basics.wording import format_duration
+from trainable.trial.pareto import first_front
 
 _WIDE = 20.0
 """An axis whose values span more than this factor is logarithmic."""
 _PLACES = [(x * far, y * far) for far in (9, 20, 32) for y in (1, -1) for x in (1, -1)]
 """Where a label may stand, in points from its mark."""
-
-
-def pareto_front(seconds: Sequence[float], fids: Sequence[float]) -> list[int]:
-    """Indices of the points that no other beats in time and FID both, fastest first.
-
-    Points that are not finite are left out; of equal points the first stays.
-    """
-    points = [
-        (s, f, i)
-        for i, (s, f) in enumerate(zip(seconds, fids, strict=True))
-        if math.isfinite(s) and math.isfinite(f)
-    ]
-    front: list[int] = []
-    best = math.inf
-    for _, fid, i in sorted(points):
-        if fid < best:
-            front.append(i)
-            best = fid
-    return front
-
-
-def candidates(table: StudyTable) -> pd.DataFrame:
-    """Trials with a score whose configuration trains."""
-    trials = table.trials.dropna(subset=["fid", "train_seconds"])
-    return pd.DataFrame(trials[~trials["status"].isin(BROKEN)]).reset_index(drop=True)
 
 
 def draw(table: StudyTable, within: float | None = None) -> Figure:
@@ -85,7 +60,7 @@ def draw(table: StudyTable, within: float | None = None) -> Figure:
             edgecolors="black", linewidths=1.2, zorder=4, label="winner, with its trial's number",
         )  # fmt: skip
     _scale(ax, table, scored)
-    _draw_fronts(ax, candidates(table))
+    _draw_fronts(ax, feasible(table, "train_seconds"))
     _draw_yardstick(ax, table)
     if within is not None:
         _draw_limit(ax, table, within)
@@ -106,7 +81,7 @@ def draw(table: StudyTable, within: float | None = None) -> Figure:
 def summary(table: StudyTable) -> str:
     """The trial of the least last FID, which need not be the winner, and the fastest whose FID is
     within 10 % of its."""
-    trials = candidates(table)
+    trials = feasible(table, "train_seconds")
     if trials.empty:
         return "every trial with a score broke down"
     best = trials.sort_values("fid", kind="stable").iloc[0]
@@ -129,7 +104,7 @@ def summary(table: StudyTable) -> str:
 
 def best_within(table: StudyTable, within: float) -> tuple[float, int, int, float] | None:
     """FID, number, epoch and seconds of the best evaluation in so many seconds of training."""
-    sound = set(candidates(table)["number"])
+    sound = set(feasible(table, "train_seconds")["number"])
     columns = (table.curves[c] for c in ("fid", "number", "epoch", "train_seconds"))
     reached = [row for row in zip(*columns, strict=True) if row[1] in sound and row[3] <= within]
     return min(reached, default=None)
@@ -181,18 +156,14 @@ def _draw_fronts(ax: Axes, trials: pd.DataFrame) -> None:
     as a second of one is not a second of another."""
     kinds = sorted(set(trials["device"]))
     for kind, style in zip(kinds, cycle(("-", "--", "-.", ":")), strict=False):
-        front = pareto_front(
-            list(trials["train_seconds"].where(trials["device"] == kind)), list(trials["fid"])
-        )
-        points = trials.loc[front, ["train_seconds", "fid"]]
-        x, y = list(points["train_seconds"]), list(points["fid"])
+        points = trials.loc[trials["device"] == kind, ["train_seconds", "fid"]].to_numpy()
+        x, y = points[first_front(points)].T.tolist()
         where = f" on {kind}" if len(kinds) > 1 else ""
-        if front:
-            ax.plot(
-                [*x, ax.get_xlim()[1]], [*y, y[-1]], drawstyle="steps-post", color="0.35",
-                linewidth=1.3, linestyle=style, zorder=2,
-                label=f"Pareto front{where}: best within that time",
-            )  # fmt: skip
+        ax.plot(
+            [*x, ax.get_xlim()[1]], [*y, y[-1]], drawstyle="steps-post", color="0.35",
+            linewidth=1.3, linestyle=style, zorder=2,
+            label=f"Pareto front{where}: best within that time",
+        )  # fmt: skip
 
 
 def _draw_limit(ax: Axes, table: StudyTable, within: float) -> None:

@@ -7,14 +7,14 @@ end.
 from __future__ import annotations
 
 import argparse
-import math
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import OTHER, STYLES, Drawn, canvas, clean, in_order, plain_log, words
-from analysis.study.rungs import BROKEN, at_rung, axis, rungs
+from analysis.study.rungs import at_rung, axis, rungs
 from analysis.study.table import StudyTable
+from analysis.study.trials import lowest_fid
 
 
 def draw(table: StudyTable) -> Figure:
@@ -36,7 +36,7 @@ def draw(table: StudyTable) -> Figure:
         if numbers:
             ax.plot([], [], mark, color=colour, label=f"{words(status)} ({len(numbers)})")
     plain_log(ax)
-    best = best_trial(table)
+    best = lowest_fid(table)
     if best is not None:
         curve = curves[best]
         ax.plot(
@@ -56,14 +56,6 @@ def draw(table: StudyTable) -> Figure:
     clean(ax)
     figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=9)
     return figure
-
-
-def best_trial(table: StudyTable) -> int | None:
-    """The number of the trial whose last FID is least, of those that did not break down."""
-    trials = table.trials[["fid", "number", "status"]].itertuples(index=False)
-    sound = [(fid, number) for fid, number, status in trials if status not in BROKEN]
-    scored = [one for one in sound if math.isfinite(one[0])]
-    return int(min(scored)[1]) if scored else None
 
 
 def summary(table: StudyTable) -> str:

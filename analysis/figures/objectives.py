@@ -22,10 +22,11 @@ from scipy import stats
 
 from analysis.figures.style import OTHER, STYLES, Drawn, canvas, clean, in_order, plain_log, words
 from analysis.study.artifacts import fetch_grids
-from analysis.study.rungs import BROKEN, at, first_at, rungs
+from analysis.study.rungs import at, first_at, rungs
 from analysis.study.table import StudyTable
+from analysis.study.trials import feasible
 from spaces.errors import InputError
-from trainable.trial.pareto import fronts
+from trainable.trial.pareto import first_front
 
 _FEWEST = 4
 """Trials below which no rank correlation is said."""
@@ -58,12 +59,8 @@ def scored(table: StudyTable) -> list[Row]:
     Raises:
         InputError: there are none.
     """
-    trials: list[Row] = table.trials.to_dict("records")
-    rows = [
-        {**row, "error": 1 - row["cas"]}
-        for row in trials
-        if row["status"] not in BROKEN and math.isfinite(row["fid"] + row["cas"])
-    ]
+    trials: list[Row] = feasible(table, "cas").to_dict("records")
+    rows = [{**row, "error": 1 - row["cas"]} for row in trials]
     if not rows and float(table.settings.get("hold_back", 0)) > 0:
         raise InputError(
             f"--study {table.name}: no trial has both scores, so there is nothing to compare"
@@ -78,9 +75,8 @@ def scored(table: StudyTable) -> list[Row]:
 
 def front(rows: Sequence[Row]) -> list[Row]:
     """The trials that no other beats in both, by FID."""
-    places = fronts(np.array([[row["fid"], row["error"]] for row in rows]))
-    best = [row for row, place in zip(rows, places, strict=True) if place == 0]
-    return sorted(best, key=lambda row: row["fid"])
+    points = np.array([[row["fid"], row["error"]] for row in rows])
+    return [rows[i] for i in first_front(points)]
 
 
 def agreement(fid: ArrayLike, error: ArrayLike, seed: int = 0) -> Agreement | None:

@@ -28,7 +28,7 @@ from analysis.figures.style import Drawn, canvas
 from analysis.study.importance import check_differ, importances, is_log, searched, values_of
 from analysis.study.rungs import at, at_rung, rungs
 from analysis.study.table import StudyTable
-from analysis.study.verdict import best
+from analysis.study.trials import best
 from spaces.errors import InputError
 
 AXES = 9

@@ -35,9 +35,10 @@ from analysis.figures import (
 )
 from analysis.figures.style import STYLES, legible, words, write
 from analysis.study.artifacts import fetch_grids
-from analysis.study.rungs import BROKEN, at, at_rung, rungs
+from analysis.study.rungs import at, at_rung, rungs
 from analysis.study.table import StudyTable, load_study
-from analysis.study.verdict import best, verdict, winners
+from analysis.study.trials import BROKEN, best, feasible, winners
+from analysis.study.verdict import verdict
 from spaces.errors import InputError
 from trainable.basics.files import write_whole
 from trainable.basics.progress import Progress, Stage, silent, stage
@@ -73,7 +74,7 @@ for research on methods and must not be used for diagnosis.</p>
 
 def answer(table: StudyTable) -> list[str]:
     """Who won, what is best and what it costs, and what decides, in a sentence each."""
-    trials, found = fid_vs_time.candidates(table), best(table)
+    trials, found = feasible(table, "train_seconds"), best(table)
     if trials.empty or found is None:
         return ["No trial of this study has a score without breaking down."]
     return [verdict(table), *_cost(trials, *found, table.floor), _decides(table)]

@@ -20,7 +20,7 @@ from torch import Tensor
 from analysis.figures.style import Drawn, canvas
 from analysis.study.artifacts import fetch_generator, fetch_grids, why_absent
 from analysis.study.table import StudyTable
-from analysis.study.verdict import best
+from analysis.study.trials import best
 from spaces.errors import InputError
 from trainable.basics.terminal import one_line
 from trainable.data.sheets import draw_grid, spread

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 
 from analysis.study.table import StudyTable
-from analysis.study.verdict import assessed
+from analysis.study.trials import assessed
 from spaces.errors import InputError
 from trainable.basics.terminal import command
 from trainable.generators.export import WEIGHTS

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.study.table import StudyTable
-
-BROKEN = ("diverged", "collapsed", "out_of_memory")
-"""Statuses of trials whose configuration is at fault."""
+from analysis.study.trials import BROKEN
+from trainable.trial.schedule import rungs_below
 
 
 @dataclass(frozen=True)
@@ -44,17 +43,13 @@ def rungs(table: StudyTable) -> tuple[float, ...]:
     Of a study that does not say, the ends of its trials.
     """
     try:
-        rung, eta, length = (float(table.settings[k]) for k in ("grace", "eta", "length"))
+        length, grace, eta = (int(table.settings[k]) for k in ("length", "grace", "eta"))
     except (KeyError, ValueError):
         ends: dict[int, float] = {}
         for number, at in zip(table.curves["number"], table.curves[axis(table)], strict=True):
             ends[number] = max(at, ends.get(number, 0.0))
         return tuple(sorted({min(ends.values()), max(ends.values())}))
-    found = []
-    while rung < length:
-        found.append(rung)
-        rung *= eta
-    return (*found, length)
+    return (*rungs_below(length, grace, eta), length)
 
 
 def first_at(table: StudyTable, rung: float, column: str) -> dict[int, float]:

@@ -1,37 +1,9 @@
-"""Who won, and what may be said of the best where nobody did.
-
-A winner was scored again on fresh images and passed the gates against copies, sameness and noise.
-"""
+"""Who won, in words."""
 
 from __future__ import annotations
 
-import pandas as pd
-
-from analysis.figures.learning_curves import best_trial
 from analysis.study.table import StudyTable
-
-
-def assessed(table: StudyTable) -> list[int]:
-    """The trials that were scored on fresh images, winners first, by rank."""
-    known = pd.DataFrame(table.trials[table.trials["failed"].notna()])
-    # Earlier versions ranked winners alone.
-    return known.sort_values(["winner", "rank", "fresh", "number"])["number"].tolist()
-
-
-def winners(table: StudyTable) -> list[int]:
-    """The trials that passed the gates, by rank."""
-    return table.trials.dropna(subset=["winner"]).sort_values("winner")["number"].tolist()
-
-
-def best(table: StudyTable) -> tuple[int, str] | None:
-    """The first winner; without one the best on fresh images, and without these by last FID: its
-    number, and which of these it is. None if every trial broke down."""
-    if won := winners(table):
-        return won[0], "the winner"
-    if tried := assessed(table):
-        return tried[0], "the best on fresh images, but not a winner"
-    last = best_trial(table)
-    return None if last is None else (last, "the lowest final FID, but not a winner")
+from analysis.study.trials import assessed, winners
 
 
 def _ties(table: StudyTable, won: list[int]) -> str:

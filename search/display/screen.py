@@ -141,5 +141,5 @@ class Screen:
 
 
 def _times(elapsed: float, left: float | None) -> str:
-    gone = f"{format_duration(elapsed)} gone"
-    return gone if left is None else f"{gone}, about {format_duration(left)} left"
+    said = f"{format_duration(elapsed)} elapsed"
+    return said if left is None else f"{said}, about {format_duration(left)} left"

@@ -18,6 +18,7 @@ from trainable.data.split.share import check_share
 from trainable.trial.identity import RunIdentity
 from trainable.trial.objective import Objective
 from trainable.trial.report import LONGEST, RESOURCES
+from trainable.trial.schedule import rungs_below
 
 SAMPLERS = ("tpe", "random", "gp", "nsgaii")
 LENGTH_FLAG = {"epoch": "--epochs", "seconds": "--train-time"}
@@ -233,11 +234,7 @@ class StudyConfig:
     @property
     def rungs(self) -> tuple[int, ...]:
         """Resources at which ASHA compares trials, ascending, the complete length left out."""
-        rungs, rung = [], self.grace
-        while rung < self.length:
-            rungs.append(rung)
-            rung *= self.eta
-        return tuple(rungs)
+        return rungs_below(self.length, self.grace, self.eta)
 
     @property
     def evaluations(self) -> tuple[int, ...]:

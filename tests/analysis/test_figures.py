@@ -15,9 +15,8 @@ from PIL import Image
 from analysis import compare as compare_command
 from analysis.fid_vs_time import main
 from analysis.figures import compare
-from analysis.figures.fid_vs_time import draw, pareto_front, recommended, summary
+from analysis.figures.fid_vs_time import draw, recommended, summary
 from analysis.figures.style import STYLES, canvas, legible, save
-from analysis.study.rungs import BROKEN
 from analysis.study.table import StudyTable, load_study
 from tests.helpers.planted import NAME, planted_store
 from tests.helpers.refusals import refused, tells
@@ -45,18 +44,7 @@ def made(rows) -> StudyTable:
 
 def test_every_status_has_its_own_mark_and_colour():
     assert set(STYLES) == {status.value for status in Status}
-    assert {s for s in STYLES if Status(s).infeasible} == set(BROKEN)
     assert all(len({style[i] for style in STYLES.values()}) == len(STYLES) for i in (0, 1))
-
-
-def test_pareto_front_by_hand():
-    #          0     1     2     3     4        5         6
-    seconds = [30.0, 10.0, 20.0, 10.0, 40.0, math.nan, 5.0]
-    fids = [50.0, 80.0, 90.0, 70.0, 50.0, 1.0, math.inf]
-    assert pareto_front(seconds, fids) == [3, 0]
-    assert pareto_front([], []) == []
-    assert pareto_front([1.0, 1.0], [2.0, 2.0]) == [0]
-    assert pareto_front([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]) == [0, 1, 2]
 
 
 def test_summary_names_best_and_fastest_near_it(table):
@@ -180,8 +168,8 @@ def test_studies_side_by_side(table):
     assert list(np.asarray(left.lines[0].get_ydata())) == [80.0, 60.0, 50.0, 48.0, 48.0]
     assert [t.get_text() for t in right.get_xticklabels()] == ["planted", "other"]
     assert tells(right.get_title(loc="left"), "bars", "winners", "fresh")
-    assert compare.winners(table) == []
-    assert compare.winners(other) == [(40.0, 38.0, 43.0)] * 2
+    assert compare.fresh_fids(table) == []
+    assert compare.fresh_fids(other) == [(40.0, 38.0, 43.0)] * 2
     assert tells(compare.summary(other), "FID 38.0", "trial 4", "fresh", "40.0 (38.0 to 43.0)")
 
 

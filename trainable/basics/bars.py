@@ -30,16 +30,16 @@ class _Count(MofNCompleteColumn):
 
 
 class _Times(ProgressColumn):
-    """Time gone and, at the speed so far, left.
+    """Time elapsed and, at the speed so far, left.
 
     rich's own estimate forgets all that is older than half a minute: where a step takes longer, it
     never has one.
     """
 
     def render(self, task: Task) -> Text:
-        gone, own = task.elapsed or 0.0, task.completed - task.fields["before"]
-        said = f"{format_duration(gone)} gone"
+        elapsed, own = task.elapsed or 0.0, task.completed - task.fields["before"]
+        said = f"{format_duration(elapsed)} elapsed"
         if task.total is not None and own > 0:
-            left = gone * max(0.0, task.total - task.completed) / own
+            left = elapsed * max(0.0, task.total - task.completed) / own
             said += f", about {format_duration(left)} left"
         return Text(said)

@@ -31,7 +31,7 @@ from trainable.trial.yardstick import Yardstick
 
 _RUN = "run.json"
 """Says whose an output folder is, and what its scores are held against."""
-BROKEN = 1
+BROKEN_EXIT = 1
 """Exit code of a run that has no generator to show."""
 _HEADS = ("seconds", "FID", "KID", "class", "divers.", "copies")
 
@@ -183,7 +183,7 @@ def _conclude(
         say(console, f"{status}: {reason}")
     if status is Status.INTERRUPTED:
         say(console, "stopped; the same command resumes from here")
-        return BROKEN
+        return BROKEN_EXIT
     scored = {k: v for k, v in last.items() if isinstance(v, int | float)}
     if status is Status.COMPLETE:
         provenance = Provenance(
@@ -200,4 +200,4 @@ def _conclude(
             f"{format_duration(last['eval_seconds'])}; to train further, repeat the command with "
             "a larger --epochs or --train-time",
         )
-    return 0 if status is Status.COMPLETE else BROKEN
+    return 0 if status is Status.COMPLETE else BROKEN_EXIT

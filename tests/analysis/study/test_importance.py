@@ -14,6 +14,7 @@ from analysis.study import importance
 from analysis.study.importance import beyond_chance, common_rungs, importances, searched, values_of
 from analysis.study.rungs import at_rung, rungs
 from analysis.study.table import StudyTable
+from analysis.study.trials import lowest_fid
 from tests.helpers.refusals import refused, tells
 from tests.helpers.tables import ETA, GRACE, planted, study
 
@@ -229,14 +230,14 @@ def test_learning_curves_count_who_got_where():
     there = [f"{len(at_rung(table, rung).observed)} trials" for rung in (10, 30, 90)]
     assert said == there
     assert ax.get_yscale() == "log"
-    best = learning_curves.best_trial(table)
+    best = lowest_fid(table)
     sound = table.trials[table.trials.status != "diverged"]
     assert dict(zip(sound.number, sound.fid, strict=True))[best] == sound.fid.min()
 
 
 def test_all_broken_is_drawn_too():
     table = study({0: ("diverged", {"x": 1}, [(10, 99.0)]), 1: ("diverged", {"x": 2}, [])})
-    assert learning_curves.best_trial(table) is None
+    assert lowest_fid(table) is None
     learning_curves.draw(table).draw_without_rendering()
 
 

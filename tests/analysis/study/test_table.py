@@ -8,8 +8,8 @@ import socket
 import pytest
 from mlflow.tracking import MlflowClient
 
-from analysis.study import verdict
 from analysis.study.table import StudyTable, load_study
+from analysis.study.trials import assessed, winners
 from spaces.errors import InputError
 from tests.helpers.planted import NAME, TRIALS, plant_parent, plant_trial, planted_store
 from tests.helpers.refusals import refused, tells
@@ -139,8 +139,8 @@ def test_what_the_gates_said_is_read_of_this_version_and_of_earlier_ones(uri, la
     )
     assert [rows[n]["copy_rate"] for n in range(4)] == pytest.approx([0, 0.01, 0.02, 0.5])
     assert rows[1]["coverage"] == 0.25
-    assert verdict.winners(found) == [1]
-    assert verdict.assessed(found) == ([1, 2] if later else [1, 0, 2])
+    assert winners(found) == [1]
+    assert assessed(found) == ([1, 2] if later else [1, 0, 2])
 
 
 def test_a_missing_database_is_not_created(tmp_path):
