@@ -205,7 +205,7 @@ def _log(
     try:
         with stage(console, "writing to MLflow", len(results)) as progress:
             write(progress)
-    except Exception as error:  # whatever ails MLflow; all is in the folder
+    except Exception as error:  # any fault of MLflow: the folder has all
         say(
             console,
             f"MLflow at {without_password(uri)} is missing part of the study ({reason(error)}); "
