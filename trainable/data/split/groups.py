@@ -26,6 +26,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from trainable.data.dataset import Dataset
 from trainable.data.fingerprints import pixel_digests
@@ -93,7 +95,9 @@ def groups(data: Dataset) -> tuple[np.ndarray, str]:
         The group of each image, int64 [n], counted from 0 by the first image of each; and a
         sentence for the log, such as ``235 images of 227 patients (from file names)``.
     """
-    group = _joined(data.n, [*_chains(data.patients), *_chains(pixel_digests(data.images))])
+    links = np.array([*_chains(data.patients), *_chains(pixel_digests(data.images))], np.int64)
+    graph = coo_array((np.ones(len(links)), links.reshape(-1, 2).T), shape=(data.n, data.n))
+    group = connected_components(graph, directed=False)[1]
     for _, block in _alike(data.images, data.images):
         for alike in block:  # row by row: of a film's frames all pairs look alike, too many to keep
             together = np.unique(group[alike])
@@ -124,22 +128,6 @@ def _chains(keys: Iterable[Hashable | None]) -> Iterator[tuple[int, int]]:
     for row, key in enumerate(keys):
         if key is not None and first.setdefault(key, row) != row:
             yield first[key], row
-
-
-def _joined(n: int, links: Iterable[tuple[int, int]]) -> np.ndarray:
-    """Connected components by union-find, the lowest row as root."""
-    root = list(range(n))
-
-    def find(row: int) -> int:
-        while root[row] != row:
-            root[row] = row = root[root[row]]
-        return row
-
-    for one, other in links:
-        low, high = sorted((find(one), find(other)))
-        root[high] = low
-    roots = np.array([find(row) for row in range(n)], np.int64)
-    return np.unique(roots, return_inverse=True)[1].astype(np.int64)
 
 
 def _means(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
