@@ -16,7 +16,7 @@ from search.capacity.nodes import all_in_order, local_gpus
 from search.resolve import Prepared, make_workload
 from search.study.config import StudyConfig
 from search.study.folder import TRIALS
-from search.study.trial_files import settle
+from search.study.trial_files import attach_storage
 from trainable.basics.machine import local_cores
 from trainable.basics.progress import stage
 from trainable.basics.terminal import say
@@ -53,7 +53,7 @@ def make_plan(
     """
     tell, config = partial(say, console), prepared.config
     folder = args.output / config.name
-    object_store = settle(folder, args.storage)
+    object_store = attach_storage(folder, args.storage)
     gpus = local_gpus()
     if capacity.resources.cluster is not None:
         with stage(console, "looking at the cluster's nodes"):

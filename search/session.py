@@ -195,7 +195,7 @@ def _hand_over(
             if not tracker.flush():
                 raise ConnectionError(tracker.problem or "MLflow is slow to answer")
             return hand_over(rows, study, trials, folder, tracker.uri, tracker.projection.run_id)
-    except Exception as error:  # whatever ails MLflow, the search has its results
+    except Exception as error:  # any fault of MLflow: the folder has all
         say(
             console,
             f"the generators are not in MLflow ({reason(error)}); they are in {folder / WINNERS}",
@@ -206,7 +206,7 @@ def _hand_over(
 def _open(
     folder: Path, prepared: Prepared, workload: Workload, database: str | None, console: Console
 ) -> OpenStudy:
-    """The study's database, created or with what this life adds."""
+    """The study's database, created or with what this session adds."""
     opened = (
         _create(folder, prepared, workload, database, console)
         if isinstance(prepared, NewStudy)

@@ -191,7 +191,7 @@ def _log(args: argparse.Namespace, study: FinishedStudy, console: Console) -> in
     try:
         with stage(console, "writing to MLflow", len(study.results)) as progress:
             log_study(uri, study, args.output, progress)
-    except Exception as error:  # whatever ails MLflow; all is in the folder
+    except Exception as error:  # any fault of MLflow: the folder has all
         say(
             console,
             f"MLflow at {without_password(uri)} is missing part of the study ({reason(error)}); "

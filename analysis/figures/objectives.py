@@ -31,6 +31,7 @@ from trainable.trial.pareto import first_front
 _FEWEST = 4
 """Trials below which no rank correlation is said."""
 _DRAWS = 2000
+_AT_ONCE = 100  # of these, as each has a row a trial
 
 
 @dataclass(frozen=True)
@@ -86,18 +87,17 @@ def agreement(fid: ArrayLike, error: ArrayLike, seed: int = 0) -> Agreement | No
     if len(pairs) < _FEWEST or min(len(np.unique(column)) for column in pairs.T) < 2:
         return None
     rng = np.random.default_rng(seed)
-    drawn = [_spearman(pairs[rng.integers(len(pairs), size=len(pairs))]) for _ in range(_DRAWS)]
-    known = [rho for rho in drawn if not math.isnan(rho)]
+    size = (_AT_ONCE, len(pairs))
+    drawn = (pairs[rng.integers(len(pairs), size=size)] for _ in range(_DRAWS // _AT_ONCE))
+    known = np.concatenate([_spearman(samples) for samples in drawn])
     ends = np.quantile(known, [0.025, 0.975]) if len(known) > _DRAWS // 2 else [math.nan] * 2
-    return Agreement(len(pairs), _spearman(pairs), float(ends[0]), float(ends[1]))
+    return Agreement(len(pairs), float(_spearman(pairs[None])[0]), float(ends[0]), float(ends[1]))
 
 
-def _spearman(pairs: np.ndarray) -> float:
-    ranks = stats.rankdata(pairs, axis=0)
-    spread = ranks.std(axis=0)
-    if not spread.all():
-        return math.nan
-    return float(np.corrcoef(ranks.T)[0, 1])
+def _spearman(samples: np.ndarray) -> np.ndarray:
+    """Of samples [k, n, 2] the rank correlations, without those where a score is all the same."""
+    ranks = stats.rankdata(samples[np.ptp(samples, axis=1).all(axis=1)], axis=1)
+    return np.asarray(stats.pearsonr(ranks[..., 0], ranks[..., 1], axis=1)[0])
 
 
 def agreements(table: StudyTable) -> list[str]:

@@ -20,7 +20,7 @@ from search.capacity.nodes import Node, faults, local_gpus, local_versions, show
 from search.resolve import Prepared, make_workload, prepare
 from search.study.database import open_storage
 from search.study.folder import check_output, default_tracking
-from search.study.trial_files import kept, opened
+from search.study.trial_files import create_storage, existing_storage
 from search.tracking.tracker import check
 from spaces.errors import InputError
 from spaces.presets import default
@@ -147,7 +147,11 @@ def _folder(page: Page, what: str, place: Path | ObjectStore) -> None:
 
 def _storage(args: argparse.Namespace) -> Path | ObjectStore:
     """Where the search would keep its trials' files, or a resumed one does."""
-    return opened(args.storage, "") if args.storage else kept(args.output / args.resume)
+    return (
+        create_storage(args.storage, "")
+        if args.storage
+        else existing_storage(args.output / args.resume)
+    )
 
 
 def _search(page: Page, prepared: Prepared) -> None:

@@ -53,7 +53,7 @@ class Ledger:
     """The one writer of a study. For the driver's thread.
 
     Attributes:
-        ended: trials that have ended, in all lives of the study.
+        ended: trials that have ended, in all sessions of the study.
         problem: why the database takes no more, or None. What was written stays good.
     """
 
@@ -156,7 +156,7 @@ class Ledger:
         return None
 
     def take_up(self, number: int, params: Params, heard: int, *, trains: bool) -> Entry:
-        """A trial that a former life left under way; it `trains` on, or its end is all it lacks."""
+        """A trial that an earlier session left; it `trains` on, or its end is all it lacks."""
         self._sampled.sampler = optuna.samplers.RandomSampler()  # Trial's constructor asks it
         trial = optuna.Trial(self._sampled, self._trial_id(number))
         code = code_version() if trains else None

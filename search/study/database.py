@@ -6,7 +6,7 @@ An Optuna trial carries, besides its searched parameters and intermediate values
     started         when, in seconds since 1970: Optuna's own start moves when a trial goes on
     queued          its place in the study's queue, if it was not left to the sampler
     origin          then, ``default`` or ``enqueued``
-    code            what trains it, see `trainable.distributed.code`; of several lives, the last
+    code            what trains it, see `trainable.distributed.code`; of several sessions, the last
     status          a `trainable.trial.report.Status`, once it is no longer running
     reason          why, where the status alone does not say
     report/000040   the whole report at resource 40, with ``order``, its place among all reports

@@ -16,7 +16,7 @@ from trainable.basics.files import write_whole
 from trainable.trial.object_store import ObjectStore, scratch
 
 
-def opened(asked: str, inside: str) -> ObjectStore | Path:
+def create_storage(asked: str, inside: str) -> ObjectStore | Path:
     """The folder `inside` what a user names with --storage, made, and tried by a write.
 
     Raises:
@@ -45,7 +45,7 @@ def _within(url: str, inside: str) -> str:
     return f"{base.rstrip('/')}/{inside}{query}{rest}"
 
 
-def settle(folder: Path, asked: str | None) -> ObjectStore | None:
+def attach_storage(folder: Path, asked: str | None) -> ObjectStore | None:
     """Make the trials' folder of the study in `folder`; the store behind it, if there is one.
 
     `asked` is what a user names with --storage; a study keeps what it began with.
@@ -57,15 +57,15 @@ def settle(folder: Path, asked: str | None) -> ObjectStore | None:
     began = trials.exists() or trials.is_symlink()
     if asked is None:
         if began:
-            kept(folder)
+            existing_storage(folder)
         trials.mkdir(exist_ok=True)
-        return _tried(_known(folder))
+        return _check_scratch(_object_store(folder))
     inside = f"{folder.name}/{TRIALS}"
     if "://" in asked:
-        _hold(folder, began, mark.exists() and mark.read_text() == _within(asked, inside))
+        _check_same(folder, began, mark.exists() and mark.read_text() == _within(asked, inside))
     else:
-        _hold(folder, began, trials.resolve() == Path(asked).resolve() / inside)
-    place = opened(asked, inside)
+        _check_same(folder, began, trials.resolve() == Path(asked).resolve() / inside)
+    place = create_storage(asked, inside)
     if not began and (place.names("") if isinstance(place, ObjectStore) else any(place.iterdir())):
         raise InputError(
             f"--storage {asked} holds trials of another study {folder.name}; choose another name "
@@ -74,34 +74,34 @@ def settle(folder: Path, asked: str | None) -> ObjectStore | None:
     if isinstance(place, ObjectStore):
         write_whole(mark, place.url)
         trials.mkdir(exist_ok=True)
-        return _tried(place)
+        return _check_scratch(place)
     if not began and trials.resolve() != place:
         trials.symlink_to(place)
     return None
 
 
-def _tried(object_store: ObjectStore | None) -> ObjectStore | None:
+def _check_scratch(object_store: ObjectStore | None) -> ObjectStore | None:
     """It, if trials on this machine have a folder to work in; InputError where others took it."""
     if object_store is not None:
         scratch(object_store.url)
     return object_store
 
 
-def _hold(folder: Path, began: bool, same: bool) -> None:
+def _check_same(folder: Path, began: bool, same: bool) -> None:
     if began and not same:
         raise InputError(
-            f"--storage: study {folder.name} keeps its trials in {_place(folder)}; leave the flag "
-            "out"
+            f"--storage: study {folder.name} keeps its trials in {_display_name(folder)}; leave "
+            "the flag out"
         )
 
 
-def kept(folder: Path) -> ObjectStore | Path:
+def existing_storage(folder: Path) -> ObjectStore | Path:
     """Where the study in `folder` keeps its trials.
 
     Raises:
         InputError: that is a folder which is not there.
     """
-    object_store, place = _known(folder), (folder / TRIALS).resolve()
+    object_store, place = _object_store(folder), (folder / TRIALS).resolve()
     if object_store is None and not place.is_dir():
         raise InputError(
             f"study {folder.name} keeps its trials in {place}, which is not there; mount it again"
@@ -109,25 +109,25 @@ def kept(folder: Path) -> ObjectStore | Path:
     return object_store or place
 
 
-def _place(folder: Path) -> str:
-    object_store = _known(folder)
+def _display_name(folder: Path) -> str:
+    object_store = _object_store(folder)
     return object_store.url if object_store else str((folder / TRIALS).resolve())
 
 
-def _known(folder: Path) -> ObjectStore | None:
+def _object_store(folder: Path) -> ObjectStore | None:
     mark = folder / STORAGE
     return ObjectStore(mark.read_text()) if mark.exists() else None
 
 
 def fetch(trial: Path, pattern: str) -> None:
     """Have the files of a trial that `pattern` matches in its folder, from wherever they are."""
-    object_store = _known(trial.parent.parent)
+    object_store = _object_store(trial.parent.parent)
     if object_store is not None:
         object_store.pull(trial, pattern)
 
 
 def send(path: Path) -> None:
     """Have a file of a trial's folder where its trial will see it."""
-    object_store = _known(path.parent.parent.parent)
+    object_store = _object_store(path.parent.parent.parent)
     if object_store is not None:
         object_store.write(path.relative_to(path.parent.parent).as_posix(), path.read_bytes())

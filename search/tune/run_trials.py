@@ -78,7 +78,7 @@ def run_trials(
     """
     study, storage = opened
     config, resources = settings_of(study), capacity.resources
-    interrupt_running(study, storage)  # of a former life; who calls this holds the study's lock
+    interrupt_running(study, storage)  # by a killed session; the caller holds the study's lock
     # A node on which it is not there is found out.
     workload.trials.mkdir(parents=True, exist_ok=True)
     records = read_records(study)
@@ -93,7 +93,7 @@ def run_trials(
         ledger, config, space, workload.task, records, stopped, capacity.deadline
     )
     failed, asked = None, None
-    take_back(workload.trials)  # a killed life's
+    take_back(workload.trials)  # a killed session's
     try:
         if searcher.finished < config.trials:
             ledger.flush()
@@ -128,7 +128,7 @@ def run_trials(
         ledger.close()
         shutil.rmtree(_scratch(workload), ignore_errors=True)
         audience.wake()
-        with suppress(OSError):  # the next life takes it back
+        with suppress(OSError):  # the next session takes it back
             take_back(workload.trials)
     halted = searcher.halted or placement.halted or failed
     done = searcher.finished >= config.trials

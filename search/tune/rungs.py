@@ -71,7 +71,7 @@ def replayed(config: StudyConfig, records: Iterable[TrialRecord]) -> tuple[Rungs
     reports = [
         (report["order"], record.number, report)
         for record in records for report in record.reports
-        if report["status"] == Status.RUNNING  # nobody asks about a trial that ends by itself
+        if report["status"] == Status.RUNNING  # one that ends by itself is not compared
     ]  # fmt: skip
     stopped = {
         number

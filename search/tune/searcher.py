@@ -21,8 +21,8 @@ from trainable.trial.report import ASKED, SPENT, Report, Status
 
 
 class StudySearcher(Searcher):
-    """Proposes trials until `config.trials` have ended: first those that a former life of the
-    search left unfinished, then what the study's queue and sampler say.
+    """Proposes trials until `config.trials` have ended: first those that an earlier session
+    left unfinished, then what the study's queue and sampler say.
 
     Attributes:
         halted: why the search must stop at once (a full disk, a lost database), or None.
@@ -71,7 +71,7 @@ class StudySearcher(Searcher):
 
     @property
     def finished(self) -> int:
-        """Trials that have ended, in all lives of the study."""
+        """Trials that have ended, in all sessions of the study."""
         return self._ledger.ended
 
     @property

@@ -54,8 +54,8 @@ def conclude(
     Returns the leaderboard's rows. Files go under `folder`: ``leaderboard.csv``, ``best.json`` (for
     --enqueue), and generator, weights and config of each assessed trial, under
     ``winners/<rank>/`` if it passes the gates, else under ``winners/failed_gates/<rank>/``.
-    Nothing runs on the nodes at the addresses `avoided`. What a former life of the search left of
-    these stays until all is there anew.
+    Nothing runs on the nodes at the addresses `avoided`. What an earlier session left of these
+    stays until all is there anew.
 
     Raises:
         OSError: something cannot be written.
@@ -163,7 +163,7 @@ def hand_over(
 
     `trials` holds the trials' folders; `run_id` gives the run of a trial, which must be written
     already. Needs what `conclude` exported, where the rows have it (`arrange`). Returns the
-    champion's version; None if none passes, and then what a former life of the study registered is
+    champion's version; None if none passes, and then what an earlier session registered is
     champion no more.
 
     Raises:

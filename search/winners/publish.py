@@ -50,7 +50,7 @@ def publish(folder: StudyFolder, console: Console) -> int:
                 )
         except InputError:
             raise
-        except Exception as error:  # whatever ails MLflow; all is still here
+        except Exception as error:  # any fault of MLflow: the folder has all
             say(console, f"MLflow is missing part of the study ({reason(error)}); try again")
             return 1
     say(console, f"MLflow has all {len(rows)} trials of study {folder.name}")

@@ -182,8 +182,8 @@ def grey(images: np.ndarray) -> np.ndarray:
     return luminance.astype(np.uint8)[..., None, :, :]
 
 
-def check_image_size(size: int) -> None:
-    """Raise InputError unless `size` is a power of two from 32 to 256."""
+def check_image_size(size: int, flag: str = "--image-size") -> None:
+    """Raise InputError unless `size`, which `flag` gives, is a power of two from 32 to 256."""
     if size not in IMAGE_SIZES:
         sizes = ", ".join(map(str, IMAGE_SIZES))
-        raise InputError(f"image size {size} is not supported; choose one of {sizes}")
+        raise InputError(f"{flag} is {size}, but must be one of {sizes}")

@@ -27,7 +27,7 @@ def fingerprints(images: np.ndarray) -> list[str]:
 
 @dataclass(frozen=True)
 class Seen:
-    """The images that a generator was trained on, in all its lives.
+    """The images that a generator was trained on, with those of the generator that it began with.
 
     Attributes:
         images: their fingerprints, ascending; empty where they are not known.

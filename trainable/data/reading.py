@@ -90,7 +90,7 @@ class Reading:
     def __post_init__(self) -> None:
         """Raise InputError for a value that is none of those; colours get one spelling."""
         if self.fit not in FITS:
-            raise InputError(f"fit is {self.fit!r}, but must be one of {', '.join(FITS)}")
+            raise InputError(f"--fit is {self.fit!r}, but must be one of {', '.join(FITS)}")
         plain = self.background.lower()
         if plain not in _HEX and not re.fullmatch("#[0-9a-f]{6}", plain):
             raise InputError(

@@ -84,11 +84,11 @@ def load(
     if spec not in EMBEDDED:
         return load_folder(spec, size, how=how, split=split, viral=viral, progress=progress)
     if viral:
-        raise InputError(f"viral pneumonia was asked for, but {spec} does not tell it apart")
+        raise InputError(f"--viral is for folders, but the data set is {spec}; leave it out")
     if spec == "pneumoniamnist":
         return _pneumoniamnist(size, split, how)
     if split != "train":
-        raise InputError(f"phantom has no split {split!r}; choose another seed for other phantoms")
+        raise InputError(f"--split is {split!r}, but phantom has only train; choose another --seed")
     return _phantom(size, seed, how)
 
 

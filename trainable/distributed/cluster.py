@@ -119,7 +119,7 @@ def _start(quiet: dict[str, Any]) -> None:
             include_dashboard=False,
             runtime_env=_interpreter(),
             _temp_dir=_ray_folder(),
-            _system_config={"enable_metrics_collection": False},  # nobody asks its exporters
+            _system_config={"enable_metrics_collection": False},  # its exporters are not used
             **quiet,
         )
 

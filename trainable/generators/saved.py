@@ -120,7 +120,7 @@ class SavedGenerator:
             classes = list(self.about["classes"])
             config = TrialConfig.from_params(self.about["params"])
             task = Task(classes=len(classes), **self.about["task"])
-            check_image_size(task.image_size)
+            check_image_size(task.image_size, "image_size")
         except (KeyError, TypeError, InputError) as error:
             raise InputError(
                 f"{self.flag} {self.source} does not say what it generates: its record is "

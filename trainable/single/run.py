@@ -128,7 +128,7 @@ def _train(trial: Trial, console: Console) -> tuple[Report, Stop]:
         else (workload.resource, *_HEADS, "CAS")
     )
     say(console, _row(heads))
-    for report in trial.reports:  # of former lives
+    for report in trial.reports:  # of earlier runs of the command
         say(console, _line(report))
     if trial.reports and trial.reports[-1]["resource"] >= workload.evaluations[-1]:
         say(console, "it has already trained that long; nothing to do")

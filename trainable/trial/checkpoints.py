@@ -1,4 +1,4 @@
-"""Checkpoints that survive crashes, corruption and writers of a former life.
+"""Checkpoints that survive crashes, corruption and writers that outlived their search.
 
 Each worker's turn at a trial is an *attempt* with a folder of its own, ``attempt-003``, claimed by
 creating it. A worker that outlived its search may thus go on writing, but into a folder that nobody

@@ -30,7 +30,7 @@ GENERATED = 200
 _PAIR = 2
 """Images of a class that its diversity needs."""
 SEEDS = range(1, 6)
-"""Of an assessment's classifiers; a search's evaluations have 0, by whose luck they chose."""
+"""Of an assessment's classifiers: none is 0, which the evaluations have that chose the winners."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ Labelled = tuple[Tensor, Tensor]
 
 CLASSICAL = ("translation", "zoom", "brightness", "contrast")
 """Augmentations of each batch; never flips: a heart has a side."""
+_FLAGS = {"network": "--classifier", "steps": "--steps", "batch": "--batch", "lr": "--lr"}
+"""Those of the recipe's fields that a user sets."""
 _AT_ONCE = 64  # images, where nothing is learned from them: a gigabyte at 256 x 256
 
 
@@ -67,7 +69,8 @@ class ClassifierRecipe:
         )
         for name, kept, rule in rules:
             if not kept:
-                raise InputError(f"{name} is {getattr(self, name)!r}, but must be {rule}")
+                flag = _FLAGS.get(name, name)
+                raise InputError(f"{flag} is {getattr(self, name)!r}, but must be {rule}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import pytest
 from ray._private.utils import validate_socket_filepath
 
 from search.run import main
-from search.study.trial_files import settle
+from search.study.trial_files import attach_storage
 from spaces.errors import InputError
 from tests.helpers.refusals import refused, tells
 from trainable.basics.private import private_folder
@@ -96,14 +96,14 @@ def test_a_search_whose_scratch_folder_is_taken_does_not_begin(temporary):
     url = f"file://{temporary}/store"
     study = temporary / "runs" / "s"
     study.mkdir(parents=True)
-    object_store = settle(study, url)
+    object_store = attach_storage(study, url)
     assert object_store is not None
     place = scratch(object_store.url)
     place.rmdir()
     place.symlink_to(temporary)
     for asked in (url, None):
         with refused(place, "link"):
-            settle(study, asked)
+            attach_storage(study, asked)
 
 
 # --- Ray's token

@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from search.capacity.nodes import survey
 from search.study.folder import TRIALS
-from search.study.trial_files import fetch, send, settle
+from search.study.trial_files import attach_storage, fetch, send
 from tests.helpers.faults import Faulty, run_search
 from tests.helpers.refusals import refused
 from tests.helpers.searches import STORE_KEYS, shared_ray
@@ -147,7 +147,7 @@ def test_a_whole_search_under_fire(store, tmp_path):
     ObjectStore(url)._open()[0].create_dir("fire")
     folder = tmp_path / "whole"
     folder.mkdir()
-    object_store = settle(folder, url)
+    object_store = attach_storage(folder, url)
     assert object_store is not None
     with shared_ray(), connected(Resources("local", 1, 0.0, 1)) as (where, _):
         (node,) = survey(object_store)
@@ -170,7 +170,7 @@ def test_a_whole_search_under_fire(store, tmp_path):
 def test_a_hang_is_known_to_the_next_attempt(store, tmp_path):
     url = f"s3://hang/runs?{store}"
     ObjectStore(url)._open()[0].create_dir("hang")
-    object_store = settle(tmp_path, url)
+    object_store = attach_storage(tmp_path, url)
     assert object_store is not None
     send(mark_hung(trial_folder(tmp_path / TRIALS, 4)))
     object_store.pull(tmp_path / "node" / "00004")
@@ -180,30 +180,30 @@ def test_a_hang_is_known_to_the_next_attempt(store, tmp_path):
 def test_a_study_keeps_its_place(store, tmp_path):
     url = f"s3://keeps/runs?{store}"
     ObjectStore(url)._open()[0].create_dir("keeps")
-    first = settle(tmp_path, url)
+    first = attach_storage(tmp_path, url)
     assert first is not None
     assert first.url.startswith(f"s3://keeps/runs/{tmp_path.name}/{TRIALS}?")
-    again = settle(tmp_path, None)
+    again = attach_storage(tmp_path, None)
     assert again is not None
     assert again.url == first.url
-    settle(tmp_path, url)
+    attach_storage(tmp_path, url)
     with refused("--storage", tmp_path.name, "s3://keeps/runs"):
-        settle(tmp_path, str(tmp_path / "other"))
+        attach_storage(tmp_path, str(tmp_path / "other"))
     with refused("--storage", tmp_path.name, "s3://keeps/runs"):
-        settle(tmp_path, url.replace("keeps/runs", "keeps/other"))
+        attach_storage(tmp_path, url.replace("keeps/runs", "keeps/other"))
 
 
 def test_a_folder_elsewhere_is_where_the_trials_are(tmp_path):
     study, other = tmp_path / "runs" / "s", tmp_path / "nfs"
     study.mkdir(parents=True)
-    assert settle(study, str(other)) is None
+    assert attach_storage(study, str(other)) is None
     assert (study / TRIALS).resolve() == other / "s" / TRIALS
-    assert settle(study, None) is None
-    assert settle(study, str(other)) is None
+    assert attach_storage(study, None) is None
+    assert attach_storage(study, str(other)) is None
     with refused("--storage", "study s", other):
-        settle(study, str(tmp_path / "third"))
+        attach_storage(study, str(tmp_path / "third"))
     with refused("--storage", "study s", other):
-        settle(study, "s3://bucket/x")
+        attach_storage(study, "s3://bucket/x")
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
@@ -212,20 +212,20 @@ def test_another_studys_trials_of_the_same_name_are_not_mixed_with_new_ones(tmp_
     place = f"{scheme}{tmp_path}/nfs"
     for output in ("one", "two"):
         (tmp_path / output / "s").mkdir(parents=True)
-    settle(tmp_path / "one" / "s", place)
+    attach_storage(tmp_path / "one" / "s", place)
     theirs = tmp_path / "nfs" / "s" / TRIALS / "00000" / "a.pt"
     theirs.parent.mkdir(parents=True)
     theirs.touch()
     with refused("--storage", tmp_path / "nfs", "another study s", "--study"):
-        settle(tmp_path / "two" / "s", place)
+        attach_storage(tmp_path / "two" / "s", place)
     assert not list((tmp_path / "two" / "s").iterdir())
-    settle(tmp_path / "one" / "s", place)
+    attach_storage(tmp_path / "one" / "s", place)
 
 
 def test_the_output_itself_may_be_named_as_storage(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("runs/s").mkdir(parents=True)
-    assert settle(Path("runs/s"), "runs") is None
+    assert attach_storage(Path("runs/s"), "runs") is None
     assert Path("runs/s", TRIALS).is_dir()
     assert not Path("runs/s", TRIALS).is_symlink()
 
@@ -233,10 +233,10 @@ def test_the_output_itself_may_be_named_as_storage(tmp_path, monkeypatch):
 def test_a_study_whose_trials_are_not_mounted_is_not_gone_on_with(tmp_path):
     study = tmp_path / "s"
     study.mkdir()
-    settle(study, str(tmp_path / "nfs"))
+    attach_storage(study, str(tmp_path / "nfs"))
     shutil.rmtree(tmp_path / "nfs")
     with refused(tmp_path / "nfs" / "s" / TRIALS):
-        settle(study, None)
+        attach_storage(study, None)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_a_study_whose_trials_are_not_mounted_is_not_gone_on_with(tmp_path):
 )
 def test_a_store_that_cannot_be_used_is_bad_input(store, tmp_path, asked, part):
     with refused("--storage", part) as error:
-        settle(tmp_path, asked)
+        attach_storage(tmp_path, asked)
     assert "secret" not in str(error.value)
     assert not (tmp_path / "storage").exists()
     assert os.environ["AWS_ACCESS_KEY_ID"] == "somebody"

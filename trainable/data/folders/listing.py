@@ -11,7 +11,7 @@ from pathlib import Path
 from spaces.errors import InputError
 from trainable.data.folders.decode import SUFFIXES
 
-# What systems leave beside images: nobody misses these. Synology keeps thumbnails in @eaDir.
+# What systems leave beside images, which is ignored. Synology keeps thumbnails in @eaDir.
 _NOISE = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini"}
 _ARCHIVES = (
     ".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar",

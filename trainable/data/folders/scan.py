@@ -174,7 +174,7 @@ def _recognise(root: Path, files: dict[str, list[str]], viral: bool) -> Layout:
         return KaggleXray(viral)
     if viral:
         raise InputError(
-            f"viral pneumonia was asked for, but {root} is not in Kaggle's chest X-ray layout "
-            "(folders NORMAL and PNEUMONIA, names like person1000_virus_1681.jpeg)"
+            f"--viral needs Kaggle's chest X-ray layout (folders NORMAL and PNEUMONIA, names like "
+            f"person1000_virus_1681.jpeg), but {root} has another; leave the flag out"
         )
     return ClassFolders()

@@ -90,7 +90,7 @@ def elsewhere(base: Path) -> str:
             return ""
         if split_of(above.name) and _serves(above.parent, depth=0):
             above = above.parent
-    except InputError:  # a folder beside it, which may be nobody's business
+    except InputError:  # of a folder beside it, which was not given
         return ""
     shown = above if base.is_absolute() else Path(os.path.relpath(above))
     return f"if it is one of several classes, give the folder of all, {shown}"

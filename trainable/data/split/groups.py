@@ -1,6 +1,6 @@
-"""Which images belong together: of one patient, or the same image in another guise.
+"""Which images belong together: of one patient, or the same image saved in another way.
 
-Whoever divides a data set must keep a group on one side; else what is tested was learnt by heart.
+Whoever divides a data set must keep a group on one side; else test images were seen in training.
 
 Two images look alike if their difference hashes are within `BITS` and their 16 x 16 means correlate
 by `CORRELATION` or more. Measured at 64 pixels on 500 of Kaggle's chest films (bacteria, virus and
@@ -10,14 +10,15 @@ normal; patients from file names), bits by which the hashes differ:
     of one patient               97     0 %      4 %     23 %     10           0.964
     of different patients   124,653   0.003 %  0.08 %   2.8 %     16           0.969
 
-Films are posed alike, so no number of bits will do alone: by 0 bits 4 pairs of strangers are
-joined, by 2 bits 49 of the 240 test films become one group, by 6 bits 213. The correlation tells
-them apart: no two of these films are joined, nor of 400 phantoms (0.979). Of 100 films saved again
-as JPEG (quality 50 to 75, half to full size, 20 % darker to 10 % brighter, 25 levels up or 12 down)
-all are found (3 bits at most, 0.996 or more); with 1 % cut off each edge all (5 bits, 0.988), with
-2 % 37, with 5 % none. At 32 pixels it is the same (6 bits at most, 0.987). So this finds a film in
-another guise. It does not find another film of the same child, which looks hardly more alike than
-a stranger's: without names, one patient's films may come to lie in two groups.
+Films are posed alike, so no number of bits will do alone: by 0 bits 4 pairs of different patients
+are joined, by 2 bits 49 of the 240 test films become one group, by 6 bits 213. The correlation
+separates them: no two of these films are joined, nor of 400 phantoms (0.979). Of 100 films saved
+again as JPEG (quality 50 to 75, half to full size, 20 % darker to 10 % brighter, 25 levels up or 12
+down) all are found (3 bits at most, 0.996 or more); with 1 % cut off each edge all (5 bits, 0.988),
+with 2 % 37, with 5 % none. At 32 pixels it is the same (6 bits at most, 0.987). So this finds a
+film that was saved in another way. It does not find another film of the same child, which looks
+hardly more alike than another child's: without names, one patient's films may come to lie in two
+groups.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from trainable.data.dataset import Dataset
 from trainable.data.fingerprints import pixel_digests
@@ -92,7 +95,9 @@ def groups(data: Dataset) -> tuple[np.ndarray, str]:
         The group of each image, int64 [n], counted from 0 by the first image of each; and a
         sentence for the log, such as ``235 images of 227 patients (from file names)``.
     """
-    group = _joined(data.n, [*_chains(data.patients), *_chains(pixel_digests(data.images))])
+    links = np.array([*_chains(data.patients), *_chains(pixel_digests(data.images))], np.int64)
+    graph = coo_array((np.ones(len(links)), links.reshape(-1, 2).T), shape=(data.n, data.n))
+    group = connected_components(graph, directed=False)[1]
     for _, block in _alike(data.images, data.images):
         for alike in block:  # row by row: of a film's frames all pairs look alike, too many to keep
             together = np.unique(group[alike])
@@ -123,22 +128,6 @@ def _chains(keys: Iterable[Hashable | None]) -> Iterator[tuple[int, int]]:
     for row, key in enumerate(keys):
         if key is not None and first.setdefault(key, row) != row:
             yield first[key], row
-
-
-def _joined(n: int, links: Iterable[tuple[int, int]]) -> np.ndarray:
-    """Connected components by union-find, the lowest row as root."""
-    root = list(range(n))
-
-    def find(row: int) -> int:
-        while root[row] != row:
-            root[row] = row = root[root[row]]
-        return row
-
-    for one, other in links:
-        low, high = sorted((find(one), find(other)))
-        root[high] = low
-    roots = np.array([find(row) for row in range(n)], np.int64)
-    return np.unique(roots, return_inverse=True)[1].astype(np.int64)
 
 
 def _means(images: np.ndarray, rows: int, columns: int) -> np.ndarray:

@@ -54,7 +54,7 @@ def held_out(
     except InputError as error:
         if named is not None:
             raise
-        say(f"no held-out images: {error}")  # nobody asked for it
+        say(f"no held-out images: {error}")  # none were asked for
         return None
     if found.report.files:
         say(line)

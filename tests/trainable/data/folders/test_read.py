@@ -258,20 +258,20 @@ def test_folders_that_cannot_serve(tmp_path: Path, root: Path):
 
 @pytest.mark.parametrize("size", [0, 16, 48, 63, 512, -32])
 def test_image_sizes_are_powers_of_two(size: int, root: Path):
-    with refused(f"image size {size}", "32, 64, 128, 256"):
+    with refused("--image-size", size, "32, 64, 128, 256"):
         check_image_size(size)
     with pytest.raises(InputError):
         load_folder(root, size)
 
 
 def test_wrong_options_are_named(root: Path):
-    with refused("fit", "'stretch'", "crop, pad"):
+    with refused("--fit", "'stretch'", "crop, pad"):
         load_folder(root, 32, how=Reading("stretch"))
     with refused("split", "'training'", "train"):
         load_folder(root, 32, split="training")
     with refused(root, "split 'test'"):
         load_folder(root, 32, split="test")
-    with refused(root, "viral", "Kaggle's"):
+    with refused(root, "--viral", "Kaggle's"):
         load_folder(root, 32, viral=True)
 
 
@@ -389,7 +389,7 @@ def test_phantom_is_embedded_and_a_folder_of_that_name_is_addressed_with_a_dot(
     assert data.classes == ("normal", "pneumonia")
     assert data.counts == {"normal": 2, "pneumonia": 2}
     assert data.digest == load("phantom", 32, seed=3).digest != load("phantom", 32).digest
-    with refused("phantom", "split 'test'"):
+    with refused("--split", "'test'", "phantom", "--seed"):
         load("phantom", 32, split="test")
 
 
@@ -469,7 +469,7 @@ def test_show_counts_patients_where_they_are_known(
     [
         (["show", "nowhere", "--out", "x.png"], ("data 'nowhere'", "folder")),
         (["show", "phantom", "--out", "x.jpg"], ("--out x.jpg", ".png")),
-        (["show", "phantom", "--out", "x.png", "--image-size", "48"], ("image size 48", 64)),
+        (["show", "phantom", "--out", "x.png", "--image-size", "48"], ("--image-size", 48, 64)),
         (["show", "phantom", "--out", "x.png", "--per-class", "0"], ("--per-class", 0, 1)),
     ],
 )

@@ -393,7 +393,7 @@ def test_weights_with_nan_are_refused_at_once(folders, tmp_path, capsys):
     [
         (["--features", "vgg"], ("--features", "'vgg'", "auto, efficientnet-lite0")),
         (["--protocol", "nearest"], ("--protocol", "'nearest'", "bilinear, clean")),
-        (["--image-size", "48"], ("image size 48", "32, 64, 128")),
+        (["--image-size", "48"], ("--image-size", 48, "32, 64, 128")),
         (["--unverified-weights"], ("--unverified-weights", "--features-weights")),
     ],
 )
