@@ -50,7 +50,7 @@ from benchmarks import free_trials as free
 from benchmarks.publish import Study, new_store
 from benchmarks.virtual import MANY, PICTURED, RUNNING, Costs, World, interval
 from search.capacity.gpu_share import Capacity
-from search.proposals import tpe_window as horizon
+from search.proposals import tpe_window
 from search.proposals.ledger import Ledger
 from search.proposals.samplers import build_sampler
 from search.proposals.writer import StudyWriter
@@ -274,10 +274,10 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=1536, help="trials (default: 1536)")
     parser.add_argument("--past", type=int, default=8000, help="trials ended (default: 8000)")
     parser.add_argument("--check", type=int, nargs="*", default=[2, 16], help="real workers")
-    seen = [horizon.BEST, horizon.NEWEST]
+    seen = [tpe_window.BEST, tpe_window.NEWEST]
     parser.add_argument("--seen", type=int, nargs=2, default=seen, help="by TPE: best, newest")
     args = parser.parse_args()
-    horizon.BEST, horizon.NEWEST = args.seen
+    tpe_window.BEST, tpe_window.NEWEST = args.seen
     cores = mock.patch.object(cluster, "local_cores", return_value=max([1, *args.check]))
     with tempfile.TemporaryDirectory() as name, cores, cluster.connected(RESOURCES):
         root = Path(name)

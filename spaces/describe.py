@@ -78,7 +78,7 @@ def validate(
 def space_snapshot(space: Space, task: Task, draws: int = DRAWS, seed: int = 0) -> dict[str, str]:
     """What `space` makes of `task`, one line for each searched value and each parameter returned.
 
-    Two portraits are equal exactly if the space still searches the same and still makes the same
+    Two snapshots are equal exactly if the space still searches the same and still makes the same
     configurations of it, as far as `draws` draws can tell.
     """
     drawn = list(_runs(space, task, draws, seed))

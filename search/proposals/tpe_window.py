@@ -17,7 +17,7 @@ LEARNT = (TrialState.COMPLETE, TrialState.PRUNED)
 """States of ended trials that samplers learn from."""
 
 
-def horizon(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+def in_window(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """A study's trials without what TPE can spare, in the same order. For a single goal.
 
     TPE weighs each proposal against every trial that has ended, so that what a proposal costs would
@@ -47,7 +47,7 @@ def _rank(trial: FrozenTrial) -> tuple[float, int, int, float]:
 
 
 class WindowedStorage(InMemoryStorage):
-    """A study in memory that keeps every trial, and shows `horizon` of them.
+    """A study in memory that keeps every trial, and shows `in_window` of them.
 
     A proposal looks ten times, but what is kept is found anew only after an end or a beginning.
     """
@@ -77,7 +77,7 @@ class WindowedStorage(InMemoryStorage):
             return super().get_all_trials(study_id, deepcopy, states)
         trials = super().get_all_trials(study_id, deepcopy=False)
         if self._kept is None:
-            self._kept = [t.number for t in horizon(trials)]
+            self._kept = [t.number for t in in_window(trials)]
         seen = [trials[n] for n in self._kept]
         if states is not None:
             seen = [t for t in seen if t.state in states]

@@ -48,7 +48,7 @@ def learn_from(
 
 
 def space_differences(was: dict[str, str], now: dict[str, str]) -> list[str]:
-    """In what two portraits differ (see `spaces.describe.space_snapshot`), a phrase each."""
+    """In what two snapshots differ (see `spaces.describe.space_snapshot`), a phrase each."""
     return [
         f"{name} ({was.get(name, 'absent')}, now {now.get(name, 'absent')})"
         for name in sorted(was.keys() | now.keys())

@@ -46,7 +46,7 @@ def trial_folder(trials: Path, number: int) -> Path:
 
 
 def trial_seed(study_seed: int, number: int) -> int:
-    """The seed of trial `number`: independent between trials, the same in every life of a study."""
+    """The seed of trial `number`: independent between trials, and kept when a study resumes."""
     import numpy as np  # a fifth of a second, which flags need not wait for
 
     return int(np.random.SeedSequence([study_seed, number]).generate_state(1)[0])

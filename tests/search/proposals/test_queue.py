@@ -280,7 +280,7 @@ def test_another_scaling_of_a_computed_value_is_seen():
 
 
 @pytest.mark.parametrize("made", [full, optimization])
-def test_a_portrait_is_the_same_every_time_and_survives_json(made: Callable[..., Any]):
+def test_a_space_snapshot_is_the_same_every_time_and_survives_json(made: Callable[..., Any]):
     seen = space_snapshot(made, TASK)
     assert space_differences(json.loads(json.dumps(seen)), space_snapshot(made, TASK)) == []
     # Of another task, what is drawn or made is another.

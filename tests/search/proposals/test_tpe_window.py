@@ -11,7 +11,7 @@ from optuna.trial import TrialState, create_trial
 from search.proposals import tpe_window as module
 from search.proposals.ledger import Ledger
 from search.proposals.samplers import STARTUP
-from search.proposals.tpe_window import LEARNT, horizon
+from search.proposals.tpe_window import LEARNT, in_window
 from search.study.database import directions
 from tests.helpers.fake_tune import TASK, check_resumed_proposals, config, space
 from trainable.trial.report import GOALS, Status
@@ -41,14 +41,14 @@ def study(trials: int, complete: float = 4) -> optuna.Study:
 
 def test_a_short_study_is_seen_whole(short):
     trials = study(70).trials
-    assert horizon(trials) == trials
+    assert in_window(trials) == trials
 
 
 @pytest.mark.parametrize("complete", [4, 0.1])  # almost all, and almost none
 def test_of_a_long_one_tpe_finds_the_same_good_trials_and_the_newest_others(short, complete):
     made = study(600, complete)
     trials = made.trials
-    seen = horizon(trials)
+    seen = in_window(trials)
     learnt, left = ([t for t in found if t.state in LEARNT] for found in (trials, seen))
     assert len(left) == 70
     assert [t.number for t in seen] == sorted(t.number for t in seen)

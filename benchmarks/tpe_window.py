@@ -1,6 +1,6 @@
 """What TPE finds when it sees a part of a long study, against all of it.
 
-    python -m benchmarks.horizon [--trials 800] [--seen 50 150] [--seeds 8]
+    python -m benchmarks.tpe_window [--trials 800] [--seen 50 150] [--seeds 8]
 
 Simulated trials of the space `full`, one at a time, whose FID depends on four parameters. Each is
 stopped at a tenth of its length unless it is among the best third so far, and the others complete.
@@ -20,7 +20,7 @@ from unittest import mock
 import numpy as np
 
 from benchmarks import free_trials as free
-from search.proposals import tpe_window as horizon
+from search.proposals import tpe_window
 from search.proposals.ledger import Ledger
 from spaces.catalog import full
 from trainable.trial.report import Status
@@ -31,12 +31,15 @@ LAST = 100
 
 def search(trials: int, seed: int, best: int, newest: int) -> list[float]:
     """The three figures of one search."""
-    config = replace(free.study_config("horizon", trials, REPORTS, prune=True), seed=seed)
+    config = replace(free.study_config("tpe_window", trials, REPORTS, prune=True), seed=seed)
     ledger = Ledger(config, None, None)
     rung: list[float] = []
     complete: list[float] = []
     proposed, took = [], []
-    with mock.patch.object(horizon, "BEST", best), mock.patch.object(horizon, "NEWEST", newest):
+    with (
+        mock.patch.object(tpe_window, "BEST", best),
+        mock.patch.object(tpe_window, "NEWEST", newest),
+    ):
         for number in range(trials):
             began = time.thread_time()
             entry = ledger.draw(full, free.TASK)
