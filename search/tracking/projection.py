@@ -11,7 +11,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from search.study.config import StudyConfig
 from search.study.database import load_study
 from search.study.folder import BEST, LEADERBOARD, SETTINGS, TRIALS
-from search.study.records import TrialRecord, read_record
+from search.study.records import TrialRecord, WrittenReport, read_record
 from search.study.versions import settings_of
 from search.tracking.dataset import log_data
 from search.tracking.sample_grids import KEPT, log_grids, logged_epochs
@@ -268,7 +268,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Leaves of a nested dict, under names that MLflow allows: ``scores/normal``.
 
     The names are for people: the true ones of classes, in their order, are in the data set's record
@@ -296,13 +296,13 @@ def _allowed(keys: Iterable[str]) -> dict[str, str]:
     return allowed
 
 
-def _metrics(record: TrialRecord, report: dict[str, Any]) -> Iterator[tuple[str, float, int, int]]:
+def _metrics(record: TrialRecord, report: WrittenReport) -> Iterator[tuple[str, float, int, int]]:
     """Key, value, time in ms and step of every number in a report.
 
     The time follows from the report, so that a point written twice is the same point and MLflow's
     tables keep one.
     """
-    spent = report.get("train_seconds", 0.0) + report.get("eval_seconds", 0.0)
+    spent = report["train_seconds"] + report["eval_seconds"]
     stamp = int(1000 * ((record.started or 0.0) + spent))
     for key, value in _flat(report):
         if key not in _PLACES and _is_number(value):

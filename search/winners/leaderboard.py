@@ -160,7 +160,7 @@ def _flat(row: Row, params: list[str]) -> dict[str, Any]:
         "fid_over_floor": row.over_floor,
         "tie": "yes" if row.tie else "",
         "failed_gates": "; ".join(row.failed),
-        **{k: v for k, v in record.last.items() if k not in ("status", "objective", "fid")},
+        **{k: v for k, v in (record.last or {}).items() if k not in ("status", "objective", "fid")},
         **{name: record.params.get(name, "") for name in params},
         "reason": record.reason,
     }
@@ -214,7 +214,8 @@ def table(rows: list[Row], config: StudyConfig, yardstick: Yardstick) -> Table:
     ):  # fmt: skip
         out.add_column(name, justify="right", no_wrap=True)
     out.add_column("status", no_wrap=True)
-    devices = [str(row.record.last.get("device", "")) for row in rows[:SHOWN]]
+    lasts = [row.record.last for row in rows[:SHOWN]]
+    devices = [last.get("device", "") if last else "" for last in lasts]
     mixed = len(set(devices) - {""}) > 1  # seconds of one are not seconds of another
     if mixed:
         out.add_column("device")
@@ -239,13 +240,13 @@ def _ties(objective: Objective) -> str:
 def _cells(row: Row, held_back: bool) -> list[str]:
     record, last = row.record, row.record.last
     place = f"{row.rank}{'=' if row.tie else ' '}"
-    if not last:
+    if last is None:
         return [place, str(record.number), *[""] * (8 + held_back), record.status.value]
     found = row.assessment.intervals if row.assessment else {}
     kid = found["kid"].mean if found else last["kid"]
     by_class = [f"{agreement(last):.0%}"]
     if held_back:
-        by_class = [f"{100 * last[CAS]:.0f}", _ends(found.get(CAS), 100)]
+        by_class = [f"{100 * last.get(CAS, math.nan):.0f}", _ends(found.get(CAS), 100)]
     return [
         place,
         str(record.number),

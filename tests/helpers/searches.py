@@ -228,7 +228,8 @@ class Place:
         pruned = {r.number for r in records if r.status is Status.PRUNED}
         assert stopped == pruned, f"ASHA stops {stopped} on the history, but {pruned} were"
         for record in records:
-            planned = [e for e in config.evaluations if e <= record.last.get("resource", 0)]
+            reached = record.last["resource"] if record.last else 0
+            planned = [e for e in config.evaluations if e <= reached]
             assert [r["resource"] for r in record.reports] == planned, record.number
         self.check_mlflow(trials, uri)
 

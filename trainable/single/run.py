@@ -25,7 +25,7 @@ from trainable.single.recipe import Recipe
 from trainable.single.resolve import build_workload
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import measure
-from trainable.trial.report import ASKED, CAS, Report, Status
+from trainable.trial.report import ASKED, CAS, Report, ScoredReport, Status, has_scores
 from trainable.trial.trial import Trial
 from trainable.trial.yardstick import Yardstick
 
@@ -132,13 +132,13 @@ def _train(trial: Trial, console: Console) -> tuple[Report, Stop]:
         say(console, _line(report))
     if trial.reports and trial.reports[-1]["resource"] >= workload.evaluations[-1]:
         say(console, "it has already trained that long; nothing to do")
-        last = dict(trial.reports[-1])
+        last = trial.reports[-1].copy()
         if last["status"] == Status.RUNNING:  # it was to be longer when it was trained
             last["status"] = Status.COMPLETE.value
         return last, Stop()
     if trial.reports and trial.reports[-1]["status"] == Status.COLLAPSED:
-        return dict(trial.reports[-1]), Stop()
-    report = {}
+        return trial.reports[-1], Stop()
+    report: Report | None = None
     total = workload.evaluations[-1]
     unit = "epochs" if workload.resource == "epoch" else "seconds"
 
@@ -149,14 +149,14 @@ def _train(trial: Trial, console: Console) -> tuple[Report, Stop]:
         stage(console, f"training, {unit}", total, int(trial.progress)) as progress,
         stopped_gently(trial.stop, tell) as stop,
     ):
-        while not report or report["status"] == Status.RUNNING:
+        while report is None or report["status"] == Status.RUNNING:
             report = trial.advance(lambda: progress(int(trial.progress), total))
-            if "fid" in report:
+            if has_scores(report):
                 say(console, _line(report))
     return report, stop
 
 
-def _line(report: Report) -> str:
+def _line(report: ScoredReport) -> str:
     return _row([
         str(report["resource"]), f"{report['train_seconds']:.0f}", f"{report['fid']:.1f}",
         f"{1000 * report['kid']:.1f}", f"{agreement(report):.0%}", f"{report['diversity']:.2f}",
