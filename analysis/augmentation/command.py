@@ -194,7 +194,7 @@ def optimism(sizes: list[int], seen: int) -> list[str]:
 def _log(
     args: argparse.Namespace,
     key: str,
-    settings: dict[str, Any],
+    settings: Mapping[str, Any],
     results: dict[Cell, Result],
     findings: Findings,
     files: list[Path],

@@ -312,7 +312,7 @@ def _metrics(record: TrialRecord, report: WrittenReport) -> Iterator[tuple[str, 
 def _write(
     client: MlflowClient,
     run: _Written,
-    params: dict[str, Any],
+    params: Mapping[str, Any],
     metrics: list[tuple[str, float, int, int]],
     tags: dict[str, str],
 ) -> None:

@@ -6,13 +6,14 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from spaces.errors import InputError
+from spaces.task import Params
 from trainable.basics.files import write_whole
 from trainable.basics.progress import stage
 from trainable.basics.stopping import Stop, stopped_gently
@@ -76,7 +77,7 @@ def run_single(args: argparse.Namespace, recipe: Recipe, console: Console) -> in
     return stop.code if stop and last["status"] == Status.INTERRUPTED else code
 
 
-def _claimed(out: Path, about: dict[str, Any]) -> Yardstick | None:
+def _claimed(out: Path, about: Mapping[str, Any]) -> Yardstick | None:
     """The yardstick of the run in the folder `out`, None if there is no run yet.
 
     Raises:
@@ -104,7 +105,7 @@ def _claimed(out: Path, about: dict[str, Any]) -> Yardstick | None:
     return yardstick
 
 
-def _claim(out: Path, about: dict[str, Any], yardstick: Yardstick) -> None:
+def _claim(out: Path, about: Mapping[str, Any], yardstick: Yardstick) -> None:
     """Make the folder `out` this run's.
 
     Raises:
@@ -171,8 +172,8 @@ def _row(cells: Sequence[str]) -> str:
 def _conclude(
     args: argparse.Namespace,
     trial: Trial,
-    params: dict[str, Any],
-    settings: dict[str, Any],
+    params: Params,
+    settings: Mapping[str, Any],
     last: Report,
     console: Console,
 ) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from spaces.task import Params
 from trainable.basics.files import write_whole
 from trainable.trial.object_store import CLAIM
 
@@ -52,7 +53,7 @@ class Attempt:
             except FileExistsError:
                 continue
 
-    def resume(self, params: dict[str, Any], device: str) -> dict[str, Any] | None:
+    def resume(self, params: Params, device: str) -> dict[str, Any] | None:
         """The state to go on from, now also this attempt's own; None if there is none.
 
         States of other `params` are passed over: a search that lost its last moments may give a
@@ -65,7 +66,7 @@ class Attempt:
                 return state["state"]
         return None
 
-    def save(self, images_seen: int, params: dict[str, Any], state: dict[str, Any]) -> None:
+    def save(self, images_seen: int, params: Params, state: dict[str, Any]) -> None:
         """Write a checkpoint of tensors and plain values, and drop those that it outdates.
 
         Raises:

@@ -10,11 +10,12 @@ import errno
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 
 from spaces.errors import InputError
+from spaces.task import Params
 from trainable.data.sheets import draw_grid, grid_file
 from trainable.gan.config import TrialConfig
 from trainable.gan.gpu_memory import limit_memory
@@ -55,7 +56,7 @@ class Trial:
         self,
         workload: Workload,
         number: int,
-        params: dict[str, Any],
+        params: Params,
         *,
         heard: int = 0,
         deadline: float | None = None,
@@ -257,7 +258,7 @@ def breakdown(error: Exception) -> tuple[Status, str] | None:
     return None
 
 
-def assess(workload: Workload, number: int, params: dict[str, Any], per_class: int) -> Assessment:
+def assess(workload: Workload, number: int, params: Params, per_class: int) -> Assessment:
     """A trial's last checkpoint, scored on `per_class` images a class that the search never saw.
 
     Raises:
