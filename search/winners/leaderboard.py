@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -149,9 +148,9 @@ def write_csv(path: Path, rows: list[Row]) -> None:
         out.writerows(records)
 
 
-def _flat(row: Row, params: list[str]) -> dict[str, Any]:
+def _flat(row: Row, params: list[str]) -> dict[str, object]:
     record, found = row.record, row.assessment
-    out: dict[str, Any] = {
+    out: dict[str, object] = {
         "rank": row.rank,
         "trial": record.number,
         "status": record.status.value,
@@ -170,7 +169,7 @@ def _flat(row: Row, params: list[str]) -> dict[str, Any]:
     return {k: _number(v) for k, v in out.items()}
 
 
-def _number(value: Any) -> Any:
+def _number(value: object) -> object:
     """A figure to six digits; nothing for what is no finite number."""
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -48,7 +49,7 @@ class SetRecord(TypedDict):
     image_size: int
     study: str | None
     trial: int | None
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
 
 
 def write_set(start: SavedGenerator, args: argparse.Namespace, console: Console) -> SetRecord:

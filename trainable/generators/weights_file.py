@@ -55,7 +55,7 @@ class GeneratorRecord(TypedDict):
     latent_size: int
     task: TaskRecord
     scores: dict[str, float]
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
     params: Params
     images_seen: NotRequired[int]
     train_seconds: NotRequired[float]
