@@ -328,7 +328,7 @@ def real(args: argparse.Namespace) -> None:
     share = busy_share(records, workers)
     statuses = [r.status.value for r in records]
     counts = ", ".join(f"{statuses.count(s)} {s}" for s in sorted(set(statuses)))
-    evaluating = sum(r.last.get("eval_seconds", 0.0) for r in records)
+    evaluating = sum(r.last["eval_seconds"] for r in records if r.last)
     busy = share.busy + share.first_busy
     print(f"\n{len(records)} trials ({counts}), {workers} workers, {wall:.0f} s in all\n")
     print("| Workers' time | |\n|---|---|")

@@ -31,6 +31,7 @@ from spaces.catalog import Space, get_space
 from spaces.describe import space_snapshot, starting_point, validate
 from spaces.errors import InputError
 from spaces.presets import default
+from spaces.task import Params
 from trainable.data.dataset import Dataset
 from trainable.data.fingerprints import image_differences
 from trainable.data.sources import located
@@ -58,7 +59,7 @@ class _Prepared:
     config: StudyConfig
     space: Space
     inputs: Inputs
-    queue: list[dict[str, Any]]
+    queue: list[Params]
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -77,7 +78,7 @@ class NewStudy(_Prepared):
     """
 
     space_snapshot: dict[str, str]
-    first: dict[str, Any] | None
+    first: Params | None
     learnt: list[FrozenTrial]
 
 

@@ -20,6 +20,7 @@ from tests.helpers.toys import (
 )
 from trainable.data.dataset import Dataset
 from trainable.trial.evaluation import Evaluator
+from trainable.trial.report import Report
 from trainable.trial.trial import Trial
 
 
@@ -90,7 +91,7 @@ def params(data) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> tuple[Path, list[dict[str, Any]]]:
+def finished(tmp_path_factory) -> tuple[Path, list[Report]]:
     """The folder and the reports of trial 4, never interrupted."""
     folder, data = tmp_path_factory.mktemp("finished"), make_data()
     torch.set_num_threads(1)
@@ -98,6 +99,6 @@ def finished(tmp_path_factory) -> tuple[Path, list[dict[str, Any]]]:
 
 
 @pytest.fixture
-def whole(finished) -> list[dict[str, Any]]:
+def whole(finished) -> list[Report]:
     """The reports of trial 4, never interrupted."""
     return finished[1]

@@ -48,7 +48,7 @@ class CGANTrainable(tune.Trainable):
         done = report["status"] != Status.RUNNING
         if done:
             self._release()
-        seen = {k: report[k] for k in ("resource", *GOALS) if k in report}
+        seen = {k: v for k, v in report.items() if k in ("resource", *GOALS)}
         return {**seen, "report": report, "done": done}
 
     def cleanup(self) -> None:
@@ -90,4 +90,7 @@ class CGANTrainable(tune.Trainable):
 
 def _bare(status: Status, reason: str) -> Report:
     """The report of a trial that was not built."""
-    return {"resource": 0, "epoch": 0, "status": status.value, "reason": reason}
+    return {
+        "resource": 0, "epoch": 0, "status": status.value, "images_seen": 0,
+        "train_seconds": 0.0, "eval_seconds": 0.0, "reason": reason,
+    }  # fmt: skip

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import ray
 import torch
@@ -112,7 +112,18 @@ def _try_store(object_store: ObjectStore, folder: str, node: str) -> str | None:
         return str(error)
 
 
-def _facts(place: Path | ObjectStore, folder: str, node: str) -> dict[str, Any]:
+class _Facts(TypedDict):
+    """What a node says of itself: see `Node`; `storage` is what is wrong with its part."""
+
+    host: str
+    versions: dict[str, str]
+    gpus: tuple[tuple[str, int], ...]
+    clock: float
+    free_bytes: int | None
+    storage: str | None
+
+
+def _facts(place: Path | ObjectStore, folder: str, node: str) -> _Facts:
     """On a node: what it is, and its part of the probe in `folder` at `place`."""
     kept: Path | None = None
     if isinstance(place, ObjectStore):
@@ -196,7 +207,7 @@ def _node(
 ) -> Node:  # fmt: skip
     address, node_id = info["NodeManagerAddress"], info["NodeID"]
     try:
-        facts: dict[str, Any] = ray.get(ref)  # pyright: ignore[reportAssignmentType]
+        facts: _Facts = ray.get(ref)  # pyright: ignore[reportAssignmentType]
     except Exception as error:  # whatever a node without this project, or with another one, says
         last = str(error).strip().splitlines()[-1]
         return Node(address, problem=f"cannot run this project ({last})")

@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from search.display.standings import Best, Standings
-from search.study.records import changes
+from search.study.records import changes, goals
 from trainable.basics.terminal import printable
 from trainable.basics.wording import format_duration
 from trainable.data.sheets import grid_file
 from trainable.trial.objective import Objective
-from trainable.trial.report import GOALS, Status, trial_folder
+from trainable.trial.report import Status, has_scores, trial_folder
 
 WORKERS = 12
 """Workers that are shown one by one; more would push the rest off the screen."""
@@ -61,10 +61,10 @@ class Screen:
 
     def score(self, best: Best) -> str:
         """Such as: FID 62.1 (1.7 x floor, trial 3, epoch 240)."""
-        report, goals = best.report, Objective.parse(self.standings.config.objective).goals
+        report, objective = best.report, Objective.parse(self.standings.config.objective)
         value = "".join(
-            f"{goal.name} {goal.shown(report[key])}, "
-            for goal, key in zip(goals, GOALS, strict=False)
+            f"{goal.name} {goal.shown(found)}, "
+            for goal, found in zip(objective.goals, goals(report), strict=True)
             if goal.text != "fid"
         )
         fid = report["fid"]
@@ -112,7 +112,7 @@ class Screen:
     def _workers(self, now: float) -> RenderableType:
         """What each worker does."""
         seats = sorted(self.standings.seats.values(), key=lambda seat: seat.number)
-        memory = any("gpu_memory_mb" in seat.report for seat in seats)
+        memory = any(seat.report and "gpu_memory_mb" in seat.report for seat in seats)
         out = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         heads = [
             "trial",
@@ -129,12 +129,14 @@ class Screen:
             report = seat.report
             cells = [
                 str(seat.number),
-                str(report.get("epoch", 0)),
+                str(report["epoch"] if report else 0),
                 f"{seat.pace:.2f}" if seat.pace is not None else "",
-                f"{report['fid']:.1f}" if "fid" in report else "",
+                f"{report['fid']:.1f}" if report and has_scores(report) else "",
                 f"{format_duration(now - seat.since)} ago" if report else "begun",
             ]
-            out.add_row(*cells, *([str(report.get("gpu_memory_mb", ""))] if memory else []))
+            if memory:
+                cells.append(str(report.get("gpu_memory_mb", "") if report else ""))
+            out.add_row(*cells)
         if len(seats) > WORKERS:
             return Group(out, Text(f"and {len(seats) - WORKERS} more workers", style="dim"))
         return out

@@ -11,7 +11,7 @@ from typing import Any
 
 from search.study.config import StudyConfig
 from search.study.records import TrialRecord
-from trainable.trial.report import Report, Status
+from trainable.trial.report import Report, ScoredReport, Status, has_scores
 
 
 @dataclass
@@ -20,20 +20,21 @@ class RunningTrial:
 
     Attributes:
         number, params: the trial.
-        report: its last report, empty before the first.
+        report: its last report, None before the first.
         since: when that came in, or when the trial began.
     """
 
     number: int
     params: Mapping[str, Any]
-    report: Report
+    report: Report | None
     since: float
 
     @property
     def pace(self) -> float | None:
         """Seconds of training an epoch."""
-        epoch = self.report.get("epoch", 0)
-        return self.report["train_seconds"] / epoch if epoch else None
+        if self.report is None or not self.report["epoch"]:
+            return None
+        return self.report["train_seconds"] / self.report["epoch"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Best:
 
     number: int
     params: Mapping[str, Any]
-    report: Report
+    report: ScoredReport
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,12 @@ class Standings:
         self._reached: Counter[int] = Counter()
         self._passed: Counter[int] = Counter()
         self._spent, self._trained = 0.0, 0.0  # seconds, and the resource that they gave
-        self._past: dict[int, Report] = {}  # last reports of trials that are to go on
+        self._past: dict[int, Report | None] = {}  # last reports of trials that are to go on
         for record in records:
             self._recall(record)
 
     def _recall(self, record: TrialRecord) -> None:
-        before: Report = {}
+        before: Report | None = None
         for report in record.reports:
             self._pass(before)
             self._count(before, report)
@@ -98,14 +99,16 @@ class Standings:
         if number in self.seats:  # again, on another worker
             self.seats[number].since = now
         else:
-            self.seats[number] = RunningTrial(number, params, self._past.pop(number, {}), now)
+            self.seats[number] = RunningTrial(number, params, self._past.pop(number, None), now)
 
     def report(self, number: int, report: Report, now: float) -> bool:
         """A trial that goes on reported; returns whether it is the best so far."""
         return self._hear(self.seats[number], report, now, goes_on=True)
 
-    def end(self, number: int, status: Status, report: Report, reason: str, now: float) -> None:
-        """A trial ended with a last report, which may be empty."""
+    def end(
+        self, number: int, status: Status, report: Report | None, reason: str, now: float
+    ) -> None:
+        """A trial ended, with a last report if it said one."""
         seat = self.seats.pop(number)
         if report:
             self._hear(seat, report, now, goes_on=False)
@@ -136,42 +139,42 @@ class Standings:
 
     def _left(self, seat: RunningTrial, pace: float, now: float) -> float:
         """Seconds that a trial under way will take, at its own pace where it has one."""
-        resource = seat.report.get("resource", 0)
+        resource = _resource(seat.report)
         own = _seconds(seat.report) / resource if resource else pace
         return max(0.0, own * self.work_left(resource) - (now - seat.since))
 
     def _hear(self, seat: RunningTrial, report: Report, now: float, *, goes_on: bool) -> bool:
         seat.since = now
-        if report["resource"] <= seat.report.get("resource", 0):  # told again by a fresh worker
+        if report["resource"] <= _resource(seat.report):  # told again by a fresh worker
             return False
         self._count(seat.report, report)
         if goes_on:
             self._pass(report)
-        seat.report = seat.report | report
+        seat.report = report
         return self._judge(seat.number, seat.params, report)
 
-    def _count(self, before: Report, report: Report) -> None:
+    def _count(self, before: Report | None, report: Report) -> None:
         """What a report adds to the trial's one before."""
         self._spent += _seconds(report) - _seconds(before)
-        was, now = before.get("resource", 0), report["resource"]
+        was, now = _resource(before), report["resource"]
         self._trained += now - was
         self._reached.update(r for r in self.config.rungs if was < r <= now)
         # A trial whose epochs leap over a rung was not compared there.
         self._passed.update(r for r in self.config.rungs if was < r < now)
 
-    def _pass(self, report: Report) -> None:
+    def _pass(self, report: Report | None) -> None:
         """A trial that stands at a rung goes on from it."""
         if report and report["resource"] in self.config.rungs:
             self._passed[report["resource"]] += 1
 
-    def _close(self, report: Report, status: Status, reason: str) -> None:
+    def _close(self, report: Report | None, status: Status, reason: str) -> None:
         """A trial ended after `report`; pruned for a reason, it was the clock and not the rung."""
         self.ended[status] += 1
         if status is Status.PRUNED and reason:
             self._pass(report)
 
     def _judge(self, number: int, params: Mapping[str, Any], report: Report) -> bool:
-        if "objective" not in report:
+        if not has_scores(report):
             return False
         if self.best is not None and self.best.report["objective"] <= report["objective"]:
             return False
@@ -179,5 +182,9 @@ class Standings:
         return True
 
 
-def _seconds(report: Report) -> float:
-    return report.get("train_seconds", 0.0) + report.get("eval_seconds", 0.0)
+def _resource(report: Report | None) -> int:
+    return report["resource"] if report else 0
+
+
+def _seconds(report: Report | None) -> float:
+    return report["train_seconds"] + report["eval_seconds"] if report else 0.0

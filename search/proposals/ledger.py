@@ -23,14 +23,14 @@ from search.proposals.tpe_window import WindowedStorage
 from search.proposals.writer import GOALS, StudyWriter, tell_end, tell_report, untold_reports
 from search.study.config import StudyConfig
 from search.study.database import directions
-from search.study.records import REPORT, goals, read_record
+from search.study.records import REPORT, WrittenReport, goals, read_record
 from spaces.catalog import Space
 from spaces.errors import InputError
 from spaces.presets import default
 from spaces.task import Params, Task
 from trainable.distributed.code import code_version
 from trainable.gan.config import TrialConfig
-from trainable.trial.report import Report, Status
+from trainable.trial.report import Report, Status, has_scores
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Ledger:
             if not trial.state.is_finished() and (untold := untold_reports(trial)):
                 self._tell_again(trial.number, untold)
 
-    def _tell_again(self, number: int, reports: list[Report]) -> None:
+    def _tell_again(self, number: int, reports: list[WrittenReport]) -> None:
         self._write(lambda writer: writer.tell_again(number, reports))
 
     def _remember(self, trial: FrozenTrial) -> None:
@@ -171,11 +171,11 @@ class Ledger:
     def report(self, entry: Entry, report: Report) -> None:
         """Write a report with scores; one that was heard before is not written again."""
         resource = report["resource"]
-        if "objective" not in report or resource <= entry.heard:
+        if not has_scores(report) or resource <= entry.heard:
             return
         entry.heard = resource
         tell_report(entry.trial, report)
-        kept = {**report, "order": self._order}
+        kept: WrittenReport = {**report, "order": self._order}
         self._order += 1
         self._write(lambda writer: writer.report(entry.number, kept))
 

@@ -11,9 +11,9 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from search.study.database import set_interrupted
-from search.study.records import REPORT, goals, read_record
+from search.study.records import REPORT, WrittenReport, goals, read_record
 from search.study.transaction import one_transaction
-from trainable.trial.report import Report, Status
+from trainable.trial.report import ScoredReport, Status
 
 _BACKLOG = 10_000  # writes that may wait; beyond, the search is too fast for its disk, and waits
 
@@ -21,7 +21,7 @@ GOALS = "goals"
 """The attribute of a trial that holds its two goals."""
 
 
-def tell_report(trial: optuna.Trial, report: Report) -> None:
+def tell_report(trial: optuna.Trial, report: ScoredReport) -> None:
     """Tell Optuna of an evaluation: an intermediate value, or of two goals an attribute."""
     found = goals(report)
     if len(found) == 1:
@@ -30,13 +30,14 @@ def tell_report(trial: optuna.Trial, report: Report) -> None:
         trial.set_user_attr(GOALS, list(found))
 
 
-def untold_reports(trial: FrozenTrial) -> list[Report]:
+def untold_reports(trial: FrozenTrial) -> list[WrittenReport]:
     """Those of a trial's reports that Optuna was not told of, as a kill between both left it."""
     record = read_record(trial)
     if len(record.goals) == 1:
         return [r for r in record.reports if r["resource"] not in trial.intermediate_values]
-    last = list(record.goals)
-    return [record.last] if last != trial.user_attrs.get(GOALS, []) else []
+    if record.last is None or list(record.goals) == trial.user_attrs.get(GOALS):
+        return []
+    return [record.last]
 
 
 def tell_end(study: optuna.Study, trial: optuna.Trial, status: Status, reason: str) -> None:
@@ -131,14 +132,14 @@ class StudyWriter:
             self._storage.set_trial_user_attr(trial_id, "status", Status.RUNNING.value)
             self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
 
-    def report(self, number: int, report: Report) -> None:
+    def report(self, number: int, report: WrittenReport) -> None:
         """Write a report: all of it, and what Optuna is told of it."""
         trial = self._trial(number)
         with one_transaction(self._storage):
             trial.set_user_attr(f"{REPORT}{report['resource']:06d}", report)
             tell_report(trial, report)
 
-    def tell_again(self, number: int, reports: list[Report]) -> None:
+    def tell_again(self, number: int, reports: list[WrittenReport]) -> None:
         """Tell Optuna of reports that are written, but of which it was not told."""
         trial = self._trial(number)
         with one_transaction(self._storage):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spaces.task import Params
-from trainable.trial.report import GOALS, Report, Status
+from trainable.trial.report import GOALS, ScoredReport, Status
 
 if TYPE_CHECKING:
     import optuna
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 
 REPORT = "report/"
 """What the keys of reports begin with, among a trial's attributes."""
+
+
+class WrittenReport(ScoredReport):
+    """A report as the database has it; only those with scores are written.
+
+    Keys:
+        order: its place among all reports of the study, from 0.
+    """
+
+    order: int
 
 
 @dataclass(frozen=True)
@@ -39,34 +49,34 @@ class TrialRecord:
     reason: str
     params: Params
     searched: Params
-    reports: tuple[Report, ...]
+    reports: tuple[WrittenReport, ...]
     started: float | None
     ended: float | None
     origin: str = ""
     code: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def last(self) -> Report:
-        """The last report with a score, or an empty one."""
-        return next((r for r in reversed(self.reports) if "objective" in r), {})
+    def last(self) -> WrittenReport | None:
+        """The last report, if there is one."""
+        return self.reports[-1] if self.reports else None
 
     @property
     def objective(self) -> float:
         """What the search minimises, at the last evaluation; infinite without one."""
-        return self.last.get("objective", math.inf)
+        return self.last["objective"] if self.last else math.inf
 
     @property
     def goals(self) -> tuple[float, ...]:
         """What the search minimises, at the last evaluation; none without one."""
-        return goals(self.last)
+        return goals(self.last or {})
 
     @property
     def fid(self) -> float:
         """FID at the last evaluation; infinite without one."""
-        return self.last.get("fid", math.inf)
+        return self.last["fid"] if self.last else math.inf
 
 
-def goals(report: Report) -> tuple[float, ...]:
+def goals(report: Mapping[str, Any]) -> tuple[float, ...]:
     """What a report says of the search's objective: one number or two, none if it broke down."""
     return tuple(report[key] for key in GOALS if key in report)
 

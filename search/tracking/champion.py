@@ -20,6 +20,7 @@ from search.tracking.projection import connect
 from search.tracking.sample_grids import KEPT, grid_files, log_grids, logged_epochs
 from trainable.data.sheets import spread
 from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
+from trainable.generators.weights_file import GeneratorRecord
 from trainable.tracking.client import find_experiment, search_runs
 from trainable.tracking.names import EXPERIMENT, FAILED, RANK, STUDY, TIE, WEIGHTS_SHA256, WINNER
 
@@ -159,7 +160,7 @@ def _save_model(folder: Path, exported: Path, model: Model) -> None:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
-    about = json.loads((exported / CONFIG).read_text())
+    about: GeneratorRecord = json.loads((exported / CONFIG).read_text())
     size, channels = about["task"]["image_size"], about["task"]["channels"]
     shape = (-1, size, size) if channels == 1 else (-1, size, size, channels)
     packages = ("torch", "numpy", "pandas")

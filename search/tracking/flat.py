@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from search.study.records import TrialRecord
+from search.study.records import TrialRecord, WrittenReport
 from trainable.trial.report import Status
 
 _LONGEST_NAME = 200
@@ -28,7 +28,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Leaves of a nested dict, under names that MLflow allows: ``scores/normal``.
 
     The names are for people: the true ones of classes, in their order, are in the data set's record
@@ -57,14 +57,14 @@ def _allowed(keys: Iterable[str]) -> dict[str, str]:
 
 
 def report_metrics(
-    record: TrialRecord, report: dict[str, Any]
+    record: TrialRecord, report: WrittenReport
 ) -> Iterator[tuple[str, float, int, int]]:
     """Key, value, time in ms and step of every number in a report.
 
     The time follows from the report, so that a point written twice is the same point and MLflow's
     tables keep one.
     """
-    spent = report.get("train_seconds", 0.0) + report.get("eval_seconds", 0.0)
+    spent = report["train_seconds"] + report["eval_seconds"]
     stamp = int(1000 * ((record.started or 0.0) + spent))
     for key, value in flat(report):
         if key not in _PLACES and is_number(value):

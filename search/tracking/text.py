@@ -30,7 +30,7 @@ def trial_tags(record: TrialRecord, rungs: Sequence[int]) -> dict[str, str]:
     if record.reason:
         tags[REASON] = record.reason
     # The clock prunes with a reason. ASHA compares at the last of the rungs that were passed.
-    passed = [rung for rung in rungs if rung <= record.last.get("resource", 0)]
+    passed = [rung for rung in rungs if record.last and rung <= record.last["resource"]]
     if record.status is Status.PRUNED and not record.reason and passed:
         tags[PRUNED_AT] = str(passed[-1])
     return tags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ class WrittenRun:
     def write(
         self,
         client: MlflowClient,
-        params: dict[str, Any],
+        params: Mapping[str, Any],
         metrics: list[tuple[str, float, int, int]],
         tags: dict[str, str],
     ) -> None:

@@ -16,7 +16,7 @@ from search.display.screen import Screen
 from search.display.standings import Standings
 from search.tune.searcher import StudySearcher
 from trainable.basics.terminal import say
-from trainable.trial.report import Report, Status
+from trainable.trial.report import Report, Status, has_scores
 
 RETRIES = 3
 """Times a trial whose worker died is started again from its checkpoint."""
@@ -97,7 +97,7 @@ class TuneReporter(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A report came in."""
-        report = result["report"]
+        report: Report = result["report"]
         number = self._numbers[trial.trial_id]
         if result["done"]:
             status = Status(report["status"])
@@ -124,18 +124,19 @@ class TuneReporter(tune.Callback):
         if number not in self._board.seats:  # it never began
             self._board.begin(number, trial.config["params"], time.monotonic())
         self._numbers[trial.trial_id] = number
-        self._end(trial.trial_id, Status.FAILED, {}, reason)
+        self._end(trial.trial_id, Status.FAILED, None, reason)
         self._wake()
 
-    def _end(self, trial_id: str, status: Status, report: Report, reason: str) -> None:
+    def _end(self, trial_id: str, status: Status, report: Report | None, reason: str) -> None:
         number = self._numbers.pop(trial_id)
         self._board.end(number, status, report, reason, time.monotonic())
         self._event(number, status.value, report, reason)
 
-    def _event(self, number: int, what: str, report: Report, reason: str = "") -> None:
+    def _event(self, number: int, what: str, report: Report | None, reason: str = "") -> None:
         if self._mode == "plain":
-            score = f"  FID {report['fid']:.1f}" if "fid" in report else ""
-            line = f"trial {number:>4}  {what:<9} epoch {report.get('epoch', 0)}{score}  {reason}"
+            epoch = report["epoch"] if report else 0
+            score = f"  FID {report['fid']:.1f}" if report and has_scores(report) else ""
+            line = f"trial {number:>4}  {what:<9} epoch {epoch}{score}  {reason}"
             self.say(f"{line.rstrip()}  [{self._screen.line(*self._times())}]")
 
     def _draw(self) -> RenderableType:

@@ -86,4 +86,4 @@ def left_as(record: TrialRecord, stopped: set[int]) -> Status:
     its end and that being told."""
     if record.number in stopped:
         return Status.PRUNED
-    return Status(record.last.get("status", Status.RUNNING))
+    return Status(record.last["status"]) if record.last else Status.RUNNING

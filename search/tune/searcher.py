@@ -7,7 +7,7 @@ trial whose score is NaN running for ever; this one tells each by its status.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 from ray.tune.search import Searcher
 
@@ -56,13 +56,13 @@ class StudySearcher(Searcher):
 
     def _resolve(self, record: TrialRecord, stopped: set[int]) -> None:
         """Queue an unfinished trial, unless the search died between its end and that being told."""
-        status = left_as(record, stopped)
-        if status is Status.RUNNING:
+        last, status = record.last, left_as(record, stopped)
+        if last is None or status is Status.RUNNING:
             self._unfinished.append(record)
         else:
-            heard = record.last["resource"]
+            heard = last["resource"]
             entry = self._ledger.take_up(record.number, record.params, heard, trains=False)
-            self._ledger.end(entry, status, record.last.get("reason", ""))
+            self._ledger.end(entry, status, last.get("reason", ""))
 
     @property
     def halted(self) -> str | None:
@@ -97,7 +97,7 @@ class StudySearcher(Searcher):
             self._owed -= 1
             if self._unfinished:
                 old = self._unfinished.pop(0)
-                heard = old.last.get("resource", 0)
+                heard = old.last["resource"] if old.last else 0
                 entry = self._ledger.take_up(old.number, old.params, heard, trains=True)
             else:
                 entry = self._ledger.draw(self._space, self._task)
@@ -114,7 +114,9 @@ class StudySearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Write a report to the study."""
-        self._ledger.report(self._live[trial_id], _report(result))
+        report = _report(result)
+        assert report is not None  # every step of a trial gives one
+        self._ledger.report(self._live[trial_id], report)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -127,19 +129,19 @@ class StudySearcher(Searcher):
             return
         entry = self._live.pop(trial_id)
         report = _report(result or {})
-        if not report:  # it never began: the search was stopped first
+        if report is None:  # it never began: the search was stopped first
             self._ledger.interrupt(entry)
             return
         self._ledger.report(entry, report)
-        status = Status(report["status"])
+        status, reason = Status(report["status"]), report.get("reason", "")
         if status is Status.RUNNING:  # had more to do, and Tune ended it: the scheduler's decision
             status = Status.PRUNED
         if status is Status.INTERRUPTED:
-            if report["reason"] not in (SPENT, ASKED):
-                self._halted = report["reason"]
+            if reason not in (SPENT, ASKED):
+                self._halted = reason
             self._ledger.interrupt(entry)
         else:
-            self._ledger.end(entry, status, report.get("reason", ""))
+            self._ledger.end(entry, status, reason)
 
     def fail(self, trial_id: str, reason: str) -> bool:
         """A trial's worker died, and it has been tried often enough; whether that is news."""
@@ -165,6 +167,8 @@ class StudySearcher(Searcher):
         return {}
 
 
-def _report(result: dict[str, Any]) -> Report:
-    """The trial's own report, which Tune hands over flattened among its own keys."""
-    return {k.removeprefix("report/"): v for k, v in result.items() if k.startswith("report/")}
+def _report(result: dict[str, Any]) -> Report | None:
+    """The trial's own report, if there is one, which Tune hands over flattened among its own
+    keys."""
+    found = {k.removeprefix("report/"): v for k, v in result.items() if k.startswith("report/")}
+    return cast(Report, found) if found else None

@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -149,9 +148,9 @@ def write_csv(path: Path, rows: list[Row]) -> None:
         out.writerows(records)
 
 
-def _flat(row: Row, params: list[str]) -> dict[str, Any]:
+def _flat(row: Row, params: list[str]) -> dict[str, object]:
     record, found = row.record, row.assessment
-    out: dict[str, Any] = {
+    out: dict[str, object] = {
         "rank": row.rank,
         "trial": record.number,
         "status": record.status.value,
@@ -160,7 +159,7 @@ def _flat(row: Row, params: list[str]) -> dict[str, Any]:
         "fid_over_floor": row.over_floor,
         "tie": "yes" if row.tie else "",
         "failed_gates": "; ".join(row.failed),
-        **{k: v for k, v in record.last.items() if k not in ("status", "objective", "fid")},
+        **{k: v for k, v in (record.last or {}).items() if k not in ("status", "objective", "fid")},
         **{name: record.params.get(name, "") for name in params},
         "reason": record.reason,
     }
@@ -170,7 +169,7 @@ def _flat(row: Row, params: list[str]) -> dict[str, Any]:
     return {k: _number(v) for k, v in out.items()}
 
 
-def _number(value: Any) -> Any:
+def _number(value: object) -> object:
     """A figure to six digits; nothing for what is no finite number."""
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else ""
@@ -214,7 +213,8 @@ def table(rows: list[Row], config: StudyConfig, yardstick: Yardstick) -> Table:
     ):  # fmt: skip
         out.add_column(name, justify="right", no_wrap=True)
     out.add_column("status", no_wrap=True)
-    devices = [str(row.record.last.get("device", "")) for row in rows[:SHOWN]]
+    lasts = [row.record.last for row in rows[:SHOWN]]
+    devices = [last.get("device", "") if last else "" for last in lasts]
     mixed = len(set(devices) - {""}) > 1  # seconds of one are not seconds of another
     if mixed:
         out.add_column("device")
@@ -239,13 +239,13 @@ def _ties(objective: Objective) -> str:
 def _cells(row: Row, held_back: bool) -> list[str]:
     record, last = row.record, row.record.last
     place = f"{row.rank}{'=' if row.tie else ' '}"
-    if not last:
+    if last is None:
         return [place, str(record.number), *[""] * (8 + held_back), record.status.value]
     found = row.assessment.intervals if row.assessment else {}
     kid = found["kid"].mean if found else last["kid"]
     by_class = [f"{agreement(last):.0%}"]
     if held_back:
-        by_class = [f"{100 * last[CAS]:.0f}", _ends(found.get(CAS), 100)]
+        by_class = [f"{100 * last.get(CAS, math.nan):.0f}", _ends(found.get(CAS), 100)]
     return [
         place,
         str(record.number),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from search.winners.gates import GATES
 from trainable.basics.markdown import escaped
 from trainable.generators.export import CONFIG
+from trainable.generators.weights_file import GeneratorRecord
 
 _INTERVALS = {"fresh_fid": "FID", "fresh_kid": "KID", "fresh_cas": "CAS"}
 
@@ -24,7 +24,7 @@ def card_of(exported: Path) -> str:
     return card(json.loads((exported / CONFIG).read_text()))
 
 
-def card(about: Mapping[str, Any]) -> str:
+def card(about: GeneratorRecord) -> str:
     """Markdown, from what is kept beside an exported generator (``config.json``)."""
     scores, settings, task = about["scores"], about["settings"], about["task"]
     colours = "grey" if task["channels"] == 1 else "colour"

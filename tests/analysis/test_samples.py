@@ -21,7 +21,14 @@ from search.tracking import champion
 from search.tracking import sample_grids as grids
 from search.tracking.projection import connect
 from tests.helpers.refusals import refused, tells
-from tests.helpers.toys import export_trial, make_data, make_workload, small_params, write_pictures
+from tests.helpers.toys import (
+    export_trial,
+    fids,
+    make_data,
+    make_workload,
+    small_params,
+    write_pictures,
+)
 from trainable.data.sources import load
 from trainable.data.split.hold_back import hold_back
 from trainable.generators.export import WEIGHTS
@@ -50,8 +57,8 @@ def study(tmp_path_factory) -> SimpleNamespace:
         tags = {**key, TRIAL: str(number), STATUS: "complete" if number < 2 else "pruned"}
         run_id = client.create_run(experiment, 2 + number, tags).info.run_id
         for epoch in range(1, 9 if number == 0 else 3):
-            report = trial.advance()
-            client.log_metric(run_id, "fid", report["fid"], step=epoch)
+            ((_, fid),) = fids([trial.advance()])
+            client.log_metric(run_id, "fid", fid, step=epoch)
             client.log_metric(run_id, "train_seconds", 1.0 * epoch, step=epoch)
         trials.append(trial)
         if number == 0:

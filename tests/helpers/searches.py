@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import logging
 import os
 import random
 import signal
@@ -80,7 +79,7 @@ def shared_ray() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in forked_workers.QUICK.items():
             patch.setattr(name, value)
-        patch.setattr(cluster, "_start", lambda quiet: None)
+        patch.setattr(cluster, "_start", lambda: None)
         patch.setattr(ray, "shutdown", lambda: None)
         try:
             yield
@@ -112,7 +111,7 @@ def _start_ray() -> None:
             init(**given, num_gpus=_GPUS, _system_config={**_system_config, **more})
 
         patch.setattr(ray, "init", start)
-        cluster._start({"log_to_driver": False, "logging_level": logging.ERROR})
+        cluster._start()
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
 
@@ -228,7 +227,8 @@ class Place:
         pruned = {r.number for r in records if r.status is Status.PRUNED}
         assert stopped == pruned, f"ASHA stops {stopped} on the history, but {pruned} were"
         for record in records:
-            planned = [e for e in config.evaluations if e <= record.last.get("resource", 0)]
+            reached = record.last["resource"] if record.last else 0
+            planned = [e for e in config.evaluations if e <= reached]
             assert [r["resource"] for r in record.reports] == planned, record.number
         self.check_mlflow(trials, uri)
 

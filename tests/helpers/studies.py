@@ -14,7 +14,7 @@ from optuna.storages import RDBStorage
 
 from search.study.records import TrialRecord
 from search.winners import conclude as winners
-from tests.helpers.fake_tune import YARDSTICK, Search
+from tests.helpers.fake_tune import YARDSTICK, Search, made_report
 from tests.helpers.toys import make_data, make_workload, small_params
 from trainable.basics.terminal import make_console
 from trainable.distributed.resources import Resources
@@ -27,7 +27,7 @@ PASSING = {"copy_rate": 0.01, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverag
 
 
 def record(number: int, fid: float, status: str = "complete", resource: int = 12) -> TrialRecord:
-    report = {"resource": resource, "epoch": resource, "fid": fid, "objective": fid}
+    report = made_report(resource, status, fid=fid, objective=fid)
     return TrialRecord(number, Status(status), "", {}, {}, (report,), 0.0, 1.0)
 
 

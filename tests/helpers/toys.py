@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from trainable.metrics.scores import RealSet
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import witness_of
 from trainable.trial.objective import Objective
+from trainable.trial.report import Report
 from trainable.trial.trial import Trial
 from trainable.trial.workload import Workload
 
@@ -136,7 +137,7 @@ def real_set(data: Dataset, extractor: nn.Module) -> RealSet:
     return RealSet.of(features, torch.tensor(data.labels), len(data.classes))
 
 
-def run_on(trial: Trial) -> list[dict[str, Any]]:
+def run_on(trial: Trial) -> list[Report]:
     """All reports up to the end."""
     reports = [trial.advance()]
     while reports[-1]["status"] == "running":
@@ -161,7 +162,7 @@ def export_trial(
     export_generator(run, trial.workload.data, out, provenance, scores or {})
 
 
-def fids(reports: list[dict[str, Any]]) -> list[tuple[int, float]]:
+def fids(reports: Iterable[Mapping[str, Any]]) -> list[tuple[int, float]]:
     return [(r["epoch"], r["fid"]) for r in reports]
 
 

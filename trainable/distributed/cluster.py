@@ -30,6 +30,7 @@ from trainable.distributed.ray_token import guard_token, has_token
 from trainable.distributed.resources import Resources
 
 _SOCKET = "session_2000-01-01_00-00-00_000000_{}/sockets/plasma_store"  # as Ray names it
+_QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 _PAUSE = 1.0  # seconds between looks for a first node
 
 
@@ -46,12 +47,11 @@ def connected(
         InputError: the cluster does not answer, or has not the CPUs or GPUs that one trial needs.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     check_surroundings(resources, say)
     if resources.cluster is None:
-        _start(quiet)
+        _start()
     else:
-        _join(resources.cluster, quiet)
+        _join(resources.cluster)
     try:
         with stopped_by_signals():  # Ray's own code has taken them, and would abort
             resources, fits = _settle(resources, say)
@@ -106,7 +106,7 @@ def _check_sockets(folder: Path) -> None:
         )
 
 
-def _start(quiet: dict[str, Any]) -> None:
+def _start() -> None:
     """A Ray of this machine alone, which nobody else can reach, be it from here or over a network.
 
     Raises:
@@ -120,7 +120,7 @@ def _start(quiet: dict[str, Any]) -> None:
             runtime_env=_interpreter(),
             _temp_dir=_ray_folder(),
             _system_config={"enable_metrics_collection": False},  # its exporters are not used
-            **quiet,
+            **_QUIET,
         )
 
 
@@ -171,14 +171,14 @@ def _ray_folder() -> str | None:
     return str(private_folder(base / f"ray-{os.geteuid()}") / "r")
 
 
-def _join(address: str, quiet: dict[str, Any]) -> None:
+def _join(address: str) -> None:
     # A submitted job has sent a folder along already; the code of the driver, which runs in it, is
     # part of that, or of the head's own environment, where workers would not look.
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
     with tempfile.TemporaryDirectory(prefix="cgan-search-") as folder:
         copy_code(Path(folder))
         try:
-            ray.init(address=address, runtime_env={"working_dir": folder}, **quiet)
+            ray.init(address=address, runtime_env={"working_dir": folder}, **_QUIET)
         except (ConnectionError, RuntimeError, ValueError, AuthenticationError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(

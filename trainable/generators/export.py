@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
+from spaces.task import Params
 from trainable.data.dataset import Dataset
 from trainable.data.fingerprints import Seen
-from trainable.gan.config import Params, TrialConfig
+from trainable.gan.config import TrialConfig
 from trainable.gan.networks import Generator
 from trainable.generators.image_generator import ImageGenerator
-from trainable.generators.weights_file import write_generator
+from trainable.generators.weights_file import GeneratorRecord, write_generator
 
 EXPORTED, WEIGHTS, CONFIG = "generator.pt2", "generator.safetensors", "config.json"
 
@@ -67,7 +68,7 @@ def export_generator(
     whole = io.BytesIO()  # PyTorch's own writer does not say that a disk is full
     torch.export.save(program, whole)
     (out / EXPORTED).write_bytes(whole.getbuffer())
-    about = {
+    about: GeneratorRecord = {
         "study": provenance.study,
         "trial": provenance.trial,
         "classes": list(data.classes),

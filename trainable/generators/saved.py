@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +17,7 @@ from trainable.data.reading import Reading
 from trainable.gan.config import TrialConfig
 from trainable.gan.networks import Generator
 from trainable.generators.image_generator import ImageGenerator
-from trainable.generators.weights_file import read_generator
+from trainable.generators.weights_file import GeneratorRecord, read_generator
 from trainable.pretrained.weights import checksum
 
 _SHAPING = ("latent_size", "upsampling", "g_depth", "g_width", "g_residuals", "g_norm")
@@ -42,7 +41,7 @@ class SavedGenerator:
     source: str
     sha256: str
     tensors: Mapping[str, Tensor]
-    about: Mapping[str, Any]
+    about: GeneratorRecord
     flag: str = "--init-from"
 
     @classmethod

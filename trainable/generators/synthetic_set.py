@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -28,7 +29,30 @@ ABOUT = "generated.json"
 _OPTIONS = {"png": {}, "jpeg": {"quality": 95}}
 
 
-def write_set(start: SavedGenerator, args: argparse.Namespace, console: Console) -> dict[str, Any]:
+class SetRecord(TypedDict):
+    """What ``generated.json`` says: what the images are, what drew them, and how often.
+
+    Keys:
+        synthetic: what they are, in words.
+        model, weights_sha256: the generator, as the user named it, and its checksum.
+        seed, per_class: as given.
+        image_size: side in pixels.
+        study, trial: where the generator was trained, if known.
+        settings: the generator's own, see `GeneratorRecord`.
+    """
+
+    synthetic: str
+    model: str
+    weights_sha256: str
+    seed: int
+    per_class: int
+    image_size: int
+    study: str | None
+    trial: int | None
+    settings: Mapping[str, Any]
+
+
+def write_set(start: SavedGenerator, args: argparse.Namespace, console: Console) -> SetRecord:
     """Write the set that the flags ask for, whole or not at all; returns what generated.json says.
 
     Raises:
@@ -99,14 +123,14 @@ def draw(images: ImageGenerator, latent: int, index: int, classes: int, seed: in
 
 def _describe(
     folder: Path, args: argparse.Namespace, start: SavedGenerator, rows: list[tuple[str, str, int]]
-) -> dict[str, Any]:
+) -> SetRecord:
     with (folder / MANIFEST).open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow(("file", "class", "seed"))
         out.writerows(rows)
     of_patients = start.about.get("of_patients", True)  # older records do not say
     limits = "; not images of patients, not for diagnosis" if of_patients else ""
-    about: dict[str, Any] = {
+    about: SetRecord = {
         "synthetic": f"drawn by a generator{limits}",
         "model": args.model,
         "weights_sha256": start.sha256,

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
 
 from spaces.errors import InputError
+from spaces.task import Params
 from trainable.pretrained.weights import first_line
 
 _RECORD = "cgan-search"
@@ -22,6 +23,43 @@ order, and equal generators are to have equal checksums."""
 _KINDS = {"params": dict, "task": dict, "settings": dict, "classes": list, "images": list}
 _OF_TEXT = ("classes", "images")
 _OF_NUMBERS = ("image_size", "channels", "images")
+
+
+class TaskRecord(TypedDict):
+    """Of the images that a generator learned from: side and channels, and how many there were."""
+
+    image_size: int
+    channels: int
+    images: int
+
+
+class GeneratorRecord(TypedDict):
+    """What is known of a generator that was exported; of somebody else's, nothing.
+
+    Keys:
+        study, trial: where it was trained.
+        classes: their names, in order.
+        of_patients: whether the images show patients; older records do not say.
+        latent_size, params: its configuration.
+        task: the images that it learned from.
+        scores: by name.
+        settings: what else a replay needs, see `trainable.trial.identity.RunIdentity`.
+        images_seen, train_seconds: how long it was trained; older records do not say.
+        images: fingerprints of all that it has seen; older records do not say.
+    """
+
+    study: str
+    trial: int
+    classes: list[str]
+    of_patients: NotRequired[bool]
+    latent_size: int
+    task: TaskRecord
+    scores: dict[str, float]
+    settings: Mapping[str, Any]
+    params: Params
+    images_seen: NotRequired[int]
+    train_seconds: NotRequired[float]
+    images: NotRequired[list[str]]
 
 
 def write_generator(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
@@ -42,7 +80,7 @@ def write_generator(path: Path, tensors: Mapping[str, Tensor], record: Mapping[s
     path.write_bytes(save(whole, {_RECORD: json.dumps(record)}))
 
 
-def read_generator(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_generator(path: Path) -> tuple[dict[str, Tensor], GeneratorRecord]:
     """The state dict and its record, which is empty in a file of somebody else's.
 
     Raises:

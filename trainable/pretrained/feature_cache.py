@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -27,6 +27,30 @@ from trainable.pretrained.weights import first_line
 
 _STALE = 3600.0
 """Seconds after which an unfinished file is what a killed process left behind."""
+
+
+class ImagesKey(TypedDict):
+    """Which images features are of.
+
+    Keys:
+        data: a digest.
+        n: how many they are.
+        channels: 1 for grey, 3 for colour.
+        image_size: side in pixels; None for images that are no squares of one size.
+    """
+
+    data: str
+    n: int
+    channels: int
+    image_size: int | None
+
+
+class _Key(ImagesKey):
+    """What a file's features are of: images, and the extractor that saw them."""
+
+    format: int
+    weights: str
+    protocol: str
 
 
 def default_folder() -> Path:
@@ -57,7 +81,7 @@ def cached_features(
         progress: told how many images are done, where features are computed.
     """
     n, channels, size, _ = images.shape
-    key = {"data": digest, "n": n, "channels": channels, "image_size": size}
+    key: ImagesKey = {"data": digest, "n": n, "channels": channels, "image_size": size}
     return kept_features(
         extractor, lambda: extractor(torch.tensor(images), progress), key, cache_dir, say
     )
@@ -66,17 +90,16 @@ def cached_features(
 def kept_features(
     extractor: Extractor,
     compute: Callable[[], Tensor],
-    images: dict[str, Any],
+    images: ImagesKey,
     cache_dir: Path | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Tensor:
     """Features [n, D], float32 on the CPU, from disk, or from `compute` if they are not there.
 
-    `images` says which images they are of, as a part of the key: ``data``, a digest; ``n``;
-    ``channels`` and ``image_size``, None for images that are no squares of one size.
+    `images` says which images they are of, as a part of the key.
     """
     say = say or (lambda line: None)
-    key = {
+    key: _Key = {
         "format": 1,
         **images,
         "weights": extractor.sha256,
@@ -105,7 +128,7 @@ def kept_features(
     return features
 
 
-def _file_name(key: dict[str, Any]) -> str:
+def _file_name(key: _Key) -> str:
     """Such as ``inception-bilinear-299-2900x64px-0a1b2c3d4e5f6071.npz``."""
     size = "files" if key["image_size"] is None else f"{key['image_size']}px"
     protocol = key["protocol"].replace("/", "-").replace("+", "-")
@@ -113,7 +136,7 @@ def _file_name(key: dict[str, Any]) -> str:
     return f"{protocol}-{key['n']}x{size}-{whole[:16]}.npz"
 
 
-def _read(path: Path, key: dict[str, Any], shape: tuple[int, int]) -> Tensor:
+def _read(path: Path, key: _Key, shape: tuple[int, int]) -> Tensor:
     """The features in a file; raises whatever its defect gives rise to."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if json.loads(str(archive["key"])) != key:
@@ -126,7 +149,7 @@ def _read(path: Path, key: dict[str, Any], shape: tuple[int, int]) -> Tensor:
     return torch.from_numpy(features)
 
 
-def _write(path: Path, key: dict[str, Any], features: Tensor) -> None:
+def _write(path: Path, key: _Key, features: Tensor) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.*.part"):
         with suppress(FileNotFoundError):  # another process tidies too

@@ -10,6 +10,7 @@ from typing import Any
 
 from spaces.errors import InputError
 from spaces.presets import PRESETS
+from spaces.task import Params
 from trainable.basics.files import read_json
 from trainable.trial.identity import RunIdentity
 
@@ -25,7 +26,7 @@ class Recipe:
         study: settings of its study, see `RunIdentity.of`; of a preset or bare parameters none.
     """
 
-    params: dict[str, Any] | None
+    params: Params | None
     preset: str = "default"
     number: int = 0
     study: Mapping[str, Any] = field(default_factory=dict)

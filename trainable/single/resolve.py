@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any
 
 import torch
 from rich.console import Console
 
 from spaces.errors import InputError
 from spaces.presets import BACKBONE, PRESETS
+from spaces.task import Params
 from trainable.basics.progress import stage
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.terminal import say
@@ -36,7 +36,7 @@ def _device(asked: str) -> str:
 
 def build_workload(
     args: argparse.Namespace, recipe: Recipe, console: Console
-) -> tuple[Workload, dict[str, Any], RunIdentity]:
+) -> tuple[Workload, Params, RunIdentity]:
     """The workload, the configuration, and which run it is, as resolved.
 
     Raises:

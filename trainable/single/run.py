@@ -6,13 +6,14 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from spaces.errors import InputError
+from spaces.task import Params
 from trainable.basics.files import write_whole
 from trainable.basics.progress import stage
 from trainable.basics.stopping import Stop, stopped_gently
@@ -25,7 +26,7 @@ from trainable.single.recipe import Recipe
 from trainable.single.resolve import build_workload
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import measure
-from trainable.trial.report import ASKED, CAS, Report, Status
+from trainable.trial.report import ASKED, CAS, Report, ScoredReport, Status, has_scores
 from trainable.trial.trial import Trial
 from trainable.trial.yardstick import Yardstick
 
@@ -76,7 +77,7 @@ def run_single(args: argparse.Namespace, recipe: Recipe, console: Console) -> in
     return stop.code if stop and last["status"] == Status.INTERRUPTED else code
 
 
-def _claimed(out: Path, about: dict[str, Any]) -> Yardstick | None:
+def _claimed(out: Path, about: Mapping[str, Any]) -> Yardstick | None:
     """The yardstick of the run in the folder `out`, None if there is no run yet.
 
     Raises:
@@ -104,7 +105,7 @@ def _claimed(out: Path, about: dict[str, Any]) -> Yardstick | None:
     return yardstick
 
 
-def _claim(out: Path, about: dict[str, Any], yardstick: Yardstick) -> None:
+def _claim(out: Path, about: Mapping[str, Any], yardstick: Yardstick) -> None:
     """Make the folder `out` this run's.
 
     Raises:
@@ -132,13 +133,13 @@ def _train(trial: Trial, console: Console) -> tuple[Report, Stop]:
         say(console, _line(report))
     if trial.reports and trial.reports[-1]["resource"] >= workload.evaluations[-1]:
         say(console, "it has already trained that long; nothing to do")
-        last = dict(trial.reports[-1])
+        last = trial.reports[-1].copy()
         if last["status"] == Status.RUNNING:  # it was to be longer when it was trained
             last["status"] = Status.COMPLETE.value
         return last, Stop()
     if trial.reports and trial.reports[-1]["status"] == Status.COLLAPSED:
-        return dict(trial.reports[-1]), Stop()
-    report = {}
+        return trial.reports[-1], Stop()
+    report: Report | None = None
     total = workload.evaluations[-1]
     unit = "epochs" if workload.resource == "epoch" else "seconds"
 
@@ -149,14 +150,14 @@ def _train(trial: Trial, console: Console) -> tuple[Report, Stop]:
         stage(console, f"training, {unit}", total, int(trial.progress)) as progress,
         stopped_gently(trial.stop, tell) as stop,
     ):
-        while not report or report["status"] == Status.RUNNING:
+        while report is None or report["status"] == Status.RUNNING:
             report = trial.advance(lambda: progress(int(trial.progress), total))
-            if "fid" in report:
+            if has_scores(report):
                 say(console, _line(report))
     return report, stop
 
 
-def _line(report: Report) -> str:
+def _line(report: ScoredReport) -> str:
     return _row([
         str(report["resource"]), f"{report['train_seconds']:.0f}", f"{report['fid']:.1f}",
         f"{1000 * report['kid']:.1f}", f"{agreement(report):.0%}", f"{report['diversity']:.2f}",
@@ -171,8 +172,8 @@ def _row(cells: Sequence[str]) -> str:
 def _conclude(
     args: argparse.Namespace,
     trial: Trial,
-    params: dict[str, Any],
-    settings: dict[str, Any],
+    params: Params,
+    settings: Mapping[str, Any],
     last: Report,
     console: Console,
 ) -> int:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
+from spaces.task import Params
 from trainable.basics.addresses import without_password
 from trainable.basics.terminal import command
 from trainable.gan.config import TrialConfig
@@ -53,7 +54,7 @@ class Recorded:
         study: the study's own settings, as text.
     """
 
-    params: dict[str, Any]
+    params: Params
     number: int
     study: dict[str, str]
 

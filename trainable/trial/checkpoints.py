@@ -17,16 +17,24 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
+from spaces.task import Params
 from trainable.basics.files import write_whole
 from trainable.trial.object_store import CLAIM
 
 KEPT = 2
 """Checkpoints kept of an attempt: the last one, and the one to go back to."""
 _HUNG = "hung-"
+
+
+class _Content(TypedDict):
+    """What a checkpoint holds: a state, which is its owner's, and the configuration it is of."""
+
+    params: Params
+    state: dict[str, Any]
 
 
 class Attempt:
@@ -52,27 +60,28 @@ class Attempt:
             except FileExistsError:
                 continue
 
-    def resume(self, params: dict[str, Any], device: str) -> dict[str, Any] | None:
+    def resume(self, params: Params, device: str) -> dict[str, Any] | None:
         """The state to go on from, now also this attempt's own; None if there is none.
 
         States of other `params` are passed over: a search that lost its last moments may give a
         trial's number to another configuration.
         """
         for path in _newest_first(self._trial, below=self.number):
-            state = _load(path, device)
-            if state is not None and state.get("params") == params:
+            content = _load(path, device)
+            if content is not None and content.get("params") == params:
                 _link(path, self.folder / path.name)
-                return state["state"]
+                return content["state"]
         return None
 
-    def save(self, images_seen: int, params: dict[str, Any], state: dict[str, Any]) -> None:
+    def save(self, images_seen: int, params: Params, state: dict[str, Any]) -> None:
         """Write a checkpoint of tensors and plain values, and drop those that it outdates.
 
         Raises:
             OSError: it could not be written; what was there before is untouched.
         """
         file = io.BytesIO()
-        torch.save({"params": params, "state": state}, file)
+        whole: _Content = {"params": params, "state": state}
+        torch.save(whole, file)
         content = file.getvalue()
         name = f"{images_seen:012d}-{_digest(content)}.pt"
         write_whole(self.folder / name, content)
@@ -95,9 +104,9 @@ def newest(folder: Path, device: str = "cpu") -> dict[str, Any]:
         FileNotFoundError: there is none.
     """
     for path in _newest_first(folder):
-        state = _load(path, device)
-        if state is not None:
-            return state["state"]
+        content = _load(path, device)
+        if content is not None:
+            return content["state"]
     raise FileNotFoundError(f"no valid checkpoint in {folder}")
 
 
@@ -137,7 +146,7 @@ def _newest_first(folder: Path, below: int | None = None) -> Iterator[Path]:
             yield from reversed(_checkpoints(attempt))
 
 
-def _load(path: Path, device: str) -> dict[str, Any] | None:
+def _load(path: Path, device: str) -> _Content | None:
     """The content of a checkpoint, or None if it cannot be read whole."""
     try:
         content = path.read_bytes()

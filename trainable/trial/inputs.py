@@ -9,11 +9,10 @@ import argparse
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
 
 from rich.console import Console
 
-from spaces.task import Task
+from spaces.task import Params, Task
 from trainable.basics.progress import Progress, stage
 from trainable.data.dataset import Dataset
 from trainable.data.sources import load
@@ -80,7 +79,7 @@ class Inputs:
         """What a space and a configuration are to fit."""
         return backed_task(self.data.task, self.networks.backbone)
 
-    def check(self, params: dict[str, Any]) -> None:
+    def check(self, params: Params) -> None:
         """Raise InputError if a run of these parameters could not be built."""
         config = TrialConfig.from_params(params)
         config.check_task(self.task)

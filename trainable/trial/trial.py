@@ -10,11 +10,12 @@ import errno
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 
 from spaces.errors import InputError
+from spaces.task import Params
 from trainable.data.sheets import draw_grid, grid_file
 from trainable.gan.config import TrialConfig
 from trainable.gan.gpu_memory import limit_memory
@@ -22,7 +23,16 @@ from trainable.gan.run import DivergedError
 from trainable.pretrained.weights import first_line
 from trainable.trial.checkpoints import Attempt, newest, times_hung
 from trainable.trial.evaluation import Assessment
-from trainable.trial.report import ASKED, GOALS, SPENT, Report, Status, trial_folder, trial_seed
+from trainable.trial.report import (
+    ASKED,
+    GOALS,
+    SPENT,
+    Report,
+    ScoredReport,
+    Status,
+    trial_folder,
+    trial_seed,
+)
 from trainable.trial.workload import Workload
 
 GRID_COLUMNS = 8
@@ -46,7 +56,7 @@ class Trial:
         self,
         workload: Workload,
         number: int,
-        params: dict[str, Any],
+        params: Params,
         *,
         heard: int = 0,
         deadline: float | None = None,
@@ -68,7 +78,7 @@ class Trial:
         self.run = workload.build_run(config, trial_seed(workload.seed, number))
         self.evaluator = workload.evaluator
         self.eval_seconds = 0.0
-        self._reports: list[Report] = []
+        self._reports: list[ScoredReport] = []
         state = self.attempt.resume(params, workload.device)
         if state is not None:
             try:
@@ -85,7 +95,7 @@ class Trial:
         self._unheard = [r for r in self._reports if r["resource"] > heard]
 
     @property
-    def reports(self) -> tuple[Report, ...]:
+    def reports(self) -> tuple[ScoredReport, ...]:
         """All reports with scores, those of former attempts included."""
         return tuple(self._reports)
 
@@ -103,7 +113,7 @@ class Trial:
         if self._unheard:
             return self._unheard.pop(0)
         if times_hung(self.folder) > HANGS:
-            return self._report(Status.FAILED, reason="it hung again on retry")
+            return self._report(Status.FAILED, "it hung again on retry")
         losses: dict[str, float] = {}
         try:
             while not self._due():
@@ -111,7 +121,7 @@ class Trial:
                 if self._asked or spent:
                     self._save()
                     reason = ASKED if self._asked else SPENT
-                    return self._report(Status.INTERRUPTED, reason=reason)
+                    return self._report(Status.INTERRUPTED, reason)
                 losses = self.run.train_epoch()
                 watch()
             started = time.perf_counter()
@@ -122,11 +132,11 @@ class Trial:
         self.eval_seconds += time.perf_counter() - started
         goals = self.workload.objective.values(scores, self.workload.untrained)
         said = dict(zip(GOALS, goals, strict=False))  # one or two
-        report = self._report(self._standing(), **said, **scores, **losses)
+        report = cast(ScoredReport, {**self._report(self._standing()), **said, **scores, **losses})
         if report["status"] == Status.PRUNED:
             report["reason"] = f"it reached --max-trial-time ({self.workload.max_seconds:g} s)"
         if reason := self._collapsed(scores):
-            report |= {"status": Status.COLLAPSED.value, "reason": reason}
+            report["status"], report["reason"] = Status.COLLAPSED.value, reason
         self._reports.append(report)
         try:
             self._save()
@@ -184,24 +194,30 @@ class Trial:
         passed = [e for e in self.workload.evaluations if reached < e <= self.progress]
         return passed[-1] if passed else max(reached + 1, int(self.progress))
 
-    def _report(self, status: Status, **more: Any) -> Report:
-        return {
+    def _report(self, status: Status, reason: str | None = None) -> Report:
+        device = self.run.device
+        on_gpu = device.type == "cuda"
+        report: Report = {
             "resource": self._resource(),
             "epoch": self.run.epoch,
             "status": status.value,
             "images_seen": self.run.images_seen,
             "train_seconds": self.run.train_seconds,
             "eval_seconds": self.eval_seconds,
-            **_device(self.run.device),
-            **more,
+            "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
         }
+        if on_gpu:
+            report["gpu_memory_mb"] = torch.cuda.max_memory_reserved(device) // 2**20
+        if reason is not None:
+            report["reason"] = reason
+        return report
 
     def _broken(self, error: Exception) -> Report:
         """The report of a breakdown that is a status; any other error is raised again."""
         found = breakdown(error)
         if found is None:
             raise error
-        return self._report(found[0], reason=found[1])
+        return self._report(*found)
 
     def _draw(self) -> None:
         """Write the sample grid: the same latents at every evaluation, a row a class."""
@@ -242,7 +258,7 @@ def breakdown(error: Exception) -> tuple[Status, str] | None:
     return None
 
 
-def assess(workload: Workload, number: int, params: dict[str, Any], per_class: int) -> Assessment:
+def assess(workload: Workload, number: int, params: Params, per_class: int) -> Assessment:
     """A trial's last checkpoint, scored on `per_class` images a class that the search never saw.
 
     Raises:
@@ -262,11 +278,3 @@ def _prepare_process(workload: Workload) -> None:
     torch.set_num_threads(workload.threads)
     torch.set_flush_denormal(True)  # denormals in dying units slow a CPU step severalfold
     limit_memory(workload.device, workload.gpu_memory_mb)
-
-
-def _device(device: torch.device) -> dict[str, Any]:
-    """The device's name, and of a GPU the most memory that the trial's process held there."""
-    if device.type != "cuda":
-        return {"device": device.type}
-    held = torch.cuda.max_memory_reserved(device) // 2**20
-    return {"device": torch.cuda.get_device_name(device), "gpu_memory_mb": held}

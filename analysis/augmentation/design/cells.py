@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Final, Literal, TypedDict
 
 import numpy as np
 
@@ -25,14 +25,46 @@ ARMS = (*BASE, *MIXED)
 
 Images = tuple[np.ndarray, np.ndarray]
 """Images uint8 [n, C, S, S] and their classes int64 [n]."""
-COMPLETE, DIVERGED = "complete", "diverged"
-Result = dict[str, Any]
-"""What became of a cell: ``status``; of a complete one also ``scores`` on the test images,
-``probabilities`` [n, K] of them, ``threshold`` (None for more than two classes), ``best_step``,
-``history``, ``images`` that it learned from, ``seconds``, and ``generator``: ``own`` if trained on
-the cell's real images alone, ``optimistic`` if the shared one saw others, else ``shared``."""
+COMPLETE: Final = "complete"
+DIVERGED: Final = "diverged"
 Draw = Callable[[Sequence[int]], Images]
 """Synthetic images: so many of each class."""
+
+
+class Broken(TypedDict):
+    """What became of a cell whose classifier broke down, and why."""
+
+    status: Literal["diverged"]
+    reason: str
+
+
+class Trained(TypedDict):
+    """What became of a cell that is complete.
+
+    Keys:
+        scores: on the test images, by name.
+        probabilities: [n, K] of the test images.
+        threshold: of the class to be found; None for more than two classes.
+        best_step: the evaluation that validation chose.
+        history: all evaluations, see `analysis.augmentation.classifier.fit.Fitted`.
+        images: how many it learned from.
+        generator: ``own`` if trained on the cell's real images alone, ``optimistic`` if the shared
+            one saw others, else ``shared``.
+        seconds: of training.
+    """
+
+    status: Literal["complete"]
+    scores: dict[str, float]
+    probabilities: list[list[float]]
+    threshold: float | None
+    best_step: int
+    history: list[dict[str, float]]
+    images: int
+    generator: str
+    seconds: float
+
+
+Result = Trained | Broken
 
 
 @dataclass(frozen=True, order=True)

@@ -7,7 +7,6 @@ sizes its help is optimistic. These have seen no other image than the classifier
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +21,13 @@ from trainable.data.fingerprints import fingerprints
 from trainable.gan.config import TrialConfig
 from trainable.gan.run import Run
 from trainable.generators.saved import SavedGenerator
-from trainable.generators.weights_file import write_generator
+from trainable.generators.weights_file import GeneratorRecord, write_generator
 from trainable.pretrained.backbones import Backbone, backed_task, load_backbone
 
 FOLDER = "generators"
 Which = tuple[int, int]
 """Size and repeat."""
-Drawn = tuple[dict[str, Tensor], dict[str, Any]]
+Drawn = tuple[dict[str, Tensor], GeneratorRecord]
 """A generator's weights and its record."""
 
 
@@ -60,7 +59,8 @@ class Retraining:
             )
         if kimg is not None and not 0 < kimg < float("inf"):
             raise InputError(f"--retrain-kimg is {kimg:g}, but must be positive, such as 100")
-        self.images = about["images_seen"] if kimg is None else max(1, round(1000 * kimg))
+        self._shown = about["images_seen"]
+        self.images = self._shown if kimg is None else max(1, round(1000 * kimg))
         self._source, self._real, self._folder, self._seed = source, real, folder, seed
         if about["settings"].get("init_from"):
             raise InputError(
@@ -87,10 +87,10 @@ class Retraining:
             f"{len(self.wanted)} generators are trained on their size's own images, each on "
             f"{self.images:,} with repeats"
         )
-        if self.images != about["images_seen"]:
-            line += f"; the one under study saw {about['images_seen']:,}"
+        if self.images != self._shown:
+            line += f"; the one under study saw {self._shown:,}"
         if "train_seconds" in about:
-            spent = about["train_seconds"] * self.images / about["images_seen"]
+            spent = about["train_seconds"] * self.images / self._shown
             line += f"; about {format_duration(spent)} each where that was trained"
         return line
 
@@ -108,7 +108,7 @@ class Retraining:
         run = Run(self._config, data, seed=seed, device=device, backbone=self._backbone)
         while run.images_seen < self.images:
             run.train_epoch()
-        record: dict[str, Any] = {
+        record: GeneratorRecord = {
             **about,
             "task": {**about["task"], "images": data.n},
             "scores": {},

@@ -121,9 +121,9 @@ def _log_cell(client: MlflowClient, run_id: str, cell: Cell, result: Result) -> 
 
     facts = {"size": cell.size, "ratio": cell.ratio, "arm": cell.arm, "repeat": cell.repeat}
     params = [Param(name, str(value)) for name, value in facts.items()]
-    complete = result["status"] == COMPLETE
-    points = []
-    if complete:
+    points, end = [], "FAILED"
+    if result["status"] == COMPLETE:
+        end = "FINISHED"
         own = {**result["scores"], "seconds": result["seconds"], "images": result["images"]}
         points += [(name, float(value), 0) for name, value in own.items()]
         points += [
@@ -132,4 +132,4 @@ def _log_cell(client: MlflowClient, run_id: str, cell: Cell, result: Result) -> 
         ]  # fmt: skip
     client.log_batch(run_id, params=params)
     _log_points(client, run_id, points)
-    client.set_terminated(run_id, "FINISHED" if complete else "FAILED")
+    client.set_terminated(run_id, end)

@@ -20,6 +20,7 @@ from analysis.augmentation.design.cells import (
     REAL,
     Cell,
     Result,
+    Trained,
 )
 from analysis.augmentation.findings.crossover import crossover_sentence
 from analysis.augmentation.findings.statistics import Estimate, holm, mean_interval, paired_test
@@ -101,7 +102,7 @@ class Findings:
         self.sizes = sorted({cell.size for cell in self.complete})
         self.ratios = sorted({cell.ratio for cell in self.complete} - {0.0})
         self._labels, self._positive, self._clusters = labels, positive, clusters
-        self._of: dict[Arm, dict[int, Result]] = {}  # by repeat
+        self._of: dict[Arm, dict[int, Trained]] = {}  # by repeat
         for cell, result in self.complete.items():
             self._of.setdefault((cell.size, cell.ratio, cell.arm), {})[cell.repeat] = result
 
@@ -182,10 +183,10 @@ class Findings:
                 found[ratio] = gains
         return found
 
-    def _repeats(self, arm: Arm) -> Mapping[int, Result]:
+    def _repeats(self, arm: Arm) -> Mapping[int, Trained]:
         return self._of.get(arm, {})
 
-    def _paired(self, first: Arm, second: Arm) -> list[tuple[Result, Result]]:
+    def _paired(self, first: Arm, second: Arm) -> list[tuple[Trained, Trained]]:
         ours, theirs = self._repeats(first), self._repeats(second)
         return [(ours[n], theirs[n]) for n in sorted(ours.keys() & theirs.keys())]
 
@@ -196,7 +197,7 @@ class Findings:
         ours, theirs = (np.array([self._right(pair[i]) for pair in pairs], bool) for i in (0, 1))
         return ours, theirs
 
-    def _right(self, result: Result) -> np.ndarray:
+    def _right(self, result: Trained) -> np.ndarray:
         """Which test images it gets right: bool [m]."""
         probabilities = np.array(result["probabilities"])
         if self._positive is None:

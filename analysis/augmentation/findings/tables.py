@@ -70,14 +70,15 @@ def as_markdown(rows: Rows) -> str:
 
 def write_table(folder: Path, results: Mapping[Cell, Result], reach: float) -> Path:
     """All cells' scores, a row each; ``steps`` are those to the accuracy `reach`."""
-    names = sorted({n for r in results.values() for n in r.get("scores", ())})
+    complete = [result for result in results.values() if result["status"] == COMPLETE]
+    names = sorted({name for result in complete for name in result["scores"]})
     path = folder / TABLE
     with path.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
         facts_of = ("size", "ratio", "arm", "repeat", "status", "generator", "images", "best_step")
         out.writerow((*facts_of, "steps", "threshold", "seconds", *names))
         for cell, result in sorted(results.items()):
-            facts = [cell.size, cell.ratio, cell.arm, cell.repeat, result["status"]]
+            facts: list[object] = [cell.size, cell.ratio, cell.arm, cell.repeat, result["status"]]
             if result["status"] == COMPLETE:
                 facts += [result["generator"], result["images"], result["best_step"]]
                 steps = steps_to(result["history"], reach)

@@ -20,10 +20,12 @@ from analysis.augmentation.design.cells import (
     ALONE,
     BOTH,
     CLASSICAL,
+    COMPLETE,
     DIVERGED,
     DUPLICATES,
     REAL,
     Cell,
+    Trained,
     compose,
     parse_ratios,
     parse_sizes,
@@ -67,7 +69,8 @@ class Copies(nn.Module):
 
 
 def source_of(images, seen=("none",), classes=("normal", "pneumonia"), channels=1) -> Source:
-    about = {"task": {"image_size": 32, "channels": channels}, "settings": {}, "images": list(seen)}
+    task = {"image_size": 32, "channels": channels}
+    about: Any = {"task": task, "settings": {}, "images": list(seen)}
     start = SavedGenerator("made", "0" * 64, {}, about, "--model")
     return Source(start, images, classes, 1, frozenset(seen))
 
@@ -136,7 +139,7 @@ def test_a_generator_that_copies_is_worth_what_duplicates_are(phantoms):
 def test_interval_and_p_are_of_one_test_and_all_comparisons_one_family():
     rng, labels = np.random.default_rng(0), np.arange(200) % 2
     accuracies = {REAL: 0.6, CLASSICAL: 0.6, ADDED: 0.8, DUPLICATES: 0.6, BOTH: 0.7, ALONE: 0.7}
-    results: dict[Cell, dict[str, Any]] = {}
+    results: dict[Cell, Any] = {}
     for cell in plan([20, 40], [1.0], 5):
         right = rng.random(200) < accuracies[cell.arm]
         positive = np.where(right, labels, 1 - labels).astype(float)
@@ -175,12 +178,17 @@ def test_films_of_one_patient_are_one_case(phantoms):
     assert apart.difference != together.difference
 
 
+def trained(given: Materials, cell: Cell) -> Trained:
+    result = train_cell(given, cell, "cpu", 1)
+    assert result["status"] == COMPLETE
+    return result
+
+
 def test_cells_of_one_repeat_learn_alike_and_the_same_cell_the_same(phantoms):
     given = study(phantoms, Noise(), [20], repeats=2)
-    real, again = (train_cell(given, Cell(20, 0.0, REAL, 0), "cpu", 1) for _ in range(2))
-    other = train_cell(given, Cell(20, 0.0, REAL, 1), "cpu", 1)
-    for result in (real, again, other):
-        del result["seconds"]
+    real, again = (trained(given, Cell(20, 0.0, REAL, 0)) for _ in range(2))
+    other = trained(given, Cell(20, 0.0, REAL, 1))
+    again["seconds"] = real["seconds"]
     assert real == again
     assert real["probabilities"] != other["probabilities"]
 
@@ -236,7 +244,7 @@ def test_a_generator_of_its_own_draws_where_there_is_one(phantoms):
     own = replace(given, own={(20, 0): source_of(Copies(data.images, data.labels))})
     for repeat, generator in ((0, "own"), (1, "optimistic")):
         cell = Cell(20, 4.0, ALONE, repeat)
-        shared, owned = (train_cell(given_, cell, "cpu", 1) for given_ in (given, own))
+        shared, owned = (trained(given_, cell) for given_ in (given, own))
         assert (shared["generator"], owned["generator"]) == ("optimistic", generator)
         assert (shared["probabilities"] == owned["probabilities"]) == (repeat == 1)
 
@@ -336,7 +344,8 @@ def test_train_and_test_may_not_overlap(monkeypatch):
 
 
 def test_a_generator_of_unknown_training_images_is_refused():
-    start = Mock(wraps=SavedGenerator("x", "0", {}, {}, "--model"))
+    about: Any = {}
+    start = Mock(wraps=SavedGenerator("x", "0", {}, about, "--model"))
     start.image_generator.return_value = (Noise(), ["normal", "pneumonia"], 1)
     with refused("--model x", "not say", "test images"):
         Source.of(start)

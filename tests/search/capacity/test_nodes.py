@@ -259,7 +259,7 @@ def test_workers_start_from_an_environment_in_any_folder(folder, monkeypatch):
     given: dict[str, Any] = {}
     monkeypatch.setattr(sys, "executable", python)
     monkeypatch.setattr(ray, "init", lambda **told: given.update(told))
-    cluster._start({})
+    cluster._start()
     told = (given["runtime_env"] or {}).get("py_executable", python)
     words = ["bash", "-c", f"printf %s {told}"]
     assert subprocess.run(words, capture_output=True, check=True).stdout.decode() == python
@@ -273,5 +273,5 @@ def test_a_node_whose_scratch_folder_is_taken_says_so(tmp_path, monkeypatch):
     taken.rmdir()
     taken.symlink_to(tmp_path)
     facts = nodes._facts(place, "probe", "me")
-    assert tells(facts["storage"], taken, "link")
+    assert tells(facts["storage"] or "", taken, "link")
     assert facts["free_bytes"] is None

@@ -19,7 +19,7 @@ from search.display.standings import Rung, Standings
 from search.study.flags import parser
 from search.study.records import TrialRecord, read_records
 from search.tune.reporting import Audience, TuneReporter
-from tests.helpers.fake_tune import STOP, Search, config, drive
+from tests.helpers.fake_tune import STOP, Search, config, drive, made_report
 from tests.helpers.refusals import refused, tells
 from trainable.trial.report import Status
 
@@ -29,8 +29,7 @@ LEFT = {"length": 12, "grace": 2, "eta": 3}  # rungs 2 and 6
 def report(resource: int, fid: float | None = None, seconds: float = 0.0, **more: Any) -> Any:
     """A report whose training took `seconds` in all."""
     scores = {} if fid is None else {"objective": fid, "fid": fid}
-    spent = {"train_seconds": seconds, "eval_seconds": 0.0}
-    return {"resource": resource, "epoch": resource, "status": "running", **spent, **scores, **more}
+    return made_report(resource, **{"train_seconds": seconds, **scores, **more})
 
 
 def test_rungs_count_who_came_and_who_went_on():
@@ -108,7 +107,7 @@ def test_an_unfinished_trial_is_owed_until_it_is_taken_up_again():
     assert standings.rungs[0] == Rung(2, 1, 1)
     standings.begin(0, {}, 10.0)
     assert standings.owed == 2
-    assert standings.seats[0].report["fid"] == 9.0
+    assert standings.seats[0].report == unfinished.last
 
 
 def test_work_left_follows_who_passed_the_rungs():
@@ -140,9 +139,9 @@ def test_time_left_is_the_work_at_the_pace_so_far_shared_by_the_workers():
     # The last trial alone decides once there is nothing to share.
     standings.end(0, Status.PRUNED, report(2, seconds=20.0), "", 50.0)
     standings.begin(2, {}, 50.0)
-    standings.end(2, Status.FAILED, {}, "", 50.0)
+    standings.end(2, Status.FAILED, None, "", 50.0)
     standings.begin(3, {}, 50.0)
-    standings.end(3, Status.FAILED, {}, "", 50.0)
+    standings.end(3, Status.FAILED, None, "", 50.0)
     assert standings.owed == 0
     assert standings.seconds_left(50.0) == pytest.approx(30 * standings.work_left(1) - 20)
 

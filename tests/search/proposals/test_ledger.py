@@ -18,7 +18,7 @@ from search.proposals.ledger import Ledger
 from search.study.database import load_study, open_storage
 from search.study.records import read_records
 from spaces.presets import default
-from tests.helpers.fake_tune import TASK, Search, config, space
+from tests.helpers.fake_tune import TASK, Search, config, made_report, space
 from tests.helpers.refusals import tells
 from trainable.distributed.code import code_version
 from trainable.trial.report import Status
@@ -184,9 +184,8 @@ def test_a_trial_bears_the_code_that_trained_it_last(tmp_path, monkeypatch):
     s.start("b")
     s.report("a", 1, 50.0)
     s.report("b", 1, 50.0)
-    s.ledger.report(s.searcher._live["a"], {  # the search dies before it tells the end
-        "resource": 12, "epoch": 12, "objective": 40.0, "fid": 40.0, "status": "complete",
-    })  # fmt: skip
+    last = made_report(12, "complete", objective=40.0, fid=40.0)
+    s.ledger.report(s.searcher._live["a"], last)  # the search dies before it tells the end
     s.ledger.close()
     s = Search(tmp_path / "s", trials=2)
     assert s.start("x") == 1
@@ -201,7 +200,7 @@ def test_the_driver_does_not_wait_for_the_disk(tmp_path):
     gate = hold_up(s)
     for name in ("a", "b"):
         s.start(name)
-        s.ledger.report(s.searcher._live[name], {"resource": 1, "epoch": 1, "objective": 9.0})
+        s.ledger.report(s.searcher._live[name], made_report(1, objective=9.0))
     s.report("a", 12, 8.0, "complete")
     assert s.start("c") == 2
     assert read_records(s.study) == []
@@ -214,7 +213,7 @@ def test_without_a_study_nothing_is_kept():
     ledger = Ledger(config(), None, None)
     entry = ledger.draw(space, TASK)
     assert entry is not None
-    ledger.report(entry, {"resource": 1, "epoch": 1, "objective": 50.0})
+    ledger.report(entry, made_report(1, objective=50.0))
     ledger.end(entry, Status.COMPLETE)
     ledger.flush()
     ledger.close()

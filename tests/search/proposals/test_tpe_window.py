@@ -13,7 +13,7 @@ from search.proposals.ledger import Ledger
 from search.proposals.samplers import STARTUP
 from search.proposals.tpe_window import LEARNT, in_window
 from search.study.database import directions
-from tests.helpers.fake_tune import TASK, check_resumed_proposals, config, space
+from tests.helpers.fake_tune import TASK, check_resumed_proposals, config, made_report, space
 from trainable.trial.report import GOALS, Status
 
 
@@ -75,7 +75,7 @@ def test_whose_memory_is_long(short, changes, whole):
         assert entry is not None
         assert entry.number == at
         goals = dict.fromkeys(GOALS[: len(directions(changes.get("objective", "fid")))], at)
-        ledger.report(entry, {"resource": 12, "epoch": 12, "fid": at, **goals})
+        ledger.report(entry, made_report(12, fid=at, **goals))
         ledger.end(entry, Status.COMPLETE)
     assert len(ledger._sampled.trials) == (90 if whole else 70)
 
@@ -95,7 +95,7 @@ def test_an_end_is_seen_at_once(short):
     entries = [ledger.draw(space, TASK) for _ in range(100)]
     for place, entry in enumerate(entries, start=1):
         assert entry is not None
-        ledger.report(entry, {"resource": 12, "epoch": 12, "objective": float(place)})
+        ledger.report(entry, made_report(12, objective=float(place)))
         ledger.end(entry, Status.COMPLETE if place % 2 else Status.PRUNED)
         ended = [t for t in ledger._sampled.trials if t.state.is_finished()]
         assert len(ended) == min(place, 70)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from search.proposals.writer import StudyWriter
-from tests.helpers.fake_tune import Search
+from tests.helpers.fake_tune import Search, made_report
 from tests.helpers.studies import cut_at
 from trainable.trial.report import Status
 
@@ -31,7 +31,7 @@ def test_an_act_that_is_cut_anywhere_leaves_the_database_as_it_was(tmp_path, act
     if act == "run":
         s.searcher.interrupt_rest()
     s.ledger.close()
-    report = {"resource": 2, "objective": 40.0, **both, "order": 1}
+    report = made_report(2, objective=40.0, **both, order=1)
     acts = {
         "report": lambda writer: writer.report(0, report),
         "complete": lambda writer: writer.end(0, Status.COMPLETE, "why"),

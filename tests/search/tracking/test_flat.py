@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def test_leaves_have_names_of_their_own_that_mlflow_allows():
 
 
 def test_metrics_are_the_finite_numbers_at_a_time_that_follows_from_the_report():
-    report = {
+    report: Any = {
         "resource": 6, "epoch": 3, "fid": 5.0, "kid": math.nan, "device": "cpu", "good": True,
         "train_seconds": 2.0, "eval_seconds": 0.5,
     }  # fmt: skip

@@ -12,7 +12,7 @@ from search.study.folder import StudyFolder
 from search.study.records import TrialRecord
 from search.tracking.text import code_tags, description, trial_name, trial_tags
 from search.winners.leaderboard import rank, write_csv
-from tests.helpers.fake_tune import YARDSTICK, config
+from tests.helpers.fake_tune import YARDSTICK, config, made_report
 from tests.helpers.refusals import tells
 from tests.helpers.studies import PASSING, record
 from trainable.metrics.intervals import Interval
@@ -126,7 +126,7 @@ def test_names_are_no_markup(tmp_path):
 
 def test_a_study_with_other_goals_says_its_best_in_each(tmp_path):
     def at(number: int, fid: float, error: float) -> TrialRecord:
-        report = {"resource": 12, "fid": fid, "objective": fid, "objective_2": error, "cas": 0.9}
+        report = made_report(12, fid=fid, objective=fid, objective_2=error, cas=0.9)
         return replace(record(number, fid), reports=(report,))
 
     records = [at(0, 60.0, 0.1), at(1, 50.0, 0.2)]

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from search.study.records import TrialRecord
+from search.study.records import TrialRecord, WrittenReport
 from search.tune.rungs import Rungs, left_as, replayed
-from tests.helpers.fake_tune import config
-from trainable.trial.report import Report, Status
+from tests.helpers.fake_tune import config, made_report
+from trainable.trial.report import Status
 
 
-def record(number: int, *reports: Report) -> TrialRecord:
+def record(number: int, *reports: WrittenReport) -> TrialRecord:
     return TrialRecord(number, Status.INTERRUPTED, "", {}, {}, reports, 0.0, None)
 
 
-def report(order: int, resource: int, fid: float, status: str = "running") -> Report:
-    return {"order": order, "resource": resource, "objective": fid, "status": status}
+def report(order: int, resource: int, fid: float, status: str = "running") -> WrittenReport:
+    return made_report(resource, status, objective=fid, order=order)
 
 
 def test_the_first_goes_on_and_one_below_the_best_third_does_not():

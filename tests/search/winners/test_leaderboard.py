@@ -16,7 +16,7 @@ from rich.console import Console
 from search.study.records import TrialRecord
 from search.winners.gates import GATES
 from search.winners.leaderboard import Row, candidates, differing, rank, table, write_csv
-from tests.helpers.fake_tune import YARDSTICK, config
+from tests.helpers.fake_tune import YARDSTICK, config, made_report
 from tests.helpers.refusals import refused, tells
 from trainable.metrics.intervals import Interval
 from trainable.metrics.scores import RealSet, evaluation_scores
@@ -30,7 +30,7 @@ def record(
     number: int, fid: float | None, status: str = "complete", epoch: int = 12, **more: float
 ) -> TrialRecord:
     scores = {"fid": fid, "objective": fid, "train_seconds": 5.0, **more}
-    reports = () if fid is None else ({"resource": epoch, "epoch": epoch, **scores},)
+    reports = () if fid is None else (made_report(epoch, status, **scores),)
     params = {"g_lr": 0.001 * (number + 1), "loss": "hinge"}
     searched = {"g_lr": params["g_lr"]}
     return TrialRecord(number, Status(status), "", params, searched, reports, 0.0, 1.0)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from search.winners.gates import GATES
 from search.winners.model_card import card
 from tests.helpers.refusals import tells
+from trainable.generators.weights_file import GeneratorRecord
 
-ABOUT: dict[str, Any] = {
+ABOUT: GeneratorRecord = {
     "study": "s", "trial": 7, "classes": ["normal", "ill"], "latent_size": 8,
     "task": {"image_size": 64, "channels": 1, "images": 200},
     "settings": {"data": "small", "data_digest": "0123456789abcdef", "protocol": "tiny/1"},
@@ -60,5 +59,5 @@ def test_patients_are_mentioned_where_there_are_some():
 
 
 def test_of_a_run_that_says_little_a_card_comes_too():
-    bare = {**ABOUT, "settings": {}, "scores": {}}
+    bare: GeneratorRecord = {**ABOUT, "settings": {}, "scores": {}}
     assert tells(card(bare), "200 images", "unknown")

@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_a_trial_says_it_at_each_evaluation_and_so_does_its_assessment(data, tmp
     rows = np.arange(data.n) % 5 == 0
     workload = make_workload(data.at(~rows), tmp_path)
     workload = type(workload)(**{**vars(workload), "validation": validation_of(data.at(rows))})
-    reports = run_on(Trial(workload, 0, small_params(workload.data)))
+    reports: list[Any] = run_on(Trial(workload, 0, small_params(workload.data)))
     assert all(0 <= report["cas"] <= 1 for report in reports)
     monkeypatch.setattr(evaluation, "SEEDS", range(1, 3))
     found = assess(workload, 0, small_params(workload.data), 30)

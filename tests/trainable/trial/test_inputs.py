@@ -53,7 +53,8 @@ def loaded(wanted: RunIdentity, start: SavedGenerator | None = None, **more: Any
     return load_inputs(wanted, FLAGS, fetch, make_console(file=io.StringIO()), shared=False, **more)
 
 
-def generator(**about: Any) -> SavedGenerator:
+def generator(**known: Any) -> SavedGenerator:
+    about: Any = known
     return SavedGenerator("old", "f" * 64, {"a": torch.ones(1)}, about)
 
 

@@ -36,7 +36,7 @@ from trainable.metrics.two_folders.read import (
 )
 from trainable.metrics.two_folders.result import Conditions, Options, Result
 from trainable.pretrained.extractors import Extractor, load_extractor
-from trainable.pretrained.feature_cache import kept_features
+from trainable.pretrained.feature_cache import ImagesKey, kept_features
 from trainable.pretrained.resize import RULES
 
 PAIRS = 24
@@ -92,7 +92,7 @@ def compare(
         _check_alike(before, conditions, f"--baseline {options.baseline}")
 
     def kept(folder: Folder, which: str) -> Tensor:
-        key = {
+        key: ImagesKey = {
             "data": folder.digest,
             "n": folder.data.n,
             "channels": folder.data.task.channels,

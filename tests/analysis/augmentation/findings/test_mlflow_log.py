@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mlflow.tracking import MlflowClient
@@ -12,7 +13,7 @@ from analysis.augmentation.design.cells import ADDED, COMPLETE, DIVERGED, REAL, 
 from analysis.augmentation.findings.mlflow_log import CELL, EXPERIMENT, FinishedStudy, log_study
 from analysis.augmentation.findings.results import Findings
 
-COMPLETED: Result = {
+COMPLETED: Any = {
     "status": COMPLETE, "scores": {"accuracy": 0.75}, "seconds": 2.0, "images": 40,
     "history": [{"step": 5, "valid_accuracy": 0.5}, {"step": 10, "valid_accuracy": 0.7}],
 }  # fmt: skip
