@@ -198,7 +198,7 @@ class StudyConfig:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> StudyConfig:
+    def from_json(cls, values: Mapping[str, Any]) -> StudyConfig:
         """Build a config from `to_json`'s dict; unknown or missing keys raise TypeError.
 
         Studies from before images could be held back say nothing of it, and held none; likewise

@@ -7,6 +7,7 @@ trial whose score is NaN running for ever; this one tells each by its status.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, cast
 
 from ray.tune.search import Searcher
@@ -167,7 +168,7 @@ class StudySearcher(Searcher):
         return {}
 
 
-def _report(result: dict[str, Any]) -> Report | None:
+def _report(result: Mapping[str, Any]) -> Report | None:
     """The trial's own report, if there is one, which Tune hands over flattened among its own
     keys."""
     found = {k.removeprefix("report/"): v for k, v in result.items() if k.startswith("report/")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -64,7 +65,7 @@ def set_rate(optim: torch.optim.Optimizer, lr: float) -> None:
             group["lr"] = lr
 
 
-def load_optimizer(optim: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def load_optimizer(optim: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
     """Load what an optimizer of the same weights kept, be it on another kind of device.
 
     Options other than the learning rate stay those that `optim` was made with.

@@ -268,7 +268,7 @@ class Run:
             "train_seconds": self.train_seconds,
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state` returned, for a run of the same configuration and data."""
         if self._graphs is not None:
             self._graphs.forget()
@@ -287,7 +287,9 @@ class Run:
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         """Networks and optimizers by their names in a state."""
-        parts: dict[str, Any] = {"G": self.G, "G_ema": self.G_ema, "g_opt": self._g_opt}
+        parts: dict[str, nn.Module | torch.optim.Optimizer] = {
+            "G": self.G, "G_ema": self.G_ema, "g_opt": self._g_opt,
+        }  # fmt: skip
         for adversary in self.adversaries:
             parts[adversary.name] = adversary.network
             parts[f"{adversary.name}_opt"] = adversary.optimizer
