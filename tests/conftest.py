@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from optuna.storages._rdb.storage import _VersionManager
 
 from tests.helpers.toys import (
     TinyExtractor,
@@ -19,6 +22,8 @@ from tests.helpers.toys import (
     witness,
 )
 from trainable.data.dataset import Dataset
+from trainable.pretrained import load
+from trainable.pretrained.catalog import WEIGHTS
 from trainable.trial.evaluation import Evaluator
 from trainable.trial.report import Report
 from trainable.trial.trial import Trial
@@ -55,6 +60,34 @@ def _own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CGAN_SEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _once_a_process():
+    """What many tests need and none changes is had once: networks with weights in packages, and
+    Optuna's newest schema, for which it imports all its migrations as it opens a database."""
+    newest, known = _VersionManager.get_head_version, []
+
+    def head(manager: _VersionManager) -> str:
+        known[:] = known or [newest(manager)]
+        return known[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_VersionManager, "get_head_version", head)
+        for name in ("load_extractor", "load_backbone"):
+            patch.setattr(load, name, _kept(getattr(load, name)))
+        yield
+
+
+def _kept(loading: Callable[..., Any]) -> Callable[..., Any]:
+    """A network by its name alone is loaded once."""
+    once = functools.cache(loading)
+
+    def load_kept(name: str, weights: Path | None = None, **rules: Any) -> Any:
+        packaged = name in WEIGHTS and WEIGHTS[name].packaged and weights is None
+        return (once if packaged else loading)(name, weights, **rules)
+
+    return load_kept
 
 
 @pytest.fixture(autouse=True)

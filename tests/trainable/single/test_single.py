@@ -70,6 +70,9 @@ def _cheap(monkeypatch, place):
     monkeypatch.setattr(networks, "load_extractor", lambda *_, **__: (TinyExtractor(), "tiny"))
     monkeypatch.setattr(evaluation, "cached_features", lambda net, x, _, **__: net(torch.tensor(x)))
     monkeypatch.setattr(quick_classifier, "STEPS", 2)
+    # PyTorch's own program of a generator takes a second; tests/search/tracking draws from one.
+    monkeypatch.setattr(torch.export, "export", lambda *_, **__: None)
+    monkeypatch.setattr(torch.export, "save", lambda program, file: file.write(b"a program"))
     monkeypatch.chdir(place)
 
 
