@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.helpers.toys import (
 from trainable.data.dataset import Dataset
 from trainable.pretrained import load
 from trainable.pretrained.catalog import WEIGHTS
+from trainable.tracking import client
 from trainable.trial.evaluation import Evaluator
 from trainable.trial.report import Report
 from trainable.trial.trial import Trial
@@ -63,9 +65,11 @@ def _own_cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _once_a_process():
-    """What many tests need and none changes is had once: networks with weights in packages, and
-    Optuna's newest schema, for which it imports all its migrations as it opens a database."""
+def _once_a_process(tmp_path_factory):
+    """What many tests need and none changes is had once: networks with packaged weights, an empty
+    store of MLflow's, and Optuna's newest schema, for which it imports all its migrations.
+    """
+    empty = tmp_path_factory.mktemp("empty")
     newest, known = _VersionManager.get_head_version, []
 
     def head(manager: _VersionManager) -> str:
@@ -76,6 +80,7 @@ def _once_a_process():
         patch.setattr(_VersionManager, "get_head_version", head)
         for name in ("load_extractor", "load_backbone"):
             patch.setattr(load, name, _kept(getattr(load, name)))
+        patch.setattr(client, "_migrate", _copying(client._migrate, empty))
         yield
 
 
@@ -88,6 +93,18 @@ def _kept(loading: Callable[..., Any]) -> Callable[..., Any]:
         return (once if packaged else loading)(name, weights, **rules)
 
     return load_kept
+
+
+def _copying(migrate: Callable[[Path], None], folder: Path) -> Callable[[Path], None]:
+    """Of fifty migrations, a second's work, a store's file is left."""
+
+    def copy(path: Path) -> None:
+        kept = folder / "mlflow.db"
+        if not kept.exists():
+            migrate(kept)
+        shutil.copy(kept, path)
+
+    return copy
 
 
 @pytest.fixture(autouse=True)

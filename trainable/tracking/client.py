@@ -60,13 +60,10 @@ def create_tracking(uri: str) -> None:
     path = sqlite_file(uri)
     if path is None or path.exists():
         return
-    from mlflow.tracking import MlflowClient
-
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="cgan-search-") as folder:
         made = Path(folder) / "mlflow.db"
-        address = sqlite_address(made)
-        MlflowClient(address, address).search_experiments(max_results=1)
+        _migrate(made)
         part = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(part)) as copy:
@@ -79,6 +76,14 @@ def create_tracking(uri: str) -> None:
                 part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _migrate(path: Path) -> None:
+    """Have MLflow make an empty store."""
+    from mlflow.tracking import MlflowClient
+
+    address = sqlite_address(path)
+    MlflowClient(address, address).search_experiments(max_results=1)
 
 
 def experiment_id(client: MlflowClient, name: str, uri: str, output: Path) -> str:

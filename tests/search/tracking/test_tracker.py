@@ -387,14 +387,7 @@ def tables(path):
 def test_a_store_that_another_created_meanwhile_is_kept(tmp_path, monkeypatch):
     path = tmp_path / "mlflow.db"
 
-    class Slow:
-        def __init__(self, *_):
-            pass
-
-        def search_experiments(self, **_):
-            path.write_text("another's")
-
-    monkeypatch.setattr("mlflow.tracking.MlflowClient", Slow)
+    monkeypatch.setattr("trainable.tracking.client._migrate", lambda made: path.write_text("another's"))
     create_tracking(f"sqlite:///{path}")
     assert path.read_text() == "another's"
     assert [file.name for file in tmp_path.iterdir()] == ["mlflow.db"]
