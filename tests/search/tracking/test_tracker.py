@@ -385,9 +385,8 @@ def tables(path):
 
 
 def test_a_store_that_another_created_meanwhile_is_kept(tmp_path, monkeypatch):
-    path = tmp_path / "mlflow.db"
-
-    monkeypatch.setattr("trainable.tracking.client._migrate", lambda made: path.write_text("another's"))
+    path, migrate = tmp_path / "mlflow.db", "trainable.tracking.client._migrate"
+    monkeypatch.setattr(migrate, lambda made: path.write_text("another's"))
     create_tracking(f"sqlite:///{path}")
     assert path.read_text() == "another's"
     assert [file.name for file in tmp_path.iterdir()] == ["mlflow.db"]
