@@ -6,7 +6,10 @@ import io
 import math
 import os
 import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -145,3 +148,26 @@ def run_search(
             capacity, Audience(Console(file=screen, width=300)), trainable,
         )  # fmt: skip
     return outcome, read_records(study), screen.getvalue()
+
+
+@contextmanager
+def as_soon_as(happened: Callable[[], object], act: Callable[[], None]) -> Iterator[None]:
+    """In the block, `act` from a thread once something has `happened`, which it must."""
+    over = threading.Event()
+    acted = []
+
+    def wait() -> None:
+        while not happened():
+            if over.wait(0.1):
+                return
+        act()
+        acted.append(True)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    assert acted

@@ -25,6 +25,7 @@ from analysis.augmentation.running.train_cell import train_cell
 from search.tracking import champion
 from search.tracking.projection import connect
 from tests.helpers import ROOT
+from tests.helpers.faults import as_soon_as
 from tests.helpers.refusals import tells
 from tests.helpers.searches import shared_ray
 from tests.helpers.toys import export_trial, make_data, make_workload, small_params, write_pictures
@@ -193,18 +194,12 @@ def test_without_mlflow_the_folder_has_it_all(place, tmp_path, capsys, monkeypat
     check_mlflow(tmp_path, cells=6, sizes="10")
 
 
-def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(place, tmp_path):
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(place, tmp_path, capsys):
     done = tmp_path / "augmentation" / "made" / "cells"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "analysis.augmentation", *flags(place, tmp_path, "--repeats", "20")],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    while not done.exists() or not list(done.glob("*.json")):
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, wrong = process.communicate()
-    assert process.returncode == 130, wrong
+    with as_soon_as(lambda: any(done.glob("*.json")), lambda: os.kill(os.getpid(), signal.SIGINT)):
+        code = command.main(flags(place, tmp_path, "--repeats", "20"))
+    wrong = capsys.readouterr().err
+    assert code == 130, wrong
     assert tells(wrong, "same command")
     assert "Traceback" not in wrong
     assert 1 <= len(list(done.glob("*.json"))) < 240

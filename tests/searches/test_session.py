@@ -75,6 +75,21 @@ def wait_until(process: subprocess.Popen[bytes], place: Place, what: Callable[[]
         time.sleep(0.2)
 
 
+class Terminal(io.StringIO):
+    """A signal comes as soon as a search has said something."""
+
+    def __init__(self, what: str, signal_number: int):
+        super().__init__()
+        self._what, self._signal = what, signal_number
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if self._what in text:
+            self._what = "\0"  # once
+            os.kill(os.getpid(), self._signal)
+        return written
+
+
 @dataclass(frozen=True)
 class Lives:
     """Of one study.
@@ -94,7 +109,10 @@ class Lives:
 
 @pytest.fixture(scope="module")
 def lives(place) -> Lives:
-    """A worker of the first is killed, and then its driver; Ctrl-C ends the second in training."""
+    """A worker of the first is killed, and then its driver; Ctrl-C ends the second in training.
+
+    Only the first has processes of its own: `tests.searches.chaos` stops others so, by Ctrl-C too.
+    """
     process = place.search()
     try:
         wait_for_reports(place, 1, process)
@@ -105,17 +123,10 @@ def lives(place) -> Lives:
         process.kill()
     process.wait()
     kept = [place.reports()]
-    process = place.search("--report-timeout", "20m", "--max-concurrent", "2")
-    begins = place.log.stat().st_size
-    try:
-        wait_for_reports(place, len(kept[0]) + 1, process)
-        place.watch()
-        process.send_signal(signal.SIGINT)
-        process.wait()
-    finally:
-        process.kill()
-    stopped = place.log.read_text()[begins:]
-    assert process.returncode == 130, stopped
+    more = ("--report-timeout", "20m", "--max-concurrent", "2")
+    screen = Terminal(" running of ", signal.SIGINT)
+    code, stopped = place.run("search.run", *place.flags_now(*more), screen=screen)
+    assert code == 130, stopped
     kept.append(place.reports())
     code, published = place.run("search.publish", "tiny", "--tracking-uri", "sqlite:///stopped.db")
     assert code == 0, published
@@ -334,21 +345,12 @@ def test_a_finished_study_resumed_trains_nothing_and_says_the_same(lives, place)
     assert len(mlflow_runs(place)) == 1 + TRIALS
 
 
-class Terminal(io.StringIO):
-    """SIGTERM comes once a search has said how many trials run at a time."""
-
-    def write(self, text: str) -> int:
-        written = super().write(text)
-        if " at a time on " in text:  # no trial is owed: the next thing is to score
-            os.kill(os.getpid(), signal.SIGTERM)
-        return written
-
-
 def test_sigterm_while_winners_are_scored_says_how_to_go_on_and_keeps_the_former_ones(lives, place):
     study = place.folder / "runs" / "tiny"
     standings = (study / "leaderboard.csv").read_bytes()
     kept = sorted(study.glob("winners/*/*"))
-    code, text = place.run("search.run", "--resume", "tiny", screen=Terminal())
+    screen = Terminal(" at a time on ", signal.SIGTERM)  # no trial is owed: the next is to score
+    code, text = place.run("search.run", "--resume", "tiny", screen=screen)
     assert code == 143, text
     assert re.search(rf"\nstopped\b.* {TRIALS} of {TRIALS} trials .*\bkept", text), text
     assert "SIGTERM" not in text, text

@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.faults import as_soon_as
 from tests.helpers.searches import Place, free_port
 from tests.helpers.toys import make_data, write_pictures
 from tests.searches.chaos import server
@@ -31,35 +29,14 @@ def pictures(tmp_path) -> str:
     return str(tmp_path / "pictures")
 
 
-@contextmanager
-def after_reports(place: Place, count: int, act: Callable[[], None]) -> Iterator[None]:
-    """In the block, `act` once the study has so many reports; it must have come to that."""
-    over = threading.Event()
-    acted = []
-
-    def wait() -> None:
-        while len(place.reports()) < count:
-            if over.wait(0.3):
-                return
-        act()
-        acted.append(True)
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-    assert acted
-
-
 def test_the_search_does_without_mlflow_which_gets_everything_later(tmp_path, pictures):
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
     place = Place(tmp_path, pictures, "--trials", "3", *SHORT)
     with server(tmp_path, port) as served:
-        with after_reports(place, 2, lambda: os.killpg(served.pid, signal.SIGSTOP)):
+        with as_soon_as(
+            lambda: len(place.reports()) >= 2, lambda: os.killpg(served.pid, signal.SIGSTOP)
+        ):
             code, said = place.run("search.run", *place.flags, "--tracking-uri", uri)
         assert code == 0, said
         assert "search.publish chaos" in said
@@ -91,7 +68,7 @@ def test_a_full_disk_stops_the_search_in_order_and_it_goes_on_when_there_is_room
             with pytest.raises(OSError, match="No space"):
                 fill(small / "ballast")
 
-        with after_reports(place, 1, fill_up):
+        with as_soon_as(place.reports, fill_up):
             code, said = place.run("search.run", *place.flags)
         assert code == 1, said
         assert "stop" in said

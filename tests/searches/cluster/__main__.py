@@ -222,7 +222,7 @@ def fire(cluster: Cluster) -> None:
     study.check(trials, f"sqlite:///{cluster.shared / 'runs' / 'mlflow.db'}")
     assert f"node {third.address} joined" in cluster.said(), cluster.said()[-3000:]
     for gone in (first, second):
-        assert f"node {gone.address} is gone" in cluster.said(), cluster.said()[-3000:]
+        assert f"node {gone.address} has left" in cluster.said(), cluster.said()[-3000:]
     moved = study.moved()
     assert len(moved) >= 2, moved
     lost = {k: (study.before[k], images) for k, images in moved.items() if images < study.before[k]}
