@@ -211,9 +211,9 @@ def _validation(data: Dataset, group: np.ndarray, touched: np.ndarray, seed: int
     scarce = int(counts.argmin())
     if counts[scarce] < FEWEST_VALID:
         raise InputError(
-            f"--data {data.name}: the generator never saw {counts[scarce]} images of class "
-            f"{data.classes[scarce]!r}, but validation needs {FEWEST_VALID} of each; add images to "
-            "the folder, or train the generator on fewer"
+            f"--data {data.name}: {counts[scarce]} images of class {data.classes[scarce]!r} are "
+            f"new to the generator, but validation needs {FEWEST_VALID} of each class; add images "
+            "to the folder, or train the generator on fewer"
         )
     each = min(max(FEWEST_VALID, counts[scarce] // 2), MOST_VALID)
     size = each * len(data.classes)
