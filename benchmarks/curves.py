@@ -97,7 +97,7 @@ class Landscape:
         self.curves = curves
         self._plain = plain
         self._known = [(p.name, p.distribution) for p in describe(tabulated, TASK)]
-        self._x = np.array([self._encode(values) for values in curves.searched])
+        self._x = np.array([self.encode(values) for values in curves.searched])
         fid = np.where(np.isnan(curves.fid), np.nanmax(curves.fid, axis=0), curves.fid)
         y = np.log(fid)
         last = y.shape[1] - 1
@@ -111,7 +111,7 @@ class Landscape:
         strengths = np.logspace(-1, 3, 30)
         self._models = [RidgeCV(strengths).fit(self._x, column) for column in y.T]
 
-    def _encode(self, values: dict[str, Any]) -> list[float]:
+    def encode(self, values: dict[str, Any]) -> list[float]:
         """Numbers from -1 to 1 and whether they are absent; of other choices, one for each."""
         found: list[float] = []
         for name, distribution in self._known:
@@ -133,7 +133,7 @@ class Landscape:
 
     def curve(self, values: dict[str, Any]) -> tuple[int, np.ndarray]:
         """The row, and FID at each evaluation."""
-        x = np.array(self._encode(values))
+        x = np.array(self.encode(values))
         single = x.astype(np.float32)[None]
         leaves = np.array([tree.tree_.apply(single)[0] for tree in self._forest.estimators_])
         row = int(((self._leaves == leaves) / self._sizes).sum(1).argmax())
@@ -145,7 +145,7 @@ class Landscape:
 
     def predicted(self, values: dict[str, Any]) -> float:
         """FID at the end by the linear model alone."""
-        return math.exp(self._models[-1].predict(np.array([self._encode(values)]))[0])
+        return math.exp(self._models[-1].predict(np.array([self.encode(values)]))[0])
 
 
 def read_study(output: Path, name: str) -> Curves:

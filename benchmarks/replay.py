@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
-from unittest import mock
+from typing import Any, Protocol
 
 import numpy as np
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from benchmarks.curves import Curves, Landscape
+from benchmarks.curves import Curves
 from benchmarks.curves_space import TASK, tabulated
-from search.proposals import ledger as ledger_module
+from benchmarks.worlds import Noise, World
 from search.proposals.ledger import Ledger
 from search.study.config import StudyConfig
 from search.tune.rungs import Rungs
@@ -31,8 +28,8 @@ from search.tune.scheduler import StudyASHA
 from search.tune.searcher import StudySearcher
 from trainable.trial.report import Status
 
-MARKS = (0.25, 0.5, 1.0)
-"""Shares of the budget at which is reported what was found."""
+MARKS = (5, 10, 20, 40)
+"""Complete trials' worth of training after which is reported what was found."""
 
 WORKERS = 2
 GRACE, ETA = 12, 3
@@ -79,7 +76,7 @@ class Tune:
 
 
 def ours(
-    curves: Curves, seed: int, *, first: bool, sampler: str = "tpe", grace: int = GRACE,
+    curves: Curves, seed: int, *, first: bool = True, sampler: str = "auto", grace: int = GRACE,
     eta: int = ETA,
 ) -> Tune:  # fmt: skip
     """This project's search; `first`: the default, row 0, is tried first."""
@@ -125,7 +122,7 @@ def stock_space(trial: Any) -> None:
     tabulated(trial, TASK)
 
 
-def stock(curves: Curves, seed: int, *, first: bool) -> Tune:
+def stock(curves: Curves, seed: int, *, first: bool = True) -> Tune:
     """What a user of Tune gets without this project."""
     points = [curves.searched[0]] if first else None
     searcher = OptunaSearch(
@@ -142,12 +139,16 @@ def stock(curves: Curves, seed: int, *, first: bool) -> Tune:
     return Tune(searcher, scheduler, lambda config: config, result)
 
 
-@dataclass
-class Contender:
-    """A way to search; `patches` replaces names in `search.proposals.ledger` while it does."""
+class Way(Protocol):
+    """A way to search."""
 
-    build: Callable[..., Tune]
-    patches: dict[str, Any] = field(default_factory=dict)
+    def begin(self) -> tuple[Any, Values]:
+        """The next trial, and its searched values."""
+        ...
+
+    def goes_on(self, trial: Any, place: int, fid: float, last: bool) -> bool:
+        """Hand over an evaluation; whether the trial goes on."""
+        ...
 
 
 @dataclass
@@ -155,57 +156,47 @@ class Found:
     """What one search found.
 
     Attributes:
-        complete: at each of `MARKS`, the best FID of trials trained to the end.
-        any: the same of all evaluations.
+        seen: at each of `MARKS`, the lowest FID of a trial trained to the end; infinite if none.
+        true: that trial's FID without noise.
         begun, completed: trials.
-        rows: how often each row was looked up.
     """
 
-    complete: list[float]
-    any: list[float]
-    begun: int
-    completed: int
-    rows: Counter[int]
+    seen: list[float]
+    true: list[float]
+    begun: int = 0
+    completed: int = 0
 
 
-def search(contender: Contender, landscape: Landscape, seed: int, budget: int) -> Found:
-    """Let two workers train for `budget` epochs in all."""
-    with ExitStack() as stack:
-        for name, value in contender.patches.items():
-            stack.enter_context(mock.patch.object(ledger_module, name, value))
-        return _search(contender.build(landscape.curves, seed), landscape, budget)
-
-
-def _search(tune: Tune, landscape: Landscape, budget: int) -> Found:
-    gaps = np.diff([0, *landscape.curves.evaluations]).tolist()
-    found = Found([], [], 0, 0, Counter())
-    events: list[Any] = []  # (when, tie-break, trial, place of the evaluation, FID by place)
-    spent, complete, anything = 0, math.inf, math.inf
+def search(way: Way, world: World, noise: Noise, evaluations: Sequence[int]) -> Found:
+    """Let two workers train until the last of `MARKS`."""
+    gaps = np.diff([0, *evaluations]).tolist()
+    found = Found([], [])
+    events: list[Any] = []  # (when, tie-break, trial, place of the evaluation, true and seen FID)
+    spent, best = 0, (math.inf, math.inf)
 
     def begin(now: int) -> None:
-        trial, values = tune.begin()
-        row, fid = landscape.curve(values)
+        trial, values = way.begin()
+        truth = world.truth(values)
+        seen = np.exp(truth + noise.draw(len(gaps)))
         found.begun += 1
-        found.rows[row] += 1
-        heapq.heappush(events, (now + gaps[0], tune.begun, trial, 0, fid))
+        heapq.heappush(events, (now + gaps[0], found.begun, trial, 0, np.exp(truth), seen))
 
     for _ in range(WORKERS):
         begin(0)
     while True:
-        now, number, trial, place, fid = heapq.heappop(events)
+        now, number, trial, place, true, seen = heapq.heappop(events)
         spent += gaps[place]
-        while spent > MARKS[len(found.any)] * budget:
-            found.complete.append(complete)
-            found.any.append(anything)
-            if len(found.any) == len(MARKS):
+        while spent > MARKS[len(found.seen)] * evaluations[-1]:
+            found.seen.append(best[0])
+            found.true.append(best[1])
+            if len(found.seen) == len(MARKS):
                 return found
         last = place == len(gaps) - 1
-        score = float(fid[place])
-        if not math.isnan(score):
-            anything = min(anything, score)
-            complete = min(complete, score) if last else complete
-            found.completed += last
-        if tune.goes_on(trial, place, score, last):
-            heapq.heappush(events, (now + gaps[place + 1], number, trial, place + 1, fid))
+        if last:
+            best = min(best, (float(seen[-1]), float(true[-1])))
+            found.completed += 1
+        if way.goes_on(trial, place, float(seen[place]), last):
+            event = (now + gaps[place + 1], number, trial, place + 1, true, seen)
+            heapq.heappush(events, event)
         else:
             begin(now)

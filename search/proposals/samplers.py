@@ -7,6 +7,8 @@ import warnings
 import numpy as np
 import optuna
 
+from search.proposals.anchored import AnchoredSampler
+
 STARTUP = 10
 """Random trials before a sampler that learns is asked."""
 
@@ -22,6 +24,8 @@ def build_sampler(name: str, seed: int, number: int) -> optuna.samplers.BaseSamp
     with warnings.catch_warnings():  # multivariate, group and gp count as experimental
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         match name:
+            case "auto":
+                return AnchoredSampler(own)
             case "random":
                 return optuna.samplers.RandomSampler(seed=own)
             case "tpe":

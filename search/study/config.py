@@ -20,7 +20,7 @@ from trainable.trial.objective import Objective
 from trainable.trial.report import LONGEST, RESOURCES
 from trainable.trial.schedule import rungs_below
 
-SAMPLERS = ("tpe", "random", "gp", "nsgaii")
+SAMPLERS = ("auto", "tpe", "random", "gp", "nsgaii")
 LENGTH_FLAG = {"epoch": "--epochs", "seconds": "--train-time"}
 IMAGES_PER_TRIAL = 180_000
 """Images shown in a complete trial: where the default, on 200 films, stops improving."""
@@ -139,8 +139,9 @@ class StudyConfig:
         kind=DURATION,
     )
     sampler: str = flag(
-        "tpe",
-        "Optuna's tpe, random, gp or nsgaii; the last two learn only from complete trials",
+        "auto",
+        "how configurations are proposed: auto (from the default outwards), or Optuna's tpe, "
+        "random, gp or nsgaii; the last two learn only from complete trials",
         options=SAMPLERS,
     )
     seed: int = flag(0, "seed of everything random", bounds=(0, MOST_SEED))

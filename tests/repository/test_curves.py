@@ -1,4 +1,4 @@
-"""The table that `make bench-pays` replays searches on, and the space that is kept beside it."""
+"""The curves that `make bench-pays` replays searches on, their space, and the worlds of them."""
 
 import random
 
@@ -8,11 +8,10 @@ import pytest
 from benchmarks import replay
 from benchmarks.curves import Curves, Landscape, load, write
 from benchmarks.curves_space import TASK, tabulated
-from benchmarks.replay import Contender, Tune, ours, stock
+from benchmarks.replay import Tune, ours, stock
+from benchmarks.worlds import SEED_NOISE, WORLDS, Noise, build
 from spaces.recorder import Recorder
 from trainable.gan.config import TrialConfig
-
-BUDGET = 480
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +62,32 @@ def test_a_replay_tries_the_default_first(curves, landscape, monkeypatch, way):
         return trial, values
 
     monkeypatch.setattr(Tune, "begin", watched)
-    contender = Contender(lambda curves, seed: way(curves, seed, first=True))
-    found = replay.search(contender, landscape, seed=0, budget=BUDGET)
+    monkeypatch.setattr(replay, "MARKS", (3, 5))
+    world, noise = build("table", landscape, 0)
+    found = replay.search(way(curves, 0), world, noise, curves.evaluations)
     assert drawn[0] == curves.searched[0]
     assert drawn[1] != drawn[0]
-    assert found.begun == len(drawn) > 10  # the sampler's own proposals among them
-    assert found.any[-1] <= found.complete[-1] <= curves.fid[0, -1]
-    assert found.rows[0] >= 1
+    assert found.begun == len(drawn) > found.completed >= 1
+    assert found.true[1] <= found.true[0] <= curves.fid[0, -1]
+    np.testing.assert_allclose(found.true, found.seen)  # without noise
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_in_every_world_the_default_has_its_own_curve_and_seeds_make_others(
+    curves, landscape, name
+):
+    default, other = curves.searched[0], curves.searched[7]
+    one, two = (build(name, landscape, seed)[0] for seed in (0, 1))
+    for world in (one, two):
+        np.testing.assert_allclose(world.truth(default), np.log(curves.fid[0]), atol=1e-6)
+        np.testing.assert_array_equal(world.truth(other), world.truth(other))
+    assert (one.truth(other) == two.truth(other)).all() == (name == "table")
+
+
+def test_noise_has_the_spread_that_it_says(landscape):
+    noise = Noise(0)
+    drawn = np.array([noise.draw(9) for _ in range(4000)])
+    expected = (SEED_NOISE**2 * (0.8**2 + 0.6**2) + 0.02**2) ** 0.5
+    assert drawn[:, -1].std() == pytest.approx(expected, rel=0.05)
+    assert drawn[:, 0].std() < drawn[:, -1].std()
+    assert not build("table", landscape, 0)[1].draw(9).any()

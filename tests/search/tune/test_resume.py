@@ -109,7 +109,12 @@ def test_a_trial_that_only_looks_stopped_is_not(tmp_path):
 @pytest.mark.parametrize("seed", range(3))
 def test_any_number_of_kills_changes_no_decision(tmp_path, seed):
     """Proposals, decisions, rungs and ends of an interrupted search are those of a whole one."""
-    settings = {"sampler": ["tpe", "random"][seed % 2], "trials": 15, "seed": seed, "eval_every": 2}
+    settings = {
+        "sampler": ["auto", "tpe", "random"][seed],
+        "trials": 15,
+        "seed": seed,
+        "eval_every": 2,
+    }
     whole, decisions = drive(
         Search(tmp_path / "whole", **settings), curve, random.Random(seed), workers=3
     )

@@ -173,12 +173,13 @@ def test_after_the_deadline_no_trial_begins(tmp_path):
     assert found["deadline"] == soon
 
 
-def test_tpe_keeps_away_from_where_trials_broke_down_however_well_they_began(tmp_path):
+@pytest.mark.parametrize("sampler", ["auto", "tpe"])
+def test_it_keeps_away_from_where_trials_broke_down_however_well_they_began(tmp_path, sampler):
     def line(trial: optuna.Trial, task: Task) -> dict[str, Any]:
         x = trial.suggest_float("x", 0.0, 1.0)
         return {**space(trial, task), "g_lr": 1e-3 * (1 + x)}
 
-    s = Search(tmp_path / "s", space=line, sampler="tpe", trials=40)
+    s = Search(tmp_path / "s", space=line, sampler=sampler, trials=40)
     for i in range(40):
         found = s.suggest(str(i))
         assert isinstance(found, dict)
@@ -194,7 +195,7 @@ def test_tpe_keeps_away_from_where_trials_broke_down_however_well_they_began(tmp
 def test_same_seed_same_proposals(tmp_path):
     proposals = []
     for name in ("a", "b"):
-        s = Search(tmp_path / name, sampler="tpe", trials=14)
+        s = Search(tmp_path / name, sampler="auto", trials=14)
         seen = []
         for i in range(14):
             found = s.suggest(str(i))

@@ -7,6 +7,7 @@ import optuna
 import pytest
 
 from search.proposals.warm_start import learn_from
+from search.study.config import SAMPLERS
 from search.study.database import read_learnt
 from search.tune.rungs import Rungs
 from tests.helpers.fake_tune import CONTINUE, STOP, Search, config, warm
@@ -86,7 +87,7 @@ def test_optuna_is_told_both_of_complete_trials_and_none_of_pruned_ones(search):
     assert [record.goals for record in search.records()][3] == (99.0, 0.5)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsgaii"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_resumed_search_decides_and_proposes_as_if_it_had_never_stopped(tmp_path, sampler):
     def life(search: Search, names: range) -> list[object]:
         said: list[object] = []

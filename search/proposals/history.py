@@ -1,0 +1,140 @@
+"""What a study's trials say of their configurations, each measured against an anchor's curve."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+GIVEN = "fixed_params"
+"""The attribute that Optuna gives a trial whose values were given."""
+BROKEN = 0.6
+"""z of a trial that broke down, by its own configuration's fault."""
+BOUNDS = (-1.0, BROKEN)
+"""z beyond these tells no more: a bad trial is bad."""
+STOPPED = 0.1
+"""How far those are taken to have come that were stopped without a score that Optuna knows."""
+NOISE = 0.05
+"""Standard deviation of a complete trial's z: training twice, and the evaluation."""
+EARLY = 0.53
+"""It grows as a power of how little of a trial was seen: 0.09 after a third, 0.16 after a ninth."""
+
+SEEN = 500
+"""Trials that are looked at, of a longer study: the best, the newest, and the anchors."""
+
+Curve = Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class History:
+    """Trials of a study, in their order.
+
+    Attributes:
+        params: the searched values of each.
+        z: log of its score over the anchor's at the same evaluation, mean of its last two; NaN
+            without one.
+        noise: standard deviation of each z.
+        anchors: places of those whose values were given.
+        anchored: whether z is measured against one of these.
+    """
+
+    params: list[dict[str, Any]]
+    z: np.ndarray
+    noise: np.ndarray
+    anchors: list[int]
+    anchored: bool
+
+    @classmethod
+    def of(
+        cls,
+        trials: Sequence[FrozenTrial],
+        directions: Sequence[StudyDirection],
+        rng: random.Random,
+    ) -> History:
+        """Of a study's trials; of several goals each proposal weighs its own (ParEGO, Knowles
+        2006)."""
+        unseen = (TrialState.FAIL, TrialState.WAITING)
+        kept = [t for t in trials if t.params and t.state not in unseen]
+        anchors = [place for place, t in enumerate(kept) if GIVEN in t.system_attrs]
+        broken = [any(value > 0 for value in t.constraints.values()) for t in kept]
+        found, far, anchored = [], np.zeros(len(kept)), False
+        for goal, direction in enumerate(directions):
+            sign = -1.0 if direction is StudyDirection.MAXIMIZE else 1.0
+            curves = [_curve(t, goal, sign, len(directions)) for t in kept]
+            against = _reference(curves, anchors, broken)
+            if against is None:
+                found.append(np.full(len(kept), np.nan))
+                continue
+            anchored = against in anchors
+            found.append(_z(curves, curves[against]))
+            longest = max(max(curve, default=0) for curve in curves)
+            far = np.array([max(curve, default=0) / longest for curve in curves])
+        z = found[0] if len(found) == 1 else _weighed(found, rng)
+        stopped = [t.state is TrialState.PRUNED for t in kept] & np.isnan(z)
+        if stopped.any() and not stopped.all():  # of several goals
+            z[stopped], far[stopped] = np.nanmax(z), STOPPED
+        z[broken], far[broken] = BROKEN, 1.0
+        noise = NOISE * np.maximum(far, 0.01) ** -EARLY
+        best = np.argsort(z)[: SEEN // 2].tolist()  # NaN last
+        seen = sorted({*anchors, *best, *range(len(kept))[-SEEN // 2 :]})
+        return cls(
+            [kept[place].params for place in seen],
+            np.clip(z[seen], *BOUNDS),
+            noise[seen],
+            [seen.index(place) for place in anchors],
+            anchored,
+        )
+
+
+def _curve(trial: FrozenTrial, goal: int, sign: float, goals: int) -> Curve:
+    """Scores to be minimised, by step; of several goals Optuna knows the end alone."""
+    if goals == 1 and trial.intermediate_values:
+        curve = {step: sign * v for step, v in trial.intermediate_values.items()}
+        return {step: value for step, value in curve.items() if math.isfinite(value)}
+    if trial.state is TrialState.COMPLETE and math.isfinite(value := trial.values[goal]):
+        return {1: sign * value}
+    return {}
+
+
+def _reference(
+    curves: Sequence[Curve], anchors: Sequence[int], broken: Sequence[bool]
+) -> int | None:
+    """The place of the trial to measure against: the first anchor with a score, or who came
+    furthest."""
+    sound = [place for place, curve in enumerate(curves) if curve and not broken[place]]
+    given = [place for place in anchors if place in sound]
+    return given[0] if given else max(sound, key=lambda p: max(curves[p]), default=None)
+
+
+def _z(curves: Sequence[Curve], base: Curve) -> np.ndarray:
+    """Log ratios to `base`; of scores that may be 0 or less differences, a fifth being their sd."""
+    positive = all(value > 0 for curve in curves for value in curve.values())
+    scale = math.log if positive else float
+    z = np.full(len(curves), np.nan)
+    for place, curve in enumerate(curves):
+        shared = sorted(curve.keys() & base.keys())[-2:]
+        if shared:
+            z[place] = sum(scale(curve[s]) - scale(base[s]) for s in shared) / len(shared)
+    if not positive and (spread := np.nanstd(z)) > 0:
+        z *= 0.2 / spread
+    return z
+
+
+def _weighed(found: Sequence[np.ndarray], rng: random.Random) -> np.ndarray:
+    """One z of several: by random weights the one furthest from the best, and a little of all."""
+    z = np.clip(np.array(found), *BOUNDS)
+    weights = np.array([[rng.random()] for _ in found])
+    weights *= len(found) / weights.sum()
+    best = np.nan_to_num(np.nanmin(z, axis=1, keepdims=True))
+
+    def distance(z: np.ndarray) -> np.ndarray:
+        apart = weights * (z - best)
+        return apart.max(0) + 0.05 * apart.sum(0)
+
+    return distance(z) - distance(np.zeros((len(found), 1)))

@@ -1,0 +1,156 @@
+"""The sampler that starts from an anchor, in plain Optuna studies of define-by-run spaces."""
+
+import statistics
+
+import numpy as np
+import optuna
+import pytest
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
+from scipy.stats import norm
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+from search.proposals import anchored
+from search.proposals.anchored import EXPECTED, LEAST, LENGTH, AnchoredSampler, Process
+from search.proposals.history import History
+
+DEFAULT = {"rate": 1e-3, "optimizer": "adam", "beta": 0.5, "width": 16, "noise": 0.0}
+
+
+def cost(trial: optuna.Trial) -> float:
+    """Some 50 where the default is 100; conditional, and of every kind of value."""
+    rate = trial.suggest_float("rate", 1e-5, 1e-1, log=True)
+    total = 60 + 20 * abs(np.log10(rate / 3e-3))
+    if trial.suggest_categorical("optimizer", ["adam", "sgd", "rmsprop"]) == "adam":
+        total += 30 * abs(trial.suggest_float("beta", 0.0, 1.0) - 0.2)
+    else:
+        total += 40 + trial.suggest_float("momentum", 0.0, 1.0)
+    total += abs(trial.suggest_int("width", 8, 64, step=8) - 24)
+    return total + 100 * trial.suggest_categorical("noise", [0.0, 0.1, 0.2])
+
+
+def search(seed: int, trials: int, make=AnchoredSampler, given=DEFAULT) -> optuna.Study:
+    study = optuna.create_study(sampler=make(seed))
+    if given:
+        study.enqueue_trial(given)
+    study.optimize(cost, trials)
+    return study
+
+
+def test_it_finds_better_than_random_search_and_than_its_anchor():
+    mine = [search(seed, 25).best_value for seed in range(5)]
+    random = [search(seed, 25, RandomSampler).best_value for seed in range(5)]
+    assert statistics.median(mine) < 0.8 * cost_of(DEFAULT)
+    assert statistics.median(mine) < 0.9 * statistics.median(random)
+
+
+def test_it_needs_no_anchor():
+    mine = [search(seed, 25, given=None).best_value for seed in range(5)]
+    random = [search(seed, 25, RandomSampler, None).best_value for seed in range(5)]
+    assert statistics.median(mine) < statistics.median(random)
+
+
+def cost_of(values: dict) -> float:
+    return cost(optuna.trial.FixedTrial(values))  # pyright: ignore[reportArgumentType]
+
+
+def test_the_first_proposals_change_the_anchor_a_little():
+    for seed in range(5):
+        _, *first = search(seed, 3).trials
+        for trial in first:
+            changed = [n for n in DEFAULT if n in trial.params and trial.params[n] != DEFAULT[n]]
+            assert 1 <= len(changed) <= 3
+
+
+def test_equal_seeds_and_trials_make_equal_proposals_and_others_do_not():
+    def values(seed: int) -> list[dict]:
+        return [trial.params for trial in search(seed, 12).trials]
+
+    assert values(1) == values(1)
+    assert values(1)[1:] != values(2)[1:]
+
+
+def test_workers_that_wait_for_their_scores_try_different_things():
+    study = search(0, 12)
+    study.sampler = AnchoredSampler(0)
+    asked = [study.ask() for _ in range(8)]
+    for trial in asked:
+        cost(trial)
+    proposed = {tuple(sorted(trial.params.items())) for trial in asked}
+    assert len(proposed) == 8
+
+
+def test_what_failed_or_broke_down_is_no_obstacle():
+    study = search(0, 4)
+    for state in (TrialState.FAIL, TrialState.PRUNED):
+        trial = study.ask()
+        cost(trial)
+        trial.set_constraint("trains", 1.0)
+        study.tell(trial, state=state)
+    study.optimize(cost, 2)
+    assert len(study.trials) == 8
+
+
+def test_two_goals_are_searched_for_together():
+    study = optuna.create_study(directions=["minimize"] * 2, sampler=AnchoredSampler(0))
+    study.enqueue_trial(DEFAULT)
+
+    def two(trial: optuna.Trial) -> tuple[float, float]:
+        return cost(trial), float(trial.params["width"])
+
+    study.optimize(two, 30)
+    first, second = zip(*(t.values for t in study.best_trials), strict=True)
+    assert min(first) < 0.92 * cost_of(DEFAULT)
+    assert min(second) == 8
+
+
+def planted(seen: np.ndarray, anchored: bool = True) -> tuple[np.ndarray, History]:
+    rng = np.random.default_rng(0)
+    at = rng.uniform(-1, 1, (len(seen), 3))
+    noise = rng.uniform(0.05, 0.2, len(seen))
+    return at, History([{}] * len(seen), seen, noise, [0], anchored)
+
+
+@pytest.mark.parametrize("is_anchored", [True, False])
+def test_the_process_is_scikit_learn_s(is_anchored):
+    z = np.array([0.0, 0.4, -0.2, 0.3, 0.1, 0.5])
+    at, history = planted(z, is_anchored)
+    mean = EXPECTED if is_anchored else z.mean()
+    variance = max(LEAST, ((z - mean) ** 2).mean())
+    kernel = ConstantKernel(variance) * Matern(LENGTH, nu=1.5)
+    oracle = GaussianProcessRegressor(kernel, alpha=history.noise**2, optimizer=None)
+    oracle.fit(at, z - mean)
+    new = np.random.default_rng(1).uniform(-1, 1, (20, 3))
+    process = Process(at, history)
+    expected = oracle.predict(new, return_std=True)
+    np.testing.assert_allclose(process.predict(new)[0], mean + expected[0])
+    np.testing.assert_allclose(process.predict(new)[1], expected[1])
+    np.testing.assert_allclose(process.believed, mean + oracle.predict(at))
+
+
+def test_expected_improvement_is_the_mean_of_what_is_gained():
+    at, history = planted(np.array([0.0, 0.4, -0.2, 0.3]))
+    process = Process(at, history)
+    new = np.array([[0.1, -0.3, 0.6], [1.0, 1.0, -1.0]])
+    mean, sd = process.predict(new)
+    z = norm.ppf((np.arange(100_000) + 0.5) / 100_000)
+    gains = np.maximum(process.believed.min() - (mean[:, None] + sd[:, None] * z), 0).mean(1)
+    np.testing.assert_allclose(process.improvement(new), gains, rtol=1e-3)
+
+
+def test_a_trial_under_way_counts_as_believed_and_makes_its_place_less_tempting():
+    z = np.array([0.0, 0.4, -0.2, np.nan])
+    at, history = planted(z)
+    alone, _ = planted(z[:3])
+    fewer = Process(alone, History([{}] * 3, z[:3], history.noise[:3], [0], True))
+    process = Process(at, history)
+    np.testing.assert_allclose(process.predict(at)[0], fewer.predict(at)[0])
+    assert process.improvement(at[3:])[0] < fewer.improvement(at[3:])[0]
+    assert process.believed[3] == pytest.approx(fewer.predict(at)[0][3])
+
+
+@pytest.fixture(autouse=True)
+def _few_candidates(monkeypatch):
+    """Enough for what is asserted here."""
+    monkeypatch.setattr(anchored, "MUTANTS", 40)

@@ -1,0 +1,108 @@
+"""What trials say of their configurations, against an anchor's curve."""
+
+import math
+import random
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from search.proposals import history as module
+from search.proposals.history import BROKEN, GIVEN, NOISE, History
+
+COMPLETE, PRUNED, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING
+
+
+def trial(state=COMPLETE, *scores, given=False, broken=False, values=None, x=0.5) -> FrozenTrial:
+    """One scored at steps 10, 20 and so on."""
+    steps = {10 * place: score for place, score in enumerate(scores, start=1)}
+    if state is COMPLETE and values is None:
+        values = [scores[-1]]
+    return create_trial(
+        state=state, values=values, intermediate_values=steps, params={"x": x},
+        distributions={"x": FloatDistribution(0, 1)}, constraints={"trains": float(broken)},
+        system_attrs={GIVEN: {"x": x}} if given else {},
+    )  # fmt: skip
+
+
+def history(*trials: FrozenTrial, directions=("minimize",)) -> History:
+    study = optuna.create_study(directions=directions)
+    study.add_trials(list(trials))
+    return History.of(study.trials, study.directions, random.Random(0))
+
+
+def test_a_trial_is_measured_at_its_last_two_evaluations_against_the_anchor_s():
+    found = history(
+        trial(COMPLETE, 200, 100, 50, given=True),
+        trial(PRUNED, 400, 50),  # twice, and half
+        trial(PRUNED, 180),
+        trial(COMPLETE, 900, 110, 45),
+        trial(RUNNING),
+    )
+    expected = [0, 0, math.log(0.9), (math.log(1.1) + math.log(0.9)) / 2, math.nan]
+    np.testing.assert_allclose(found.z, expected, atol=1e-12)
+    assert found.anchors == [0]
+    assert found.anchored
+
+
+def test_the_further_a_trial_came_the_surer_it_is():
+    found = history(trial(COMPLETE, *range(9, 0, -1)), trial(PRUNED, 9.0, 8, 7), trial(PRUNED, 9.0))
+    np.testing.assert_allclose(found.noise / NOISE, [1, 1.79, 3.20], atol=0.01)
+
+
+def test_one_that_broke_down_is_as_bad_as_any_and_surely():
+    found = history(trial(COMPLETE, 50, given=True), trial(PRUNED, 1, broken=True))
+    assert found.z[1] == BROKEN
+    assert found.noise[1] == NOISE
+
+
+@pytest.mark.parametrize(
+    "first",
+    [trial(PRUNED, 30, broken=True, given=True), trial(RUNNING, given=True), trial(COMPLETE, 9)],
+)
+def test_without_a_sound_anchor_who_came_furthest_stands_in(first):
+    found = history(first, trial(PRUNED, 50), trial(COMPLETE, 100, 50), trial(COMPLETE, 100, 40))
+    assert not found.anchored
+    assert found.z[2] == 0
+    assert found.z[3] == pytest.approx(math.log(0.8) / 2)
+
+
+def test_scores_of_zero_and_below_are_compared_by_difference():
+    found = history(trial(COMPLETE, -1.0, given=True), trial(COMPLETE, -3.0), trial(COMPLETE, 1.0))
+    assert found.z[0] == 0
+    assert found.z[1] == pytest.approx(-found.z[2])
+    assert np.std(found.z) == pytest.approx(0.2)
+
+
+def test_what_is_maximised_is_turned():
+    found = history(trial(COMPLETE, 1.0, given=True), trial(COMPLETE, 2.0), directions=["maximize"])
+    assert found.z[1] < 0
+
+
+def test_of_two_goals_who_is_better_in_both_is_better_whatever_the_weights():
+    trials = [
+        trial(values=[100, 0.5], given=True), trial(values=[50, 0.3]), trial(values=[200, 0.9]),
+        trial(values=[60, 0.6]), trial(PRUNED),
+    ]  # fmt: skip
+    study = optuna.create_study(directions=["minimize"] * 2)
+    study.add_trials(trials)
+    traded = set()
+    for seed in range(20):
+        z = History.of(study.trials, study.directions, random.Random(seed)).z
+        assert z[1] < z[0] == 0 < z[2] == z[4]
+        traded.add(z[3] < 0)
+    assert traded == {True, False}
+
+
+def test_of_a_long_study_the_best_the_newest_and_the_anchors_are_seen(monkeypatch):
+    monkeypatch.setattr(module, "SEEN", 10)
+    rng = random.Random(0)
+    scores = [rng.uniform(50, 150) for _ in range(100)]
+    trials = [trial(COMPLETE, s, given=n == 3, x=n / 100) for n, s in enumerate(scores)]
+    found = history(*trials)
+    seen = {round(100 * params["x"]) for params in found.params}
+    best = sorted(range(100), key=scores.__getitem__)[:5]
+    assert seen == {3, *best, *range(95, 100)}
+    assert found.params[found.anchors[0]]["x"] == 0.03
