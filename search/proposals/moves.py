@@ -42,9 +42,9 @@ def moved(distribution: BaseDistribution, value: Any, sd: float, rng: random.Ran
         others = [choice for choice in distribution.choices if choice != value]
         return rng.choice(others) if others else value
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    whole = distribution.step is not None and not distribution.log
-    if whole and distribution.high > distribution.low:
-        sd = max(sd, _LEAST * distribution.step / (distribution.high - distribution.low))
+    spread = distribution.high - distribution.low
+    if distribution.step is not None and not distribution.log and spread > 0:
+        sd = max(sd, _LEAST * distribution.step / spread)
     place = share_of(distribution, value)
     for _ in range(50):
         if 0 <= (new := place + rng.gauss(0, sd)) <= 1:

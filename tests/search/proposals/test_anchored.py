@@ -1,6 +1,7 @@
 """The sampler that starts from an anchor, in plain Optuna studies of define-by-run spaces."""
 
 import statistics
+from typing import Any
 
 import numpy as np
 import optuna
@@ -30,7 +31,7 @@ def cost(trial: optuna.Trial) -> float:
     return total + 100 * trial.suggest_categorical("noise", [0.0, 0.1, 0.2])
 
 
-def search(seed: int, trials: int, make=AnchoredSampler, given=DEFAULT) -> optuna.Study:
+def search(seed: int, trials: int, make: Any = AnchoredSampler, given=DEFAULT) -> optuna.Study:
     study = optuna.create_study(sampler=make(seed))
     if given:
         study.enqueue_trial(given)
@@ -93,7 +94,7 @@ def test_what_failed_or_broke_down_is_no_obstacle():
 
 
 def test_two_goals_are_searched_for_together():
-    study = optuna.create_study(directions=["minimize"] * 2, sampler=AnchoredSampler(0))
+    study = optuna.create_study(directions=("minimize", "minimize"), sampler=AnchoredSampler(0))
     study.enqueue_trial(DEFAULT)
 
     def two(trial: optuna.Trial) -> tuple[float, float]:
@@ -119,7 +120,9 @@ def test_the_process_is_scikit_learn_s(is_anchored):
     mean = EXPECTED if is_anchored else z.mean()
     variance = max(LEAST, ((z - mean) ** 2).mean())
     kernel = ConstantKernel(variance) * Matern(LENGTH, nu=1.5)
-    oracle = GaussianProcessRegressor(kernel, alpha=history.noise**2, optimizer=None)
+    noise: Any = history.noise**2
+    unchanged: Any = None  # by fitting
+    oracle: Any = GaussianProcessRegressor(kernel, alpha=noise, optimizer=unchanged)
     oracle.fit(at, z - mean)
     new = np.random.default_rng(1).uniform(-1, 1, (20, 3))
     process = Process(at, history)

@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Any
 
 import numpy as np
 import optuna
@@ -27,7 +28,7 @@ def trial(state=COMPLETE, *scores, given=False, broken=False, values=None, x=0.5
     )  # fmt: skip
 
 
-def history(*trials: FrozenTrial, directions=("minimize",)) -> History:
+def history(*trials: FrozenTrial, directions: Any = ("minimize",)) -> History:
     study = optuna.create_study(directions=directions)
     study.add_trials(list(trials))
     return History.of(study.trials, study.directions, random.Random(0))
@@ -86,7 +87,7 @@ def test_of_two_goals_who_is_better_in_both_is_better_whatever_the_weights():
         trial(values=[100, 0.5], given=True), trial(values=[50, 0.3]), trial(values=[200, 0.9]),
         trial(values=[60, 0.6]), trial(PRUNED),
     ]  # fmt: skip
-    study = optuna.create_study(directions=["minimize"] * 2)
+    study = optuna.create_study(directions=("minimize", "minimize"))
     study.add_trials(trials)
     traded = set()
     for seed in range(20):
