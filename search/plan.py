@@ -10,18 +10,28 @@ from functools import partial
 import torch
 from rich.console import Console
 
-from search.capacity.estimate import Speed, budgeted, measure_scoring, speed_of
+from search.capacity.estimate import (
+    Speed,
+    budgeted,
+    measure_scoring,
+    measure_training,
+    speed_of,
+)
 from search.capacity.gpu_share import Capacity, share
 from search.capacity.nodes import all_in_order, local_gpus
 from search.resolve import Prepared, make_workload
+from search.study.asked import left_open
 from search.study.config import StudyConfig
 from search.study.folder import TRIALS
 from search.study.trial_files import attach_storage
+from spaces.presets import default
 from trainable.basics.machine import local_cores
 from trainable.basics.progress import stage
 from trainable.basics.terminal import say
 from trainable.distributed.cluster import fitting
 from trainable.distributed.resources import Resources
+from trainable.gan.config import TrialConfig
+from trainable.gan.run import Run
 from trainable.trial.evaluation import real_set, validation_of
 from trainable.trial.workload import Workload
 
@@ -31,7 +41,7 @@ class Plan:
     """A search as it can be on the machines that there are.
 
     Attributes:
-        config: with as many winner images as the time budget pays for.
+        config: with the length and the winner images that the time budget pays for.
         workload: what its trials share, but for the untrained generator's scores.
         capacity: where they run, and until when.
         speed: of one trial among as many as run at a time.
@@ -70,18 +80,20 @@ def make_plan(
             auto=args.gpus_per_trial is None, budget=config.time_budget, say=tell,
         )  # fmt: skip
     speed = replace(speed, trained=speed.trained * shares.slowdown)
-    capacity, asked = shares.capacity, args.winner_images is not None
-    classes = len(prepared.inputs.data.classes)
+    capacity = shares.capacity
     config, deadline = budgeted(
-        config, classes, speed, capacity.workers, since, asked=asked, say=tell
-    )
+        config, prepared.inputs.data, speed, capacity.workers, since, left_open=left_open(args),
+        say=tell,
+    )  # fmt: skip
     capacity = replace(capacity, deadline=deadline, refuse=shares.refusal)
-    return Plan(config, shares.workload, capacity, speed)
+    workload = replace(shares.workload, evaluations=config.evaluations)
+    return Plan(config, workload, capacity, speed)
 
 
 def tried_budget(
-    prepared: Prepared, where: Resources, since: float, *, asked: bool, say: Callable[[str], None]
-) -> StudyConfig:
+    args: argparse.Namespace, prepared: Prepared, where: Resources, since: float,
+    say: Callable[[str], None],
+) -> StudyConfig:  # fmt: skip
     """What `budgeted` makes of a study on this machine, without Ray.
 
     Raises:
@@ -93,7 +105,14 @@ def tried_budget(
     if where.cluster is not None:
         say("whether the cluster can score the winners within the time budget is not measured")
         return config
-    inputs = prepared.inputs
+    inputs, seed = prepared.inputs, config.seed
+    first = TrialConfig.from_params(default(inputs.task))
+    trained = measure_training(
+        lambda: Run(
+            first, inputs.data, seed=seed, device=where.device, backbone=inputs.networks.backbone
+        ),
+        where.cpus_per_trial,
+    )
     speed = measure_scoring(
         inputs.networks.extractor, inputs.data, validation_of(inputs.validation), where.device,
         where.cpus_per_trial,
@@ -101,5 +120,6 @@ def tried_budget(
     here = {"CPU": local_cores(), "GPU": torch.cuda.device_count()}
     fits = fitting([{"Alive": True, "Resources": here}], where, where.gpus_per_trial or 0)
     workers = min(fits, where.max_concurrent or fits)
-    classes = len(inputs.data.classes)
-    return budgeted(config, classes, speed, workers, since, asked=asked, say=say)[0]
+    speed = replace(speed, trained=trained)
+    opened = left_open(args)
+    return budgeted(config, inputs.data, speed, workers, since, left_open=opened, say=say)[0]

@@ -76,10 +76,9 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
     say(console, f"data: {data.name}: {counts} ({data.report})")
     for line in prepared.said:
         say(console, line)
-    say(console, str(prepared.config))
     if args.dry_run:
-        asked = args.winner_images is not None
-        config = tried_budget(prepared, where, since, asked=asked, say=partial(say, console))
+        config = tried_budget(args, prepared, where, since, partial(say, console))
+        say(console, str(config))
         say(console, json.dumps(config.to_json(), indent=2))
         return 0
     try:
@@ -132,6 +131,7 @@ def _locked_search(
         capacity = Capacity(where, workers)
         plan = make_plan(args, prepared, capacity, console, since)
         prepared, config = replace(prepared, config=plan.config), plan.config
+        say(console, str(config))
         with stage(console, "opening the study"):
             opened = _open(folder, prepared, plan.workload, args.database, console)
         study = opened.study

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 
 import ray
 import torch
 
-from search.study.config import FEWEST, StudyConfig
+from search.study.config import EVALUATIONS, FEWEST, StudyConfig
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.basics.wording import format_duration
 from trainable.data.dataset import Dataset
 from trainable.distributed.resources import Resources
 from trainable.gan.config import TrialConfig
+from trainable.gan.run import Run
 from trainable.metrics.classifier_score import Validation
 from trainable.metrics.quick_classifier import NETS
 from trainable.pretrained.extractors import Extractor
 from trainable.trial.evaluation import GENERATED, SEEDS
 from trainable.trial.workload import Workload
 
+WORTH = 10
+"""Complete trials that a time budget should pay for: from so many on a search finds better than the
+default (`make bench-pays`). Up to 180,000 images a longer trial gains more than one trial more."""
+SHORTEST = 20_000
+"""Images in the shortest complete trial that is planned: before, all are mostly noise."""
+SCORING = 0.25
+"""Share of a trial that its evaluations should take at most."""
+_FEW = 6  # evaluations are enough for two rungs and a curve
 _PROBE_SECONDS = 1.0
 _MARGIN = 1.5  # distances, intervals and two workers that share a memory bus come on top
 _FIXED = 20.0  # the end of the epochs under way, export, and handing over to MLflow
@@ -54,21 +63,31 @@ class Speed:
     extracted: float
     judging: float = 0.0
 
+    @property
+    def evaluation(self) -> float:
+        """Seconds of one of a trial's evaluations."""
+        return GENERATED / self.extracted + self.judging
 
-def measure_speed(workload: Workload, config: TrialConfig) -> Speed:
-    """The speed on this machine, which must have the device that trials run on."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(workload.threads)
+
+def measure_training(build: Callable[[], Run], threads: int) -> float:
+    """Images a second that the run which `build` makes is trained on, on this machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
-        run = workload.build_run(config, workload.seed)
+        run = build()
         began = time.perf_counter()
         while (spent := time.perf_counter() - began) < _PROBE_SECONDS:
             run.train_step().tolist()  # waits for the device
-        trained = run.images_seen / spent
-        if workload.backbone is not None:
-            workload.backbone.to("cpu")
+        return run.images_seen / spent
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
+
+
+def measure_speed(workload: Workload, config: TrialConfig) -> Speed:
+    """The speed on this machine, which must have the device that trials run on."""
+    trained = measure_training(lambda: workload.build_run(config, workload.seed), workload.threads)
+    if workload.backbone is not None:
+        workload.backbone.to("cpu")
     scoring = measure_scoring(
         workload.extractor, workload.data, workload.validation, workload.device, workload.threads
     )
@@ -115,7 +134,7 @@ def search_seconds(config: StudyConfig, images: int, speed: Speed, workers: int)
     training = float(config.length)
     if config.resource == "epoch":
         training *= images / speed.trained
-    trial = training + len(config.evaluations) * (GENERATED / speed.extracted + speed.judging)
+    trial = training + len(config.evaluations) * speed.evaluation
     trials = config.trials
     return trials * trial * epoch_share(config, trials) / min(workers, trials)
 
@@ -145,18 +164,57 @@ def total_seconds(config: StudyConfig, workload: Workload, speed: Speed, workers
 
 
 def budgeted(
-    config: StudyConfig, classes: int, speed: Speed, workers: int, since: float,
-    *, asked: bool, say: Callable[[str], None],
+    config: StudyConfig, data: Dataset, speed: Speed, workers: int, since: float,
+    *, left_open: Container[str], say: Callable[[str], None],
 ) -> tuple[StudyConfig, float | None]:  # fmt: skip
-    """The study as `affordable` has it, which `say` is told, and when its trials must stop.
+    """The study as its time budget has it, which `say` is told, and when its trials must stop.
+
+    `left_open`: of the settings ``winner_images`` and ``length``, those that the user did not set.
 
     Raises:
         InputError: as `deadline_of`.
     """
-    config, line = affordable(config, classes, speed, workers, asked=asked)
+    classes = len(data.classes)
+    config, line = affordable(
+        config, classes, speed, workers, asked="winner_images" not in left_open
+    )
     if line:
         say(line)
-    return config, deadline_of(config, classes, speed, workers, since)
+    deadline = deadline_of(config, classes, speed, workers, since)
+    if deadline is not None and "length" in left_open:
+        config, line = fitted(config, data.n, speed, (deadline - time.time()) * workers)
+        say(line)
+    return config, deadline
+
+
+def fitted(
+    config: StudyConfig, images: int, speed: Speed, seconds: float
+) -> tuple[StudyConfig, str]:
+    """The study with trials of a length of which `WORTH` fit in `seconds` of one worker, and a line
+    that says so.
+
+    No longer than its own, and no shorter than `SHORTEST`.
+    """
+    share, epoch = seconds / WORTH, images / speed.trained
+    times = min(EVALUATIONS, max(_FEW, int(SCORING * share / speed.evaluation)))
+    least = min(config.length, math.ceil(SHORTEST / images))
+    epochs = int((share - times * speed.evaluation) / epoch)
+    every = max(1, round(min(config.length, max(least, epochs)) / times))
+    length = min(config.length, every * times)
+    grace = min(length, every * math.ceil(times / 9))
+    found = replace(config, length=length, eval_every=every, grace=grace)
+    worth = seconds / (length * epoch + len(found.evaluations) * speed.evaluation)
+    said = (
+        f"the time budget pays for {worth:.0f} complete trials of {length} epochs, "
+        f"{images * length:,} images each"
+    )
+    if worth >= 0.75 * WORTH:
+        return found, f"{said}; --epochs sets another length"
+    enough = math.ceil((config.time_budget or 0) * WORTH / worth / 60)
+    return found, (
+        f"{said}: too few to expect better than the default; shorter ones tell nothing, and "
+        f"--time-budget {enough}m pays for {WORTH}"
+    )
 
 
 def affordable(

@@ -6,7 +6,7 @@ import argparse
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from rich.console import Console
 from search.capacity.estimate import budgeted, speed_of, total_seconds
 from search.capacity.nodes import Node, faults, local_gpus, local_versions, shown, survey
 from search.resolve import Prepared, make_workload, prepare
+from search.study.asked import left_open
 from search.study.database import open_storage
 from search.study.folder import check_output, default_tracking
 from search.study.trial_files import create_storage, existing_storage
@@ -118,8 +119,7 @@ def _examine(page: Page, args: argparse.Namespace, began: float) -> None:
             page.line(GOOD, "Ray", f"{where.cluster or 'this machine alone'}: {at_work}")
             if prepared is not None:
                 with page.about("time"):
-                    asked = args.winner_images is not None
-                    _time(page, place, prepared, where, workers, began, asked)
+                    _time(page, place, prepared, where, workers, began, left_open(args))
 
 
 def _this_machine(page: Page) -> None:
@@ -208,16 +208,19 @@ def _cluster(page: Page, nodes: list[Node]) -> None:
 
 def _time(
     page: Page, place: Path | ObjectStore | None, prepared: Prepared, where: Resources,
-    workers: int, began: float, asked: bool,
+    workers: int, began: float, opened: Container[str],
 ) -> None:  # fmt: skip
-    """`asked`: the user said how many winner images."""
+    """`opened`: the settings on which a time budget decides."""
     inputs = prepared.inputs
     with stage(page.console, "measuring the real images") as progress:
         real = real_set(inputs.data, inputs.networks.extractor, lambda _: None, progress)
     with tempfile.TemporaryDirectory() as scratch:
         workload = make_workload(prepared, real, where, Path(scratch))
         speed = speed_of(workload, where)
-    config = prepared.config
+    note = partial(page.line, NOTE, "time")
+    config, _ = budgeted(
+        prepared.config, inputs.data, speed, workers, began, left_open=opened, say=note
+    )
     seconds = total_seconds(config, workload, speed, workers)
     limit = config.time_budget
     said = f"about {format_duration(min(seconds, limit or seconds))} for this search"
@@ -225,8 +228,6 @@ def _time(
         said += f", its budget; all {config.trials} trials would take {format_duration(seconds)}"
     rate = f"the default configuration trains on {speed.trained:.0f} images a second"
     page.line(GOOD, "time", f"{said}; {rate}")
-    note = partial(page.line, NOTE, "time")
-    budgeted(config, len(inputs.data.classes), speed, workers, began, asked=asked, say=note)
     needed = config.trials * _trial_bytes(workload)
     fact = f"{needed / 1e9:.1f} GB for checkpoints and pictures"
     if isinstance(place, ObjectStore):

@@ -88,3 +88,14 @@ def check_resumed(args: argparse.Namespace) -> None:
             "--trials, --time-budget, --enqueue, --top-k and --winner-images can, and --data, "
             "--held-out and --init-from where files have moved"
         )
+
+
+def left_open(args: argparse.Namespace) -> frozenset[str]:
+    """The settings that a time budget decides on, as the flags leave them open."""
+    found = set()
+    if args.winner_images is None:
+        found.add("winner_images")
+    schedule = (args.resume, args.epochs, args.train_time, args.eval_every, args.grace)
+    if all(given is None for given in schedule):
+        found.add("length")
+    return frozenset(found)

@@ -109,7 +109,10 @@ class StudyConfig:
     )
     length: int = flags(
         Flag(
-            None, "epochs of a complete trial (default: auto, about 180,000 images)",
+            None, (
+                "epochs of a complete trial (default: auto, about 180,000 images, or with "
+                "--time-budget so many that it pays for 10 complete trials)"
+            ),
             bounds=(1, LONGEST), kind=AUTO, name="epochs",
         ),
         Flag(
@@ -122,13 +125,13 @@ class StudyConfig:
     )  # fmt: skip
     eval_every: int = flag(
         None,
-        "epochs, or seconds, between evaluations (default: auto, 18 per trial)",
+        "epochs, or seconds, between evaluations (default: auto, 18 per trial at most)",
         bounds=(1, LONGEST),
         kind=AUTO,
     )
     grace: int = flag(
         None,
-        "epochs, or seconds, before ASHA may stop a trial (default: auto, two evaluations)",
+        "epochs, or seconds, before ASHA may stop a trial (default: auto, some ninth of it)",
         bounds=(1, LONGEST),
         kind=AUTO,
     )

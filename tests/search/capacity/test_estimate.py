@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,14 @@ from rich.console import Console
 
 from search.capacity import estimate
 from search.capacity.estimate import (
+    SCORING,
+    SHORTEST,
+    WORTH,
     Speed,
     affordable,
+    budgeted,
     deadline_of,
+    fitted,
     measure_speed,
     search_seconds,
     winner_seconds,
@@ -69,7 +75,7 @@ def test_the_smaller_search_asks_for_the_same(changes, kept):
     said = io.StringIO()
     workload: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
     args = parser().parse_args(["--output", "a b", "--devices", "cpu"])
-    usual = {"sampler": "tpe", "top_k": 3, "backbone": BACKBONE}
+    usual = {"sampler": "auto", "top_k": 3, "backbone": BACKBONE}
     study = config(length=10**6, eval_every=1000, **usual, **changes)
     capacity: Any = SimpleNamespace(workers=1)
     plan = Plan(study, workload, capacity, Speed(10.0, 10.0))
@@ -107,3 +113,64 @@ def test_a_budget_without_time_to_train_is_refused_whoever_chose_the_images():
     assert now + 440 < (deadline_of(less, 2, slow, 2, now) or 0) < now + 520
     with refused("--time-budget", "15 min", "8 min"):
         deadline_of(less, 2, slow, 2, now - 500)
+
+
+FILMS = 200
+LONG = {"length": 900, "eval_every": 50, "grace": 100, "time_budget": 3600.0}
+
+
+def worth(study, speed: Speed, seconds: float) -> float:
+    """How many complete trials fit in so many seconds of a worker."""
+    quick = replace(study, trials=1, grace=study.length)
+    return seconds / search_seconds(replace(quick, eval_every=study.eval_every), FILMS, speed, 1)
+
+
+@pytest.mark.parametrize("seconds", [2_000.0, 7_000.0, 20_000.0])
+@pytest.mark.parametrize("speed", [Speed(200.0, 45.0), Speed(800.0, 400.0), Speed(300.0, 20.0)])
+def test_a_trial_is_as_long_as_lets_the_time_budget_pay_for_enough_of_them(seconds, speed):
+    study, line = fitted(config(**LONG), FILMS, speed, seconds)
+    assert FILMS * study.length >= 0.9 * SHORTEST
+    assert study.length <= 900
+    assert len(study.rungs) == 2
+    scoring = len(study.evaluations) * speed.evaluation
+    if 0.9 * SHORTEST < FILMS * study.length < 180_000:
+        assert scoring <= (SCORING + 0.1) * seconds / WORTH
+    found = worth(study, speed, seconds)
+    assert tells(line, f"{found:.0f} complete trials", study.length)
+    if found < 0.75 * WORTH:
+        assert FILMS * study.length < 1.2 * SHORTEST
+        assert tells(line, "too few", "--time-budget")
+    elif study.length < 890:
+        assert found == pytest.approx(WORTH, rel=0.25)
+        assert tells(line, "--epochs")
+
+
+def test_a_budget_that_pays_for_many_long_trials_leaves_their_length():
+    study = config(**LONG)
+    assert fitted(study, FILMS, Speed(2000.0, 500.0), 50_000.0)[0] == study
+
+
+def test_one_that_is_too_small_names_one_that_is_not():
+    study, speed = config(**{**LONG, "time_budget": 600.0}), Speed(200.0, 45.0)
+    _, line = fitted(study, FILMS, speed, 600.0)
+    found = re.search(r"--time-budget (\d+)m", line)
+    assert found
+    seconds = 60.0 * int(found[1])
+    again, said = fitted(study, FILMS, speed, seconds)
+    assert worth(again, speed, seconds) > 0.75 * WORTH
+    assert "too few" not in said
+
+
+def test_a_set_of_many_images_has_one_epoch_at_least(data):
+    study = config(**{**LONG, "length": 1, "eval_every": 1, "grace": 1})
+    assert fitted(study, 500_000, Speed(2000.0, 500.0), 5_000.0)[0].length == 1
+
+
+def test_a_length_that_was_asked_for_stays(data):
+    study, lines = config(**LONG), []
+    for opened, changes in (({"length"}, True), (set(), False)):
+        found, _ = budgeted(
+            study, data, Speed(10.0, 45.0), 2, time.time(), left_open=opened, say=lines.append
+        )
+        assert (found != study) == changes == bool(lines)
+        lines.clear()
