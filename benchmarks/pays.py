@@ -41,10 +41,10 @@ from benchmarks.worlds import WORLDS, build
 WAYS: dict[str, Callable[[Curves, int], Way]] = {
     "auto": ours,
     "tpe": partial(ours, sampler="tpe"),
-    "stock Tune: OptunaSearch, ASHA": stock,
+    "stock": stock,
     "random": partial(ours, sampler="random"),
     "gp": partial(ours, sampler="gp"),
-    "auto, none stopped": partial(ours, grace=10**6),
+    "auto without ASHA": partial(ours, grace=10**6),
 }
 
 _held: list[Any] = []

@@ -110,6 +110,7 @@ def _new(args: argparse.Namespace, console: Console) -> NewStudy:
     inputs = load_inputs(
         RunIdentity.of(asked), args, _generator(args), console, shared=args.allow_shared_features
     )
+    asked["replicates"] = asked["replicates"] or 0  # until the plan says what there is time for
     asked |= {"name": name, **_schedule(asked, inputs.data), **inputs.identity.settings}
     config, task = StudyConfig(**asked), inputs.task
     validate(space, task, inputs.check)

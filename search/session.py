@@ -37,6 +37,7 @@ from search.study.transaction import one_transaction
 from search.tracking.tracker import Tracker, check
 from search.tune.reporting import Audience
 from search.tune.run_trials import Outcome, run_trials
+from search.winners.afresh import compare_afresh, say_of
 from search.winners.conclude import conclude, hand_over, print_winners
 from search.winners.leaderboard import Row
 from spaces.errors import InputError
@@ -151,6 +152,7 @@ def _locked_search(
         where = plan.capacity.resources
         rows = conclude(study, config, workload, where, folder, console, outcome.avoided)
         print_winners(rows, default(workload.task), console)
+        _prove(study, rows, replace(plan, workload=workload), ending, since, outcome.avoided)
     version = _hand_over(rows, study, workload.trials, folder, tracker, console)
     if not tracker.close():
         again = StudyFolder.of(args, name).command("search.publish")
@@ -164,6 +166,27 @@ def _locked_search(
         more = StudyFolder.of(args, name).command("search.run --resume", run_flags(args))
         say(console, f"  {more} --time-budget 1h   # the time budget has run out; this resumes")
     return 0
+
+
+def _prove(
+    study: optuna.Study, rows: list[Row], plan: Plan, ending: Ending, since: float,
+    avoided: frozenset[str],
+) -> None:  # fmt: skip
+    """Train the champion's configuration and the default afresh, as often as is planned, and say
+    whether it is better."""
+    champion = next((row.record for row in rows if row.wins), None)
+    if champion is None:
+        return
+    config, usual = plan.config, default(plan.workload.task)
+    if config.replicates and champion.params != usual:
+        until = None if config.time_budget is None else since + config.time_budget
+        said, total = "training the best and the default afresh", 2 * config.replicates
+        with stage(ending.console, said, total) as progress:
+            compare_afresh(study, champion, plan.workload, plan.capacity, progress, until, avoided)
+    again = StudyFolder.of(ending.args, config.name).command(
+        "search.run --resume", run_flags(ending.args)
+    )
+    say(ending.console, say_of(study, champion, usual, again))
 
 
 def _open_mlflow(args: argparse.Namespace, folder: Path, console: Console) -> str:

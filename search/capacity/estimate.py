@@ -31,6 +31,9 @@ SHORTEST = 20_000
 """Images in the shortest complete trial that is planned: before, all are mostly noise."""
 SCORING = 0.25
 """Share of a trial that its evaluations should take at most."""
+FRESH_FROM, FRESH_SHARE, MOST_FRESH = 20, 0.2, 6
+"""Complete trials' worth from which on a share of them goes to fresh trainings of the best
+configuration and the default, and the most of each: before, two of each prove nothing."""
 _FEW = 6  # evaluations are enough for two rungs and a curve
 _PROBE_SECONDS = 1.0
 _MARGIN = 1.5  # distances, intervals and two workers that share a memory bus come on top
@@ -129,14 +132,23 @@ def measure_scoring(
     return Speed(math.inf, extracted, judging)
 
 
-def search_seconds(config: StudyConfig, images: int, speed: Speed, workers: int) -> float:
-    """Seconds that the study's trials take on `workers` workers, if all were like the default."""
+def trial_seconds(config: StudyConfig, images: int, speed: Speed) -> float:
+    """Seconds of a complete trial, if it were like the default."""
     training = float(config.length)
     if config.resource == "epoch":
         training *= images / speed.trained
-    trial = training + len(config.evaluations) * speed.evaluation
-    trials = config.trials
+    return training + len(config.evaluations) * speed.evaluation
+
+
+def search_seconds(config: StudyConfig, images: int, speed: Speed, workers: int) -> float:
+    """Seconds that the study's trials take on `workers` workers, if all were like the default."""
+    trial, trials = trial_seconds(config, images, speed), config.trials
     return trials * trial * epoch_share(config, trials) / min(workers, trials)
+
+
+def afresh_seconds(config: StudyConfig, images: int, speed: Speed, workers: int) -> float:
+    """Seconds of the fresh trainings at the search's end."""
+    return math.ceil(2 * config.replicates / workers) * trial_seconds(config, images, speed)
 
 
 def winner_seconds(config: StudyConfig, classes: int, speed: Speed, workers: int) -> float:
@@ -158,8 +170,11 @@ def winner_images_within(
 
 def total_seconds(config: StudyConfig, workload: Workload, speed: Speed, workers: int) -> float:
     """Seconds of a whole search on `workers` workers, from its first trial to its winners."""
-    return search_seconds(config, workload.data.n, speed, workers) + winner_seconds(
-        config, len(workload.data.classes), speed, workers
+    images, classes = workload.data.n, len(workload.data.classes)
+    return (
+        search_seconds(config, images, speed, workers)
+        + winner_seconds(config, classes, speed, workers)
+        + afresh_seconds(config, images, speed, workers)
     )
 
 
@@ -169,22 +184,42 @@ def budgeted(
 ) -> tuple[StudyConfig, float | None]:  # fmt: skip
     """The study as its time budget has it, which `say` is told, and when its trials must stop.
 
-    `left_open`: of the settings ``winner_images`` and ``length``, those that the user did not set.
+    `left_open`: of the settings ``winner_images``, ``length`` and ``replicates``, those that the
+    user did not set.
 
     Raises:
         InputError: as `deadline_of`.
     """
-    classes = len(data.classes)
-    config, line = affordable(
-        config, classes, speed, workers, asked="winner_images" not in left_open
-    )
+    classes, asked = len(data.classes), "winner_images" not in left_open
+    config, line = affordable(config, classes, speed, workers, asked=asked)
     if line:
         say(line)
-    deadline = deadline_of(config, classes, speed, workers, since)
-    if deadline is not None and "length" in left_open:
-        config, line = fitted(config, data.n, speed, (deadline - time.time()) * workers)
+    ready = deadline_of(config, classes, speed, workers, since)
+    if ready is not None and "length" in left_open:
+        config, line = fitted(config, data.n, speed, (ready - time.time()) * workers)
         say(line)
+    if "replicates" in left_open:
+        trial = trial_seconds(config, data.n, speed)
+        worth = config.trials * epoch_share(config, config.trials)
+        if ready is not None:
+            worth = min(worth, (ready - time.time()) * workers / trial)
+        config = replace(config, replicates=fresh_trainings(worth))
+    if ready is None:
+        return config, None
+    deadline = ready - afresh_seconds(config, data.n, speed, workers)
+    if deadline <= time.time():
+        raise InputError(
+            f"--replicates is {config.replicates}, but so many trainings of the best and the "
+            f"default take about {format_duration(ready - deadline)}, which leaves nothing of the "
+            "--time-budget to the search; lower it, or raise the budget"
+        )
     return config, deadline
+
+
+def fresh_trainings(worth: float) -> int:
+    """How often the best and the default are trained afresh in a search of so many complete
+    trials' worth."""
+    return min(MOST_FRESH, int(FRESH_SHARE * worth / 2)) if worth >= FRESH_FROM else 0
 
 
 def fitted(
@@ -203,7 +238,7 @@ def fitted(
     length = min(config.length, every * times)
     grace = min(length, every * math.ceil(times / 9))
     found = replace(config, length=length, eval_every=every, grace=grace)
-    worth = seconds / (length * epoch + len(found.evaluations) * speed.evaluation)
+    worth = seconds / trial_seconds(found, images, speed)
     said = (
         f"the time budget pays for {worth:.0f} complete trials of {length} epochs, "
         f"{images * length:,} images each"

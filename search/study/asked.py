@@ -21,7 +21,7 @@ from trainable.data.sources import check_source, located
 from trainable.distributed.resources import check_resources
 from trainable.tracking.client import check_generator
 
-FREE = ("trials", "time_budget", "top_k", "winner_images")
+FREE = ("trials", "time_budget", "top_k", "winner_images", "replicates")
 """What a resumed study may be given anew, as no trial hangs on it."""
 MOVED = ("data", "held_out", "init_from")
 """What it may be given if that has moved: digests say whether it is the same."""
@@ -85,16 +85,18 @@ def check_resumed(args: argparse.Namespace) -> None:
     if given:
         raise InputError(
             f"--resume keeps the study's own settings, so {', '.join(given)} cannot be given; "
-            "--trials, --time-budget, --enqueue, --top-k and --winner-images can, and --data, "
-            "--held-out and --init-from where files have moved"
+            "--trials, --time-budget, --enqueue, --top-k, --winner-images and --replicates can, "
+            "and --data, --held-out and --init-from where files have moved"
         )
 
 
 def left_open(args: argparse.Namespace) -> frozenset[str]:
-    """The settings that a time budget decides on, as the flags leave them open."""
+    """The settings that the plan decides on, as the flags leave them open."""
     found = set()
     if args.winner_images is None:
         found.add("winner_images")
+    if args.resume is None and args.replicates is None:
+        found.add("replicates")
     schedule = (args.resume, args.epochs, args.train_time, args.eval_every, args.grace)
     if all(given is None for given in schedule):
         found.add("length")

@@ -67,6 +67,8 @@ class StudyConfig:
         init_from: where generators' first weights come from, or None; `init_sha256` fixes them.
         top_k: how many of the best are assessed on fresh latents and kept.
         winner_images: images generated for each class in that assessment.
+        replicates: how often the best configuration and the default are trained afresh, to tell
+            whether it is better.
     """
 
     name: str
@@ -177,6 +179,13 @@ class StudyConfig:
         3, "how many of the best trials to score again on fresh images and keep", bounds=(1, 1000)
     )
     winner_images: int = flag(1000, "fresh images per class for that", bounds=(FEWEST, 10**5))
+    replicates: int = flag(
+        None,
+        "how often to train the best configuration and the default afresh, to tell whether it is "
+        "better (default: auto, a fifth of a search that is worth 20 complete trials or more)",
+        bounds=(0, 100),
+        kind=AUTO,
+    )
 
     def __post_init__(self):
         """Raise InputError for the first value that breaks a rule."""
@@ -206,9 +215,12 @@ class StudyConfig:
         """Build a config from `to_json`'s dict; unknown or missing keys raise TypeError.
 
         Studies from before images could be held back say nothing of it, and held none; likewise
-        of backgrounds, which were black, and of levels, which follow from the images.
+        of backgrounds, which were black, of levels, which follow from the images, and of
+        replicates, of which there were none.
         """
-        former = {"hold_back": 0.0, "validation_digest": None, "background": "black"}
+        former = {
+            "hold_back": 0.0, "validation_digest": None, "background": "black", "replicates": 0,
+        }  # fmt: skip
         return cls(**{**former, "levels": None, **values})
 
     @property

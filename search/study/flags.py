@@ -17,7 +17,7 @@ _RESOLVED = ("features", "protocol")
 """Settings that a study keeps otherwise than they are given."""
 _SHRUNK = (
     "image_size", "trials", "time_budget", "resource", "epochs", "train_time", "eval_every",
-    "grace", "max_trial_time", "init_from", "winner_images",
+    "grace", "max_trial_time", "init_from", "winner_images", "replicates",
 )  # fmt: skip
 """What a smaller search has of its own."""
 MODES = ("live", "plain", "none")
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=(
             "resume a stopped study; accepts --trials, --time-budget, --enqueue, --top-k, "
-            "--winner-images, and --data if it has moved"
+            "--winner-images, --replicates, and --data if it has moved"
         ),
     )
     group.add_argument(

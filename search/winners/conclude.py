@@ -23,6 +23,7 @@ from search.tracking.champion import (
     withdraw_champion,
 )
 from search.tracking.projection import study_key
+from search.winners.afresh import Improvement
 from search.winners.assess import assess_on_ray
 from search.winners.leaderboard import Row, candidates, rank, table, write_csv
 from search.winners.model_card import card_of
@@ -173,14 +174,17 @@ def hand_over(
     if not assessed:
         return None
     clear_winners(uri, study_key(study))
-    champion = None
+    champion, known = None, Improvement.of(study)
     for row in assessed:
         run = run_id(row.record.number)
         if run is None:
             raise ConnectionError(f"trial {row.record.number} is not in MLflow yet")
         trial = trial_folder(trials, row.record.number)
         kept = _export(folder / WINNERS, row)
-        verdict = Verdict(row.rank, _scores(row), row.failed, row.tie)
+        scores = _scores(row)
+        if known is not None and known.trial == row.record.number:
+            scores |= known.scores
+        verdict = Verdict(row.rank, scores, row.failed, row.tie)
         log_winner(uri, run, trial, kept, verdict)
         if champion is None and row.wins:
             champion = register_champion(uri, run, kept, study.study_name, card_of(kept))

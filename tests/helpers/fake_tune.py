@@ -46,7 +46,7 @@ def config(**changes: Any) -> StudyConfig:
         "backbone": "none", "backbone_sha256": None, "held_out": None,
         "held_out_digest": None, "hold_back": 0.0, "validation_digest": None,
         "init_from": None, "init_sha256": None,
-        "top_k": 2, "winner_images": 20,
+        "top_k": 2, "winner_images": 20, "replicates": 0,
     }  # fmt: skip
     return StudyConfig(**{**values, **changes})
 

@@ -71,17 +71,41 @@ def ratio(
     Returns:
         A ratio; from 0 to infinity if a score is not finite and above zero, where logs say nothing.
     """
-    if not all(0 < score.mean < math.inf for score in (*first, *second)):
+    if not _finite(first, second):
         return Interval(0.0, math.inf, 1.0)
+    middle, error, freedom = _log_ratio(first, second, noise)
+    half = float(stats.t.ppf((1 + _LEVEL) / 2, freedom)) * error
+    return Interval(*(math.exp(middle + x) for x in (-half, half, 0.0)))
+
+
+def p_value(
+    first: Sequence[Interval], second: Sequence[Interval], noise: SeedNoise = FID_NOISE
+) -> float:
+    """How often a `ratio` as far from 1, to either side, would come of equal configurations.
+
+    1 if a score is not finite and above zero.
+    """
+    if not _finite(first, second):
+        return 1.0
+    middle, error, freedom = _log_ratio(first, second, noise)
+    return float(2 * stats.t.sf(abs(middle) / error, freedom))
+
+
+def _finite(first: Sequence[Interval], second: Sequence[Interval]) -> bool:
+    return all(0 < score.mean < math.inf for score in (*first, *second))
+
+
+def _log_ratio(
+    first: Sequence[Interval], second: Sequence[Interval], noise: SeedNoise
+) -> tuple[float, float, float]:
+    """The log of `ratio`, its standard error and its degrees of freedom."""
     logs = [[math.log(score.mean) for score in side] for side in (first, second)]
     known = noise.after(logs)
     variance = sum(
         known.sd**2 / len(side) + sum(map(_variance, side)) / len(side) ** 2
         for side in (first, second)
     )
-    middle = float(np.mean(logs[1]) - np.mean(logs[0]))
-    half = float(stats.t.ppf((1 + _LEVEL) / 2, known.freedom)) * math.sqrt(variance)
-    return Interval(*(math.exp(middle + x) for x in (-half, half, 0.0)))
+    return float(np.mean(logs[1]) - np.mean(logs[0])), math.sqrt(variance), known.freedom
 
 
 def told_apart(

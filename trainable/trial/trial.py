@@ -26,6 +26,7 @@ from trainable.trial.evaluation import Assessment
 from trainable.trial.report import (
     ASKED,
     GOALS,
+    LONGEST,
     SPENT,
     Report,
     ScoredReport,
@@ -272,6 +273,24 @@ def assess(workload: Workload, number: int, params: Params, per_class: int) -> A
         workload.object_store.pull(folder, "*.pt")
     run.load_state(newest(folder, workload.device)["run"])
     return workload.evaluator.assess(run, per_class, seed=workload.seed + 1000)
+
+
+def train_afresh(
+    workload: Workload, number: int, params: Params, per_class: int
+) -> Assessment | None:
+    """A whole training of `params` as trial `number`, scored as by `assess`; None if it broke down.
+
+    It goes on from its last checkpoint, if there is one.
+    """
+    workload = workload.on_this_node()
+    trial = Trial(workload, number, params, heard=LONGEST)
+    while trial.progress < workload.evaluations[-1]:
+        report = trial.advance()
+        if report["status"] == Status.INTERRUPTED:
+            raise OSError(errno.ENOSPC, report.get("reason", ""))
+        if Status(report["status"]) not in (Status.RUNNING, Status.COMPLETE):
+            return None
+    return workload.evaluator.assess(trial.run, per_class, seed=workload.seed + 1000)
 
 
 def _prepare_process(workload: Workload) -> None:

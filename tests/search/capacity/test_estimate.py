@@ -24,8 +24,10 @@ from search.capacity.estimate import (
     budgeted,
     deadline_of,
     fitted,
+    fresh_trainings,
     measure_speed,
     search_seconds,
+    trial_seconds,
     winner_seconds,
 )
 from search.plan import Plan
@@ -174,3 +176,35 @@ def test_a_length_that_was_asked_for_stays(data):
         )
         assert (found != study) == changes == bool(lines)
         lines.clear()
+
+
+def test_a_fifth_of_a_long_search_goes_to_fresh_trainings_and_nothing_of_a_short_one():
+    assert [fresh_trainings(worth) for worth in (0, 19.9, 20, 30, 40, 1000)] == [0, 0, 2, 3, 4, 6]
+
+
+def test_the_trials_stop_in_time_for_them(data):
+    speed, since = Speed(200.0, 400.0), time.time()
+    ends = {}
+    for replicates in (0, 2):
+        study = config(**{**LONG, "replicates": replicates})
+        found, ends[replicates] = budgeted(
+            study, data, speed, 2, since, left_open=set(), say=lambda line: None
+        )
+        assert found.replicates == replicates
+    assert ends[0] is not None
+    assert ends[2] == pytest.approx(ends[0] - 2 * trial_seconds(config(**LONG), data.n, speed))
+    with refused("--replicates", 100, "--time-budget"):
+        budgeted(
+            config(**{**LONG, "replicates": 100}), data, Speed(10.0, 400.0), 2, since,
+            left_open=set(), say=lambda line: None,
+        )  # fmt: skip
+
+
+def test_how_many_is_planned_where_it_was_left_open(data):
+    speed = Speed(200.0, 400.0)
+    for trials, budget, expected in ((5, None, 0), (200, None, 5), (200, 3600.0, 3)):
+        study = config(**{**LONG, "trials": trials, "time_budget": budget})
+        found, _ = budgeted(
+            study, data, speed, 2, time.time(), left_open={"replicates"}, say=lambda line: None
+        )
+        assert found.replicates == expected, (trials, budget)

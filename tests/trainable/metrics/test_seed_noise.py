@@ -11,7 +11,7 @@ from scipy import stats
 
 from tests.helpers import ROOT
 from trainable.metrics.intervals import Interval
-from trainable.metrics.seed_noise import FID_NOISE, SeedNoise, ratio, told_apart
+from trainable.metrics.seed_noise import FID_NOISE, SeedNoise, p_value, ratio, told_apart
 
 DOCS = ROOT / "docs"
 NOISE = SeedNoise(0.045, 10)
@@ -63,10 +63,29 @@ def test_trainings_of_one_configuration_are_not_told_apart(k, sd):
     assert np.mean([told_apart(first, second) for first, second in sides]) <= 0.05
 
 
+def test_the_p_value_is_five_percent_where_an_end_of_the_interval_is_one():
+    first, second = [score(50), score(53)], [score(48), score(49.5)]
+    found = ratio(first, second, NOISE)
+    p = p_value(first, second, NOISE)
+    shifted = [score(x.mean / found.high) for x in second]  # the interval then ends at 1
+    assert p_value(first, shifted, NOISE) == pytest.approx(0.05)
+    assert p_value(second, first, NOISE) == pytest.approx(p)
+    assert p_value(first, first, NOISE) == 1.0
+    assert (p < 0.05) == (found.high < 1)
+
+
+def test_with_nothing_known_before_it_is_student_s_test():
+    rng = np.random.default_rng(0)
+    first, second = np.exp(rng.normal(4, 0.05, 5)), np.exp(rng.normal(3.95, 0.05, 5))
+    p = p_value([score(x) for x in first], [score(x) for x in second], SeedNoise(0.0, 0))
+    assert p == pytest.approx(stats.ttest_ind(np.log(first), np.log(second)).pvalue)
+
+
 @pytest.mark.parametrize("other", [score(0.0), score(0.0, 1.0), score(math.nan), score(math.inf)])
 def test_of_a_score_without_a_log_nothing_is_told(other):
     assert not told_apart([other], [score(50.0)])
     assert not told_apart([score(50.0)], [score(40.0), other])
+    assert p_value([other], [score(50.0)]) == 1.0
 
 
 def test_of_a_score_whose_own_spread_is_not_known_nothing_is_told():

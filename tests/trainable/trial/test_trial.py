@@ -19,7 +19,7 @@ from tests.helpers.toys import fids, full, make_workload, out_of_memory, run_on
 from trainable.gan.run import Run
 from trainable.trial.checkpoints import mark_hung, newest
 from trainable.trial.report import SPENT, Status, trial_folder, trial_seed
-from trainable.trial.trial import Trial, assess, breakdown
+from trainable.trial.trial import Trial, assess, breakdown, train_afresh
 from trainable.trial.workload import Workload
 
 
@@ -378,3 +378,24 @@ def test_reports_name_the_device_and_what_a_gpu_held(data, tmp_path, params, mon
     trial.run.device = torch.device("cuda:1")
     report = trial._report(Status.RUNNING)
     assert (report.get("device"), report.get("gpu_memory_mb")) == ("Some GPU", 3)
+
+
+def test_a_training_afresh_is_whole_of_its_own_seed_and_goes_on_where_it_stopped(
+    data, tmp_path, params
+):
+    found = {}
+    for number in (1_000_004, 2_000_004):
+        workload = make_workload(data, tmp_path / str(number), (1, 3))
+        found[number] = train_afresh(workload, number, params, 30)
+        state = newest(trial_folder(workload.trials, number))
+        assert state["reports"][-1]["status"] == "complete"
+    assert found[1_000_004] != found[2_000_004]
+    stopped = make_workload(data, tmp_path / "stopped", (1, 3))
+    Trial(stopped, 1_000_004, params).advance()
+    assert train_afresh(stopped, 1_000_004, params, 30) == found[1_000_004]
+    assert train_afresh(stopped, 1_000_004, params, 30) == found[1_000_004]  # nothing to train
+
+
+def test_one_that_breaks_down_has_no_score(data, tmp_path, params, monkeypatch):
+    monkeypatch.setattr(Run, "train_epoch", out_of_memory)
+    assert train_afresh(make_workload(data, tmp_path), 1_000_000, params, 30) is None

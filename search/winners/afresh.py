@@ -1,0 +1,150 @@
+"""Whether the best configuration is better than the default, from trainings that chose nothing.
+
+A search picks what scored best, and what scored best was lucky as well: its score says more of it
+than another training would. So both are trained again from other seeds, as often as the study has
+`replicates`, and only these trainings are compared (`trainable.metrics.seed_noise`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import optuna
+import ray
+
+from search.capacity.gpu_share import Capacity
+from search.study.records import TrialRecord
+from search.study.versions import settings_of
+from search.tune.placement import away_from
+from spaces.presets import default
+from spaces.task import Params
+from trainable.basics.progress import Progress
+from trainable.metrics.intervals import Interval
+from trainable.metrics.seed_noise import FID_NOISE, p_value, ratio
+from trainable.trial.evaluation import Assessment
+from trainable.trial.trial import train_afresh
+from trainable.trial.workload import Workload
+
+AFRESH = "afresh"
+"""The study's attribute that keeps what came of it."""
+_FIRST = 10**6  # trials have lower numbers; a number seeds its training and names its folder
+_DEFAULT = _FIRST - 1  # in place of a trial's number, whether or not the study tried the default
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """Of a trial's configuration over the default, in FID.
+
+    Attributes:
+        trial: the trial's number.
+        best, usual: FID of the fresh trainings of its configuration, and of the default.
+        broken: how many trainings broke down.
+    """
+
+    trial: int
+    best: tuple[Interval, ...]
+    usual: tuple[Interval, ...]
+    broken: int = 0
+
+    @classmethod
+    def of(cls, study: optuna.Study) -> Improvement | None:
+        """What the study has of it; None where not both have been trained."""
+        kept = study.user_attrs.get(AFRESH, {"trial": -1, "scores": {}})
+        sides: tuple[list[Interval], list[Interval]] = [], []
+        broken = 0
+        for number, values in kept["scores"].items():
+            if values is None:
+                broken += 1
+            else:
+                usual = int(number) % _FIRST == _DEFAULT
+                sides[usual].append(Assessment.from_json(values).fid)
+        best, usual = map(tuple, sides)
+        return cls(kept["trial"], best, usual, broken) if best and usual else None
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The same as numbers by name: shares of the default's FID, positive for better."""
+        found = ratio(self.usual, self.best)
+        return {
+            "improvement": 1 - found.mean,
+            "improvement_low": 1 - found.high,
+            "improvement_high": 1 - found.low,
+            "improvement_p": p_value(self.usual, self.best),
+        }
+
+    def __str__(self) -> str:
+        share, low, high, p = self.scores.values()
+        trained = f"{len(self.best)} + {len(self.usual)} trainings that chose nothing"
+        if self.broken:
+            trained += f", {self.broken} more broke down"
+        return (
+            f"improvement of trial {self.trial} over the default: {share:.1%} in FID "
+            f"(95 % {low:.1%} to {high:.1%}, p {p:.2g}; {trained})"
+        )
+
+
+def compare_afresh(
+    study: optuna.Study,
+    best: TrialRecord,
+    workload: Workload,
+    capacity: Capacity,
+    progress: Progress,
+    until: float | None = None,
+    avoided: frozenset[str] = frozenset(),
+) -> None:
+    """Train both side by side on Ray, and keep each score in the study as it comes.
+
+    What the study has of the same trial is not trained again. No training begins that would end
+    after `until`, in seconds since 1970, as far as the trial's own time tells.
+    """
+    config, where = settings_of(study), capacity.resources
+    kept = study.user_attrs.get(AFRESH, {})
+    scores = dict(kept["scores"]) if kept.get("trial") == best.number else {}
+    # A checkpoint at each score: a few of them, so that an interrupted one does not begin anew.
+    few = workload.evaluations[::-1][::6][::-1]
+    shared = ray.put(replace(workload, evaluations=few))
+    task = ray.remote(num_cpus=where.cpus_per_trial, num_gpus=where.gpus_per_trial or 0)
+    train = task(train_afresh).options(label_selector=away_from(avoided))
+    owed = _owed(best, config.replicates, default(workload.task), scores)
+    last = best.last
+    takes = last["train_seconds"] + last["eval_seconds"] if last else 0.0
+    running: dict[ray.ObjectRef, int] = {}
+    while True:
+        if until is None or time.time() + takes < until:
+            for number, params in islice(owed, capacity.workers - len(running)):
+                running[train.remote(shared, number, params, config.winner_images)] = number
+        if not running:
+            return
+        [done], _ = ray.wait(list(running))
+        found: Assessment | None = ray.get(done)
+        scores[str(running.pop(done))] = None if found is None else found.to_json()
+        study.set_user_attr(AFRESH, {"trial": best.number, "scores": scores})
+        progress(len(scores), 2 * config.replicates)
+
+
+def _owed(
+    best: TrialRecord, replicates: int, usual: Params, there: Mapping[str, object]
+) -> Iterator[tuple[int, Params]]:
+    """Numbers and configurations of the trainings that are lacking, in turn."""
+    for replicate in range(1, replicates + 1):
+        for number, params in ((best.number, best.params), (_DEFAULT, usual)):
+            fresh = replicate * _FIRST + number
+            if str(fresh) not in there:
+                yield fresh, params
+
+
+def say_of(study: optuna.Study, best: TrialRecord, usual: Params, again: str) -> str:
+    """What can be said of the best trial and the default; `again` is the command that resumes."""
+    if best.params == usual:
+        return "the best configuration is the default itself"
+    found = Improvement.of(study)
+    if found is not None and found.trial == best.number:
+        return str(found)
+    return (
+        f"whether trial {best.number} is better than the default is not known: it was trained once "
+        f"and chosen for its score, and two trainings differ by some {FID_NOISE.sd:.0%} of FID. "
+        f"To train both afresh:\n  {again} --replicates 2"
+    )

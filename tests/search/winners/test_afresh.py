@@ -1,0 +1,128 @@
+"""The best configuration and the default, trained again from other seeds."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from search.capacity.gpu_share import Capacity
+from search.winners import afresh
+from search.winners.afresh import AFRESH, Improvement, compare_afresh, say_of
+from tests.helpers.fake_tune import config
+from tests.helpers.refusals import tells
+from trainable.distributed.resources import Resources
+from trainable.metrics.intervals import Interval
+from trainable.trial.evaluation import Assessment
+
+BEST = SimpleNamespace(
+    number=4, params={"g_lr": 1.0}, last={"train_seconds": 9.0, "eval_seconds": 1}
+)
+USUAL = {"g_lr": 2.0}
+AGAIN = "python -m search.run --resume s"
+
+
+class Study:
+    """What is asked of one."""
+
+    def __init__(self, **changes: Any):
+        self.user_attrs: dict[str, Any] = {"config": config(**changes).to_json()}
+
+    def set_user_attr(self, name: str, value: Any) -> None:
+        self.user_attrs[name] = {**value, "scores": dict(value["scores"])}
+
+
+def assessment(fid: float) -> Assessment:
+    return Assessment({}, 40, Interval(fid - 1, fid + 1, fid), Interval(0, 0.1, 0.05))
+
+
+@pytest.fixture
+def trained(monkeypatch) -> list[tuple[int, dict[str, Any]]]:
+    """What Ray was given to train: it does so at once, the default to 60 and the best to 50."""
+    given: list[tuple[int, dict[str, Any]]] = []
+
+    class Task:
+        def options(self, **how: Any) -> Task:
+            return self
+
+        def remote(self, workload: Any, number: int, params: dict[str, Any], images: int) -> Any:
+            given.append((number, params))
+            return len(given) - 1
+
+    def score(ref: int) -> Assessment:
+        number, params = given[ref]
+        return assessment((60.0 if params == USUAL else 50.0) + number / 10**7)
+
+    ray = SimpleNamespace(
+        remote=lambda **how: lambda function: Task(), put=lambda value: value,
+        wait=lambda refs: (refs[:1], refs[1:]), get=score, ObjectRef=Any,
+    )  # fmt: skip
+    monkeypatch.setattr(afresh, "ray", ray)
+    monkeypatch.setattr(afresh, "default", lambda task: USUAL)
+    monkeypatch.setattr(afresh, "replace", lambda workload, **changes: workload)
+    return given
+
+
+def compare(study: Any, best: Any = BEST, until: float | None = None) -> None:
+    workload: Any = SimpleNamespace(evaluations=tuple(range(1, 19)), task=None)
+    capacity = Capacity(Resources("local", 1, 0.0, 2), 2)
+    compare_afresh(study, best, workload, capacity, lambda done, total: None, until)
+
+
+def test_both_are_trained_in_turn_from_seeds_of_their_own(trained):
+    study = Study(replicates=3)
+    compare(study)
+    numbers = [number for number, _ in trained]
+    assert len(set(numbers)) == 6
+    assert min(numbers) >= 10**6  # no trial's number, which would be its seed and folder
+    assert [params for _, params in trained] == [BEST.params, USUAL] * 3
+    found = Improvement.of(study)  # pyright: ignore[reportArgumentType]
+    assert found is not None
+    assert (found.trial, len(found.best), len(found.usual)) == (4, 3, 3)
+    assert found.scores["improvement"] == pytest.approx(1 - 50 / 60, abs=0.01)
+    assert found.scores["improvement_low"] < found.scores["improvement"]
+    assert found.scores["improvement"] < found.scores["improvement_high"]
+
+
+def test_what_is_trained_already_is_not_trained_again_and_another_best_begins_anew(trained):
+    study = Study(replicates=1)
+    compare(study)
+    study.user_attrs["config"]["replicates"] = 2
+    compare(study)
+    assert len(trained) == 4
+    assert len({number for number, _ in trained}) == 4
+    compare(study, SimpleNamespace(number=7, params={"g_lr": 3.0}, last=None))
+    assert len(trained) == 8
+    assert study.user_attrs[AFRESH]["trial"] == 7
+
+
+def test_none_begins_that_would_not_end_in_time(trained):
+    study = Study(replicates=2)
+    compare(study, until=time.time() + 5)  # one takes 10 s
+    assert not trained
+    assert "not known" in say_of(study, BEST, USUAL, AGAIN)  # pyright: ignore[reportArgumentType]
+    compare(study, until=time.time() + 60)
+    assert len(trained) == 4
+
+
+def test_one_that_breaks_down_is_counted_and_said(trained):
+    study = Study(replicates=1)
+    compare(study)
+    study.user_attrs[AFRESH]["scores"]["2000004"] = None
+    said = str(Improvement.of(study))  # pyright: ignore[reportArgumentType]
+    assert tells(said, "1 + 1 trainings", "1 more broke down")
+
+
+def test_what_is_said_holds_the_interval_and_how_it_came_about(trained):
+    study: Any = Study(replicates=2)
+    best: Any = BEST
+    assert tells(say_of(study, best, USUAL, AGAIN), "not known", "5%", f"{AGAIN} --replicates 2")
+    compare(study)
+    said = say_of(study, best, USUAL, AGAIN)
+    assert tells(said, "trial 4", "16.8%", "95 %", "p 0.0025", "2 + 2 trainings")
+    other: Any = SimpleNamespace(number=5, params={"g_lr": 4.0})
+    assert "not known" in say_of(study, other, USUAL, AGAIN)
+    default: Any = SimpleNamespace(number=0, params=USUAL)
+    assert "the default itself" in say_of(study, default, USUAL, AGAIN)
