@@ -129,7 +129,7 @@ def study_config(name: str, trials: int, reports: int, *, prune: bool) -> Any:
         background="black", levels=None,
         trials=trials, time_budget=None, resource="epoch", length=length, eval_every=EVERY,
         grace=min(2 * EVERY, length) if prune else length, eta=3, max_trial_time=None,
-        sampler="tpe", seed=0, objective="fid", features="none", protocol="none",
+        sampler="auto", seed=0, objective="fid", features="none", protocol="none",
         weights_sha256="0" * 64, backbone="none",
         backbone_sha256=None, held_out=None, held_out_digest=None,
         hold_back=0.0, validation_digest=None, init_from=None, init_sha256=None,

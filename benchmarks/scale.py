@@ -13,7 +13,7 @@ trial reports to its end, the most that there can be to do. For each hundred tri
     written    ms a trial until the database has them: what its thread takes, at most
 
     python -m benchmarks.scale [--trials 2000] [--reports 20] [--at-a-time 32] [--prune]
-                               [--sampler tpe] [--no-database] [--tracker] [--profile]
+                               [--sampler auto] [--no-database] [--tracker] [--profile]
 
 `--no-database` has nothing written, for the driver's own cost alone. `--tracker` adds the tracker's
 thread and an MLflow store. `--profile` says what the last tenth of the driver's work, and then of
@@ -341,7 +341,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=2000, help="(default: 2000)")
     parser.add_argument("--reports", type=int, default=20, help="of a trial (default: 20)")
     parser.add_argument("--at-a-time", type=int, default=32, help="trials (default: 32)")
-    parser.add_argument("--sampler", default="tpe", help="tpe, random, … (default: tpe)")
+    parser.add_argument("--sampler", default="auto", help="auto, tpe, random, … (default: auto)")
     parser.add_argument("--prune", action="store_true", help="obey ASHA")
     parser.add_argument("--no-database", action="store_true", help="write nothing")
     parser.add_argument("--tracker", action="store_true", help="keep MLflow up to date meanwhile")

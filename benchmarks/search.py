@@ -44,7 +44,7 @@ import sys
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -124,7 +124,7 @@ class Turn:
 
 
 def ours(folder: Path, store: str, trials: int, reports: int, workers: int) -> Turn:
-    config = study_config(folder.name, trials, reports, prune=False)
+    config = replace(study_config(folder.name, trials, reports, prune=False), sampler="tpe")
     study, storage = opened = new_study(folder, config)
     workload = free_workload(folder, reports, workers)
     tracker = Tracker(folder, storage, store)

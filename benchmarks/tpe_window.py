@@ -31,7 +31,8 @@ LAST = 100
 
 def search(trials: int, seed: int, best: int, newest: int) -> list[float]:
     """The three figures of one search."""
-    config = replace(free.study_config("tpe_window", trials, REPORTS, prune=True), seed=seed)
+    plain = free.study_config("tpe_window", trials, REPORTS, prune=True)
+    config = replace(plain, seed=seed, sampler="tpe")
     ledger = Ledger(config, None, None)
     rung: list[float] = []
     complete: list[float] = []
