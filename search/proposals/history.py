@@ -116,14 +116,31 @@ def _z(curves: Sequence[Curve], base: Curve) -> np.ndarray:
     """Log ratios to `base`; of scores that may be 0 or less differences, a fifth being their sd."""
     positive = all(value > 0 for curve in curves for value in curve.values())
     scale = math.log if positive else float
-    z = np.full(len(curves), np.nan)
-    for place, curve in enumerate(curves):
-        shared = sorted(curve.keys() & base.keys())[-2:]
-        if shared:
-            z[place] = sum(scale(curve[s]) - scale(base[s]) for s in shared) / len(shared)
+    scaled = [{step: scale(value) for step, value in curve.items()} for curve in curves]
+    whole = _continued({step: scale(value) for step, value in base.items()}, scaled)
+    z = np.array([_lead(curve, whole) for curve in scaled])
     if not positive and (spread := np.nanstd(z)) > 0:
         z *= 0.2 / spread
     return z
+
+
+def _lead(curve: Curve, base: Curve) -> float:
+    """By how much a curve lies above another at the last two evaluations that both have."""
+    shared = sorted(curve.keys() & base.keys())[-2:]
+    return sum(curve[s] - base[s] for s in shared) / len(shared) if shared else math.nan
+
+
+def _continued(base: Curve, curves: Sequence[Curve]) -> dict[int, float]:
+    """`base`, and where it ends before others the one that comes furthest, moved to meet it.
+
+    ASHA may stop the anchor too, and a slow one lags behind.
+    """
+    whole = dict(base)
+    furthest = max(curves, key=lambda curve: max(curve, default=0))
+    lead, end = _lead(furthest, base), max(base)
+    if not math.isnan(lead):
+        whole |= {step: value - lead for step, value in furthest.items() if step > end}
+    return whole
 
 
 def _weighed(found: Sequence[np.ndarray], rng: random.Random) -> np.ndarray:

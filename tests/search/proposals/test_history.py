@@ -48,6 +48,15 @@ def test_a_trial_is_measured_at_its_last_two_evaluations_against_the_anchor_s():
     assert found.anchored
 
 
+def test_an_anchor_that_was_stopped_is_continued_by_who_came_furthest():
+    """Twice as good as the anchor up to its end; another is then half as good as that one."""
+    anchor = trial(PRUNED, 200, 100, given=True)
+    long = trial(COMPLETE, 100, 50, 40, 30)
+    late = trial(COMPLETE, 900, 800, 80, 60)
+    found = history(anchor, long, late)
+    np.testing.assert_allclose(found.z, [0, math.log(0.5), 0], atol=1e-12)
+
+
 def test_the_further_a_trial_came_the_surer_it_is():
     found = history(trial(COMPLETE, *range(9, 0, -1)), trial(PRUNED, 9.0, 8, 7), trial(PRUNED, 9.0))
     np.testing.assert_allclose(found.noise / NOISE, [1, 1.79, 3.20], atol=0.01)
