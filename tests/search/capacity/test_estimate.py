@@ -169,7 +169,8 @@ def test_a_set_of_many_images_has_one_epoch_at_least(data):
 
 
 def test_a_length_that_was_asked_for_stays(data):
-    study, lines = config(**LONG), []
+    many = {"length": 9000, "eval_every": 500, "grace": 1000}  # there are 40 images
+    study, lines = config(**{**LONG, **many}), []
     for opened, changes in (({"length"}, True), (set(), False)):
         found, _ = budgeted(
             study, data, Speed(10.0, 45.0), 2, time.time(), left_open=opened, say=lines.append
