@@ -136,7 +136,7 @@ class Place:
     def fork(self, module: str, *flags: str) -> forked.Command:
         """The same, forked from a process that has imported: see `tests.helpers.forked`.
 
-        `tests.searches.chaos` and `tests.searches.cluster` keep to `start`, and to all that is real.
+        `tests.searches.chaos` and `tests.searches.cluster` keep to `start`.
         """
         process = forked.Command(module, flags, self.folder, self.log)
         self._seen[process.pid] = _processes()[process.pid][1]
