@@ -24,6 +24,8 @@ from collections.abc import Sequence
 from multiprocessing import forkserver
 from multiprocessing.context import ForkContext, ForkServerContext, ForkServerProcess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from tests.helpers import ROOT
 
@@ -114,13 +116,25 @@ def _serve(listening: socket.socket) -> None:
             told = line.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
             words, folder, environment = json.loads(told)
             os.environ.update(environment)
-            importlib.import_module("ray._private.worker")  # for this Ray, whose workers all are
-            importlib.import_module("trainable.ray_trainable")
+            _import_ray()  # with that environment, as all are workers of one
             if os.fork() == 0:
                 listening.close()
                 _run(streams, words, folder, environment)  # `line` is closed as it ends
             for stream in streams:
                 os.close(stream)
+
+
+def _import_ray() -> None:
+    """Ray's generator of ids is not drawn from: forks that inherited it would draw the same ones.
+
+    Two that start at once would meet in the object store. One dies, and is waited for a minute.
+    """
+    actor: Any = importlib.import_module("ray.actor")
+    known = actor.ActorClassID
+    size = len(known.nil().binary())
+    actor.ActorClassID = SimpleNamespace(from_random=lambda: known(os.urandom(size)))
+    importlib.import_module("trainable.ray_trainable")
+    actor.ActorClassID = known
 
 
 def _run(streams: list[int], words: list[str], folder: str, environment: dict[str, str]) -> None:
