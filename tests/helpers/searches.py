@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -29,7 +28,7 @@ from search.study.folder import StudyFolder
 from search.study.records import read_records
 from search.tracking.projection import EXPERIMENT, connect, study_key
 from search.tune.rungs import replayed
-from tests.helpers import ROOT, forked_workers
+from tests.helpers import ROOT, forked
 from trainable.distributed import cluster
 from trainable.trial.report import Status
 
@@ -77,7 +76,7 @@ def shared_ray() -> Iterator[None]:
     if not ray.is_initialized():
         _start_ray()
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in forked_workers.QUICK.items():
+        for name, value in forked.QUICK.items():
             patch.setattr(name, value)
         patch.setattr(cluster, "_start", lambda: None)
         patch.setattr(ray, "shutdown", lambda: None)
@@ -91,19 +90,13 @@ def shared_ray() -> Iterator[None]:
 
 
 def _start_ray() -> None:
-    script = str(Path(forked_workers.__file__))
-    socket_at = Path(tempfile.mkdtemp()) / "workers"
-    here = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", forked_workers.ADDRESS: str(socket_at)}
-    here |= STORE_KEYS
+    here = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **STORE_KEYS}
+    here[forked.ADDRESS] = forked.serve_workers(forked.clean())
     with pytest.MonkeyPatch.context() as patch:
         for name, value in here.items():
             patch.setenv(name, value)
-        process = subprocess.Popen(  # it ends with this process, which alone holds the pipe
-            [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        _forking.append(process)
         patch.setattr(cluster, "local_cores", lambda: _CPUS)
-        patch.setattr(ray_constants, "SETUP_WORKER_FILENAME", script)
+        patch.setattr(ray_constants, "SETUP_WORKER_FILENAME", forked.__file__)
         more = {"prestart_worker_first_driver": False, "enable_worker_prestart": False}
         init = ray.init
 
@@ -112,11 +105,6 @@ def _start_ray() -> None:
 
         patch.setattr(ray, "init", start)
         cluster._start()
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-
-
-_forking: list[subprocess.Popen[bytes]] = []
 
 
 class Place:
@@ -142,6 +130,15 @@ class Place:
                 cwd=self.folder, env={**os.environ, "PYTHONPATH": path},
                 stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
+        self._seen[process.pid] = _processes()[process.pid][1]
+        return process
+
+    def fork(self, module: str, *flags: str) -> forked.Command:
+        """The same, forked from a process that has imported: see `tests.helpers.forked`.
+
+        `tests.searches.chaos` and `tests.searches.cluster` keep to `start`.
+        """
+        process = forked.Command(module, flags, self.folder, self.log)
         self._seen[process.pid] = _processes()[process.pid][1]
         return process
 
@@ -258,15 +255,20 @@ class Place:
             there = {(number, p.step): p.value for p in points}
             assert there == {k: v for k, v in epochs.items() if k[0] == number}, number
 
-    def no_orphans(self, within: float = 30.0) -> None:
-        """Nothing that descends from us is alive."""
+    def no_orphans(self, within: float = 120.0) -> None:
+        """Nothing that descends from us stays alive.
+
+        Ray's own agents try for a minute to tell a head that is gone of what killed the raylet.
+        """
         deadline = time.monotonic() + within
         while (alive := self.alive()) and time.monotonic() < deadline:
             time.sleep(0.5)
         assert not alive, f"orphans: {alive}"
 
 
-def wait_for_reports(place: Place, count: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_reports(
+    place: Place, count: int, process: subprocess.Popen[bytes] | forked.Command
+) -> None:
     """Until the study has `count` reports."""
     while len(place.reports()) < count:
         assert process.poll() is None, place.log.read_text()[-3000:]

@@ -6,8 +6,6 @@ import csv
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,8 +22,8 @@ from analysis.augmentation.running import work
 from analysis.augmentation.running.train_cell import train_cell
 from search.tracking import champion
 from search.tracking.projection import connect
-from tests.helpers import ROOT
 from tests.helpers.faults import as_soon_as
+from tests.helpers.forked import Command
 from tests.helpers.refusals import tells
 from tests.helpers.searches import shared_ray
 from tests.helpers.toys import export_trial, make_data, make_workload, small_params, write_pictures
@@ -74,16 +72,14 @@ def flags(place: SimpleNamespace, output: Path, *more: str) -> list[str]:
 
 def test_a_killed_study_goes_on_without_repeating_a_cell(place, tmp_path, capsys):
     done = tmp_path / "augmentation" / "made" / "cells"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "analysis.augmentation", *flags(place, tmp_path)],
-        cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    log = tmp_path / "killed.log"
+    process = Command("analysis.augmentation.__main__", flags(place, tmp_path), tmp_path, log)
     try:
-        while not done.exists() or len(list(done.glob("*.json"))) < 3:
-            assert process.poll() is None
+        while len(list(done.glob("*.json"))) < 3:
+            assert process.poll() is None, log.read_text()
             time.sleep(0.05)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
     before = {file: file.stat().st_mtime_ns for file in done.glob("*.json")}
     assert 3 <= len(before) < 24

@@ -29,18 +29,24 @@ def pictures(tmp_path) -> str:
     return str(tmp_path / "pictures")
 
 
-def test_the_search_does_without_mlflow_which_gets_everything_later(tmp_path, pictures):
+def test_the_search_does_without_mlflow_which_gets_everything_later(
+    tmp_path, pictures, monkeypatch
+):
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
     place = Place(tmp_path, pictures, "--trials", "3", *SHORT)
     with server(tmp_path, port) as served:
-        with as_soon_as(
-            lambda: len(place.reports()) >= 2, lambda: os.killpg(served.pid, signal.SIGSTOP)
-        ):
+
+        def hang() -> None:
+            os.killpg(served.pid, signal.SIGSTOP)
+            monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # nothing answers any more
+
+        with as_soon_as(lambda: len(place.reports()) >= 2, hang):
             code, said = place.run("search.run", *place.flags, "--tracking-uri", uri)
         assert code == 0, said
         assert "search.publish chaos" in said
         assert (tmp_path / "runs" / "chaos" / "best.json").exists()
+        monkeypatch.undo()
         os.killpg(served.pid, signal.SIGCONT)
         code, said = place.run("search.publish", "chaos", "--tracking-uri", uri)
         assert code == 0, said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.helpers.forked import clean
 from tests.helpers.refusals import tells
 from trainable.pretrained import feature_cache
 from trainable.pretrained.feature_cache import cached_features, default_folder
@@ -195,11 +195,6 @@ def test_no_home_means_no_cache(monkeypatch):
     assert len(said) == 1
 
 
-# Processes of their own: clean ones, which import once what this file imports.
-clean = multiprocessing.get_context("forkserver")
-clean.set_forkserver_preload(["trainable.pretrained.feature_cache"])
-
-
 def write_when_all_are_ready(folder: Path, barrier, answers) -> None:
     torch.set_num_threads(1)
     extractor = Means()
@@ -210,9 +205,9 @@ def write_when_all_are_ready(folder: Path, barrier, answers) -> None:
 
 
 def test_four_writers_at_once_agree_and_leave_one_valid_file_each_time(tmp_path):
-    barrier, answers = clean.Barrier(4), clean.Queue()
+    barrier, answers = clean().Barrier(4), clean().Queue()
     writers = [
-        clean.Process(target=write_when_all_are_ready, args=(tmp_path, barrier, answers))
+        clean().Process(target=write_when_all_are_ready, args=(tmp_path, barrier, answers))
         for _ in range(4)
     ]
     for writer in writers:
@@ -242,8 +237,8 @@ def stop_in_the_middle(folder: Path, reached) -> None:
 
 
 def test_a_killed_writer_leaves_no_half_file(tmp_path, monkeypatch):
-    reached = clean.Event()
-    writer = clean.Process(target=stop_in_the_middle, args=(tmp_path, reached))
+    reached = clean().Event()
+    writer = clean().Process(target=stop_in_the_middle, args=(tmp_path, reached))
     writer.start()
     assert reached.wait(60)
     writer.kill()
