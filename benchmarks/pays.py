@@ -44,7 +44,7 @@ WAYS: dict[str, Callable[[Curves, int], Way]] = {
     "stock": stock,
     "random": partial(ours, sampler="random"),
     "gp": partial(ours, sampler="gp"),
-    "auto without ASHA": partial(ours, grace=10**6),
+    "auto without ASHA": partial(ours, grace=108),
 }
 
 _held: list[Any] = []
