@@ -117,7 +117,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=50, help="searches of each (default: 50)")
     parser.add_argument("--worlds", default=",".join(WORLDS), help="(default: %(default)s)")
-    parser.add_argument("--ways", default=",".join(WAYS), help="(default: all)")
+    parser.add_argument(
+        "--ways",
+        default="auto,tpe,stock,random",
+        help=f"of {', '.join(WAYS)} (default: %(default)s)",
+    )
     parser.add_argument("--table", type=Path, default=FILE, help=f"(default: {FILE.name})")
     args = parser.parse_args()
     curves = load(args.table)
