@@ -25,7 +25,8 @@ from search.tracking.champion import (
 from search.tracking.projection import study_key
 from search.winners.afresh import Improvement
 from search.winners.assess import assess_on_ray
-from search.winners.leaderboard import Row, candidates, rank, table, write_csv
+from search.winners.gates import failed_gates
+from search.winners.leaderboard import Row, candidates, may_pass, rank, table, write_csv
 from search.winners.model_card import card_of
 from spaces.errors import InputError
 from trainable.basics.files import replaced_folder, whole_file, write_whole
@@ -52,6 +53,8 @@ def conclude(
 ) -> list[Row]:
     """Assess the best trials on Ray, print and save the leaderboard, export the assessed.
 
+    Where none of them wins but others may, those are assessed too.
+
     Returns the leaderboard's rows. Files go under `folder`: ``leaderboard.csv``, ``best.json`` (for
     --enqueue), and generator, weights and config of each assessed trial, under
     ``winners/<rank>/`` if it passes the gates, else under ``winners/failed_gates/<rank>/``.
@@ -61,14 +64,23 @@ def conclude(
     Raises:
         OSError: something cannot be written.
     """
-    best = candidates(read_records(study), config.top_k)
-    images = config.winner_images * len(workload.data.classes)
-    said = f"scoring the best {len(best)} again on {images} fresh images each"
-    with stage(console, said, len(best)) as progress:
-        assessed = assess_on_ray(workload, best, config.winner_images, where, progress, avoided)
-    for record in best:
-        if record.number not in assessed:
-            say(console, f"trial {record.number} has no valid checkpoint and is not scored again")
+    images, waiting = (
+        config.winner_images * len(workload.data.classes),
+        candidates(read_records(study)),
+    )
+    assessed: dict[int, Assessment] = {}
+    while waiting:
+        best, waiting = waiting[: config.top_k], waiting[config.top_k :]
+        said = f"scoring the best {len(best)} again on {images} fresh images each"
+        with stage(console, said, len(best)) as progress:
+            found = assess_on_ray(workload, best, config.winner_images, where, progress, avoided)
+        for record in best:
+            if record.number not in found:
+                say(console, f"trial {record.number} has no valid checkpoint; it is not scored")
+        assessed |= found
+        won = any(not failed_gates(assessment.scores) for assessment in found.values())
+        if won or not any(map(may_pass, waiting)):
+            break
     kept = {str(number): assessment.to_json() for number, assessment in assessed.items()}
     study.set_user_attr("assessed", kept)
     rows = leaderboard(study, workload.objective)

@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.table import Table
 
 from search.study.config import StudyConfig
 from search.study.records import TrialRecord
-from search.winners.gates import failed_gates
+from search.winners.gates import GATES, failed_gates
 from trainable.metrics.independent import agreement
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import FID_NOISE, told_apart
@@ -59,8 +60,9 @@ class Row:
         return self.assessment is not None and not self.failed
 
 
-def candidates(records: list[TrialRecord], k: int) -> list[TrialRecord]:
-    """The k trials with the best last objective, complete ones before those stopped on the way.
+def candidates(records: list[TrialRecord]) -> list[TrialRecord]:
+    """Trials that may win, by their last objective: those that pass the gates at their last
+    evaluation first, and complete ones before those stopped on the way.
 
     A trial that ASHA or the clock stopped had shown less training; it is taken only where too few
     trials ran to the end.
@@ -68,7 +70,16 @@ def candidates(records: list[TrialRecord], k: int) -> list[TrialRecord]:
     scored = [r for r in records if r.goals and not r.status.infeasible]
     complete = [r for r in scored if r.status == "complete"]
     stopped = [r for r in scored if r.status != "complete"]
-    return (_best_first(complete) + _best_first(stopped))[:k]
+    passing = [r for r in complete if may_pass(r)]
+    failing = [r for r in complete if not may_pass(r)]
+    return _best_first(passing) + _best_first(failing) + _best_first(stopped)
+
+
+def may_pass(record: TrialRecord) -> bool:
+    """Whether a trial ran to the end, and passed there the gates that an evaluation tells of."""
+    scores: Any = record.last or {}
+    told = [gate for gate in GATES if gate.score in scores]
+    return record.status == "complete" and not any(gate.fault(scores) for gate in told)
 
 
 def _best_first(records: list[TrialRecord]) -> list[TrialRecord]:

@@ -41,8 +41,17 @@ def test_winners_are_finished_trials_first():
         record(0, 60.0), record(1, 50.0, "pruned", 2), record(2, 55.0), record(3, 10.0, "diverged"),
         record(4, None, "failed"),
     ]  # fmt: skip
-    assert [r.number for r in candidates(records, 2)] == [2, 0]
-    assert [r.number for r in candidates(records, 9)] == [2, 0, 1]
+    assert [r.number for r in candidates(records)] == [2, 0, 1]
+
+
+def test_who_passes_the_gates_at_the_last_evaluation_is_scored_again_first():
+    """FID pays for less variety, so that the lowest may be of those that cannot win."""
+    records = [
+        record(0, 60.0, diversity=0.9), record(1, 50.0, diversity=0.7),
+        record(2, 55.0, diversity=0.9), record(3, 40.0, diversity=0.7),
+        record(4, 30.0, "pruned", 2, diversity=0.9),
+    ]  # fmt: skip
+    assert [r.number for r in candidates(records)] == [2, 0, 3, 1, 4]
 
 
 GOOD = {"copy_rate": 0.01, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.6}
@@ -264,7 +273,7 @@ def test_goals_are_named_and_shown_for_a_reader():
 def test_of_two_goals_the_front_comes_first_and_its_ends_before_its_middle():
     values = {0: (60.0, 0.30), 1: (50.0, 0.40), 2: (55.0, 0.35), 3: (65.0, 0.35), 4: (90.0, 0.10)}
     records = [record(n, fid, objective_2=error) for n, (fid, error) in values.items()]
-    assert [r.number for r in candidates(records, 4)] == [1, 4, 0, 2]
+    assert [r.number for r in candidates(records)] == [1, 4, 0, 2, 3]
     assessed = {n: assessment(fid, cas=1 - error) for n, (fid, error) in values.items() if n != 0}
     rows = rank(records, assessed, Objective.parse("fid,classifier"), YARDSTICK)
     assert [row.record.number for row in rows] == [1, 4, 2, 3, 0]  # 0 was not assessed
