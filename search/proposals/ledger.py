@@ -18,11 +18,13 @@ import optuna
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from search.proposals.history import SHORTFALL
 from search.proposals.samplers import build_sampler
 from search.proposals.tpe_window import WindowedStorage
 from search.proposals.writer import GOALS, StudyWriter, tell_end, tell_report, untold_reports
 from search.study.config import StudyConfig
 from search.study.database import directions
+from search.study.gates import shortfall
 from search.study.records import REPORT, WrittenReport, goals, read_record
 from spaces.catalog import Space
 from spaces.errors import InputError
@@ -106,6 +108,7 @@ class Ledger:
             attrs[GOALS] = list(record.goals)
         if trial.state is TrialState.COMPLETE and record.goals:
             values = list(record.goals)
+            attrs[SHORTFALL] = shortfall(record.last or {})
         remembered = optuna.trial.create_trial(
             state=trial.state if trial.state.is_finished() else TrialState.RUNNING,
             values=values,
@@ -175,6 +178,8 @@ class Ledger:
             return
         entry.heard = resource
         tell_report(entry.trial, report)
+        if report["status"] == Status.COMPLETE:
+            entry.trial.set_user_attr(SHORTFALL, shortfall(report))
         kept: WrittenReport = {**report, "order": self._order}
         self._order += 1
         self._write(lambda writer: writer.report(entry.number, kept))

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from search.study.config import StudyConfig
 from search.study.folder import BEST, LEADERBOARD, NO_WINNERS, WINNERS
+from search.study.gates import failed_gates
 from search.study.records import changes, read_records
 from search.study.trial_files import fetch
 from search.tracking.champion import (
@@ -25,7 +26,6 @@ from search.tracking.champion import (
 from search.tracking.projection import study_key
 from search.winners.afresh import Improvement
 from search.winners.assess import assess_on_ray
-from search.winners.gates import failed_gates
 from search.winners.leaderboard import Row, candidates, may_pass, rank, table, write_csv
 from search.winners.model_card import card_of
 from spaces.errors import InputError

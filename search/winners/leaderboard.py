@@ -7,14 +7,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.table import Table
 
 from search.study.config import StudyConfig
+from search.study.gates import failed_gates, shortfall
 from search.study.records import TrialRecord
-from search.winners.gates import GATES, failed_gates
 from trainable.metrics.independent import agreement
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import FID_NOISE, told_apart
@@ -77,9 +76,7 @@ def candidates(records: list[TrialRecord]) -> list[TrialRecord]:
 
 def may_pass(record: TrialRecord) -> bool:
     """Whether a trial ran to the end, and passed there the gates that an evaluation tells of."""
-    scores: Any = record.last or {}
-    told = [gate for gate in GATES if gate.score in scores]
-    return record.status == "complete" and not any(gate.fault(scores) for gate in told)
+    return record.status == "complete" and not shortfall(record.last or {})
 
 
 def _best_first(records: list[TrialRecord]) -> list[TrialRecord]:

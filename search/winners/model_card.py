@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from search.winners.gates import GATES
+from search.study.gates import GATES
 from trainable.basics.markdown import escaped
 from trainable.generators.export import CONFIG
 from trainable.generators.weights_file import GeneratorRecord

@@ -11,7 +11,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.proposals import history as module
-from search.proposals.history import BROKEN, GIVEN, NOISE, History
+from search.proposals.history import BROKEN, GIVEN, NOISE, PENALTY, SHORTFALL, History
 
 COMPLETE, PRUNED, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING
 
@@ -55,6 +55,13 @@ def test_an_anchor_that_was_stopped_is_continued_by_who_came_furthest():
     late = trial(COMPLETE, 900, 800, 80, 60)
     found = history(anchor, long, late)
     np.testing.assert_allclose(found.z, [0, math.log(0.5), 0], atol=1e-12)
+
+
+def test_who_misses_the_gates_by_more_than_the_anchor_is_worse_for_it():
+    trials = [trial(COMPLETE, 50, given=True), *(trial(COMPLETE, 50) for _ in range(3))]
+    for trial_, missed in zip(trials, (0.02, 0.1, 0.0, 0.02), strict=True):
+        trial_.set_user_attr(SHORTFALL, missed)
+    np.testing.assert_allclose(history(*trials).z, [0, PENALTY * 0.08, 0, 0], atol=1e-12)
 
 
 def test_the_further_a_trial_came_the_surer_it_is():

@@ -14,6 +14,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from search.proposals.history import SHORTFALL
 from search.proposals.ledger import Ledger
 from search.study.database import load_study, open_storage
 from search.study.records import read_records
@@ -235,3 +236,18 @@ def test_two_readers_see_the_study_while_it_is_written(tmp_path):
         assert all(r.params and r.started for r in records)
         assert all({"epoch", "objective", "order"} <= set(x) for r in records for x in r.reports)
     assert {t.state for t in other.trials} == {TrialState.COMPLETE}
+
+
+def test_the_sampler_learns_by_how_much_a_complete_trial_misses_the_gates(tmp_path):
+    """From its last report, also in a resumed study."""
+    s = Search(tmp_path / "s", trials=3)
+    for name, end, diversity in (("a", "complete", 0.41), ("b", "complete", 0.9)):
+        s.start(name)
+        s.report(name, 2, 60.0, diversity=0.2)
+        s.report(name, 12, 50.0, end, diversity=diversity)
+    s.start("c")
+    s.report("c", 2, 60.0, diversity=0.2)
+    s.ledger.close()
+    for search in (s, Search(tmp_path / "s", trials=3)):
+        missed = [t.user_attrs.get(SHORTFALL) for t in search.ledger._sampled.trials]
+        assert missed == [pytest.approx(0.5), 0.0, None]

@@ -13,8 +13,8 @@ import pytest
 import torch
 from rich.console import Console
 
+from search.study.gates import GATES
 from search.study.records import TrialRecord
-from search.winners.gates import GATES
 from search.winners.leaderboard import Row, candidates, differing, rank, table, write_csv
 from tests.helpers.fake_tune import YARDSTICK, config, made_report
 from tests.helpers.refusals import refused, tells

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.winners.gates import GATES
+from search.study.gates import GATES
 from search.winners.model_card import card
 from tests.helpers.refusals import tells
 from trainable.generators.weights_file import GeneratorRecord

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from trainable.metrics.scores import Scores
 
@@ -22,6 +24,11 @@ class Gate:
     name: str
     limit: float
     least: bool
+
+    def shortfall(self, value: float) -> float:
+        """By what share of the way to the worst value a score misses the limit; 0 if it passes."""
+        missed = self.limit - value if self.least else value - self.limit
+        return max(0.0, missed / (self.limit if self.least else 1 - self.limit))
 
     def fault(self, scores: Scores) -> str | None:
         """Such as ``coverage 0.00, at least 0.005``; None if the scores pass."""
@@ -45,6 +52,11 @@ GATES = (
     # means that hardly a generated image lies among the reals.
     Gate("coverage", "coverage", 0.005, least=True),
 )
+
+
+def shortfall(scores: Mapping[str, Any]) -> float:
+    """By how much the gates are missed, all in all, of which an evaluation has the scores."""
+    return sum(gate.shortfall(scores[gate.score]) for gate in GATES if gate.score in scores)
 
 
 def failed_gates(scores: Scores) -> tuple[str, ...]:
