@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 import optuna
-from ray.exceptions import RayError
 from rich.console import Console
 
 from search.capacity.estimate import total_seconds
@@ -182,13 +181,12 @@ def _prove(
     if config.replicates and champion.params != usual:
         until = None if config.time_budget is None else since + config.time_budget
         said, total = "training the best and the default afresh", 2 * config.replicates
-        try:
-            with stage(ending.console, said, total) as progress:
-                compare_afresh(
-                    study, champion, plan.workload, plan.capacity, progress, until, avoided
-                )
-        except RayError as error:  # the winners are there, and go on to MLflow
-            say(ending.console, f"{said} failed: {reason(error)}")
+        with stage(ending.console, said, total) as progress:
+            failed = compare_afresh(
+                study, champion, plan.workload, plan.capacity, progress, until, avoided
+            )
+        if failed is not None:  # the winners are there all the same, and go on to MLflow
+            say(ending.console, f"{said} failed: {failed}")
     again = StudyFolder.of(ending.args, config.name).command(
         "search.run --resume", run_flags(ending.args)
     )

@@ -14,6 +14,7 @@ from itertools import islice
 
 import optuna
 import ray
+from ray.exceptions import RayError
 
 from search.capacity.gpu_share import Capacity
 from search.study.records import TrialRecord
@@ -24,6 +25,7 @@ from spaces.task import Params
 from trainable.basics.progress import Progress
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import FID_NOISE, p_value, ratio
+from trainable.tracking.client import reason
 from trainable.trial.evaluation import Assessment
 from trainable.trial.trial import train_afresh
 from trainable.trial.workload import Workload
@@ -94,8 +96,9 @@ def compare_afresh(
     progress: Progress,
     until: float | None = None,
     avoided: frozenset[str] = frozenset(),
-) -> None:
-    """Train both side by side on Ray, and keep each score in the study as it comes.
+) -> str | None:
+    """Train both side by side on Ray, and keep each score in the study as it comes; returns why no
+    more could be trained, or None.
 
     What the study has of the same trial is not trained again. No training begins that would end
     after `until`, in seconds since 1970, as far as the trial's own time tells.
@@ -117,9 +120,12 @@ def compare_afresh(
             for number, params in islice(owed, capacity.workers - len(running)):
                 running[train.remote(shared, number, params, config.winner_images)] = number
         if not running:
-            return
+            return None
         [done], _ = ray.wait(list(running))
-        found: Assessment | None = ray.get(done)
+        try:
+            found: Assessment | None = ray.get(done)
+        except RayError as error:
+            return reason(error)
         scores[str(running.pop(done))] = None if found is None else found.to_json()
         study.set_user_attr(AFRESH, {"trial": best.number, "scores": scores})
         progress(len(scores), 2 * config.replicates)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from ray.exceptions import RayError
 
 from search.capacity.gpu_share import Capacity
 from search.winners import afresh
@@ -65,10 +66,10 @@ def trained(monkeypatch) -> list[tuple[int, dict[str, Any]]]:
     return given
 
 
-def compare(study: Any, best: Any = BEST, until: float | None = None) -> None:
+def compare(study: Any, best: Any = BEST, until: float | None = None) -> str | None:
     workload: Any = SimpleNamespace(evaluations=tuple(range(1, 19)), task=None)
     capacity = Capacity(Resources("local", 1, 0.0, 2), 2)
-    compare_afresh(study, best, workload, capacity, lambda done, total: None, until)
+    return compare_afresh(study, best, workload, capacity, lambda done, total: None, until)
 
 
 def test_both_are_trained_in_turn_from_seeds_of_their_own(trained):
@@ -105,6 +106,22 @@ def test_none_begins_that_would_not_end_in_time(trained):
     assert "not known" in say_of(study, BEST, USUAL, AGAIN)  # pyright: ignore[reportArgumentType]
     compare(study, until=time.time() + 60)
     assert len(trained) == 4
+
+
+def test_a_worker_that_dies_for_good_loses_no_score_and_is_said(trained, monkeypatch):
+    study, get = Study(replicates=2), cast("Any", afresh.ray.get)
+
+    def dies(ref: int) -> Any:
+        if ref == 2:
+            raise RayError("the node is gone")
+        return get(ref)
+
+    monkeypatch.setattr(afresh.ray, "get", dies)
+    assert "the node is gone" in (compare(study) or "")
+    assert len(study.user_attrs[AFRESH]["scores"]) == 2
+    monkeypatch.setattr(afresh.ray, "get", get)
+    assert compare(study) is None
+    assert len(study.user_attrs[AFRESH]["scores"]) == 4
 
 
 def test_one_that_breaks_down_is_counted_and_said(trained):
