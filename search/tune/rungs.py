@@ -28,6 +28,8 @@ class Rungs:
 
     def __init__(self, config: StudyConfig):
         self._eta = config.eta
+        # The sampler `auto` measures all others against the first, the default: it is seen whole.
+        self._spared = 0 if config.sampler == "auto" else None
         self.scores: dict[int, dict[int, tuple[float, ...]]] = {rung: {} for rung in config.rungs}
 
     def goes_on(self, number: int, resource: float, reached: tuple[float, ...]) -> bool:
@@ -39,7 +41,8 @@ class Rungs:
             if resource >= rung and number not in scores:
                 before = list(scores.values())
                 scores[number] = reached
-                return not before or _passes(reached, before, self._eta)
+                passes = not before or _passes(reached, before, self._eta)
+                return passes or number == self._spared
         return True
 
 

@@ -268,3 +268,14 @@ def test_a_worker_that_dies_is_named_and_its_trial_ended_once(tmp_path, text, li
     assert f"({record.reason})" in screen.getvalue()
     assert s.searcher.finished == 1
     assert len(read_records(s.study)) == 1
+
+
+@pytest.mark.parametrize(("sampler", "decision"), [("auto", CONTINUE), ("tpe", STOP)])
+def test_the_default_is_seen_whole_where_others_are_measured_against_it(
+    tmp_path, sampler, decision
+):
+    s = Search(tmp_path / "s", sampler=sampler)
+    for name in ("default", "good"):
+        s.start(name)
+    assert s.report("good", 2, 50.0) == CONTINUE
+    assert s.report("default", 2, 60.0) == decision
