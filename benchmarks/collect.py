@@ -28,6 +28,7 @@ from typing import Any
 import torch
 
 from spaces.catalog import full
+from spaces.describe import starting_point
 from spaces.presets import BACKBONE, default
 from spaces.recorder import Choice, Distribution, Interval, Recorder
 from spaces.task import Params, Task
@@ -89,7 +90,7 @@ def planned(number: int, task: Task) -> Row:
         repeated = planned(rng.choice(earlier), task)
         return Row(number, kind, repeated.searched, repeated.params, repeated.number)
     usual = default(task)
-    changed = rng.choice(list(usual_draw(task)))
+    changed = rng.choice(list(starting_point(full, task, usual) or ()))
 
     def answer(name: str, distribution: Distribution) -> Any:
         value = usual.get(name)
@@ -100,12 +101,6 @@ def planned(number: int, task: Task) -> Row:
         return value
 
     return Row(number, kind, *drawn(task, answer))
-
-
-def usual_draw(task: Task) -> Params:
-    """The default's searched values."""
-    usual = default(task)
-    return drawn(task, lambda name, _: usual[name])[0]
 
 
 def drawn(task: Task, answer: Callable[[str, Distribution], Any]) -> tuple[Params, Params]:

@@ -64,10 +64,8 @@ def conclude(
     Raises:
         OSError: something cannot be written.
     """
-    images, waiting = (
-        config.winner_images * len(workload.data.classes),
-        candidates(read_records(study)),
-    )
+    images = config.winner_images * len(workload.data.classes)
+    waiting = candidates(read_records(study))
     assessed: dict[int, Assessment] = {}
     while waiting:
         best, waiting = waiting[: config.top_k], waiting[config.top_k :]
