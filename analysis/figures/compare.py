@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -143,20 +144,28 @@ def told(tables: Sequence[StudyTable]) -> list[str]:
     """
     if len({_images(table) for table in tables}) > 1:
         return []
-    first = {
-        table.name: Interval(low, high, mean)
-        for table in tables for mean, low, high in fresh_fids(table)[:1]
-    }  # fmt: skip
-    best = min(first, key=lambda name: first[name].mean, default="")
+    first = {table.name: found for table in tables if (found := _trainings(table))}
+    best = min(first, key=lambda name: fmean(fid.mean for fid in first[name]), default="")
     lines = []
     for name in first.keys() - {best}:
-        apart = ratio([first[best]], [first[name]])
+        apart = ratio(first[best], first[name])
         said = "higher FID than" if apart.low > 1 else "FID not distinguishable from"
         lines.append(
             f"{name}: first winner has a {said} that of {best}: {apart.mean:.2f} times it, from "
-            f"{apart.low:.2f} to {apart.high:.2f} for other trainings of the same configurations"
+            f"{apart.low:.2f} to {apart.high:.2f} for other trainings of the same configurations "
+            f"({len(first[best])} of {best}'s and {len(first[name])} of {name}'s)"
         )
     return sorted(lines)
+
+
+def _trainings(table: StudyTable) -> list[Interval]:
+    """FID of the first winner's configuration: of trainings that chose nothing if there are any,
+    else of the one that was chosen for its own, which flatters it; none without a winner."""
+    for number in winners(table)[:1]:
+        row = table.trials.set_index("number").loc[number]
+        mean, low, high = (float(row[name]) for name in FRESH)
+        return list(row["afresh"]) or [Interval(low, high, mean)]
+    return []
 
 
 def _images(table: StudyTable) -> tuple[object, ...]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from trainable.basics.progress import Progress
+from trainable.metrics.intervals import Interval
 from trainable.tracking.client import search_runs
 from trainable.tracking.names import (
     DEVICE,
     FAILED,
     GATES_FAILED,
+    IMPROVEMENT,
     RANK,
     REASON,
     STATUS,
@@ -20,6 +22,7 @@ from trainable.tracking.names import (
     TIE,
     TRIAL,
     WINNER,
+    afresh_interval,
     fresh_interval,
 )
 from trainable.trial.report import CAS
@@ -52,7 +55,7 @@ def read_trials(
     for done, (number, run) in enumerate(sorted(runs.items()), start=1):
         curve = _curve(client, run, number)
         points += curve
-        rows.append(_row(run, number, curve, marked))
+        rows.append(_row(run, number, curve, marked) | {"afresh": _afresh(client, run)})
         if progress is not None:
             progress(done, len(runs))
     own = [
@@ -62,6 +65,8 @@ def read_trials(
         *_EVALUATION,
         "eval_seconds",
         *FRESH,
+        "afresh",
+        *IMPROVEMENT,
         "fresh_cas",
         "rank",
         "failed",
@@ -92,6 +97,7 @@ def _row(run: Run, number: int, curve: list[dict[str, Any]], marked: bool) -> di
         **{name: last[name] for name in _EVALUATION},
         "eval_seconds": metrics.get("eval_seconds", nan),
         **{name: metrics.get(metric, nan) for name, metric in FRESH.items()},
+        **{name: metrics.get(name, nan) for name in IMPROVEMENT},
         "fresh_cas": fresh.get(CAS, nan),
         "rank": float(tags.get(RANK, tags.get(WINNER, nan))),
         "failed": _failed(run, marked),
@@ -117,8 +123,8 @@ def _curve(client: MlflowClient, run: Run, number: int) -> list[dict[str, Any]]:
     """A trial's evaluations, by epoch."""
     if "fid" not in run.data.metrics:
         return []
-    fids, spent = (_by_epoch(client, run, key) for key in ("fid", "train_seconds"))
-    shares = _by_epoch(client, run, CAS) if CAS in run.data.metrics else {}
+    fids, spent = (_by_step(client, run, key) for key in ("fid", "train_seconds"))
+    shares = _by_step(client, run, CAS) if CAS in run.data.metrics else {}
     return [
         {
             "number": number,
@@ -131,7 +137,19 @@ def _curve(client: MlflowClient, run: Run, number: int) -> list[dict[str, Any]]:
     ]
 
 
-def _by_epoch(client: MlflowClient, run: Run, key: str) -> dict[int, float]:
+def _afresh(client: MlflowClient, run: Run) -> tuple[Interval, ...]:
+    """FID of each training of the trial's configuration that chose nothing."""
+    names = {end: afresh_interval(end) for end in ("low", "high", "mean")}
+    if names["mean"] not in run.data.metrics:
+        return ()
+    ends = {end: _by_step(client, run, name) for end, name in names.items()}
+    return tuple(
+        Interval(**{end: values[step] for end, values in ends.items()})
+        for step in sorted(ends["mean"])
+    )
+
+
+def _by_step(client: MlflowClient, run: Run, key: str) -> dict[int, float]:
     """A metric's values; step 0 is no evaluation, but where a winner's scores are written."""
     history = client.get_metric_history(run.info.run_id, key)
     return {m.step: m.value for m in sorted(history, key=lambda m: m.timestamp) if m.step > 0}

@@ -58,7 +58,9 @@ class StudyTable:
         trials: a row a trial, by number: ``number``, ``status``, ``winner`` (rank from 1, or NaN),
             ``fid``, ``epoch`` and ``train_seconds`` of the last evaluation (NaN without one),
             ``cas`` likewise, ``eval_seconds``, ``fresh``, ``fresh_low`` and ``fresh_high`` (FID on
-            fresh images, mean and 95 % interval; NaN but for assessed trials), ``fresh_cas``,
+            fresh images, mean and 95 % interval; NaN but for assessed trials), ``afresh`` (FID of
+            each further training of its configuration that chose nothing, a tuple of `Interval`),
+            those of `trainable.tracking.names.IMPROVEMENT` (NaN where unknown), ``fresh_cas``,
             ``rank`` (among the assessed, from 1, or NaN), ``failed`` (the gates that an assessed
             trial does not pass, in words; empty if it passes all, NaN if it was not assessed),
             ``tie`` (whether it cannot be told from the best; earlier versions do not say),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,8 +21,18 @@ from search.tracking.sample_grids import KEPT, grid_files, log_grids, logged_epo
 from trainable.data.sheets import spread
 from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
 from trainable.generators.weights_file import GeneratorRecord
+from trainable.metrics.intervals import Interval
 from trainable.tracking.client import find_experiment, search_runs
-from trainable.tracking.names import EXPERIMENT, FAILED, RANK, STUDY, TIE, WEIGHTS_SHA256, WINNER
+from trainable.tracking.names import (
+    EXPERIMENT,
+    FAILED,
+    RANK,
+    STUDY,
+    TIE,
+    WEIGHTS_SHA256,
+    WINNER,
+    afresh_interval,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -43,12 +53,14 @@ class Verdict:
         scores: metrics of the assessment, by name.
         failed: the gates that it does not pass, in words; a winner has none.
         tie: whether it cannot be told from the best.
+        afresh: FID of trainings of its configuration that chose nothing.
     """
 
     rank: int
     scores: Mapping[str, float]
     failed: tuple[str, ...] = ()
     tie: bool = False
+    afresh: Sequence[Interval] = ()
 
 
 def log_winner(uri: str, run_id: str, trial: Path, exported: Path, verdict: Verdict) -> None:
@@ -62,6 +74,9 @@ def log_winner(uri: str, run_id: str, trial: Path, exported: Path, verdict: Verd
         client.log_artifact(run_id, str(exported / name))
     for name, value in verdict.scores.items():
         client.log_metric(run_id, name, value)
+    for step, fid in enumerate(verdict.afresh, start=1):
+        for end, value in asdict(fid).items():
+            client.log_metric(run_id, afresh_interval(end), value, step=step)
     fetch(trial, "*.png")
     epochs = spread(sorted(grid_files(trial)), KEPT)
     log_grids(client, run_id, trial, epochs, logged_epochs(client, run_id))

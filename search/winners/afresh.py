@@ -26,6 +26,7 @@ from trainable.basics.progress import Progress
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import FID_NOISE, p_value, ratio
 from trainable.tracking.client import reason
+from trainable.tracking.names import IMPROVEMENT
 from trainable.trial.evaluation import Assessment
 from trainable.trial.trial import train_afresh
 from trainable.trial.workload import Workload
@@ -70,12 +71,8 @@ class Improvement:
     def scores(self) -> dict[str, float]:
         """The same as numbers by name: shares of the default's FID, positive for better."""
         found = ratio(self.usual, self.best)
-        return {
-            "improvement": 1 - found.mean,
-            "improvement_low": 1 - found.high,
-            "improvement_high": 1 - found.low,
-            "improvement_p": p_value(self.usual, self.best),
-        }
+        shares = 1 - found.mean, 1 - found.high, 1 - found.low
+        return dict(zip(IMPROVEMENT, (*shares, p_value(self.usual, self.best)), strict=True))
 
     def __str__(self) -> str:
         share, low, high, p = self.scores.values()

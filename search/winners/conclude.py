@@ -191,10 +191,10 @@ def hand_over(
             raise ConnectionError(f"trial {row.record.number} is not in MLflow yet")
         trial = trial_folder(trials, row.record.number)
         kept = _export(folder / WINNERS, row)
-        scores = _scores(row)
+        scores, afresh = _scores(row), ()
         if known is not None and known.trial == row.record.number:
-            scores |= known.scores
-        verdict = Verdict(row.rank, scores, row.failed, row.tie)
+            scores, afresh = scores | known.scores, known.best
+        verdict = Verdict(row.rank, scores, row.failed, row.tie, afresh)
         log_winner(uri, run, trial, kept, verdict)
         if champion is None and row.wins:
             champion = register_champion(uri, run, kept, study.study_name, card_of(kept))

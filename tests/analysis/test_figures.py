@@ -149,7 +149,7 @@ def test_within_a_time_the_trial_that_had_got_furthest_is_named(table, uri, tmp_
 
 def sibling(table, **changes):
     """The same study under another name, its trials all 10 better and assessed."""
-    trials = table.trials.assign(fid=table.trials["fid"] - 10)
+    trials = table.trials.assign(fid=table.trials["fid"] - 10, afresh=[()] * len(table.trials))
     trials["fresh"], trials["fresh_low"], trials["fresh_high"] = 40.0, 38.0, 43.0
     return replace(table, name="other", trials=trials, **changes)
 
@@ -201,11 +201,15 @@ def test_winners_of_two_studies_are_told_apart_by_more_than_their_own_intervals(
     near, far = sibling(table), replace(sibling(table), name="far")
     far.trials["fresh"], far.trials["fresh_low"], far.trials["fresh_high"] = 50.0, 48.0, 53.0
     between = replace(far, name="between", trials=far.trials.assign(fresh=44.0, fresh_low=43.5))
-    assert compare.told([table, near]) == []  # one has no winner
+    nobody = replace(table, trials=table.trials.assign(winner=math.nan))
+    assert compare.told([nobody, near]) == []
     assert compare.told([far, sibling(table, settings={"data_digest": "x"})]) == []
     alike, higher = compare.told([near, far, between])
     assert tells(alike, "between", "FID", "not distinguishable", "other", "1.10 times")
     assert tells(higher, "far", "higher FID", "other", "1.25 times")
+    # Trainings that chose nothing stand for the one that was chosen: 47 and 51 for 48.
+    (against,) = compare.told([table, near])
+    assert tells(against, "planted", f"{(47 * 51) ** 0.5 / 40:.2f} times", "1 of", "2 of")
 
 
 def test_unequal_studies_do_not_compare_or_with_a_note(table):

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from trainable.tracking.names import EXPERIMENT, PROTOCOL, STATUS, STUDY, TRIAL, WINNER
+from trainable.metrics.intervals import Interval
+from trainable.tracking.names import (
+    EXPERIMENT,
+    IMPROVEMENT,
+    PROTOCOL,
+    STATUS,
+    STUDY,
+    TRIAL,
+    WINNER,
+    afresh_interval,
+)
 
 NAME, KEY = "planted", "planted-0123456789ab"
 # Trial: status, winner, and (epoch, fid, train_seconds) of each evaluation.
@@ -18,6 +29,11 @@ TRIALS = {
     4: ("complete", 1, [(3, 48.0, 60.0), (1, 95.0, 20.0)]),  # written out of order
     10: ("running", None, [(1, 99.0, 7.0)]),
 }
+
+AFRESH = (Interval(45.0, 49.0, 47.0), Interval(49.0, 53.0, 51.0))
+"""What the winner's configuration scored when it was trained again."""
+BETTER = (0.08, 0.02, 0.14, 0.01)
+"""Its improvement over the default."""
 
 
 def plant_parent(client, experiment, key, start, **metrics):
@@ -42,6 +58,12 @@ def plant_trial(client, experiment, parent, key, number, status, winner, points,
     if winner:  # as search/tracking/champion.py: the rank, and scores without a step
         client.log_metric(run_id, "fid", points[-1][1])
         client.set_tag(run_id, WINNER, winner)
+    if winner == 1:
+        for step, values in enumerate(AFRESH, start=1):
+            for end, value in asdict(values).items():
+                client.log_metric(run_id, afresh_interval(end), value, step=step)
+        for name, value in zip(IMPROVEMENT, BETTER, strict=True):
+            client.log_metric(run_id, name, value)
 
 
 def planted_store(path: Path) -> str:

@@ -10,10 +10,13 @@ import pandas as pd
 
 from analysis.study.rows import FRESH
 from analysis.study.table import StudyTable
+from trainable.tracking.names import IMPROVEMENT
 
 GRACE = 10
 ETA = 3
 LENGTH = 90
+NUMBERS = ("rank", *FRESH, *IMPROVEMENT, "copy_rate", "coverage")
+"""Columns that are empty where nothing was assessed."""
 
 
 def study(trials: dict[int, Any], **settings: str) -> StudyTable:
@@ -25,7 +28,7 @@ def study(trials: dict[int, Any], **settings: str) -> StudyTable:
         epoch, fid = curve[-1] if curve else (math.nan, math.nan)
         row = {"number": number, "status": status, "winner": math.nan, "fid": fid, "epoch": epoch}
         row |= {"train_seconds": epoch, "eval_seconds": 1.0, "failed": None, "reason": ""}
-        row |= dict.fromkeys(("rank", *FRESH, "copy_rate", "coverage"), math.nan) | {"tie": False}
+        row |= dict.fromkeys(NUMBERS, math.nan) | {"tie": False, "afresh": ()}
         rows.append(row | {f"params.{name}": params.get(name) for name in names})
         points += [
             {"number": number, "epoch": e, "fid": f, "train_seconds": float(e)} for e, f in curve

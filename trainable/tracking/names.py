@@ -37,6 +37,10 @@ TIE = "cgan.tie"  # whether it cannot be told from the best
 GATES_FAILED = "gates_failed"  # the metric: how many
 WEIGHTS_SHA256 = "cgan.weights_sha256"  # on versions of a registered model, not on runs
 
+IMPROVEMENT = ("improvement", "improvement_low", "improvement_high", "improvement_p")
+"""Metrics: by how much the winner's FID is less than the default's, as a share of that, the ends of
+its 95 % interval, and its p; all of trainings that chose nothing."""
+
 GRIDS = "images"
 """The folder among a run's artifacts where MLflow puts its images."""
 GRID = "samples"
@@ -55,6 +59,11 @@ def grid_epoch(path: str) -> int | None:
 def fresh_interval(score: str, end: str) -> str:
     """The metric of a score on fresh images; `end` is ``mean``, ``low`` or ``high``."""
     return f"fresh_{score}_{end}"
+
+
+def afresh_interval(end: str) -> str:
+    """The metric, likewise, of FID after trainings that chose nothing: a step each, from 1."""
+    return f"afresh_fid_{end}"
 
 
 def study_name(key: str) -> str:

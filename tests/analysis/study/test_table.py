@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import math
 import socket
+from dataclasses import replace
 
 import pytest
 from mlflow.tracking import MlflowClient
 
 from analysis.study.table import StudyTable, load_study
 from analysis.study.trials import assessed, winners
+from analysis.study.verdict import verdict
 from spaces.errors import InputError
-from tests.helpers.planted import NAME, TRIALS, plant_parent, plant_trial, planted_store
+from tests.helpers.planted import (
+    AFRESH,
+    BETTER,
+    NAME,
+    TRIALS,
+    plant_parent,
+    plant_trial,
+    planted_store,
+)
 from tests.helpers.refusals import refused, tells
-from trainable.tracking.names import EXPERIMENT, FAILED, RANK, STUDY, TRIAL
+from trainable.tracking.names import EXPERIMENT, FAILED, IMPROVEMENT, RANK, STUDY, TRIAL
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +50,21 @@ def test_the_study_is_read_whole(table):
     assert trials.loc[0, "epoch"] == 3
     assert trials.loc[0, "eval_seconds"] == 6.0
     assert trials.loc[3, ["fid", "epoch", "train_seconds", "eval_seconds"]].isna().all()
+
+
+def test_what_was_trained_afresh_is_read_and_said_of_the_winner(table):
+    trials = table.trials.set_index("number")
+    assert trials.loc[4, "afresh"] == AFRESH
+    assert trials.loc[0, "afresh"] == ()
+    assert tuple(trials.loc[4, list(IMPROVEMENT)]) == BETTER
+    assert trials.loc[0, list(IMPROVEMENT)].isna().all()
+    assert tells(
+        verdict(table), "4 is the winner", "2 times", "8.0% below", "2.0% to 14.0%", "0.01"
+    )
+    worse = table.trials.assign(improvement=-0.08)
+    assert tells(verdict(replace(table, trials=worse)), "8.0% above the default")
+    unknown = table.trials.assign(improvement=math.nan)
+    assert "default" not in verdict(replace(table, trials=unknown))
 
 
 def test_parameters_have_their_types_back(table):

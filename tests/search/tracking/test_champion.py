@@ -20,7 +20,8 @@ from tests.helpers.toys import export_trial, make_data, make_workload, small_par
 from trainable.data.sheets import spread
 from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
 from trainable.generators.weights_file import read_generator
-from trainable.tracking.names import EXPERIMENT
+from trainable.metrics.intervals import Interval
+from trainable.tracking.names import EXPERIMENT, afresh_interval
 from trainable.trial.trial import Trial
 
 
@@ -91,11 +92,14 @@ def winner(uri, tmp_path):
 def test_a_winner_is_kept_once(uri, winner):
     run_id, trial, out = winner
     for fid in (4.0, 3.0):
-        verdict = champion.Verdict(1, {"fid_fresh": fid})
+        afresh = [Interval(fid - 1, fid + 2, fid), Interval(fid, fid + 4, fid + 1)]
+        verdict = champion.Verdict(1, {"fid_fresh": fid}, afresh=afresh)
         champion.log_winner(uri, run_id, trial.folder, out, verdict)
     client = connect(uri)
     run = client.get_run(run_id)
-    assert run.data.metrics == {"fid_fresh": 3.0}
+    assert run.data.metrics["fid_fresh"] == 3.0
+    again = client.get_metric_history(run_id, afresh_interval("high"))
+    assert {m.step: m.value for m in sorted(again, key=lambda m: m.timestamp)} == {1: 5.0, 2: 7.0}
     assert run.data.tags[champion.WINNER] == run.data.tags[champion.RANK] == "1"
     assert run.data.tags[champion.FAILED] == ""
     names = {f.path for f in client.list_artifacts(run_id)}
