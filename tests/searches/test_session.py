@@ -29,11 +29,13 @@ from rich.console import Console
 
 from search import session
 from search.session import run_session
+from search.study import gates
 from search.study.database import open_study
 from search.study.flags import parser
 from search.study.folder import StudyFolder
 from search.study.records import read_records
 from search.tracking.tracker import Tracker
+from search.winners.afresh import AFRESH
 from search.winners.conclude import hand_over
 from search.winners.leaderboard import Row, rank
 from spaces.errors import InputError
@@ -47,6 +49,7 @@ from trainable.basics.terminal import make_console
 from trainable.data.fingerprints import Seen
 from trainable.generators.export import Provenance, export_generator
 from trainable.metrics.intervals import Interval
+from trainable.tracking.names import afresh_interval
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
@@ -402,6 +405,24 @@ def test_the_champion_is_the_best_that_passes_and_answers(lives, place):
     assert images.dtype == np.uint8
     assert (images[0] == images[2]).all()
     assert (images[0] != images[1]).any()
+
+
+def test_the_winner_and_the_default_are_trained_afresh(lives, place, monkeypatch):
+    """The same study, had all passed the gates; what was trained is not trained again."""
+    monkeypatch.setattr(gates, "GATES", ())
+    code, text = place.run("search.run", "--resume", "tiny", "--replicates", "1")
+    assert code == 0, text
+    assert tells(text, "improvement of trial", "over the default", "1 + 1 trainings", "champion:")
+    kept = opened(place)[0].user_attrs[AFRESH]
+    assert len(kept["scores"]) == 2
+    code, text = place.run("search.run", "--resume", "tiny", "--replicates", "2")
+    assert code == 0, text
+    assert tells(text, "2 + 2 trainings")
+    assert kept["scores"].items() < opened(place)[0].user_attrs[AFRESH]["scores"].items()
+    (run,) = [r for r in mlflow_runs(place) if "improvement" in r.data.metrics]
+    again = MlflowClient(place.store).get_metric_history(run.info.run_id, afresh_interval("mean"))
+    assert {m.step for m in again} == {1, 2}
+    assert run.data.tags["cgan.winner"] == "1"
 
 
 def test_no_process_outlives_its_driver(lives, place):
