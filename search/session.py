@@ -190,7 +190,8 @@ def _prove(
     again = StudyFolder.of(ending.args, config.name).command(
         "search.run --resume", run_flags(ending.args)
     )
-    say(ending.console, say_of(study, champion, usual, again))
+    tried = [row.record for row in rows]
+    say(ending.console, say_of(study, champion, tried, usual, again))
 
 
 def _open_mlflow(args: argparse.Namespace, folder: Path, console: Console) -> str:

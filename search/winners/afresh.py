@@ -8,7 +8,7 @@ than another training would. So both are trained again from other seeds, as ofte
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -139,15 +139,26 @@ def _owed(
                 yield fresh, params
 
 
-def say_of(study: optuna.Study, best: TrialRecord, usual: Params, again: str) -> str:
-    """What can be said of the best trial and the default; `again` is the command that resumes."""
+def say_of(
+    study: optuna.Study, best: TrialRecord, tried: Iterable[TrialRecord], usual: Params, again: str
+) -> str:
+    """What can be said of the best trial and the default, which may be among those that were tried;
+    `again` is the command that resumes."""
     if best.params == usual:
         return "the best configuration is the default itself"
     found = Improvement.of(study)
     if found is not None and found.trial == best.number:
         return str(found)
+    once = "it was trained once and chosen for its score"
+    for record in tried:
+        if record.params == usual and record.status == best.status:
+            found = ratio(*([Interval(fid, fid, fid)] for fid in (record.fid, best.fid)))
+            once = (
+                f"its FID is {found.mean:.2f} times the default's ({found.low:.2f} to "
+                f"{found.high:.2f} for other trainings), but {once}"
+            )
     return (
-        f"whether trial {best.number} is better than the default is not known: it was trained once "
-        f"and chosen for its score, and two trainings differ by some {FID_NOISE.sd:.0%} of FID. "
-        f"To train both afresh:\n  {again} --replicates 2"
+        f"whether trial {best.number} is better than the default is not known: {once}, and two "
+        f"trainings differ by some {FID_NOISE.sd:.0%} of FID. To train both afresh:\n  "
+        f"{again} --replicates 2"
     )

@@ -287,7 +287,7 @@ def train_afresh(
     while trial.progress < workload.evaluations[-1]:
         report = trial.advance()
         if report["status"] == Status.INTERRUPTED:
-            raise OSError(errno.ENOSPC, report.get("reason", ""))
+            raise OSError(report.get("reason", Status.INTERRUPTED.value))
         if Status(report["status"]) not in (Status.RUNNING, Status.COMPLETE):
             return None
     return workload.evaluator.assess(trial.run, per_class, seed=workload.seed + 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,8 +20,9 @@ from trainable.metrics.intervals import Interval
 from trainable.trial.evaluation import Assessment
 
 BEST = SimpleNamespace(
-    number=4, params={"g_lr": 1.0}, last={"train_seconds": 9.0, "eval_seconds": 1}
-)
+    number=4, params={"g_lr": 1.0}, last={"train_seconds": 9.0, "eval_seconds": 1},
+    status="complete", fid=50.0,
+)  # fmt: skip
 USUAL = {"g_lr": 2.0}
 AGAIN = "python -m search.run --resume s"
 
@@ -103,7 +105,7 @@ def test_none_begins_that_would_not_end_in_time(trained):
     study = Study(replicates=2)
     compare(study, until=time.time() + 5)  # one takes 10 s
     assert not trained
-    assert "not known" in say_of(study, BEST, USUAL, AGAIN)  # pyright: ignore[reportArgumentType]
+    assert "not known" in say_of(study, BEST, [], USUAL, AGAIN)  # pyright: ignore[reportArgumentType]
     compare(study, until=time.time() + 60)
     assert len(trained) == 4
 
@@ -135,11 +137,21 @@ def test_one_that_breaks_down_is_counted_and_said(trained):
 def test_what_is_said_holds_the_interval_and_how_it_came_about(trained):
     study: Any = Study(replicates=2)
     best: Any = BEST
-    assert tells(say_of(study, best, USUAL, AGAIN), "not known", "5%", f"{AGAIN} --replicates 2")
+    said = say_of(study, best, [], USUAL, AGAIN)
+    assert tells(said, "not known", "5%", f"{AGAIN} --replicates 2")
+    tried: Any = [
+        SimpleNamespace(params=USUAL, status="pruned", fid=90.0),
+        SimpleNamespace(params=USUAL, status="complete", fid=60.0),
+        best,
+    ]
+    assert "times the default" not in say_of(study, best, tried[::2], USUAL, AGAIN)
+    said = say_of(study, best, tried, USUAL, AGAIN)
+    low, high = (50 / 60 * math.exp(sign * 2.23 * 2**0.5 * 0.052) for sign in (-1, 1))
+    assert tells(said, "not known", f"0.83 times the default's ({low:.2f} to {high:.2f}")
     compare(study)
-    said = say_of(study, best, USUAL, AGAIN)
+    said = say_of(study, best, tried, USUAL, AGAIN)
     assert tells(said, "trial 4", "16.8%", "95 %", "p 0.0025", "2 + 2 trainings")
     other: Any = SimpleNamespace(number=5, params={"g_lr": 4.0})
-    assert "not known" in say_of(study, other, USUAL, AGAIN)
+    assert "not known" in say_of(study, other, [], USUAL, AGAIN)
     default: Any = SimpleNamespace(number=0, params=USUAL)
-    assert "the default itself" in say_of(study, default, USUAL, AGAIN)
+    assert "the default itself" in say_of(study, default, tried, USUAL, AGAIN)
