@@ -56,7 +56,7 @@ def default(task: Task) -> Params:
         "augment_control": "fixed",
         "augment_probability": 1.0,
         "ema_halflife_kimg": 40.0,
-        "ema_rampup": 0.3,
+        "ema_rampup": 0.05,
     }
 
 
