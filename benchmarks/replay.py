@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -140,7 +141,7 @@ def stock(curves: Curves, seed: int, *, first: bool = True) -> Tune:
 
 
 class Way(Protocol):
-    """A way to search."""
+    """A way to search. A trial that it stopped and begins again goes on where it was."""
 
     def begin(self) -> tuple[Any, Values]:
         """The next trial, and its searched values."""
@@ -156,26 +157,41 @@ class Found:
     """What one search found.
 
     Attributes:
-        seen: at each of `MARKS`, the lowest FID of a trial trained to the end; infinite if none.
+        seen: at each of the marks, the lowest FID of a trial trained to the end; infinite if none.
         true: that trial's FID without noise.
         begun, completed: trials.
+        seconds: of CPU that the way took, not what it searches.
     """
 
     seen: list[float]
     true: list[float]
     begun: int = 0
     completed: int = 0
+    seconds: float = 0.0
 
 
-def search(way: Way, world: World, noise: Noise, evaluations: Sequence[int]) -> Found:
-    """Let two workers train until the last of `MARKS`."""
+def search(
+    way: Way,
+    world: World,
+    noise: Noise,
+    evaluations: Sequence[int],
+    marks: Sequence[int] = MARKS,
+) -> Found:
+    """Let two workers train until the last of `marks`."""
     gaps = np.diff([0, *evaluations]).tolist()
     found = Found([], [])
     events: list[Any] = []  # (when, tie-break, trial, place of the evaluation, true and seen FID)
+    stopped: dict[int, Any] = {}  # what an event holds from the trial on, by the trial's id
     spent, best = 0, (math.inf, math.inf)
 
     def begin(now: int) -> None:
+        began = time.process_time()
         trial, values = way.begin()
+        found.seconds += time.process_time() - began
+        if id(trial) in stopped:
+            number, trial, place, true, seen = stopped.pop(id(trial))
+            heapq.heappush(events, (now + gaps[place + 1], number, trial, place + 1, true, seen))
+            return
         truth = world.truth(values)
         seen = np.exp(truth + noise.draw(len(gaps)))
         found.begun += 1
@@ -186,17 +202,21 @@ def search(way: Way, world: World, noise: Noise, evaluations: Sequence[int]) -> 
     while True:
         now, number, trial, place, true, seen = heapq.heappop(events)
         spent += gaps[place]
-        while spent > MARKS[len(found.seen)] * evaluations[-1]:
+        while spent > marks[len(found.seen)] * evaluations[-1]:
             found.seen.append(best[0])
             found.true.append(best[1])
-            if len(found.seen) == len(MARKS):
+            if len(found.seen) == len(marks):
                 return found
         last = place == len(gaps) - 1
         if last:
             best = min(best, (float(seen[-1]), float(true[-1])))
             found.completed += 1
-        if way.goes_on(trial, place, float(seen[place]), last):
+        began = time.process_time()
+        goes_on = way.goes_on(trial, place, float(seen[place]), last)
+        found.seconds += time.process_time() - began
+        if goes_on:
             event = (now + gaps[place + 1], number, trial, place + 1, true, seen)
             heapq.heappush(events, event)
         else:
+            stopped[id(trial)] = number, trial, place, true, seen
             begin(now)

@@ -62,9 +62,8 @@ def test_a_replay_tries_the_default_first(curves, landscape, monkeypatch, way):
         return trial, values
 
     monkeypatch.setattr(Tune, "begin", watched)
-    monkeypatch.setattr(replay, "MARKS", (3, 5))
     world, noise = build("table", landscape, 0)
-    found = replay.search(way(curves, 0), world, noise, curves.evaluations)
+    found = replay.search(way(curves, 0), world, noise, curves.evaluations, (3, 5))
     assert drawn[0] == curves.searched[0]
     assert drawn[1] != drawn[0]
     assert found.begun == len(drawn) > found.completed >= 1
