@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,7 +19,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.importance import PedAnovaImportanceEvaluator
-from optuna.trial import FrozenTrial
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
 from analysis.study.rungs import at, at_rung, rungs
 from analysis.study.table import StudyTable
@@ -130,13 +131,13 @@ def importances(table: StudyTable, rung: float, *, seed: int = 0) -> Importances
     drawn = _drawn(table, fid.index, kinds)
     ranks = fid.fillna(math.inf).rank(method="first").to_numpy()
     rng = np.random.default_rng(seed)
-    whole = _study(drawn)
+    whole = _Study(drawn)
     point = _values(whole, ranks, good, names)
     shuffled = [_values(whole, rng.permutation(ranks), good, names) for _ in range(_SHUFFLES)]
     resampled = []
     for _ in range(_RESAMPLES):
         chosen = rng.integers(len(drawn), size=len(drawn))
-        values = _values(_study([drawn[i] for i in chosen]), ranks[chosen], good, names)
+        values = _values(_Study([drawn[i] for i in chosen]), ranks[chosen], good, names)
         resampled.append(_shares(values))
     low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
     share, clear = _shares(point), beyond_chance(point, np.array(shuffled))
@@ -196,10 +197,41 @@ def _shares(values: np.ndarray) -> np.ndarray:
     return values / total if (total := values.sum()) > 0 else values
 
 
-def _study(drawn: list[FrozenTrial]) -> optuna.Study:
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    study.add_trials(drawn)
-    return study
+class _Choices(CategoricalDistribution):
+    """The choices of a hyperparameter, one object for all trials.
+
+    So identity is enough to tell them by: Optuna would compare choice by choice for each trial.
+    """
+
+    def __eq__(self, other: Any) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+class _Study(optuna.Study):
+    """Trials that are read and never changed: `add_trials` would copy each of them deeply."""
+
+    def __init__(self, drawn: list[dict[str, tuple[Any, _Choices]]]):
+        storage = optuna.storages.InMemoryStorage()
+        number = storage.create_new_study([StudyDirection.MINIMIZE])
+        super().__init__(storage.get_study_name_from_id(number), storage)
+        self._read = [_trial(i, one) for i, one in enumerate(drawn)]
+
+    def get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        return self._read
+
+
+def _trial(number: int, drawn: dict[str, tuple[Any, _Choices]]) -> FrozenTrial:
+    return FrozenTrial(
+        number, TrialState.COMPLETE, 0.0, None, None,
+        params={name: value for name, (value, _) in drawn.items()},
+        distributions={name: choices for name, (_, choices) in drawn.items()},
+        user_attrs={}, system_attrs={}, intermediate_values={}, trial_id=number,
+    )  # fmt: skip
 
 
 def _values(study: optuna.Study, ranks: np.ndarray, good: int, names: list[str]) -> np.ndarray:
@@ -219,27 +251,24 @@ def _values(study: optuna.Study, ranks: np.ndarray, good: int, names: list[str])
 
 def _drawn(
     table: StudyTable, numbers: pd.Index, kinds: Mapping[str, BaseDistribution]
-) -> list[FrozenTrial]:
-    """What was drawn for each trial, without what it lacks; of numbers their group."""
+) -> list[dict[str, tuple[Any, _Choices]]]:
+    """What was drawn for each trial, of which choices, without what it lacks; of numbers their
+    group."""
     trials = table.trials.set_index("number").loc[numbers]
     columns: dict[str, list[Any]] = {}
-    ranges: dict[str, BaseDistribution] = {}
+    ranges: dict[str, _Choices] = {}
     for name, kind in kinds.items():
         column = trials[_PARAMS + name]
         if not isinstance(kind, CategoricalDistribution):
             column = groups(column.astype(float), _GROUPS)
         columns[name] = column.tolist()
         if choices := {value for value in columns[name] if not _absent(value)}:
-            ranges[name] = CategoricalDistribution(sorted(choices, key=str))
-    found = []
-    for i in range(len(trials)):
-        own = {name: column[i] for name, column in columns.items() if not _absent(column[i])}
-        found.append(
-            optuna.trial.create_trial(
-                value=0.0, params=own, distributions={name: ranges[name] for name in own}
-            )
-        )
-    return found
+            ranges[name] = _Choices(sorted(choices, key=str))
+    return [
+        {name: (column[i], ranges[name]) for name, column in columns.items()
+         if not _absent(column[i])}
+        for i in range(len(trials))
+    ]  # fmt: skip
 
 
 def groups(values: pd.Series, most: int) -> pd.Series:
