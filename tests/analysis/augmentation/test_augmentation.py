@@ -46,6 +46,8 @@ from trainable.gan.run import DivergedError
 from trainable.generators.saved import SavedGenerator
 
 QUICK = ClassifierRecipe("small_cnn", 60, 16, 3e-3, 1e-2, 0.05, 6, classical=False)
+BRIEF = replace(QUICK, steps=12, evaluations=2)
+"""Where it does not matter how much is learned."""
 
 
 class Noise(nn.Module):
@@ -81,11 +83,11 @@ def phantoms():
     return load("phantom", 32), load("phantom", 32, seed=77)
 
 
-def study(phantoms, images, sizes, seen=("none",), repeats=3) -> Materials:
+def study(phantoms, images, sizes, seen=("none",), repeats=3, recipe=QUICK) -> Materials:
     data, test = phantoms
     source = source_of(images, seen)
     real = divide(data, test, source, sizes, repeats, 0)
-    return Materials(real, source, QUICK, None, 1, 0)
+    return Materials(real, source, recipe, None, 1, 0)
 
 
 def findings(given: Materials, planned: list[Cell]) -> Findings:
@@ -104,7 +106,8 @@ def of(size: int, ratio: float, arms, repeats: int = 3) -> list[Cell]:
     ]  # fmt: skip
 
 
-def test_a_perfect_generator_helps_where_real_images_are_few(phantoms):
+def test_a_perfect_generator_helps_where_real_images_are_few(phantoms, monkeypatch):
+    monkeypatch.setattr(sources, "PHANTOMS_PER_CLASS", 60)  # the arm with most draws 40 of each
     fresh = load("phantom", 32, seed=999)
     given = study(phantoms, Copies(fresh.images, fresh.labels), [10], repeats=5)
     found = findings(given, of(10, 8.0, (REAL, DUPLICATES, ADDED), repeats=5))
@@ -167,7 +170,7 @@ def test_interval_and_p_are_of_one_test_and_all_comparisons_one_family():
 def test_films_of_one_patient_are_one_case(phantoms):
     data, test = phantoms
     test = test.at(np.arange(0, 200, 10).repeat(10))  # each film ten times
-    given = study((data, test), Noise(), [40])
+    given = study((data, test), Noise(), [40], recipe=BRIEF)
     assert given.real.tested.tolist() == np.arange(20).repeat(10).tolist()
     results = {cell: train_cell(given, cell, "cpu", 1) for cell in of(40, 8.0, (REAL, ADDED))}
     (apart,), (together,) = (
@@ -185,7 +188,7 @@ def trained(given: Materials, cell: Cell) -> Trained:
 
 
 def test_cells_of_one_repeat_learn_alike_and_the_same_cell_the_same(phantoms):
-    given = study(phantoms, Noise(), [20], repeats=2)
+    given = study(phantoms, Noise(), [20], repeats=2, recipe=BRIEF)
     real, again = (trained(given, Cell(20, 0.0, REAL, 0)) for _ in range(2))
     other = trained(given, Cell(20, 0.0, REAL, 1))
     again["seconds"] = real["seconds"]
@@ -200,7 +203,7 @@ def test_three_classes_in_colour(tmp_path):
     copies = Copies(data.images, data.labels)
     source = source_of(copies, fingerprints(data.images[:60]), whole.classes, channels=3)
     real = divide(data, test, source, [12, 30], 2, 0)
-    given = Materials(real, source, QUICK, None, None, 0)
+    given = Materials(real, source, replace(QUICK, steps=30), None, None, 0)
     found = findings(given, plan([12, 30], [1.0], 2))
     scores = next(iter(found.complete.values()))["scores"]
     assert {"accuracy", "type_1_error", "type_2_error", "auroc"} <= scores.keys()
@@ -213,7 +216,7 @@ def test_three_classes_in_colour(tmp_path):
 
 
 def test_what_counts_as_right_is_what_the_accuracy_counts(phantoms):
-    given = study(phantoms, Noise(), [20])
+    given = study(phantoms, Noise(), [20], recipe=BRIEF)
     found = findings(given, of(20, 1.0, (REAL, ADDED)))
     ours, theirs = found._decisions(REAL, (20, 1.0, ADDED))
     for decided, arm in ((ours, (20, 0.0, REAL)), (theirs, (20, 1.0, ADDED))):
@@ -240,7 +243,7 @@ def test_all_arms_of_a_repeat_begin_with_the_same_weights(phantoms, monkeypatch)
 
 def test_a_generator_of_its_own_draws_where_there_is_one(phantoms):
     data, _ = phantoms
-    given = study(phantoms, Noise(), [20], repeats=2)
+    given = study(phantoms, Noise(), [20], repeats=2, recipe=BRIEF)
     own = replace(given, own={(20, 0): source_of(Copies(data.images, data.labels))})
     for repeat, generator in ((0, "own"), (1, "optimistic")):
         cell = Cell(20, 4.0, ALONE, repeat)
