@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -18,6 +19,7 @@ from pytorch_fid import fid_score
 from pytorch_fid.inception import InceptionV3
 from torch import Tensor, nn
 
+from tests.helpers.pictures import jpeg, png
 from tests.helpers.refusals import refused, tells
 from trainable.metrics.__main__ import main
 from trainable.metrics.two_folders import read as folders_module
@@ -58,7 +60,15 @@ class Small(nn.Module):
 def films(root: Path, seed: int, sizes: list[Size], n: int = 24) -> Path:
     """Grey and colour, JPEG and PNG by turns; the detail differs from seed to seed."""
     root.mkdir(parents=True)
-    rng = np.random.default_rng(seed)
+    for name, content in _films(seed, tuple(sizes), n).items():
+        (root / name).write_bytes(content)
+    return root
+
+
+@functools.cache
+def _films(seed: int, sizes: tuple[Size, ...], n: int) -> dict[str, bytes]:
+    """The files by their names: half of what many tests here took went into drawing them."""
+    rng, found = np.random.default_rng(seed), {}
     for i in range(n):
         width, height = sizes[i % len(sizes)]
         shape = (height, width, 3) if i % 3 else (height, width)
@@ -66,8 +76,11 @@ def films(root: Path, seed: int, sizes: list[Size], n: int = 24) -> Path:
         smooth = np.asarray(coarse.resize((width, height))).astype(float)
         noisy = smooth + rng.normal(0, 10 + 20 * seed, shape)
         image = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
-        image.save(root / (f"{i:02}.png" if i % 2 else f"{i:02}.jpg"))
-    return root
+        if i % 2:
+            found[f"{i:02}.png"] = png(image, compress_level=1)
+        else:
+            found[f"{i:02}.jpg"] = jpeg(image)
+    return found
 
 
 def compared(real: Path, fake: Path, **options: Any) -> dict[str, Any]:
