@@ -122,39 +122,26 @@ def numbers(run: Run, backbone: Backbone) -> int:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_weights_gradients_moments_and_mean_are_those_of_a_real_run(data, backbone, name):
+def test_state_activations_and_multiply_adds_are_those_of_a_real_run(data, backbone, name):
+    """Weights, gradients, moments and mean; what autograd keeps; and what steps take on average."""
     config = case(data, name)
     run = run_of(config, data, backbone)
-    run.train_step()
-    assert footprint(config, run.task).state_bytes == 4 * numbers(run, backbone)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_activations_are_what_autograd_keeps_of_a_real_step(data, backbone, name):
-    config = case(data, name)
-    run = run_of(config, data, backbone)
+    found = footprint(config, run.task)
     kept = Kept(*networks(run, backbone))
     with kept.hooks():
         run.train_step()  # the first one: penalty and backbone take part
-    found = footprint(config, run.task).activation_bytes
-    assert found == pytest.approx(kept.most, rel=0.12)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_multiply_adds_are_those_of_real_steps_on_average(data, backbone, name):
-    config = case(data, name)
-    run = run_of(config, data, backbone)
+    assert found.activation_bytes == pytest.approx(kept.most, rel=0.12)
+    assert found.state_bytes == 4 * numbers(run, backbone)
     steps = 4  # in which penalty and backbone take part once, if at all
     assert {config.penalty_interval or 1, config.backbone_interval or 1} <= {1, steps}
     with Adds() as counted:
         for _ in range(steps):
             run.train_step()
-    found = footprint(config, run.task).multiply_adds
-    assert found == pytest.approx(counted.found / steps, rel=0.08)
+    assert found.multiply_adds == pytest.approx(counted.found / steps, rel=0.08)
 
 
 def test_those_bounds_would_tell_a_penalty_or_a_backbone_that_is_left_out(data, backbone):
-    """Else the three tests above would hold of anything."""
+    """Else the test above would hold of anything."""
     pairs = [
         (case(data, "silu"), small_config(data, **WIDER, **{**SILU, **UNPENALISED})),
         (case(data, "auxiliary"), case(data, "default")),
