@@ -31,7 +31,7 @@ from tests.helpers import ROOT
 
 QUICK = {
     "trainable.metrics.quick_classifier.STEPS": 3,
-    "trainable.trial.evaluation.GENERATED": 40,
+    "trainable.trial.evaluation.GENERATED": 20,
 }
 """Classifiers that hardly learn, and few images at an evaluation."""
 ADDRESS = "FORKED_WORKERS"
