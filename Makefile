@@ -14,8 +14,8 @@ setup: .venv/.ready
 
 # A first search on the embedded data: no download, some minutes on two cores.
 search: setup
-	$(BIN)/python -m search.run --space full --data phantom --image-size 32 --trials 8 \
-		--epochs 105 --eval-every 35 --grace 35 --features efficientnet-lite0 --top-k 2 \
+	$(BIN)/python -m search.run --space full --data phantom --image-size 32 --trials 10 \
+		--epochs 96 --eval-every 16 --grace 16 --features efficientnet-lite0 --top-k 2 \
 		--winner-images 200
 
 test: setup

@@ -33,9 +33,14 @@ class Gate:
     def fault(self, scores: Scores) -> str | None:
         """Such as ``coverage 0.00, at least 0.005``; None if the scores pass."""
         value = scores[self.score]
-        if value >= self.limit if self.least else value <= self.limit:
+        if self.passes(value):
             return None
-        return f"{self.name} {value:.2f}, {'at least' if self.least else 'at most'} {self.limit:g}"
+        digits = next(n for n in range(2, 20) if not self.passes(round(value, n)))
+        limit = f"{'at least' if self.least else 'at most'} {self.limit:g}"
+        return f"{self.name} {value:.{digits}f}, {limit}"
+
+    def passes(self, value: float) -> bool:
+        return value >= self.limit if self.least else value <= self.limit
 
 
 GATES = (

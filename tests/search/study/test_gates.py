@@ -19,3 +19,11 @@ def test_a_score_at_the_limit_passes_and_the_worst_misses_it_whole(gate):
 def test_an_evaluation_is_judged_by_what_it_has():
     assert shortfall({"fid": 50.0, "diversity": 0.41}) == pytest.approx(0.5)
     assert shortfall({}) == 0
+
+
+@pytest.mark.parametrize(
+    ("missed", "said"), [(0.8172, "0.817"), (0.82 - 1e-6, "0.819999"), (0.3, "0.30")]
+)
+def test_a_score_just_beyond_a_limit_is_not_rounded_to_it(missed, said):
+    (fault,) = failed_gates({**GOOD, "diversity": missed})
+    assert fault == f"within-class diversity {said}, at least 0.82"
