@@ -40,6 +40,7 @@ class Gate:
         return f"{self.name} {value:.{digits}f}, {limit}"
 
     def passes(self, value: float) -> bool:
+        """Whether a score is within the limit."""
         return value >= self.limit if self.least else value <= self.limit
 
 
