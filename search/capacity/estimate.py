@@ -235,7 +235,7 @@ def fitted(
     times = min(EVALUATIONS, max(_FEW, int(SCORING * share / speed.evaluation)))
     least = min(config.length, math.ceil(SHORTEST / images))
     epochs = int((share - times * speed.evaluation) / epoch)
-    every = max(1, round(min(config.length, max(least, epochs)) / times))
+    every = math.ceil(min(config.length, max(least, epochs, times)) / times)
     length = min(config.length, every * times)
     grace = min(length, every * math.ceil(times / 9))
     found = replace(config, length=length, eval_every=every, grace=grace)
@@ -248,8 +248,8 @@ def fitted(
         return found, f"{said}; --epochs sets another length"
     enough = math.ceil((config.time_budget or 0) * WORTH / worth / 60)
     return found, (
-        f"{said}: too few to expect better than the default; shorter ones pass no gate, and "
-        f"--time-budget {enough}m pays for {WORTH}"
+        f"{said}: too few to expect better than the default; images of shorter ones vary too "
+        f"little, and --time-budget {enough}m pays for {WORTH}"
     )
 
 
