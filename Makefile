@@ -53,8 +53,8 @@ bench-search: setup
 bench-scale: setup
 	$(BIN)/python -m benchmarks.scale
 
-# What is found for equal epochs, in three worlds, against stock parts and random search; some
-# 15 minutes.
+# What is found for equal epochs, in three worlds, against stock parts, random search, and SMAC,
+# NePS and Syne Tune where they are installed; some 15 minutes without these.
 bench-pays: setup
 	$(BIN)/python -m benchmarks.pays
 

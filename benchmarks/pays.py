@@ -21,6 +21,7 @@ the table's. Standard errors are over seeds, of differences paired by seed.
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
 import math
 import statistics
@@ -51,6 +52,8 @@ WAYS: dict[str, Callable[[Curves, int], Way]] = {
 }
 HINT = f"to install it: {INSTALL}, then set PYTHONPATH=build/peers"
 USUAL = ("auto", "tpe", "stock", "random")
+SLOW = ("syne-tune cqr",)
+"""Taken when named: over a second of CPU a trial, hours in all."""
 
 _held: list[Any] = []
 
@@ -132,13 +135,28 @@ def chosen(named: str) -> list[str]:
         ValueError: there is no such way, or its package is not installed.
     """
     absent = missing()
-    ways = named.split(",") if named else [*USUAL, *(way for way in PEERS if way not in absent)]
+    ways = named.split(",") if named else [w for w in (*USUAL, *PEERS) if w not in (*absent, *SLOW)]
     for way in ways:
         if way not in WAYS:
             raise ValueError(f"no way {way}; there are {', '.join(WAYS)}")
         if way in absent:
             raise ValueError(f"{way} is not installed; {HINT}")
     return ways
+
+
+def ascending(named: str) -> list[int]:
+    """The numbers of a flag's text.
+
+    Raises:
+        ValueError: they are not whole numbers from 1 on, each larger than the one before.
+    """
+    try:
+        marks = [int(mark) for mark in named.split(",")]
+    except ValueError:
+        marks = []
+    if not marks or any(b <= a for a, b in itertools.pairwise([0, *marks])):
+        raise ValueError(f"--marks is {named}, but takes whole numbers, each larger: 5,10")
+    return marks
 
 
 def main() -> None:
@@ -148,7 +166,8 @@ def main() -> None:
     parser.add_argument(
         "--ways",
         default="",
-        help=f"of {', '.join(WAYS)} (default: {','.join(USUAL)}, and peers that are installed)",
+        help=f"of {', '.join(WAYS)} (default: {','.join(USUAL)}, and the peers that are installed, "
+        f"but for {', '.join(SLOW)})",
     )
     parser.add_argument(
         "--marks",
@@ -159,7 +178,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         ways = chosen(args.ways)
-        marks = [int(mark) for mark in args.marks.split(",")]
+        marks = ascending(args.marks)
     except ValueError as error:
         parser.error(str(error))
     curves = load(args.table)

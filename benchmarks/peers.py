@@ -1,7 +1,7 @@
 """Other packages in the replay of `benchmarks.pays`: SMAC, NePS and Syne Tune, where installed.
 
 The project does not depend on them, and each is used as its authors mean it, with the default
-configuration in the place that it has for one. All get the same rungs, workers and scores.
+configuration where it takes one. All get the same rungs, workers and scores.
 SMAC and NePS train a configuration to a rung and may ask for it again, for longer: it then goes on
 where it stopped, so they pay for an epoch once, as the others do.
 
@@ -60,14 +60,14 @@ class Plain:
         if isinstance(found, Choice):
             return cls(found, "choice", 0, len(found.options) - 1, False)
         if found.step:
-            return cls(found, "int", 0, int((found.high - found.low) / found.step), False)
+            return cls(found, "int", 0, round((found.high - found.low) / found.step), False)
         low, high = (int(found.low), int(found.high)) if found.whole else (found.low, found.high)
         return cls(found, "int" if found.whole else "float", low, high, found.log)
 
     def code(self, value: Any) -> Any:
         if isinstance(self.found, Choice):
             return self.found.options.index(value)
-        return int((value - self.found.low) / self.found.step) if self.found.step else value
+        return round((value - self.found.low) / self.found.step) if self.found.step else value
 
     def value(self, code: Any) -> Any:
         if isinstance(self.found, Choice):

@@ -218,5 +218,6 @@ def search(
             event = (now + gaps[place + 1], number, trial, place + 1, true, seen)
             heapq.heappush(events, event)
         else:
-            stopped[id(trial)] = number, trial, place, true, seen
+            if not last:
+                stopped[id(trial)] = number, trial, place, true, seen
             begin(now)

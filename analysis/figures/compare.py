@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import geometric_mean
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -145,7 +145,9 @@ def told(tables: Sequence[StudyTable]) -> list[str]:
     if len({_images(table) for table in tables}) > 1:
         return []
     first = {table.name: found for table in tables if (found := _trainings(table))}
-    best = min(first, key=lambda name: fmean(fid.mean for fid in first[name]), default="")
+    best = min(first, key=lambda name: geometric_mean(f.mean for f in first[name]), default="")
+    once = [table.name for table in tables if table.name in first and not _afresh(table)]
+    chosen = f"; that of {' and '.join(once)} was chosen for its score" if once else ""
     lines = []
     for name in first.keys() - {best}:
         apart = ratio(first[best], first[name])
@@ -153,19 +155,24 @@ def told(tables: Sequence[StudyTable]) -> list[str]:
         lines.append(
             f"{name}: first winner has a {said} that of {best}: {apart.mean:.2f} times it, from "
             f"{apart.low:.2f} to {apart.high:.2f} for other trainings of the same configurations "
-            f"({len(first[best])} of {best}'s and {len(first[name])} of {name}'s)"
+            f"({len(first[name])} against {len(first[best])}{chosen})"
         )
     return sorted(lines)
 
 
 def _trainings(table: StudyTable) -> list[Interval]:
-    """FID of the first winner's configuration: of trainings that chose nothing if there are any,
-    else of the one that was chosen for its own, which flatters it; none without a winner."""
-    for number in winners(table)[:1]:
-        row = table.trials.set_index("number").loc[number]
-        mean, low, high = (float(row[name]) for name in FRESH)
-        return list(row["afresh"]) or [Interval(low, high, mean)]
-    return []
+    """FID of the first winner's configuration: of its trainings afresh if there are any, else of
+    the one that was chosen for it, which flatters it; none without a winner that has a score."""
+    return _afresh(table) or [
+        Interval(low, high, mean)
+        for mean, low, high in fresh_fids(table)[:1] if math.isfinite(mean)
+    ]  # fmt: skip
+
+
+def _afresh(table: StudyTable) -> list[Interval]:
+    """FID of each training afresh of the first winner's configuration."""
+    trials = table.trials.set_index("number")
+    return [fid for number in winners(table)[:1] for fid in trials.loc[number, "afresh"]]
 
 
 def _images(table: StudyTable) -> tuple[object, ...]:

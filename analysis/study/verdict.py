@@ -22,10 +22,10 @@ def _improvement(table: StudyTable, number: int) -> str:
     """By how much the trial's configuration is better than the default, if that is known."""
     row = table.trials.set_index("number").loc[number]
     share, low, high, p = (float(row[name]) for name in IMPROVEMENT)
-    if not math.isfinite(share):
+    if not math.isfinite(low):
         return ""
     return (
-        f" Trained afresh {len(row['afresh'])} times, its configuration has a FID {abs(share):.1%} "
+        f" Both trained afresh, its configuration has an FID {abs(share):.1%} "
         f"{'below' if share > 0 else 'above'} the default's (improvement {low:.1%} to {high:.1%} "
         f"at 95 %, p {p:.2g})."
     )

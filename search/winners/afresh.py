@@ -7,6 +7,7 @@ than another training would. So both are trained again from other seeds, as ofte
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -97,18 +98,21 @@ def compare_afresh(
     """Train both side by side on Ray, and keep each score in the study as it comes; returns why no
     more could be trained, or None.
 
-    What the study has of the same trial is not trained again. No training begins that would end
-    after `until`, in seconds since 1970, as far as the trial's own time tells.
+    What the study has of the same trial and the same default is not trained again. No training
+    begins that would end after `until`, in seconds since 1970, as far as the trial's own time
+    tells.
     """
     config, where = settings_of(study), capacity.resources
+    usual = default(workload.task)
+    sides = {"trial": best.number, "default": usual}
     kept = study.user_attrs.get(AFRESH, {})
-    scores = dict(kept["scores"]) if kept.get("trial") == best.number else {}
+    scores = dict(kept["scores"]) if sides.items() <= kept.items() else {}
     # A checkpoint at each score: a few of them, so that an interrupted one does not begin anew.
     few = workload.evaluations[::-1][::6][::-1]
     shared = ray.put(replace(workload, evaluations=few))
     task = ray.remote(num_cpus=where.cpus_per_trial, num_gpus=where.gpus_per_trial or 0)
     train = task(train_afresh).options(label_selector=away_from(avoided))
-    owed = _owed(best, config.replicates, default(workload.task), scores)
+    owed = _owed(best, config.replicates, usual, scores)
     last = best.last
     takes = last["train_seconds"] + last["eval_seconds"] if last else 0.0
     running: dict[ray.ObjectRef, int] = {}
@@ -124,7 +128,7 @@ def compare_afresh(
         except RayError as error:
             return reason(error)
         scores[str(running.pop(done))] = None if found is None else found.to_json()
-        study.set_user_attr(AFRESH, {"trial": best.number, "scores": scores})
+        study.set_user_attr(AFRESH, {**sides, "scores": scores})
         progress(len(scores), 2 * config.replicates)
 
 
@@ -149,16 +153,19 @@ def say_of(
     found = Improvement.of(study)
     if found is not None and found.trial == best.number:
         return str(found)
-    once = "it was trained once and chosen for its score"
-    for record in tried:
-        if record.params == usual and record.status == best.status:
-            found = ratio(*([Interval(fid, fid, fid)] for fid in (record.fid, best.fid)))
-            once = (
-                f"its FID is {found.mean:.2f} times the default's ({found.low:.2f} to "
-                f"{found.high:.2f} for other trainings), but {once}"
+    complete = [r for r in tried if r.params == usual and r.status == best.status == "complete"]
+    told = "it"
+    for record in complete[:1]:
+        found = ratio(*([Interval(fid, fid, fid)] for fid in (record.fid, best.fid)))
+        if math.isfinite(found.high):
+            told = (
+                f"its last FID is {found.mean:.2f} times the default's ({found.low:.2f} to "
+                f"{found.high:.2f} for other trainings), but it"
             )
+    # Where some were trained, and all of one side broke down, as many again would change nothing.
+    enough = max(2, settings_of(study).replicates + (AFRESH in study.user_attrs))
     return (
-        f"whether trial {best.number} is better than the default is not known: {once}, and two "
-        f"trainings differ by some {FID_NOISE.sd:.0%} of FID. To train both afresh:\n  "
-        f"{again} --replicates 2"
+        f"whether trial {best.number} is better than the default is not known: {told} was chosen "
+        f"for its score, and two trainings differ by some {FID_NOISE.sd:.0%} of FID. To train both "
+        f"afresh:\n  {again} --replicates {enough}"
     )

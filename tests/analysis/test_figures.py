@@ -201,15 +201,18 @@ def test_winners_of_two_studies_are_told_apart_by_more_than_their_own_intervals(
     near, far = sibling(table), replace(sibling(table), name="far")
     far.trials["fresh"], far.trials["fresh_low"], far.trials["fresh_high"] = 50.0, 48.0, 53.0
     between = replace(far, name="between", trials=far.trials.assign(fresh=44.0, fresh_low=43.5))
-    nobody = replace(table, trials=table.trials.assign(winner=math.nan))
-    assert compare.told([nobody, near]) == []
+    unscored = replace(table, trials=table.trials.assign(afresh=[()] * len(table.trials)))
+    for without in (unscored, replace(table, trials=table.trials.assign(winner=math.nan))):
+        assert compare.told([without, near]) == []
     assert compare.told([far, sibling(table, settings={"data_digest": "x"})]) == []
     alike, higher = compare.told([near, far, between])
     assert tells(alike, "between", "FID", "not distinguishable", "other", "1.10 times")
     assert tells(higher, "far", "higher FID", "other", "1.25 times")
     # Trainings that chose nothing stand for the one that was chosen: 47 and 51 for 48.
     (against,) = compare.told([table, near])
-    assert tells(against, "planted", f"{(47 * 51) ** 0.5 / 40:.2f} times", "1 of", "2 of")
+    assert tells(
+        against, "planted", f"{(47 * 51) ** 0.5 / 40:.2f} times", "2 against 1", "other was chosen"
+    )
 
 
 def test_unequal_studies_do_not_compare_or_with_a_note(table):

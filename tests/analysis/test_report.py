@@ -219,6 +219,7 @@ def test_the_command(table, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(report, "load_study", lambda *_: table)
     monkeypatch.setitem(table.counts, "not UTF-8: \udcff", 3)
     drawings = report._drawings  # the first names the classes; all are drawn for the page above
+    assert len(drawings(table)) == 6
     monkeypatch.setattr(report, "_drawings", lambda of: dict(list(drawings(of).items())[:1]))
     assert report_command.main([*flags, "--out", str(tmp_path)]) == 0
     assert r"not UTF-8: \udcff" in (tmp_path / "report.html").read_text(encoding="utf-8")

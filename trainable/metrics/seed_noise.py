@@ -49,9 +49,9 @@ _TRAININGS = (
     (57.4, 55.0, 55.1),  # 150,000 images on a GPU
 )
 FID_NOISE = SeedNoise(0.0, 0).after([[math.log(fid) for fid in row] for row in _TRAININGS])
-"""Of FID: 5.2 %, of the default with its backbone on 100 + 100 X-rays at 64 pixels, three seeds a
-length (docs/performance.md, "The recipe" and below). Each is of one evaluation, whose own images
-have their part in it. Of no other score is it known."""
+"""Of FID: 5.2 %, of the default of that time with its backbone on 100 + 100 X-rays at 64 pixels,
+three seeds a length (docs/performance.md, "The recipe" and below). Each is of one evaluation, whose
+own images have their part in it. Of no other score is it known."""
 
 
 def ratio(

@@ -7,7 +7,10 @@ from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
+import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import create_trial
 
 from analysis.figures import hyperparameters, interactions, learning_curves, parallel
 from analysis.study import importance
@@ -70,6 +73,23 @@ def test_a_planted_ranking_is_found_at_the_first_rung_and_at_the_last(seed):
     assert there is not None
     assert there.observed < 30 < there.trials < 160  # less the interrupted
     assert there.good <= 2 * there.observed / 3
+
+
+def test_trials_read_in_place_say_what_optunas_own_study_says(monkeypatch):
+    def plain(drawn):
+        made = optuna.create_study()
+        for one in drawn:
+            kinds = {name: CategoricalDistribution(kind.choices) for name, (_, kind) in one.items()}
+            values = {name: value for name, (value, _) in one.items()}
+            made.add_trial(create_trial(params=values, distributions=kinds, value=0.0))
+        return made
+
+    for name in ("_SHUFFLES", "_RESAMPLES"):
+        monkeypatch.setattr(importance, name, 3)
+    table = planted(n=40)
+    ours = importances.__wrapped__(table, 10)
+    monkeypatch.setattr(importance, "_Study", plain)
+    assert importances.__wrapped__(table, 10) == ours
 
 
 def test_last_scores_would_have_told_another_story():

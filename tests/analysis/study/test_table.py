@@ -58,13 +58,13 @@ def test_what_was_trained_afresh_is_read_and_said_of_the_winner(table):
     assert trials.loc[0, "afresh"] == ()
     assert tuple(trials.loc[4, list(IMPROVEMENT)]) == BETTER
     assert trials.loc[0, list(IMPROVEMENT)].isna().all()
-    assert tells(
-        verdict(table), "4 is the winner", "2 times", "8.0% below", "2.0% to 14.0%", "0.01"
-    )
+    assert tells(verdict(table), "4 is the winner", "afresh", "8.0% below", "2.0% to 14.0%", "0.01")
     worse = table.trials.assign(improvement=-0.08)
     assert tells(verdict(replace(table, trials=worse)), "8.0% above the default")
-    unknown = table.trials.assign(improvement=math.nan)
-    assert "default" not in verdict(replace(table, trials=unknown))
+    unknown = {"improvement": math.nan, "improvement_low": math.nan}
+    senseless = {"improvement": 0.0, "improvement_low": -math.inf}  # a score was not finite
+    for values in (unknown, senseless):
+        assert "default" not in verdict(replace(table, trials=table.trials.assign(**values)))
 
 
 def test_parameters_have_their_types_back(table):

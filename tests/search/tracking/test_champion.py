@@ -97,7 +97,10 @@ def test_a_winner_is_kept_once(uri, winner):
         champion.log_winner(uri, run_id, trial.folder, out, verdict)
     client = connect(uri)
     run = client.get_run(run_id)
-    assert run.data.metrics["fid_fresh"] == 3.0
+    ends = {
+        afresh_interval(end): value for end, value in (("low", 3.0), ("high", 7.0), ("mean", 4.0))
+    }
+    assert run.data.metrics == {"fid_fresh": 3.0, **ends}
     again = client.get_metric_history(run_id, afresh_interval("high"))
     assert {m.step: m.value for m in sorted(again, key=lambda m: m.timestamp)} == {1: 5.0, 2: 7.0}
     assert run.data.tags[champion.WINNER] == run.data.tags[champion.RANK] == "1"

@@ -134,6 +134,25 @@ def test_one_that_breaks_down_is_counted_and_said(trained):
     assert tells(said, "1 + 1 trainings", "1 more broke down")
 
 
+def test_where_all_of_one_side_broke_down_more_are_asked_for(trained):
+    study: Any = Study(replicates=2)
+    compare(study)
+    scores = study.user_attrs[AFRESH]["scores"]
+    scores.update({number: None for number in scores if number.endswith("4")})
+    best: Any = BEST
+    assert tells(say_of(study, best, [], USUAL, AGAIN), "not known", "--replicates 3")
+
+
+def test_what_was_compared_with_another_default_is_trained_anew(trained, monkeypatch):
+    study = Study(replicates=1)
+    compare(study)
+    compare(study)
+    assert len(trained) == 2
+    monkeypatch.setattr(afresh, "default", lambda task: {"g_lr": 3.0})
+    compare(study)
+    assert len(trained) == 4
+
+
 def test_what_is_said_holds_the_interval_and_how_it_came_about(trained):
     study: Any = Study(replicates=2)
     best: Any = BEST
@@ -144,8 +163,11 @@ def test_what_is_said_holds_the_interval_and_how_it_came_about(trained):
         SimpleNamespace(params=USUAL, status="complete", fid=60.0),
         best,
     ]
-    assert "times the default" not in say_of(study, best, tried[::2], USUAL, AGAIN)
-    said = say_of(study, best, tried, USUAL, AGAIN)
+    broken: Any = SimpleNamespace(params=USUAL, status="complete", fid=math.inf)
+    for telling_nothing in (tried[::2], [broken]):
+        assert "times the default" not in say_of(study, best, telling_nothing, USUAL, AGAIN)
+    said = say_of(study, best, [*tried, *tried], USUAL, AGAIN)
+    assert said.count("times the default") == 1
     low, high = (50 / 60 * math.exp(sign * 2.23 * 2**0.5 * 0.052) for sign in (-1, 1))
     assert tells(said, "not known", f"0.83 times the default's ({low:.2f} to {high:.2f}")
     compare(study)
