@@ -140,7 +140,7 @@ def summary(table: StudyTable) -> str:
 def told(tables: Sequence[StudyTable]) -> list[str]:
     """Whether the first winner of each study can be told from the best of them, a line each.
 
-    None if their real images differ, and with them what a FID means.
+    None if their real images differ, and with them what an FID means.
     """
     if len({_images(table) for table in tables}) > 1:
         return []

@@ -16,7 +16,7 @@ BROKEN = tuple(status.value for status in Status if status.infeasible)
 
 
 def feasible(table: StudyTable, *scores: str) -> pd.DataFrame:
-    """The trials that did not break down and have a FID, and the other `scores`, which are columns
+    """The trials that did not break down and have an FID, and the other `scores`, which are columns
     of `StudyTable.trials`."""
     known = np.isfinite(table.trials[["fid", *scores]].to_numpy(float)).all(axis=1)
     return pd.DataFrame(table.trials[known & ~table.trials["status"].isin(BROKEN)])
