@@ -156,7 +156,8 @@ def say_of(
     complete = [r for r in tried if r.params == usual and r.status == best.status == "complete"]
     told = "it"
     for record in complete[:1]:
-        found = ratio(*([Interval(fid, fid, fid)] for fid in (record.fid, best.fid)))
+        theirs, ours = ([Interval(fid, fid, fid)] for fid in (record.fid, best.fid))
+        found = ratio(theirs, ours)
         if math.isfinite(found.high):
             told = (
                 f"its last FID is {found.mean:.2f} times the default's ({found.low:.2f} to "
