@@ -189,7 +189,7 @@ def test_what_hangs_on_a_faulty_field_is_not_judged():
             ("augment_probability", 0.5, "augment_control", "fixed"),
         ),
         (ADAM, {"augment_target": 0.5}, ("augment_target", 0.5, "augment_control", "adaptive")),
-        (ADAM, {"ema_halflife_kimg": 0}, ("ema_rampup", 0.3, "ema_halflife_kimg", 0)),
+        (ADAM, {"ema_halflife_kimg": 0}, ("ema_rampup", 0.05, "ema_halflife_kimg", 0)),
         (BACKED, {"backbone": "none"}, ("backbone_role", "'auxiliary'", "backbone", "not none")),
         (ONLY, {"backbone_weight": 2.0}, ("backbone_weight", 2.0, "backbone_role", "auxiliary")),
         *((ONLY, {n: ADAM[n]}, (n, repr(ADAM[n]), "not")) for n in OWN_D),
