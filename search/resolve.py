@@ -169,8 +169,8 @@ def _resumed(args: argparse.Namespace, console: Console) -> ResumedStudy:
     if changed := space_differences(opened.study.user_attrs["space"], seen):
         raise InputError(
             f"--resume {config.name}: its space {config.space} has changed: "
-            f"{'; '.join(changed)}. Restore it, or start a new study, which --warm-start or "
-            "--enqueue can give a good start"
+            f"{'; '.join(changed)}. Restore it, or start a new study; --enqueue with this one's "
+            "best.json tries its best configurations first"
         )
     queue = read_queue(args.enqueue, space, inputs.task) if args.enqueue else []
     return ResumedStudy(config, space, inputs, queue, opened)
