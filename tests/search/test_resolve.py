@@ -187,7 +187,7 @@ def test_changed_images_are_named(place, capsys, change, said):
 def test_a_changed_space_is_named(place, capsys, change, said):
     write_space(place, **change)
     text = refusal(place, capsys)
-    assert tells(text, "space resumed_space:line", "--warm-start", "--enqueue")
+    assert tells(text, "space resumed_space:line", "--enqueue", "best.json")
     assert said in text
 
 
