@@ -145,7 +145,7 @@ def told(tables: Sequence[StudyTable]) -> list[str]:
     if len({_images(table) for table in tables}) > 1:
         return []
     first = {table.name: found for table in tables if (found := _trainings(table))}
-    best = min(first, key=lambda name: geometric_mean(f.mean for f in first[name]), default="")
+    best = min(first, key=lambda name: _middle(first[name]), default="")
     once = [table.name for table in tables if table.name in first and not _afresh(table)]
     chosen = f"; that of {' and '.join(once)} was chosen for its score" if once else ""
     lines = []
@@ -158,6 +158,12 @@ def told(tables: Sequence[StudyTable]) -> list[str]:
             f"({len(first[name])} against {len(first[best])}{chosen})"
         )
     return sorted(lines)
+
+
+def _middle(fids: Sequence[Interval]) -> float:
+    """What `ratio` compares: the geometric mean; 0 where an FID is no more than that."""
+    means = [fid.mean for fid in fids]
+    return geometric_mean(means) if min(means) > 0 else 0.0
 
 
 def _trainings(table: StudyTable) -> list[Interval]:

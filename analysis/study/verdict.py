@@ -25,7 +25,7 @@ def _improvement(table: StudyTable, number: int) -> str:
     if not math.isfinite(low):
         return ""
     return (
-        f" Both trained afresh, its configuration has an FID {abs(share):.1%} "
+        f" With both trained afresh, its configuration has an FID {abs(share):.1%} "
         f"{'below' if share > 0 else 'above'} the default's (improvement {low:.1%} to {high:.1%} "
         f"at 95 %, p {p:.2g})."
     )

@@ -208,6 +208,8 @@ def test_winners_of_two_studies_are_told_apart_by_more_than_their_own_intervals(
     alike, higher = compare.told([near, far, between])
     assert tells(alike, "between", "FID", "not distinguishable", "other", "1.10 times")
     assert tells(higher, "far", "higher FID", "other", "1.25 times")
+    nought = replace(far, trials=far.trials.assign(fresh=0.0, fresh_low=0.0, fresh_high=0.0))
+    assert tells(compare.told([near, nought])[0], "other", "not distinguishable")
     # Trainings that chose nothing stand for the one that was chosen: 47 and 51 for 48.
     (against,) = compare.told([table, near])
     assert tells(
