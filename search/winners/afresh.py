@@ -63,8 +63,7 @@ class Improvement:
             if values is None:
                 broken += 1
             else:
-                usual = int(number) % _FIRST == _DEFAULT
-                sides[usual].append(Assessment.from_json(values).fid)
+                sides[is_usual(number)].append(Assessment.from_json(values).fid)
         best, usual = map(tuple, sides)
         return cls(kept["trial"], best, usual, broken) if best and usual else None
 
@@ -84,6 +83,11 @@ class Improvement:
             f"improvement of trial {self.trial} over the default: {share:.1%} in FID "
             f"(95 % {low:.1%} to {high:.1%}, p {p:.2g}; {trained})"
         )
+
+
+def is_usual(number: str) -> bool:
+    """Whether the fresh training of that number is one of the default."""
+    return int(number) % _FIRST == _DEFAULT
 
 
 def compare_afresh(
