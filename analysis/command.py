@@ -56,7 +56,7 @@ def draw_figure(name: str, args: argparse.Namespace) -> int:
     """Read the study, draw what `analysis.figures.NAME` draws of it, write, and say; returns 0."""
     console = begin(args)
     with stage(console, "starting"):
-        from analysis.figures.style import legible, save
+        from analysis.figures.style import folder, legible, save
         from analysis.study.table import load_study
 
         drawn = import_module(f"analysis.figures.{name}").drawn
@@ -65,7 +65,7 @@ def draw_figure(name: str, args: argparse.Namespace) -> int:
     with stage(console, "drawing"):
         figure, said = drawn(table, args)
         said = [*said, legible(figure)]
-        paths = save(figure, args.out or Path("runs", table.name, "figures"), name)
+        paths = save(figure, folder(args.out, table.name), name)
     for line in filter(None, [table.note, *paths, *said]):
         say(console, str(line))
     return 0

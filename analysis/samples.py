@@ -1,8 +1,9 @@
 """`python -m analysis.samples --study NAME [--trial N]`: what a trial learned to draw.
 
-Above, the same latents at evaluations from the first to the last. Below, if the trial's generator
-was kept, as those of trials are that were scored on fresh images: between two latents of a class,
-and between two classes of a latent.
+A figure, and a film of the training (training.gif). In the figure above, the same latents at
+evaluations from the first to the last. Below, if the trial's generator was kept, as those of trials
+are that were scored on fresh images: between two latents of a class, and between two classes of a
+latent.
 """
 
 from __future__ import annotations

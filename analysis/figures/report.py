@@ -33,7 +33,7 @@ from analysis.figures import (
     parallel,
     samples,
 )
-from analysis.figures.style import STYLES, legible, words, write
+from analysis.figures.style import STYLES, folder, legible, words, writable, write
 from analysis.study.artifacts import fetch_grids
 from analysis.study.rungs import at, at_rung, rungs
 from analysis.study.table import StudyTable, load_study
@@ -43,6 +43,7 @@ from spaces.errors import InputError
 from trainable.basics.files import write_whole
 from trainable.basics.progress import Progress, Stage, silent, stage
 from trainable.basics.terminal import say
+from trainable.data.film import film
 from trainable.data.sheets import spread
 from trainable.tracking.client import reason
 
@@ -184,12 +185,17 @@ def page(table: StudyTable, megabytes: float, stage: Stage = silent) -> str:
     asked = [n for n in order["number"].tolist() if n in reached]
     with stage("fetching pictures") as progress:
         pictures, faults = gallery(table, asked, int(megabytes * 1e6), progress)
-    drawings, figures = _drawings(table), []
+    parts, figures = _parts(table), []
     with stage("drawing figures") as progress:
-        for title, draw in drawings.items():
-            made, fault = _attempt(table, partial(_figure, title, draw))
-            figures.append(made or f"<p class='note'>{html.escape(f'{title}: {fault}')}</p>")
-            progress(len(figures), len(drawings))
+        for title, make in parts.items():
+            said = html.escape(title)
+            made, fault = _attempt(table, partial(make, said))
+            figures.append(
+                f"<figure><h3>{said}</h3>{made}</figure>"
+                if made
+                else f"<p class='note'>{said}: {html.escape(fault)}</p>"
+            )
+            progress(len(figures), len(parts))
     trials = [_trial(row, pictures, table.floor) for row in order.to_dict("records")]
     data = {
         "trials": trials,
@@ -224,32 +230,48 @@ def page(table: StudyTable, megabytes: float, stage: Stage = silent) -> str:
     )
 
 
-def _drawings(table: StudyTable) -> dict[str, Callable[[], Figure]]:
+def _parts(table: StudyTable) -> dict[str, Callable[[str], str]]:
+    """What makes the HTML of each picture of the page from its title, by title."""
+    who = "winner" if winners(table) else "best trial, which is not a winner,"
+
     def pairs() -> Figure:
         return interactions.draw(table, interactions.strongest(table))
 
-    return {
-        "What the winner learned to draw"
-        if winners(table)
-        else "What the best trial, which is not a winner, learned to draw": lambda: samples.draw(
-            table, samples.shown_trial(table, None)
-        )[0],
+    def shown() -> int:
+        return samples.shown_trial(table, None)
+
+    drawings: dict[str, Callable[[], Figure]] = {
+        f"What the {who} learned to draw": lambda: samples.draw(table, shown())[0],
         "FID as trials trained": lambda: learning_curves.draw(table),
         "Which hyperparameters matter, and which way": lambda: hyperparameters.draw(table),
         "Pairs of hyperparameters": pairs,
         "Configurations of good trials": lambda: parallel.draw(table),
         "FID against training time, for print": lambda: fid_vs_time.draw(table),
     }
+    film = {f"How the {who} learned": lambda said: _film(samples.frames(table, shown()), said)}
+    return film | {title: partial(_figure, draw) for title, draw in drawings.items()}
 
 
-def _figure(title: str, draw: Callable[[], Figure]) -> str:
+def _film(frames: list[Image.Image], said: str) -> str:
+    """The film; its last frame for those who want nothing to move, and on paper."""
+    if not frames:
+        raise InputError("MLflow has no sample grids of it")
+    moving, still = _data(film(frames, "WEBP")), _embedded(frames[-1].convert("RGB"))
+    media = "print, (prefers-reduced-motion: reduce)"
+    return (
+        f"<picture><source media='{media}' srcset='{still}'>"
+        f"<img alt='{said}' src='{moving}'></picture>"
+    )
+
+
+def _figure(draw: Callable[[], Figure], said: str) -> str:
     figure, file = draw(), io.BytesIO()
     note = legible(figure)
     write(figure, file, format="png", dpi=110)
     with Image.open(file) as drawn:
         image = _embedded(drawn.convert("RGB"))
-    said, more = html.escape(title), f"<p class='note'>{html.escape(note)}</p>" if note else ""
-    return f"<figure><h3>{said}</h3><img alt='{said}' src='{image}'>{more}</figure>"
+    more = f"<p class='note'>{html.escape(note)}</p>" if note else ""
+    return f"<img alt='{said}' src='{image}'>{more}"
 
 
 def _trial(
@@ -294,7 +316,11 @@ def _gates(failed: str | float) -> str:
 def _embedded(image: Image.Image) -> str:
     file = io.BytesIO()
     image.save(file, format="WEBP", quality=_QUALITY)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    return _data(file.getvalue())
+
+
+def _data(webp: bytes) -> str:
+    return "data:image/webp;base64," + base64.b64encode(webp).decode()
 
 
 def _number(value: float | None) -> float | None:
@@ -313,15 +339,10 @@ def report(args: argparse.Namespace, console: Console) -> None:
     with stage(console, "reading trials") as progress:
         table = load_study(args.study, args.tracking_uri, progress)
     text = page(table, args.megabytes, partial(stage, console))
-    out = args.out or Path("runs", table.name, "figures")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        path = out / "report.html"
+    out = folder(args.out, table.name)
+    path = out / "report.html"
+    with writable(out):
         write_whole(path, text.encode(errors="backslashreplace"))  # of names not in UTF-8
-    except OSError as error:
-        raise InputError(
-            f"--out {out} cannot be written to ({error.strerror}); choose another folder"
-        ) from error
     for line in filter(None, [table.note, *answer(table)]):
         say(console, line)
     say(console, f"{path}, {path.stat().st_size / 1e6:.1f} MB")

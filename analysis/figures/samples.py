@@ -1,8 +1,8 @@
-"""What a trial learned to draw.
+"""What a trial learned to draw, as a figure and as a film of its training.
 
-Above, the same latents at evaluations from the first to the last. Below, if the trial's generator
-was kept, as those of trials are that were scored on fresh images: between two latents of a class,
-and between two classes of a latent.
+In the figure above, the same latents at evaluations from the first to the last. Below, if the
+trial's generator was kept, as those of trials are that were scored on fresh images: between two
+latents of a class, and between two classes of a latent.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from analysis.figures.style import Drawn, canvas
+from analysis.figures.style import Drawn, canvas, folder, writable
 from analysis.study.artifacts import fetch_generator, fetch_grids, why_absent
 from analysis.study.table import StudyTable
 from analysis.study.trials import best
 from spaces.errors import InputError
 from trainable.basics.terminal import one_line
+from trainable.data.film import FILM, FRAMES, draw_frames, film
 from trainable.data.sheets import draw_grid, spread
 from trainable.generators.saved import SavedGenerator
 
@@ -72,13 +73,7 @@ def progress(table: StudyTable, number: int) -> list[Strip]:
     """The trial's grids at some of its evaluations, first and last among them."""
     grids = fetch_grids(table, number)
     chosen = spread(sorted(grids), EPOCHS)
-    fids = {
-        epoch: fid
-        for n, epoch, fid in zip(
-            *(table.curves[c] for c in ("number", "epoch", "fid")), strict=True
-        )
-        if n == number
-    }
+    fids = _fids(table, number)
     return [
         Strip(f"epoch {e}" + (f"\nFID {fids[e]:.1f}" if e in fids else ""), grids[e])
         for e in chosen
@@ -127,6 +122,19 @@ def _arc(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     angle = torch.arccos(cosine.clamp(-0.9999, 0.9999))
     left, right = torch.sin((1 - share) * angle), torch.sin(share * angle)
     return (left[:, None] * a + right[:, None] * b) / torch.sin(angle)
+
+
+def frames(table: StudyTable, number: int) -> list[Image.Image]:
+    """The frames of the film of the trial's training; none if it has no pictures."""
+    grids = fetch_grids(table, number)
+    chosen = {epoch: grids[epoch] for epoch in spread(sorted(grids), FRAMES)}
+    return draw_frames(chosen, list(table.counts), _fids(table, number)) if chosen else []
+
+
+def _fids(table: StudyTable, number: int) -> dict[int, float]:
+    """The trial's FID by epoch."""
+    own = table.curves[table.curves["number"] == number]
+    return dict(zip(own["epoch"].tolist(), own["fid"].tolist(), strict=True))
 
 
 def draw(table: StudyTable, number: int) -> tuple[Figure, str]:
@@ -193,7 +201,11 @@ def _between(table: StudyTable, number: int) -> tuple[list[Strip], str]:
 
 
 def drawn(table: StudyTable, args: argparse.Namespace) -> Drawn:
-    """The figure of `python -m analysis.samples`."""
+    """The figure of `python -m analysis.samples`, which writes the film as well."""
     number = shown_trial(table, args.trial)
     figure, note = draw(table, number)
-    return figure, [f"trial {number}", note]
+    made = frames(table, number)
+    out = folder(args.out, table.name)
+    with writable(out):
+        (out / FILM).write_bytes(film(made, "GIF"))
+    return figure, [str(out / FILM), f"trial {number}", note]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -101,6 +102,27 @@ def legible(figure: Figure) -> str:
     return f"no installed font has {''.join(sorted(wanted))}; drawn as boxes"
 
 
+def folder(out: Path | None, study: str) -> Path:
+    """Where the figures of a study go; `out` is ``--out``."""
+    return out or Path("runs", study, "figures")
+
+
+@contextmanager
+def writable(out: Path) -> Iterator[None]:
+    """Make the folder, and say of what the block cannot write there that ``--out`` is at fault.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InputError(
+            f"--out {out} cannot be written to ({error.strerror}); choose another folder"
+        ) from error
+
+
 def write(figure: Figure, file: Path | BinaryIO, **options: Any) -> None:
     """`Figure.savefig`, without a warning for each letter that no font has: `legible` tells."""
     with warnings.catch_warnings():
@@ -114,16 +136,12 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
     Raises:
         InputError: the folder cannot be written to.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        paths = [out / f"{name}.png", out / f"{name}.svg"]
-        # Text stays text, so that a figure can be searched, and mended for a paper.
-        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cgan-search"}):
-            write(figure, paths[0])
-            write(figure, paths[1], metadata={"Date": None})
-    except OSError as error:
-        raise InputError(
-            f"--out is '{out}', which cannot be written to ({error.strerror}); choose another "
-            "folder"
-        ) from error
+    paths = [out / f"{name}.png", out / f"{name}.svg"]
+    # Text stays text, so that a figure can be searched, and mended for a paper.
+    with (
+        writable(out),
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cgan-search"}),
+    ):
+        write(figure, paths[0])
+        write(figure, paths[1], metadata={"Date": None})
     return paths

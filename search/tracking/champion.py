@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from search.study.trial_files import fetch
 from search.tracking.projection import connect
-from search.tracking.sample_grids import KEPT, grid_files, log_grids, logged_epochs
-from trainable.data.sheets import spread
+from search.tracking.sample_grids import KEPT, log_film, log_grids, logged_epochs
+from trainable.data.sheets import grid_files, spread
 from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
 from trainable.generators.weights_file import GeneratorRecord
 from trainable.metrics.intervals import Interval
@@ -54,6 +54,7 @@ class Verdict:
         failed: the gates that it does not pass, in words; a winner has none.
         tie: whether it cannot be told from the best.
         afresh: FID of trainings of its configuration that chose nothing.
+        curve: FID by epoch.
     """
 
     rank: int
@@ -61,10 +62,11 @@ class Verdict:
     failed: tuple[str, ...] = ()
     tie: bool = False
     afresh: Sequence[Interval] = ()
+    curve: Mapping[int, float] = field(default_factory=dict)
 
 
 def log_winner(uri: str, run_id: str, trial: Path, exported: Path, verdict: Verdict) -> None:
-    """Keep an assessed trial's generator, sample grids and new scores in its run.
+    """Keep an assessed trial's generator, sample grids, the film of them and new scores in its run.
 
     `trial` is the trial's folder, `exported` what `export_generator` wrote. Doing it again replaces
     files and scores. A grid's step is its epoch, so that MLflow's page steps through training.
@@ -78,8 +80,11 @@ def log_winner(uri: str, run_id: str, trial: Path, exported: Path, verdict: Verd
         for end, value in asdict(fid).items():
             client.log_metric(run_id, afresh_interval(end), value, step=step)
     fetch(trial, "*.png")
-    epochs = spread(sorted(grid_files(trial)), KEPT)
+    files = grid_files(trial)
+    epochs = spread(sorted(files), KEPT)
     log_grids(client, run_id, trial, epochs, logged_epochs(client, run_id))
+    classes = json.loads((exported / CONFIG).read_text())["classes"]
+    log_film(client, run_id, {epoch: files[epoch] for epoch in epochs}, classes, verdict.curve)
     client.set_tag(run_id, FAILED, "; ".join(verdict.failed)[:_LONGEST])
     if not verdict.failed:
         client.set_tag(run_id, WINNER, verdict.rank)

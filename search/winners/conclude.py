@@ -194,7 +194,8 @@ def hand_over(
         scores, afresh = _scores(row), ()
         if known is not None and known.trial == row.record.number:
             scores, afresh = scores | known.scores, known.best
-        verdict = Verdict(row.rank, scores, row.failed, row.tie, afresh)
+        curve = {report["epoch"]: report["fid"] for report in row.record.reports}
+        verdict = Verdict(row.rank, scores, row.failed, row.tie, afresh, curve)
         log_winner(uri, run, trial, kept, verdict)
         if champion is None and row.wins:
             champion = register_champion(uri, run, kept, study.study_name, card_of(kept))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 import re
@@ -78,12 +80,18 @@ def data_of(page: str) -> dict:
     return json.loads(found[1])
 
 
+def frames_in(address: str) -> int:
+    webp = base64.b64decode(address.removeprefix("data:image/webp;base64,"))
+    with Image.open(io.BytesIO(webp)) as picture:
+        return getattr(picture, "n_frames", 1)
+
+
 def test_the_page_has_everything_and_asks_for_nothing(table):
     told = Told()
     page = report.page(table, 10, told)
     assert "a &lt;study&gt; &amp; more" in page
     assert "<study>" not in page
-    assert page.count("<figure>") == 6
+    assert page.count("<figure>") == 7
     assert page.count("</script>") == 2  # of ours; a class of that name is text
     assert "<bdi>&lt;/script&gt;</bdi>, <bdi>$a$b</bdi>, <bdi>&lt;b&gt;</bdi>" in page
     assert not re.findall(r"(?:src|href)=['\"](?!data:)", page)
@@ -91,7 +99,7 @@ def test_the_page_has_everything_and_asks_for_nothing(table):
     assert len(set(re.findall(r"https?://[^\"'\s)]+", page))) == 1
     assert all(steps == [(i + 1, len(steps)) for i in range(len(steps))] for steps in told.values())
     _, figures = told.values()
-    assert len(figures) == 6
+    assert len(figures) == 7
     data = data_of(page)
     assert len(data["trials"]) == len(table.trials)
     assert data["trials"][0]["winner"] == 1
@@ -102,6 +110,8 @@ def test_the_page_has_everything_and_asks_for_nothing(table):
     assert [data["trials"][0][k] for k in ("gates", "copies", "coverage")] == ["passed", 0.125, 0.5]
     assert [t["gates"] for t in data["trials"][1:3]] == [f"fails: {FAULT}", ""]
     assert re.search("the winner learned", page)
+    shown = r"reduce\)' srcset='([^']*)'><img alt='How the winner learned' src='([^']*)'"
+    assert [frames_in(picture) for picture in re.findall(shown, page)[0]] == [1, 3]
     assert "patients" not in page
     assert "diagnosis" not in page
     pictured = [t for t in data["trials"] if t["pictures"]]
@@ -110,7 +120,7 @@ def test_the_page_has_everything_and_asks_for_nothing(table):
 
 
 def test_only_of_patients_the_page_says_what_their_images_ask_for(table, monkeypatch):
-    monkeypatch.setattr(report, "_drawings", lambda *_: {})
+    monkeypatch.setattr(report, "_parts", lambda *_: {})
     monkeypatch.setattr(report, "_decides", lambda _: "")
     page = report.page(replace(table, of_patients=True), 0)
     assert tells(page, "diagnosis", "patients")
@@ -174,7 +184,7 @@ def test_without_a_winner_the_page_names_none(table, monkeypatch):
     assert tells(won, "no winner", "none", "2 trials", f"trial {number}")
     assert tells(won, "coverage 0.00, at least 0.005")
     assert tells(best, f"Trial {number}", "fresh", "not a winner", "FID")
-    monkeypatch.setattr(report, "_figure", lambda title, draw: f"<figure>{title}")
+    monkeypatch.setattr(report, "_figure", lambda draw, said: said)
     page = report.page(lost, 0)
     assert re.search("best trial, which[^<]*winner", page)
     first, second, third = data_of(page)["trials"][:3]
@@ -199,8 +209,8 @@ def test_a_part_that_fails_is_a_sentence_and_the_rest_stands(table, monkeypatch)
             raise InputError(f"--study {table.name}: the files of trial {number} cannot be read")
         return grids(table, number)
 
-    drawings = report._drawings(table)
-    monkeypatch.setattr(report, "_drawings", lambda *_: {**dict([*drawings.items()][1:3])})
+    parts = report._parts(table)
+    monkeypatch.setattr(report, "_parts", lambda *_: dict([*parts.items()][2:4]))
     monkeypatch.setattr(report.learning_curves, "draw", broken)
     monkeypatch.setattr(report.hyperparameters, "found", broken)
     monkeypatch.setattr(report, "fetch_grids", lost)
@@ -218,9 +228,9 @@ def test_the_command(table, tmp_path, monkeypatch, capsys):
     flags = ["--study", "x", "--tracking-uri", "http://x"]
     monkeypatch.setattr(report, "load_study", lambda *_: table)
     monkeypatch.setitem(table.counts, "not UTF-8: \udcff", 3)
-    drawings = report._drawings  # the first names the classes; all are drawn for the page above
-    assert len(drawings(table)) == 6
-    monkeypatch.setattr(report, "_drawings", lambda of: dict(list(drawings(of).items())[:1]))
+    parts = report._parts  # the first two name the classes; all are drawn for the page above
+    assert len(parts(table)) == 7
+    monkeypatch.setattr(report, "_parts", lambda of: dict(list(parts(of).items())[:2]))
     assert report_command.main([*flags, "--out", str(tmp_path)]) == 0
     assert r"not UTF-8: \udcff" in (tmp_path / "report.html").read_text(encoding="utf-8")
     said = capsys.readouterr().out

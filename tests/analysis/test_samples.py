@@ -77,10 +77,10 @@ def table(study):
 
 def test_grids_come_back_as_they_were_drawn(study, table):
     found = fetch_grids(table, 0)
-    assert list(found) == list(range(1, 9))
+    assert list(found) == list(range(9))
     with Image.open(study.trials[0].folder / "samples_000008.png") as drawn:
         np.testing.assert_array_equal(np.asarray(found[8]), np.asarray(drawn))
-    assert list(fetch_grids(table, 1)) == [1, 2]
+    assert list(fetch_grids(table, 1)) == [0, 1, 2]
     assert fetch_grids(table, 2) == {}
 
 
@@ -95,7 +95,7 @@ def test_a_winners_generator_comes_back_and_no_others(study, table):
 def test_progress_runs_from_the_first_evaluation_to_the_last(table):
     strips = samples.progress(table, 0)
     names = [strip.name.partition("\n")[0] for strip in strips]
-    assert names == ["epoch 1", "epoch 2", "epoch 4", "epoch 5", "epoch 7", "epoch 8"]
+    assert names == ["epoch 0", "epoch 2", "epoch 3", "epoch 5", "epoch 6", "epoch 8"]
     fid = table.curves[(table.curves["number"] == 0) & (table.curves["epoch"] == 8)]["fid"]
     assert strips[-1].name == f"epoch 8\nFID {fid.item():.1f}"
 
@@ -145,6 +145,8 @@ def test_the_command(study, tmp_path, capsys):
     flags = ["--study", NAME, "--tracking-uri", study.uri, "--out", str(tmp_path)]
     assert samples_command.main(flags) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "trial 0"
+    with Image.open(tmp_path / "training.gif") as film:
+        assert film.n_frames == 9
     assert samples_command.main([*flags, "--trial", "1"]) == 0
     assert tells(capsys.readouterr().out, "latents", "fresh")
     assert samples_command.main([*flags, "--trial", "2"]) == 2

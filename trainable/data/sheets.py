@@ -30,6 +30,11 @@ def grid_file(trial: Path, epoch: int) -> Path:
     return trial / f"samples_{epoch:06d}.png"
 
 
+def grid_files(trial: Path) -> dict[int, Path]:
+    """The sample grids in the folder of a trial, by epoch."""
+    return {int(p.stem.rpartition("_")[2]): p for p in sorted(trial.glob("samples_*.png"))}
+
+
 def draw_grid(images: np.ndarray, columns: int) -> Image.Image:
     """Lay images uint8 [n, C, S, S], C 1 or 3, row by row on a sheet of `columns` columns.
 

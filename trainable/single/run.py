@@ -19,6 +19,8 @@ from trainable.basics.progress import stage
 from trainable.basics.stopping import Stop, stopped_gently
 from trainable.basics.terminal import say
 from trainable.basics.wording import format_duration
+from trainable.data.film import FILM, FRAMES, write_film
+from trainable.data.sheets import grid_files, spread
 from trainable.gan.config import TrialConfig
 from trainable.generators.export import CONFIG, Provenance, export_generator
 from trainable.metrics.independent import agreement
@@ -193,8 +195,15 @@ def _conclude(
         )  # fmt: skip
         run = newest(trial.folder)["run"]
         export_generator(run, trial.workload.data, args.out, provenance, scored)
-        grid = max(trial.folder.glob("samples_*.png"))
-        say(console, f"images: {grid}\ngenerator: {args.out / 'generator.pt2'}")
+        files, film = grid_files(trial.folder), args.out / FILM
+        fids = {report["epoch"]: report["fid"] for report in trial.reports}
+        chosen = {epoch: files[epoch] for epoch in spread(sorted(files), FRAMES)}
+        write_film(film, chosen, trial.workload.data.classes, fids)
+        say(
+            console,
+            f"images: {files[max(files)]}\nhow it learned: {film}\n"
+            f"generator: {args.out / 'generator.pt2'}",
+        )
         say(
             console,
             f"training took {format_duration(last['train_seconds'])}, scoring "

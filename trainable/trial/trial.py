@@ -1,7 +1,8 @@
 """One trial: a run trained from evaluation to evaluation, each followed by a report.
 
 A trial lives in a folder of its own. There it keeps checkpoints, from which it goes on after
-anything (see `trainable.trial.checkpoints`), and a sample grid for each evaluation.
+anything (see `trainable.trial.checkpoints`), and a sample grid for each evaluation, and for the
+untrained generator.
 """
 
 from __future__ import annotations
@@ -117,6 +118,8 @@ class Trial:
             return self._report(Status.FAILED, "it hung again on retry")
         losses: dict[str, float] = {}
         try:
+            if self.run.epoch == 0:
+                self._draw()  # what the untrained generator makes of the latents
             while not self._due():
                 spent = self._deadline is not None and time.time() >= self._deadline
                 if self._asked or spent:
@@ -221,7 +224,7 @@ class Trial:
         return self._report(*found)
 
     def _draw(self) -> None:
-        """Write the sample grid: the same latents at every evaluation, a row a class."""
+        """Write the sample grid: the same latents every time, a row a class."""
         classes = len(self.workload.data.classes)
         labels = torch.arange(classes).repeat_interleave(GRID_COLUMNS)
         images = self.run.sample(labels, seed=self.workload.seed + 1).cpu().numpy()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from search.tracking import champion
 from search.tracking import sample_grids as grids
@@ -89,7 +90,7 @@ def winner(uri, tmp_path):
     return run_id, *trained(tmp_path)
 
 
-def test_a_winner_is_kept_once(uri, winner):
+def test_a_winner_is_kept_once(uri, winner, tmp_path):
     run_id, trial, out = winner
     for fid in (4.0, 3.0):
         afresh = [Interval(fid - 1, fid + 2, fid), Interval(fid, fid + 4, fid + 1)]
@@ -106,10 +107,13 @@ def test_a_winner_is_kept_once(uri, winner):
     assert run.data.tags[champion.WINNER] == run.data.tags[champion.RANK] == "1"
     assert run.data.tags[champion.FAILED] == ""
     names = {f.path for f in client.list_artifacts(run_id)}
-    assert names == {"generator.pt2", "generator.safetensors", "config.json", "images"}
+    kept = {"generator.pt2", "generator.safetensors", "config.json"}
+    assert names == {*kept, "images", "training.gif"}
     pictures = [f.path for f in client.list_artifacts(run_id, "images")]
-    assert sum(path.endswith(".png") for path in pictures) == 2
-    assert grids.logged_epochs(client, run_id) == {1, 2}
+    assert sum(path.endswith(".png") for path in pictures) == 3
+    assert grids.logged_epochs(client, run_id) == {0, 1, 2}
+    with Image.open(client.download_artifacts(run_id, "training.gif", str(tmp_path))) as film:
+        assert film.n_frames == 3
     champion.clear_winners(uri, "s")
     marks = {champion.WINNER, champion.RANK, champion.FAILED, champion.TIE}
     assert not marks & set(client.get_run(run_id).data.tags)

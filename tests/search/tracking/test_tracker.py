@@ -251,11 +251,11 @@ def test_grids_of_those_that_got_to_the_second_rung(uri, folder):
     projection.sync()
     client, _, children = runs(uri, folder)
     assert [grids_of(client, run) for run in children] == [[1, 2, 3, 4], [1, 2, 3], [1, 2], [], []]
-    pictures(folder, 4, [1, 2])
+    pictures(folder, 4, [0, 1, 2])  # those above are of trials of before
     say(folder, 4, report(1, 9.0), report(2, 8.0))
     projection.sync()
     projection_of(folder, uri).sync("FINISHED")
-    assert grids_of(client, runs(uri, folder)[2][4]) == [1, 2]
+    assert grids_of(client, runs(uri, folder)[2][4]) == [0, 1, 2]
     assert grids_of(client, children[0]) == [1, 2, 3, 4]
 
 

@@ -34,7 +34,7 @@ def test_trial_reports_in_order_and_goes_on_from_its_checkpoint(data, tmp_path, 
     rest = [again.advance(), again.advance()]
     assert fids([said, *rest]) == fids(whole)
     assert sorted(p.name for p in again.folder.glob("*.png")) == [
-        f"samples_{e:06d}.png" for e in (1, 2, 3)
+        f"samples_{e:06d}.png" for e in (0, 1, 2, 3)
     ]
     state = newest(again.folder)
     assert state["reports"][-1]["status"] == "complete"

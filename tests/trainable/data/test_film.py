@@ -1,0 +1,54 @@
+"""A trial's training as a film."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainable.data.film import FRAME, LAST, draw_frames, film
+from trainable.data.sheets import draw_grid
+
+
+def grid(level: int, channels: int = 1, side: int = 32, classes: int = 2) -> Image.Image:
+    return draw_grid(np.full((8 * classes, channels, side, side), level, np.uint8), 8)
+
+
+def played(data: bytes) -> list[tuple[np.ndarray, int]]:
+    """Pixels, and milliseconds, of each frame."""
+    frames = []
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.info["loop"] == 0
+        for place in range(picture.n_frames):
+            picture.seek(place)
+            frames.append((np.asarray(picture.convert("RGB")), picture.info["duration"]))
+    return frames
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grids_follow_one_another_by_epoch_and_the_last_stays(channels, form):
+    grids = {20: grid(200, channels), 0: grid(10, channels), 3: grid(90, channels)}
+    frames = played(film(draw_frames(grids, ["normal", "COVID+"], {3: 50.0}), form))
+    assert [int(pixels[20, -20, 0]) for pixels, _ in frames] == pytest.approx([10, 90, 200], abs=3)
+    assert [time for _, time in frames] == [FRAME, FRAME, LAST]
+
+
+def test_a_gif_of_grey_images_loses_nothing():
+    noise = np.random.default_rng(0).integers(0, 256, (16, 1, 64, 64), np.uint8)
+    drawn = draw_grid(noise, 8)
+    ((pixels, _),) = played(film(draw_frames({5: drawn}, ["a", "b"], {}), "GIF"))
+    shown = pixels[: drawn.height, -drawn.width :, 0]
+    np.testing.assert_array_equal(shown, np.asarray(drawn))
+
+
+def test_small_images_are_enlarged_and_names_have_a_place():
+    small, large = (draw_frames({1: grid(0, side=s)}, ["a", "b"], {})[0] for s in (32, 128))
+    assert small.height > 2 * 96
+    assert large.width < small.width + 8 * 64
+    long, _ = draw_frames({1: grid(0), 2: grid(0)}, ["x" * 300, "a\nb"], {1: 5.0})
+    assert long.width < small.width + 400
+    named = np.asarray(long)[:100, : long.width - 8 * 96]
+    assert named.max() == 255  # there are letters, on black images
