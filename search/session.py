@@ -161,7 +161,7 @@ def _locked_search(
             f"MLflow is missing part of the study ({tracker.problem}); everything is in "
             f"{folder}. Once it is back:\n  {again}",
         )
-    _say_next(args.output, name, uri, version, console)
+    _say_next(StudyFolder(folder, uri), tracker.projection.experiment, version, console)
     if not outcome.done:
         more = StudyFolder.of(args, name).command("search.run --resume", run_flags(args))
         say(console, f"  {more} --time-budget 1h   # the time budget has run out; this resumes")
@@ -309,10 +309,10 @@ def _say_duration(args: argparse.Namespace, plan: Plan, console: Console) -> Non
         say(console, f"a smaller one:\n  {smaller_command(plan.config, args)}")
 
 
-def _say_next(output: Path, name: str, uri: str, version: str | None, console: Console) -> None:
+def _say_next(folder: StudyFolder, experiment: str, version: str | None, console: Console) -> None:
     """The commands that a user would type next."""
-    folder = StudyFolder(output / name, uri)
     say(console, f"kept: {folder.path / LEADERBOARD}, {folder.path / SETTINGS}")
     if version is not None:
-        say(console, f"champion: models:/{name}@champion (version {version})")
-    say(console, f"next:\n  {ui_command(uri)}\n  {folder.report_command()}")
+        say(console, f"champion: models:/{folder.name}@champion (version {version})")
+    pages = ui_command(folder.tracking, experiment)
+    say(console, f"next:\n  {folder.report_command()}\n  {pages}")

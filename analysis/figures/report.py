@@ -8,9 +8,7 @@ holds, winners first and then the best.
 from __future__ import annotations
 
 import argparse
-import base64
 import html
-import io
 import json
 import math
 from collections import Counter
@@ -22,7 +20,6 @@ from typing import Any, TypeVar
 
 import pandas as pd
 from matplotlib.figure import Figure
-from PIL import Image
 from rich.console import Console
 
 from analysis.figures import (
@@ -33,8 +30,9 @@ from analysis.figures import (
     parallel,
     samples,
 )
-from analysis.figures.style import STYLES, folder, legible, words, writable, write
-from analysis.study.artifacts import fetch_grids
+from analysis.figures.pictures import embedded, moving_image, still_image
+from analysis.figures.style import STYLES, folder, words, writable
+from analysis.study.artifacts import fetch_grids, keep
 from analysis.study.rungs import at, at_rung, rungs
 from analysis.study.table import StudyTable, load_study
 from analysis.study.trials import BROKEN, best, feasible, winners
@@ -43,7 +41,6 @@ from spaces.errors import InputError
 from trainable.basics.files import write_whole
 from trainable.basics.progress import Progress, Stage, silent, stage
 from trainable.basics.terminal import say
-from trainable.data.film import film
 from trainable.data.sheets import spread
 from trainable.tracking.client import reason
 
@@ -53,7 +50,6 @@ EPOCHS = 10
 """Pictures of a trial, spread over its training."""
 ROWS = 100
 """Of the leaderboard."""
-_QUALITY = 80
 READING = """
 <p><b>FID</b> (Fréchet inception distance) measures how unlike two sets of images are, to a network
 that was trained on photographs; less is better. It depends on the network and on the number of
@@ -167,7 +163,7 @@ def gallery(
             faults.append(fault)
             continue
         pictures = [
-            {"epoch": e, "fid": _number(fids.get((number, e))), "image": _embedded(grids[e])}
+            {"epoch": e, "fid": _number(fids.get((number, e))), "image": embedded(grids[e])}
             for e in spread(sorted(grids), EPOCHS)
         ]
         spent += sum(len(picture["image"]) for picture in pictures)
@@ -248,30 +244,14 @@ def _parts(table: StudyTable) -> dict[str, Callable[[str], str]]:
         "Configurations of good trials": lambda: parallel.draw(table),
         "FID against training time, for print": lambda: fid_vs_time.draw(table),
     }
-    film = {f"How the {who} learned": lambda said: _film(samples.frames(table, shown()), said)}
-    return film | {title: partial(_figure, draw) for title, draw in drawings.items()}
+    film = {
+        f"How the {who} learned": lambda said: moving_image(samples.frames(table, shown()), said)
+    }
+    return film | {title: partial(_drawn, draw) for title, draw in drawings.items()}
 
 
-def _film(frames: list[Image.Image], said: str) -> str:
-    """The film; its last frame for those who want nothing to move, and on paper."""
-    if not frames:
-        raise InputError("MLflow has no sample grids of it")
-    moving, still = _data(film(frames, "WEBP")), _embedded(frames[-1].convert("RGB"))
-    media = "print, (prefers-reduced-motion: reduce)"
-    return (
-        f"<picture><source media='{media}' srcset='{still}'>"
-        f"<img alt='{said}' src='{moving}'></picture>"
-    )
-
-
-def _figure(draw: Callable[[], Figure], said: str) -> str:
-    figure, file = draw(), io.BytesIO()
-    note = legible(figure)
-    write(figure, file, format="png", dpi=110)
-    with Image.open(file) as drawn:
-        image = _embedded(drawn.convert("RGB"))
-    more = f"<p class='note'>{html.escape(note)}</p>" if note else ""
-    return f"<img alt='{said}' src='{image}'>{more}"
+def _drawn(draw: Callable[[], Figure], said: str) -> str:
+    return still_image(draw(), said)
 
 
 def _trial(
@@ -313,16 +293,6 @@ def _gates(failed: str | float) -> str:
     return f"fails: {failed}" if failed else "passed"
 
 
-def _embedded(image: Image.Image) -> str:
-    file = io.BytesIO()
-    image.save(file, format="WEBP", quality=_QUALITY)
-    return _data(file.getvalue())
-
-
-def _data(webp: bytes) -> str:
-    return "data:image/webp;base64," + base64.b64encode(webp).decode()
-
-
 def _number(value: float | None) -> float | None:
     """A finite number, whole if it is; None otherwise, as JSON knows no NaN."""
     if value is None or not math.isfinite(value):
@@ -345,4 +315,7 @@ def report(args: argparse.Namespace, console: Console) -> None:
         write_whole(path, text.encode(errors="backslashreplace"))  # of names not in UTF-8
     for line in filter(None, [table.note, *answer(table)]):
         say(console, line)
-    say(console, f"{path}, {path.stat().st_size / 1e6:.1f} MB")
+    with stage(console, "keeping the report in MLflow"):
+        fault = keep(table, path)
+    kept = "also in MLflow" if fault is None else f"not in MLflow ({fault})"
+    say(console, f"{path}, {path.stat().st_size / 1e6:.1f} MB, {kept}")

@@ -35,6 +35,21 @@ def fetch_grids(table: StudyTable, number: int) -> dict[int, Image.Image]:
         return dict(sorted(grids.items()))
 
 
+def keep(table: StudyTable, path: Path) -> str | None:
+    """Put a file among the artifacts of the study's run; returns why that is not possible, or None.
+
+    A store may be for reading only.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    try:
+        MlflowClient(table.uri, table.uri).log_artifact(table.run, str(path))
+    except (MlflowException, OSError) as error:
+        return reason(error)
+    return None
+
+
 def fetch_generator(table: StudyTable, number: int) -> SavedGenerator | None:
     """The generator of a trial that was scored on fresh images, with what is known of it; None for
     a trial that kept none.

@@ -87,7 +87,8 @@ def _row(run: Run, number: int, curve: list[dict[str, Any]], marked: bool) -> di
     """A trial's row; FID, epoch and training time are of one and the same evaluation."""
     tags, metrics, nan = run.data.tags, run.data.metrics, float("nan")
     last = curve[-1] if curve else dict.fromkeys(_EVALUATION, nan)
-    own = (re.fullmatch(r"fresh_\d+/(\w+)", key) for key in metrics)
+    # Former versions had the number of images in the names.
+    own = (re.fullmatch(r"fresh(?:_\d+)?/(\w+)", key) for key in metrics)
     fresh = {match[1]: metrics[match[0]] for match in own if match}
     return {
         **{f"params.{k}": v for k, v in run.data.params.items()},

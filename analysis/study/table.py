@@ -72,6 +72,7 @@ class StudyTable:
         note: what the reader should be told, such as that an older study has the same name.
         uri: the store it was read from.
         runs: the id of each trial's run, by its number.
+        run: the id of the study's own run.
         counts: real images by class, the classes in the order of their indices, by their own
             names; empty if not recorded.
         of_patients: whether the images are known to be of patients.
@@ -88,6 +89,7 @@ class StudyTable:
     note: str = ""
     uri: str = ""
     runs: Mapping[int, str] = field(default_factory=dict)
+    run: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     real_cas: float = math.nan
     of_patients: bool = False
@@ -125,11 +127,11 @@ def load_study(name: str, uri: str, progress: Progress | None = None) -> StudyTa
         ) from error
     if curves.empty:
         raise InputError(f"--study {name}: {_unscored(name, parent, trials)}")
-    metrics = parent.data.metrics
+    metrics, params = parent.data.metrics, parent.data.params
     return StudyTable(
         name=name,
         protocol=parent.data.tags.get(PROTOCOL, ""),
-        n_generated=int(metrics.get("n_generated", 0)),
+        n_generated=int(params.get("n_generated", metrics.get("n_generated", 0))),  # once a metric
         floor=metrics.get("floor", float("nan")),
         untrained=metrics.get("untrained/fid", float("nan")),
         real_cas=metrics.get(CAS, float("nan")),
@@ -137,10 +139,11 @@ def load_study(name: str, uri: str, progress: Progress | None = None) -> StudyTa
         curves=curves,
         counts=_counts(parent),
         of_patients=parent.data.tags.get(OF_PATIENTS) != "False",  # older ones do not say
-        settings=parent.data.params,
+        settings=params,
         note=note,
         uri=uri,
         runs=runs,
+        run=parent.info.run_id,
     )
 
 

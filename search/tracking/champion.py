@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from search.study.trial_files import fetch
+from search.tracking.flat import by_class
 from search.tracking.projection import connect
 from search.tracking.sample_grids import KEPT, log_film, log_grids, logged_epochs
 from trainable.data.sheets import grid_files, spread
@@ -74,7 +75,8 @@ def log_winner(uri: str, run_id: str, trial: Path, exported: Path, verdict: Verd
     client = connect(uri)
     for name in (EXPORTED, WEIGHTS, CONFIG):
         client.log_artifact(run_id, str(exported / name))
-    for name, value in verdict.scores.items():
+    classes = json.loads((exported / CONFIG).read_text())["classes"]
+    for name, value in by_class(verdict.scores, classes).items():
         client.log_metric(run_id, name, value)
     for step, fid in enumerate(verdict.afresh, start=1):
         for end, value in asdict(fid).items():
@@ -83,13 +85,33 @@ def log_winner(uri: str, run_id: str, trial: Path, exported: Path, verdict: Verd
     files = grid_files(trial)
     epochs = spread(sorted(files), KEPT)
     log_grids(client, run_id, trial, epochs, logged_epochs(client, run_id))
-    classes = json.loads((exported / CONFIG).read_text())["classes"]
     log_film(client, run_id, {epoch: files[epoch] for epoch in epochs}, classes, verdict.curve)
     client.set_tag(run_id, FAILED, "; ".join(verdict.failed)[:_LONGEST])
     if not verdict.failed:
         client.set_tag(run_id, WINNER, verdict.rank)
     client.set_tag(run_id, RANK, verdict.rank)
     client.set_tag(run_id, TIE, verdict.tie)
+
+
+def log_best(uri: str, run_id: str | None, trial: Path, exported: Path, verdict: Verdict) -> None:
+    """Have the study's run say how good its best is, and show it."""
+    if run_id is None:
+        return
+    client = connect(uri)
+    for name, value in verdict.scores.items():
+        if "/" not in name:  # the others are of many images, or of a class
+            client.log_metric(run_id, f"best/{name}", value)
+    files = grid_files(trial)
+    if files:
+        from PIL import Image
+
+        from trainable.data.film import draw_frames
+
+        last = max(files)
+        classes = json.loads((exported / CONFIG).read_text())["classes"]
+        with Image.open(files[last]) as grid:
+            (shown,) = draw_frames({last: grid}, classes, verdict.curve)
+        client.log_image(run_id, shown, artifact_file="best.png")
 
 
 def clear_winners(uri: str, study_key: str) -> None:

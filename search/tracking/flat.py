@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from search.study.records import TrialRecord, WrittenReport
@@ -16,11 +16,15 @@ _PLACES = ("epoch", "resource", "order")  # where a report stands, not what it m
 _FAILED = {Status.DIVERGED, Status.COLLAPSED, Status.OUT_OF_MEMORY, Status.FAILED}
 
 
+PAUSED = "SCHEDULED"
+"""MLflow's word for what was interrupted and can be resumed; its KILLED is shown as a failure."""
+
+
 def run_status(status: Status) -> str:
     """MLflow's word for it; a pruned trial did what was asked of it."""
     if status in _FAILED:
         return "FAILED"
-    return {Status.INTERRUPTED: "KILLED", Status.RUNNING: "RUNNING"}.get(status, "FINISHED")
+    return {Status.INTERRUPTED: PAUSED, Status.RUNNING: "RUNNING"}.get(status, "FINISHED")
 
 
 def is_number(value: Any) -> bool:
@@ -56,8 +60,19 @@ def _allowed(keys: Iterable[str]) -> dict[str, str]:
     return allowed
 
 
+def by_class(scores: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """Scores under the names that MLflow gets: those of a class, ``diversity/0``, by its name."""
+    names = list(_allowed(classes).values())
+
+    def named(match: re.Match[str]) -> str:
+        index = int(match[1])
+        return f"/{names[index] if index < len(names) else index}"
+
+    return {re.sub(r"/(\d+)$", named, key): value for key, value in scores.items()}
+
+
 def report_metrics(
-    record: TrialRecord, report: WrittenReport
+    record: TrialRecord, report: WrittenReport, classes: Sequence[str]
 ) -> Iterator[tuple[str, float, int, int]]:
     """Key, value, time in ms and step of every number in a report.
 
@@ -66,6 +81,6 @@ def report_metrics(
     """
     spent = report["train_seconds"] + report["eval_seconds"]
     stamp = int(1000 * ((record.started or 0.0) + spent))
-    for key, value in flat(report):
+    for key, value in flat(by_class(report, classes)):
         if key not in _PLACES and is_number(value):
             yield key, float(value), stamp, report["epoch"]

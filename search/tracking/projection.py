@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +20,14 @@ from search.study.folder import BEST, LEADERBOARD, SETTINGS, TRIALS
 from search.study.records import TrialRecord, read_record
 from search.study.versions import settings_of
 from search.tracking.dataset import log_data
-from search.tracking.flat import flat, is_number, report_metrics, run_status
+from search.tracking.flat import by_class, flat, is_number, report_metrics, run_status
 from search.tracking.sample_grids import KEPT, log_grids, logged_epochs
 from search.tracking.text import code_tags, description, trial_name, trial_tags
 from search.tracking.written_run import WrittenRun
 from trainable.basics.progress import Progress
 from trainable.tracking.client import create_tracking, experiment_id, quiet_mlflow, search_runs
 from trainable.tracking.names import (
+    BEST_FID,
     DATA,
     DEVICE,
     EPOCH,
@@ -35,6 +37,7 @@ from trainable.tracking.names import (
     PARENT_RUN,
     STUDY,
     TRIAL,
+    trials_metric,
 )
 from trainable.trial.report import Status, trial_folder
 
@@ -44,6 +47,7 @@ if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
     from optuna.storages import RDBStorage
 
 ARTIFACTS = (SETTINGS, LEADERBOARD, BEST)
+_COUNTS = ("n_real", "n_generated", "half_n", "counts")  # of the yardstick: facts, not scores
 
 
 def prepare_mlflow() -> None:
@@ -67,7 +71,12 @@ def connect(uri: str) -> MlflowClient:
 
 
 class Projection:
-    """The study in `folder`, written to the MLflow store at `uri`. For one thread."""
+    """The study in `folder`, written to the MLflow store at `uri`. For one thread.
+
+    Attributes:
+        folder, uri: see above.
+        experiment: the experiment's id, once the store was opened.
+    """
 
     def __init__(self, folder: Path, storage: RDBStorage, uri: str):
         self.folder = folder
@@ -75,13 +84,15 @@ class Projection:
         self._storage = storage
         self._study: optuna.Study | None = None
         self._config: StudyConfig | None = None
+        self._classes: list[str] = []
         self._client: MlflowClient | None = None
-        self._experiment = ""
+        self.experiment = ""
         self._runs: dict[str, WrittenRun] | None = None  # by `TRIAL`; the parent's key is ""
-        self._settled: dict[int, float] = {}  # FID of trials that ended and are written in full
+        # How trials ended that are written in full, and FID of those that are complete.
+        self._settled: dict[int, tuple[Status, float]] = {}
 
     def sync(self, status: str | None = None, watch: Progress | None = None) -> None:
-        """Write what MLflow lacks. `status` ends the parent run, as FINISHED or KILLED.
+        """Write what MLflow lacks. `status` ends the parent run, as FINISHED or `PAUSED`.
 
         `watch` is told how many trials are written, of how many that were not known to be.
 
@@ -113,8 +124,7 @@ class Projection:
             if watch:
                 watch(done, len(fresh))
             if record.ended is not None:
-                complete = record.status is Status.COMPLETE
-                self._settled[record.number] = record.fid if complete else math.inf
+                self._settled[record.number] = _standing(record)
         if status:
             self._describe(study, client, [read_record(trial) for trial in trials])
 
@@ -123,17 +133,18 @@ class Projection:
         if self._study is None:
             self._study = load_study(self.folder.name, self._storage)
             self._config = settings_of(self._study)
+            self._classes = list(self._study.user_attrs.get("yardstick", {}).get("counts", {}))
         if self._client is None:
             client = connect(self.uri)
             output = self.folder.parent
-            self._experiment = experiment_id(client, EXPERIMENT, self.uri, output)
+            self.experiment = experiment_id(client, EXPERIMENT, self.uri, output)
             self._client = client
         return self._study, self._client
 
     def _find_runs(self, study: optuna.Study, client: MlflowClient) -> dict[str, WrittenRun]:
         runs: dict[str, WrittenRun] = {}
         mine = f"tags.`{STUDY}` = '{study_key(study)}'"
-        for run in search_runs(client, self._experiment, mine):
+        for run in search_runs(client, self.experiment, mine):
             data = run.data
             written = WrittenRun(
                 run.info.run_id, run.info.status, set(data.params), data.tags, data.metrics
@@ -148,7 +159,7 @@ class Projection:
         assert self._runs is not None
         if key not in self._runs:
             stamp = int(1000 * (started or time.time()))
-            run = client.create_run(self._experiment, stamp, tags, run_name=name)
+            run = client.create_run(self.experiment, stamp, tags, run_name=name)
             self._runs[key] = WrittenRun(run.info.run_id, "RUNNING", set(), dict(tags), {}, set())
         return self._runs[key]
 
@@ -158,25 +169,30 @@ class Projection:
         started = min((r.started for r in fresh if r.started), default=None)
         key = {STUDY: study_key(study)}
         run = self._run(client, "", study.study_name, key, started)
-        yardstick = dict(flat(study.user_attrs.get("yardstick", {})))
-        metrics = {k: float(v) for k, v in yardstick.items() if is_number(v)}
-        tags = {k: v for k, v in yardstick.items() if isinstance(v, str)}
+        yardstick = study.user_attrs.get("yardstick", {})
+        counts = {k: v for k, v in yardstick.items() if k in _COUNTS}
+        yardstick = {k: v for k, v in yardstick.items() if k not in _COUNTS}
+        untrained = by_class(yardstick.get("untrained", {}), self._classes)
+        scores = dict(flat({**yardstick, "untrained": untrained}))
+        metrics = {k: float(v) for k, v in scores.items() if is_number(v)}
+        tags = {k: v for k, v in scores.items() if isinstance(v, str)}
         if fresh:
             tags |= code_tags(fresh[-1].code)
         if DATA not in run.tags:
             assert self._config is not None
-            counts = study.user_attrs.get("yardstick", {}).get("counts", {})
-            tags[DATA] = log_data(client, run.run_id, self._config, counts)
+            tags[DATA] = log_data(client, run.run_id, self._config, counts.get("counts", {}))
         if "of_patients" in study.user_attrs:
             tags[OF_PATIENTS] = str(study.user_attrs["of_patients"])
-        complete = [r.fid for r in fresh if r.status is Status.COMPLETE]
-        best = min([*complete, *self._settled.values()], default=math.inf)
+        standings = [*self._settled.values(), *map(_standing, fresh)]
+        best = min((fid for _, fid in standings), default=math.inf)
         if math.isfinite(best):
-            metrics["best_fid"] = best
+            metrics[BEST_FID] = best
+        statuses = Counter(status for status, _ in standings)
+        metrics |= {trials_metric(status): float(statuses[status]) for status in Status}
         ended = len(self._settled) + sum(r.ended is not None for r in fresh)
         now = int(1000 * time.time())
         new = [(k, v, now, ended) for k, v in metrics.items() if run.metrics.get(k) != v]
-        run.write(client, study.user_attrs.get("config", {}), new, tags)
+        run.write(client, {**study.user_attrs.get("config", {}), **counts}, new, tags)
         run.metrics = run.metrics | metrics
         run.set_status(client, status, time.time())
 
@@ -212,7 +228,7 @@ class Projection:
         if new:
             tags[EPOCH] = str(new[-1]["epoch"])
             tags[DEVICE] = str(new[-1].get("device", "unknown"))
-        points = [point for report in new for point in report_metrics(record, report)]
+        points = [p for report in new for p in report_metrics(record, report, self._classes)]
         run.write(client, record.params, points, tags)
         self._write_grids(client, run, record)
         # Interrupted trials have no end, and run again later; others' status precedes their end.
@@ -233,6 +249,12 @@ class Projection:
         epochs = [report["epoch"] for report in record.reports[::step]]
         trial = trial_folder(self.folder / TRIALS, record.number)
         log_grids(client, run.run_id, trial, epochs, run.grids)
+
+
+def _standing(record: TrialRecord) -> tuple[Status, float]:
+    """How a trial stands, and its FID if it is complete, else infinity."""
+    complete = record.status is Status.COMPLETE
+    return record.status, record.fid if complete else math.inf
 
 
 def study_key(study: optuna.Study) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from optuna.storages import RDBStorage
 
+from search.tracking.flat import PAUSED
 from search.tracking.projection import Projection, connect, prepare_mlflow
 from trainable.basics.addresses import without_password
 from trainable.tracking.client import reason
@@ -112,7 +113,7 @@ class Tracker:
 
         Waits `timeout` seconds at most. What is missing then, `search.publish` can write later.
         """
-        self._final = "KILLED" if interrupted else "FINISHED"
+        self._final = PAUSED if interrupted else "FINISHED"
         self._hurry.set()
         self._wake.set()
         if self._thread.ident is not None:

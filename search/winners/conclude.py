@@ -19,6 +19,7 @@ from search.study.trial_files import fetch
 from search.tracking.champion import (
     Verdict,
     clear_winners,
+    log_best,
     log_winner,
     register_champion,
     withdraw_champion,
@@ -34,7 +35,7 @@ from trainable.basics.progress import stage
 from trainable.basics.terminal import say
 from trainable.distributed.resources import Resources
 from trainable.generators.export import CONFIG, Provenance, export_generator
-from trainable.tracking.names import GATES_FAILED
+from trainable.tracking.names import FRESH_IMAGES, GATES_FAILED, fresh_score
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
@@ -168,14 +169,14 @@ def hand_over(
     trials: Path,
     folder: Path,
     uri: str,
-    run_id: Callable[[int], str | None],
+    run_id: Callable[[int | None], str | None],
 ) -> str | None:
     """Keep the assessed trials' generators in MLflow, and register the best that passes the gates.
 
-    `trials` holds the trials' folders; `run_id` gives the run of a trial, which must be written
-    already. Needs what `conclude` exported, where the rows have it (`arrange`). Returns the
-    champion's version; None if none passes, and then what an earlier session registered is
-    champion no more.
+    `trials` holds the trials' folders; `run_id` gives the run of a trial, or of the study, which
+    must be written already. Needs what `conclude` exported, where the rows have it (`arrange`).
+    Returns the champion's version; None if none passes, and then what an earlier session registered
+    is champion no more.
 
     Raises:
         Exception: MLflow did not take it all.
@@ -199,6 +200,7 @@ def hand_over(
         log_winner(uri, run, trial, kept, verdict)
         if champion is None and row.wins:
             champion = register_champion(uri, run, kept, study.study_name, card_of(kept))
+            log_best(uri, run_id(None), trial, kept, verdict)
     if champion is None:
         withdraw_champion(uri, study.study_name, study_key(study))
     return champion
@@ -219,7 +221,8 @@ def _scores(row: Row) -> dict[str, float]:
     assert found is not None
     return {
         **found.ends,
-        **{f"fresh_{found.generated}/{k}": v for k, v in found.scores.items()},
+        FRESH_IMAGES: float(found.generated),
+        **{fresh_score(k): v for k, v in found.scores.items()},
         "fid_over_floor": row.over_floor,
         GATES_FAILED: float(len(row.failed)),
     }

@@ -17,6 +17,7 @@ from search.study.records import TrialRecord
 from trainable.metrics.independent import agreement
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import FID_NOISE, told_apart
+from trainable.tracking.names import FRESH_IMAGES, fresh_score
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
 from trainable.trial.pareto import order
@@ -145,8 +146,9 @@ def differing(rows: list[Row]) -> list[str]:
 def write_csv(path: Path, rows: list[Row]) -> None:
     """Write every trial, a column for each score and for each parameter that differs.
 
-    Columns ``fresh_…`` are of the assessment, with ``fresh_fid_low`` and ``_high`` the ends of its
-    95 % interval, and likewise of ``kid``, and of ``cas`` where images are held back.
+    Columns ``fresh/…`` are of the assessment, on ``fresh_images`` images; ``fresh_fid_mean``,
+    ``_low`` and ``_high`` are what one evaluation would give of it and the ends of the 95 %
+    interval, and likewise of ``kid``, and of ``cas`` where images are held back.
     """
     records = [_flat(row, differing(rows)) for row in rows]
     names = list(dict.fromkeys(name for record in records for name in record))
@@ -173,7 +175,8 @@ def _flat(row: Row, params: list[str]) -> dict[str, object]:
     }
     if found:
         out |= found.ends
-        out |= {f"fresh_{k}_{found.generated}": v for k, v in found.scores.items()}
+        out |= {FRESH_IMAGES: found.generated}
+        out |= {fresh_score(k): v for k, v in found.scores.items()}
     return {k: _number(v) for k, v in out.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from search.study.gates import GATES
 from trainable.basics.markdown import escaped
 from trainable.generators.export import CONFIG
 from trainable.generators.weights_file import GeneratorRecord
+from trainable.tracking.names import FRESH_IMAGES
 
 _INTERVALS = {"fresh_fid": "FID", "fresh_kid": "KID", "fresh_cas": "CAS"}
 
@@ -81,14 +83,12 @@ def card(about: GeneratorRecord) -> str:
 
 def _others(scores: Mapping[str, float], classes: Sequence[str]) -> tuple[str, dict[str, float]]:
     """How many images were scored at once, and every score of them, by class where it is."""
-    found, named = "", {}
+    found, named = f"{scores.get(FRESH_IMAGES, 0):.0f}", {}
     for key, value in scores.items():
-        if not key.startswith("fresh_") or "/" not in key:
+        matched = re.fullmatch(r"fresh(?:_(\d+))?/(\w+?)(?:/(\d+))?", key)
+        if matched is None:
             continue
-        count, _, name = key.removeprefix("fresh_").partition("/")
-        if not count.isdecimal():
-            continue
-        found = count
-        score, _, index = name.partition("/")
-        named[f"{score} of {escaped(classes[int(index)])}" if index.isdecimal() else name] = value
+        count, name, index = matched.groups()
+        found = count or found  # former versions had it in the name
+        named[f"{name} of {escaped(classes[int(index)])}" if index else name] = value
     return found, named

@@ -7,6 +7,7 @@ from rich.console import Console
 from search.study.database import interrupt_running, open_study
 from search.study.folder import StudyFolder
 from search.study.versions import settings_of
+from search.tracking.flat import PAUSED
 from search.tracking.projection import Projection
 from search.tracking.tracker import check
 from search.winners.conclude import arrange, hand_over, leaderboard
@@ -41,7 +42,7 @@ def publish(folder: StudyFolder, console: Console) -> int:
         done = sum(row.record.ended is not None for row in rows) >= config.trials
         try:
             with stage(console, "writing trials", len(rows)) as progress:
-                projection.sync("FINISHED" if done else "KILLED", progress)
+                projection.sync("FINISHED" if done else PAUSED, progress)
             if arrange(rows, folder.path):
                 say(console, f"by this version's gates the ranking is another: see {folder.path}")
             with stage(console, "registering the winners"):
@@ -60,5 +61,5 @@ def publish(folder: StudyFolder, console: Console) -> int:
         more = study.user_attrs.get("run_flags", ())
         again = folder.command("search.run --resume", more)
         say(console, f"the study is not finished; to resume:\n  {again}")
-    say(console, f"next:\n  {ui_command(folder.tracking)}")
+    say(console, f"next:\n  {ui_command(folder.tracking, projection.experiment)}")
     return 0

@@ -184,7 +184,7 @@ def test_without_a_winner_the_page_names_none(table, monkeypatch):
     assert tells(won, "no winner", "none", "2 trials", f"trial {number}")
     assert tells(won, "coverage 0.00, at least 0.005")
     assert tells(best, f"Trial {number}", "fresh", "not a winner", "FID")
-    monkeypatch.setattr(report, "_figure", lambda draw, said: said)
+    monkeypatch.setattr(report, "_drawn", lambda draw, said: said)
     page = report.page(lost, 0)
     assert re.search("best trial, which[^<]*winner", page)
     first, second, third = data_of(page)["trials"][:3]
@@ -231,11 +231,15 @@ def test_the_command(table, tmp_path, monkeypatch, capsys):
     parts = report._parts  # the first two name the classes; all are drawn for the page above
     assert len(parts(table)) == 7
     monkeypatch.setattr(report, "_parts", lambda of: dict(list(parts(of).items())[:2]))
+    kept = {}
+    monkeypatch.setattr(report, "keep", lambda of, path: kept.setdefault(of.name, path) and "why")
     assert report_command.main([*flags, "--out", str(tmp_path)]) == 0
+    assert kept == {table.name: tmp_path / "report.html"}
     assert r"not UTF-8: \udcff" in (tmp_path / "report.html").read_text(encoding="utf-8")
     said = capsys.readouterr().out
     assert "" not in said.splitlines()  # where a bar would have been
     assert said.splitlines()[-1].startswith(f"{tmp_path / 'report.html'}, ")
+    assert "not in MLflow (why)" in said
     (tmp_path / "file").touch()
     assert report_command.main([*flags, "--out", str(tmp_path / "file")]) == 2
     assert tells(capsys.readouterr().err, "--out", tmp_path / "file")

@@ -15,7 +15,7 @@ from PIL import Image
 from analysis import samples as samples_command
 from analysis.figures import neighbours, samples
 from analysis.figures.style import legible, save
-from analysis.study.artifacts import fetch_generator, fetch_grids
+from analysis.study.artifacts import fetch_generator, fetch_grids, keep
 from analysis.study.table import load_study
 from search.tracking import champion
 from search.tracking import sample_grids as grids
@@ -82,6 +82,14 @@ def test_grids_come_back_as_they_were_drawn(study, table):
         np.testing.assert_array_equal(np.asarray(found[8]), np.asarray(drawn))
     assert list(fetch_grids(table, 1)) == [0, 1, 2]
     assert fetch_grids(table, 2) == {}
+
+
+def test_a_file_is_kept_in_the_studys_run_or_it_is_said_why_not(table, tmp_path):
+    (tmp_path / "report.html").write_text("page")
+    assert keep(table, tmp_path / "report.html") is None
+    client = connect(table.uri)
+    assert "report.html" in [f.path for f in client.list_artifacts(table.run)]
+    assert tells(keep(replace(table, run="0" * 32), tmp_path / "report.html"), "0" * 32)
 
 
 def test_a_winners_generator_comes_back_and_no_others(study, table):

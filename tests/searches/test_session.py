@@ -286,7 +286,7 @@ def test_mlflow_has_one_run_a_trial(lives, place):
     assert [m.step for m in client.get_metric_history(best.info.run_id, "fid")][:1] == [3]
     assert best.data.params["latent_size"] == "8"
     assert best.data.metrics["gates_failed"] >= 1
-    assert "fresh_40/precision" in best.data.metrics
+    assert "fresh/precision" in best.data.metrics
 
 
 def test_a_lost_store_is_published_anew_and_twice_is_once(lives, place):

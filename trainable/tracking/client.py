@@ -183,11 +183,14 @@ def check_generator(flag: str, source: str, uri: str) -> None:
         )
 
 
-def ui_command(uri: str) -> str:
-    """The command that opens MLflow's pages on a tracking store."""
+def ui_command(uri: str, experiment: str = "") -> str:
+    """The command that opens MLflow's pages on a tracking store, and the address of the runs of the
+    `experiment`, by its id: MLflow itself begins with a page for language models."""
+    runs = f"/#/experiments/{experiment}/runs?workflowType=machine_learning" if experiment else ""
     if uri.startswith("http"):
-        return command("python", "-m", "webbrowser", without_password(uri))
-    return command("mlflow", "ui", "--backend-store-uri", pasted(uri, "URI"))
+        return command("python", "-m", "webbrowser", without_password(uri).rstrip("/") + runs)
+    served = command("mlflow", "ui", "--backend-store-uri", pasted(uri, "URI"))
+    return f"{served}\n    # then open http://127.0.0.1:5000{runs}" if runs else served
 
 
 def reason(error: BaseException) -> str:

@@ -37,6 +37,8 @@ TIE = "cgan.tie"  # whether it cannot be told from the best
 GATES_FAILED = "gates_failed"  # the metric: how many
 WEIGHTS_SHA256 = "cgan.weights_sha256"  # on versions of a registered model, not on runs
 
+BEST_FID = "best/fid"
+"""The parent's metric: the lowest FID of complete trials as the search went on."""
 IMPROVEMENT = ("improvement", "improvement_low", "improvement_high", "improvement_p")
 """Metrics: by how much the winner's FID is less than the default's, as a share of that, the ends of
 its 95 % interval, and its p; all of trainings that chose nothing."""
@@ -54,6 +56,20 @@ def grid_epoch(path: str) -> int | None:
     """
     match = re.search(rf"{GRID}.step.(\d+).", path)
     return int(match[1]) if match else None
+
+
+def trials_metric(status: str) -> str:
+    """The parent's metric: how many trials have that status."""
+    return f"trials/{status}"
+
+
+FRESH_IMAGES = "fresh_images"
+"""The metric: on how many images in all the scores of `fresh_score` are."""
+
+
+def fresh_score(score: str) -> str:
+    """The metric of a score of all fresh images at once."""
+    return f"fresh/{score}"
 
 
 def fresh_interval(score: str, end: str) -> str:

@@ -147,7 +147,8 @@ def test_what_the_gates_said_is_read_of_this_version_and_of_earlier_ones(uri, la
         metrics = {"copy_rate": 0.5, "coverage": 0.25}
         if failed is not None:
             metrics |= {"gates_failed": failed, "fresh_fid_mean": 40.0 + number}
-            metrics |= {"fresh_2000/copy_rate": 0.01 * number, "fresh_2000/cas": 0.9}
+            fresh = "fresh" if later else "fresh_2000"  # as the version before had it
+            metrics |= {f"{fresh}/copy_rate": 0.01 * number, f"{fresh}/cas": 0.9}
         for metric, value in metrics.items():
             client.log_metric(run.info.run_id, metric, value)
         # Of a trial that is no longer among the assessed, the scores stay.

@@ -114,6 +114,13 @@ def test_a_winner_is_kept_once(uri, winner, tmp_path):
     assert grids.logged_epochs(client, run_id) == {0, 1, 2}
     with Image.open(client.download_artifacts(run_id, "training.gif", str(tmp_path))) as film:
         assert film.n_frames == 3
+    champion.log_best(uri, run_id, trial.folder, out, verdict)
+    champion.log_best(uri, None, trial.folder, out, verdict)  # the study's run is not there yet
+    run = client.get_run(run_id)
+    assert run.data.metrics["best/fid_fresh"] == 3.0
+    shown = client.download_artifacts(run_id, "best.png", str(tmp_path))
+    with Image.open(shown) as drawn, Image.open(trial.folder / "samples_000002.png") as grid:
+        assert drawn.height > grid.height
     champion.clear_winners(uri, "s")
     marks = {champion.WINNER, champion.RANK, champion.FAILED, champion.TIE}
     assert not marks & set(client.get_run(run_id).data.tags)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from search.tracking.flat import flat, report_metrics, run_status
+from search.tracking.flat import by_class, flat, report_metrics, run_status
 from tests.helpers.studies import record
 from trainable.trial.report import Status
 
@@ -24,9 +24,16 @@ def test_metrics_are_the_finite_numbers_at_a_time_that_follows_from_the_report()
         "resource": 6, "epoch": 3, "fid": 5.0, "kid": math.nan, "device": "cpu", "good": True,
         "train_seconds": 2.0, "eval_seconds": 0.5,
     }  # fmt: skip
-    found = list(report_metrics(record(0, 5.0), report))
+    found = list(report_metrics(record(0, 5.0), report, []))
     assert [point[0] for point in found] == ["fid", "train_seconds", "eval_seconds"]
     assert {point[2:] for point in found} == {(2500, 3)}
+
+
+def test_scores_of_a_class_bear_its_name():
+    scores = {"diversity/0": 1, "diversity/1": 2, "fresh/fid/2": 3, "fid": 4, "fid/7": 5}
+    assert by_class(scores, ["normal", "COVID+", "COVID-"]) == {
+        "diversity/normal": 1, "diversity/COVID_": 2, "fresh/fid/COVID-": 3, "fid": 4, "fid/7": 5,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -36,7 +43,7 @@ def test_metrics_are_the_finite_numbers_at_a_time_that_follows_from_the_report()
         (Status.PRUNED, "FINISHED"),
         (Status.COLLAPSED, "FAILED"),
         (Status.DIVERGED, "FAILED"),
-        (Status.INTERRUPTED, "KILLED"),
+        (Status.INTERRUPTED, "SCHEDULED"),
         (Status.RUNNING, "RUNNING"),
     ],
 )

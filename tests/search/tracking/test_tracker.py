@@ -138,7 +138,11 @@ def test_everything_is_there(uri, folder):
     assert parent.info.status == "FINISHED"
     assert parent.data.params["length"] == "4"
     assert "time_budget" not in parent.data.params
-    assert parent.data.metrics == {"n_real": 40, "floor": 2.5, "untrained/fid": 90, "best_fid": 46}
+    stands = dict.fromkeys((f"trials/{status}" for status in Status), 0.0)
+    stands |= dict.fromkeys((f"trials/{s}" for s in ("complete", "pruned", "diverged")), 1.0)
+    stands |= {"trials/failed": 1.0, "trials/running": 1.0}
+    assert parent.data.metrics == {"floor": 2.5, "untrained/fid": 90, "best/fid": 46, **stands}
+    assert parent.data.params["n_real"] == "40"
     assert parent.data.tags["protocol"] == "tiny/1"
     assert [f.path for f in client.list_artifacts(parent.info.run_id)] == ["study.json"]
     note = parent.data.tags["mlflow.note.content"]
@@ -195,7 +199,7 @@ def test_every_class_has_its_own_key_and_its_true_name(uri, tmp_path, names):
     say(folder, 0, report(1, 50.0))
     projection_of(folder, uri).sync("FINISHED")
     _, [parent], _ = runs(uri, folder)
-    shown = {k: v for k, v in parent.data.metrics.items() if k.startswith("counts/")}
+    shown = {k: int(v) for k, v in parent.data.params.items() if k.startswith("counts/")}
     assert sorted(shown.values()) == sorted(counts.values())
     assert all(shown.get(f"counts/{n}", counts[n]) == counts[n] for n in names)
     table = load_table(folder.name, uri)
@@ -299,7 +303,7 @@ def test_once_and_only_once_however_often(uri, folder, monkeypatch):
     assert parent.info.status == "RUNNING"
     assert projection.run_id() == parent.info.run_id
     assert [projection.run_id(n) for n in range(5)] == [c.info.run_id for c in children]
-    assert children[4].info.status == "KILLED"
+    assert children[4].info.status == "SCHEDULED"
     for child, points in zip(children, [4, 3, 2, 1, 1], strict=True):
         assert len(client.get_metric_history(child.info.run_id, "fid")) == points
 
@@ -312,7 +316,7 @@ def test_once_and_only_once_however_often(uri, folder, monkeypatch):
     client, [parent], children = runs(uri, folder)
     assert len(client.get_metric_history(children[0].info.run_id, "fid")) == 4
     assert children[4].info.status == parent.info.status == "FINISHED"
-    assert parent.data.metrics["best_fid"] == 30
+    assert parent.data.metrics["best/fid"] == 30
 
     # With nothing new, nothing is written; also by a process that finds all of it there.
     written = []
@@ -324,9 +328,9 @@ def test_once_and_only_once_however_often(uri, folder, monkeypatch):
 
 def test_an_interrupted_trial_runs_again(uri, folder):
     interrupt_running(*opened(folder))
-    projection_of(folder, uri).sync("KILLED")
+    projection_of(folder, uri).sync("SCHEDULED")
     _, [parent], children = runs(uri, folder)
-    assert (parent.info.status, children[4].info.status) == ("KILLED", "KILLED")
+    assert (parent.info.status, children[4].info.status) == ("SCHEDULED", "SCHEDULED")
     go_on(folder)
     projection_of(folder, uri).sync()
     _, [parent], children = runs(uri, folder)
@@ -458,7 +462,7 @@ def test_a_report_that_comes_for_a_settled_trial_of_another_life_is_not_missed(u
     fids = client.get_metric_history(children[4].info.run_id, "fid")
     assert [(m.step, m.value) for m in fids] == [(1, 29), (2, 28), (3, 27)]
     assert children[4].info.status == "FINISHED"
-    assert parent.data.metrics["best_fid"] == 46  # of complete trials only
+    assert parent.data.metrics["best/fid"] == 46  # of complete trials only
     assert children[4].data.tags["status"] == "pruned"
 
 
@@ -508,7 +512,7 @@ def test_the_description_keeps_up(uri, folder):
     projection.sync()
     _, [parent], _ = runs(uri, folder)
     assert "mlflow.note.content" not in parent.data.tags
-    projection.sync("KILLED")
+    projection.sync("SCHEDULED")
     tell_end(*say(folder, 4, report(1, 30.0)), Status.COMPLETE, "")
     projection.sync("FINISHED")
     _, [parent], _ = runs(uri, folder)

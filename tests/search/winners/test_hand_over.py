@@ -57,6 +57,7 @@ def logged(monkeypatch) -> list[tuple[str, int, tuple[str, ...]]]:
 
     monkeypatch.setattr(winners, "log_winner", log)
     monkeypatch.setattr(winners, "register_champion", lambda uri, run, kept, *_: str(kept))
+    monkeypatch.setattr(winners, "log_best", lambda *_: None)
     monkeypatch.setattr(winners, "card_of", lambda kept: "")
     return told
 

@@ -82,7 +82,11 @@ def test_leaderboard_ranks_by_fresh_scores_gates_first(tmp_path):
     write_csv(tmp_path / "l.csv", rows)
     first, *_, copies, _, last = csv.DictReader((tmp_path / "l.csv").open())
     assert (first["trial"], first["fid"], first["fresh_fid_mean"]) == ("0", "60.0", "61.0")
-    assert (first["fresh_fid_low"], first["fresh_fid_2000"]) == ("59.0", "41.0")
+    assert (first["fresh_fid_low"], first["fresh/fid"], first["fresh_images"]) == (
+        "59.0",
+        "41.0",
+        "2000",
+    )
     assert first["fresh_kid_mean"] == "0.01"
     assert copies["failed_gates"].startswith(copied)
     assert (last["trial"], last["status"], last["fid"]) == ("1", "failed", "")

@@ -14,8 +14,8 @@ ABOUT: GeneratorRecord = {
     "scores": {
         "fresh_fid_mean": 52.25, "fresh_fid_low": 50.0, "fresh_fid_high": 55.5,
         "fresh_cas_mean": 0.925, "fresh_cas_low": 0.91, "fresh_cas_high": 0.94,
-        "fid_over_floor": 1.5, "gates_failed": 0.0, "fresh_2000/copy_rate": 0.0125,
-        "fresh_2000/diversity": 0.93, "fresh_2000/fid/1": 66.5,
+        "fid_over_floor": 1.5, "gates_failed": 0.0, "fresh_images": 2000.0,
+        "fresh/copy_rate": 0.0125, "fresh/diversity": 0.93, "fresh/fid/1": 66.5,
     },
     "params": {"g_lr": 0.002, "activation": "relu"},
 }  # fmt: skip
@@ -40,6 +40,12 @@ def test_the_card_says_what_is_known():
     assert lines.index("| activation | relu |") < lines.index("| g_lr | 0.002 |")
     assert any("**Not for diagnosis**" in line for line in lines)
     assert len([line for line in lines if line.startswith("- ")]) == 2 < len(GATES)
+
+
+def test_a_card_of_before_had_the_number_of_images_in_the_names():
+    former = {k.replace("fresh/", "fresh_2000/"): v for k, v in ABOUT["scores"].items()}
+    del former["fresh_images"]
+    assert card({**ABOUT, "scores": former}) == card(ABOUT)
 
 
 def test_names_of_classes_are_no_markup():
