@@ -27,6 +27,8 @@ from trainable.tracking.client import find_experiment, search_runs
 from trainable.tracking.names import (
     EXPERIMENT,
     FAILED,
+    FRESH_IMAGES,
+    GATES_FAILED,
     RANK,
     STUDY,
     TIE,
@@ -99,7 +101,7 @@ def log_best(uri: str, run_id: str | None, trial: Path, exported: Path, verdict:
         return
     client = connect(uri)
     for name, value in verdict.scores.items():
-        if "/" not in name:  # the others are of many images, or of a class
+        if "/" not in name and name not in (GATES_FAILED, FRESH_IMAGES):
             client.log_metric(run_id, f"best/{name}", value)
     files = grid_files(trial)
     if files:
