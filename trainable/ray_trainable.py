@@ -11,6 +11,7 @@ from ray import tune
 
 from trainable.distributed.stop_mark import asked_to_stop
 from trainable.trial.report import ASKED, GOALS, Report, Status
+from trainable.trial.signs import SignsOfLife
 from trainable.trial.trial import Trial, breakdown
 from trainable.trial.workload import Workload
 
@@ -32,6 +33,7 @@ class CGANTrainable(tune.Trainable):
         self._workload = workload.on_this_node()
         self._trial: Trial | None = None
         self._config = config
+        self._signs = SignsOfLife(lambda: self._trial)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up another trial in the same warm process."""
@@ -53,6 +55,7 @@ class CGANTrainable(tune.Trainable):
 
     def cleanup(self) -> None:
         """Let go of the trial's memory."""
+        self._signs.stop()
         self._release()
 
     def _advance(self) -> Report:

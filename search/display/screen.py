@@ -12,13 +12,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from search.display.standings import Best, Standings
+from search.display.standings import Best, RunningTrial, Standings
 from search.study.records import changes, goals
 from trainable.basics.terminal import printable
 from trainable.basics.wording import format_duration
 from trainable.data.sheets import grid_file
 from trainable.trial.objective import Objective
 from trainable.trial.report import Status, has_scores, trial_folder
+from trainable.trial.signs import Sign, read_sign
 
 WORKERS = 12
 """Workers that are shown one by one; more would push the rest off the screen."""
@@ -109,15 +110,31 @@ class Screen:
         text.append(f"\n{printable(os.path.relpath(grid))}", "default")
         return text
 
+    def under_way(self) -> str:
+        """Where the trials at work are between their reports; nothing where none says it."""
+        parts = []
+        for seat in self._seats()[:WORKERS]:
+            if sign := self._sign(seat):
+                rate = f" ({sign.rate:.0f} images/s)" if sign.rate else ""
+                parts.append(f"trial {seat.number} {_epoch(seat, sign)}{rate}")
+        return f"at epoch: {', '.join(parts)}" if parts else ""
+
+    def _seats(self) -> list[RunningTrial]:
+        # A copy: another thread asks while trials end.
+        return sorted(self.standings.seats.copy().values(), key=lambda seat: seat.number)
+
+    def _sign(self, seat: RunningTrial) -> Sign | None:
+        return read_sign(trial_folder(self.trials, seat.number))
+
     def _workers(self, now: float) -> RenderableType:
         """What each worker does."""
-        seats = sorted(self.standings.seats.values(), key=lambda seat: seat.number)
+        seats = self._seats()
         memory = any(seat.report and "gpu_memory_mb" in seat.report for seat in seats)
         out = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         heads = [
             "trial",
             f"epoch of {self.standings.config.length}",
-            "s/epoch",
+            "images/s",
             "FID",
             "last report",
         ]
@@ -126,11 +143,11 @@ class Screen:
         for head in heads + (["GPU MB"] if memory else []):
             out.add_column(head, justify="right", no_wrap=True)
         for seat in seats[:WORKERS]:
-            report = seat.report
+            report, sign = seat.report, self._sign(seat)
             cells = [
                 str(seat.number),
-                str(report["epoch"] if report else 0),
-                f"{seat.pace:.2f}" if seat.pace is not None else "",
+                _epoch(seat, sign),
+                _rate(seat, sign),
                 f"{report['fid']:.1f}" if report and has_scores(report) else "",
                 f"{format_duration(now - seat.since)} ago" if report else "begun",
             ]
@@ -140,6 +157,24 @@ class Screen:
         if len(seats) > WORKERS:
             return Group(out, Text(f"and {len(seats) - WORKERS} more workers", style="dim"))
         return out
+
+
+def _epoch(seat: RunningTrial, sign: Sign | None) -> str:
+    """How far a trial has come, and whether it is scored there."""
+    reported = seat.report["epoch"] if seat.report else 0
+    if sign is None:
+        return str(reported)
+    return f"{'scoring ' if sign.scoring else ''}{max(sign.epoch, reported)}"
+
+
+def _rate(seat: RunningTrial, sign: Sign | None) -> str:
+    """Images a second in training: now, or else until the last report."""
+    if sign and sign.rate:
+        return f"{sign.rate:.0f}"
+    report = seat.report
+    if report is None or not report["train_seconds"]:
+        return ""
+    return f"{report['images_seen'] / report['train_seconds']:.0f}"
 
 
 def _times(elapsed: float, left: float | None) -> str:

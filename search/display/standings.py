@@ -29,13 +29,6 @@ class RunningTrial:
     report: Report | None
     since: float
 
-    @property
-    def pace(self) -> float | None:
-        """Seconds of training an epoch."""
-        if self.report is None or not self.report["epoch"]:
-            return None
-        return self.report["train_seconds"] / self.report["epoch"]
-
 
 @dataclass(frozen=True)
 class Best:

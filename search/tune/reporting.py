@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from search.tune.searcher import StudySearcher
 from trainable.basics.terminal import say
 from trainable.trial.report import Report, Status, has_scores
 
+SILENCE = 60.0
+"""Seconds after which something is said of trials under way, on what is no terminal."""
+_LOOK = 1.0  # seconds between looks at that
 RETRIES = 3
 """Times a trial whose worker died is started again from its checkpoint."""
 
@@ -67,6 +71,8 @@ class TuneReporter(tune.Callback):
         self._began = time.monotonic()
         self._deadline = None if deadline is None else self._began + deadline - time.time()
         self._numbers: dict[str, int] = {}  # of trials at work, by Tune's id
+        self._said = self._began  # when the last line was
+        self._over = threading.Event()
         self._live = Live(
             console=self._console, get_renderable=self._draw, transient=True, refresh_per_second=2
         )
@@ -74,11 +80,20 @@ class TuneReporter(tune.Callback):
     def __enter__(self) -> TuneReporter:
         if self._mode == "live":
             self._live.start()
+        elif self._mode == "plain":
+            threading.Thread(target=self._break_silence, daemon=True, name="silence").start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
         if self._mode == "live":
             self._live.stop()
+
+    def _break_silence(self) -> None:
+        """Say where the trials are whenever nothing else was said for long."""
+        while not self._over.wait(_LOOK):
+            if time.monotonic() - self._said >= SILENCE and (where := self._screen.under_way()):
+                self.say(f"{where}  [{self._screen.line(*self._times())}]")
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks into its snapshots, which nobody reads: nothing to keep."""
@@ -86,6 +101,7 @@ class TuneReporter(tune.Callback):
 
     def say(self, line: str) -> None:
         """A line that stays, in every mode."""
+        self._said = time.monotonic()
         say(self._console, line)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

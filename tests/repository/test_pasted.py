@@ -48,8 +48,9 @@ def words_of(line: str) -> list[str]:
 
 
 def commands(text: str) -> list[list[str]]:
-    """What a user would paste of a text: the indented lines."""
-    return [words_of(line) for line in text.splitlines() if line.startswith("  ")]
+    """What a user would paste of a text: the indented lines, of which comments do nothing."""
+    indented = [line for line in text.splitlines() if line.startswith("  ")]
+    return [words_of(line) for line in indented if not line.lstrip().startswith("#")]
 
 
 @pytest.fixture(params=WORST)
@@ -73,8 +74,10 @@ def same(path: str | Path | None, there: Path) -> bool:
 
 
 def test_the_end_of_a_search_says_where_its_figures_are(output, monkeypatch):
-    text = said(session._say_next, output, "s", default_tracking(output), "3")
-    pages, figures = commands(text)
+    folder = StudyFolder(output / "s", default_tracking(output))
+    text = said(session._say_next, folder, "12", "3")
+    assert "http://127.0.0.1:5000/#/experiments/12/runs?workflowType=machine_learning" in text
+    figures, pages = commands(text)
     assert pages[:-1] == ["mlflow", "ui", "--backend-store-uri"]
     args = figure_parser("report", None).parse_args(figures[3:])
     assert figures[:3] == ["python", "-m", "analysis.report"]
@@ -218,7 +221,7 @@ def test_no_line_of_a_search_shows_a_password(tmp_path, password, capsys):
     study = config(length=10**6, eval_every=1000)
     args.output = tmp_path
     text = said(stopped, args, study, Outcome(False, f"no route to {base}"))
-    text += said(session._say_next, tmp_path, "s", uri, None)
+    text += said(session._say_next, StudyFolder(tmp_path / "s", uri), "12", None)
     capacity: Any = SimpleNamespace(workers=1)
     plan = Plan(study, workload, capacity, Speed(10.0, 10.0))
     text += said(session._say_duration, args, plan)

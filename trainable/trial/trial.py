@@ -52,7 +52,13 @@ class ForeignCheckpointError(InputError):
 
 
 class Trial:
-    """A trial under way. Build it anew to go on from its last checkpoint."""
+    """A trial under way. Build it anew to go on from its last checkpoint.
+
+    Attributes:
+        workload, folder: what all trials share, and where this one keeps its files.
+        run: what is trained.
+        scoring: whether it is scored now.
+    """
 
     def __init__(
         self,
@@ -79,6 +85,7 @@ class Trial:
         config = TrialConfig.from_params(params)
         self.run = workload.build_run(config, trial_seed(workload.seed, number))
         self.evaluator = workload.evaluator
+        self.scoring = False
         self.eval_seconds = 0.0
         self._reports: list[ScoredReport] = []
         state = self.attempt.resume(params, workload.device)
@@ -128,11 +135,13 @@ class Trial:
                     return self._report(Status.INTERRUPTED, reason)
                 losses = self.run.train_epoch()
                 watch()
-            started = time.perf_counter()
+            started, self.scoring = time.perf_counter(), True
             scores = self.evaluator.scores(self.run, seed=self.workload.seed)
             self._draw()
         except Exception as error:
             return self._broken(error)
+        finally:
+            self.scoring = False
         self.eval_seconds += time.perf_counter() - started
         goals = self.workload.objective.values(scores, self.workload.untrained)
         said = dict(zip(GOALS, goals, strict=False))  # one or two

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +20,12 @@ from search.display.screen import WORKERS, Screen
 from search.display.standings import Rung, Standings
 from search.study.flags import parser
 from search.study.records import TrialRecord, read_records
+from search.tune import reporting
 from search.tune.reporting import Audience, TuneReporter
 from tests.helpers.fake_tune import STOP, Search, config, drive, made_report
 from tests.helpers.refusals import refused, tells
-from trainable.trial.report import Status
+from trainable.trial.report import Status, trial_folder
+from trainable.trial.signs import Sign
 
 LEFT = {"length": 12, "grace": 2, "eta": 3}  # rungs 2 and 6
 
@@ -62,7 +66,6 @@ def test_reports_told_again_by_a_fresh_worker_count_once():
     assert standings.best is not None
     assert standings.best.report["fid"] == 50.0
     assert standings.seats[0].since == 7.0
-    assert standings.seats[0].pace == 1.0
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -173,7 +176,7 @@ def test_the_screen_says_what_a_user_wants_to_know():
     assert "g_lr=0.00123, loss=minimax" in text
     assert "runs/hour/trials/00003/samples_000003.png" in text
     rows = [line.split() for line in text.splitlines()]
-    assert ["3", "3", "2.00", "60.0", "12", "s", "ago"] in rows
+    assert ["3", "3", "20", "60.0", "12", "s", "ago"] in rows  # images/s until the report
     assert ["4", "0", "begun"] in rows
     assert max(map(len, text.splitlines())) <= 80
     assert "GPU" not in text
@@ -204,6 +207,44 @@ def test_the_screen_stays_small_with_many_workers_and_many_changes():
     assert len(lines) < 24
     assert tells(lines[-2], f"{100 - WORKERS} more")
     assert "22 more" in "".join(lines)
+
+
+def test_between_reports_the_screen_says_where_trials_are(tmp_path):
+    standings = Standings(config(**LEFT))
+    screen = Screen(standings, 30.0, {}, tmp_path)
+    for number, sign in ((0, Sign(5, 1000, 181.4, False)), (1, Sign(7, 1400, 0.0, True))):
+        standings.begin(number, {}, 0.0)
+        folder = trial_folder(tmp_path, number)
+        folder.mkdir()
+        (folder / "sign.json").write_text(json.dumps(asdict(sign)))
+    standings.begin(2, {}, 0.0)
+    standings.report(0, report(3, 66.0, 6.0), 1.0)
+    rows = [line.split() for line in shown(screen, now=2.0).splitlines()]
+    assert ["0", "5", "181", "66.0", "1", "s", "ago"] in rows
+    assert ["1", "scoring", "7", "begun"] in rows
+    assert ["2", "0", "begun"] in rows
+    assert tells(screen.under_way(), "trial 0 5 (181 images/s), trial 1 scoring 7")
+    assert "trial 2" not in screen.under_way()
+
+
+def test_a_search_that_is_not_on_a_terminal_is_never_silent_for_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(reporting, "SILENCE", 0.0)
+    monkeypatch.setattr(reporting, "_LOOK", 0.01)
+    s = Search(tmp_path / "s", trials=2)
+    out, standings = io.StringIO(), Standings(s.config)
+    screen = Screen(standings, 30.0, {}, tmp_path)
+    progress = TuneReporter(Audience(Console(file=out, width=200)), standings, screen, s.searcher)
+    with progress:
+        s.start("0")
+        progress.on_trial_start(0, [], s.tune_trial("0"))
+        time.sleep(0.1)
+        assert out.getvalue() == ""  # as no trial says where it is
+        folder = trial_folder(tmp_path, 0)
+        folder.mkdir()
+        (folder / "sign.json").write_text(json.dumps(asdict(Sign(5, 1000, 181.4, False))))
+        while "trial 0 5 (181 images/s)" not in out.getvalue():
+            time.sleep(0.01)
+    assert "1 running of 2" in out.getvalue()
 
 
 @pytest.mark.parametrize("mode", ["live", "plain", "none"])
