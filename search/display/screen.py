@@ -60,6 +60,15 @@ class Screen:
         parts.append(_times(elapsed, left))
         return " | ".join(parts)
 
+    def summary(self, elapsed: float) -> str:
+        """What stays of the screen when the trials are over."""
+        ended, total = self.standings.ended, self.standings.config.trials
+        counts = ", ".join(f"{n} {status}" for status, n in sorted(ended.items()))
+        return (
+            f"{ended.total()} of {total} trials ended: {counts}; {format_duration(elapsed)}\n"
+            f"  passed {self._rungs()}"
+        )
+
     def score(self, best: Best) -> str:
         """Such as: FID 62.1 (1.7 x floor, trial 3, epoch 240)."""
         report, objective = best.report, Objective.parse(self.standings.config.objective)

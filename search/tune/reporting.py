@@ -88,6 +88,8 @@ class TuneReporter(tune.Callback):
         self._over.set()
         if self._mode == "live":
             self._live.stop()
+        if self._mode != "none" and self._board.ended:
+            self.say(self._screen.summary(time.monotonic() - self._began))
 
     def _break_silence(self) -> None:
         """Say where the trials are whenever nothing else was said for long."""

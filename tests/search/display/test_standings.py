@@ -274,7 +274,9 @@ def test_progress_shows_a_screen_a_line_an_event_or_nothing(tmp_path, mode):
     assert len(woken) == 4
     text = out.getvalue()
     assert "trial 3 is troubled" in text
-    assert ("3 of 4" in text) is (mode == "live")
+    last = " ".join(text.splitlines()[-2:])
+    summary = "3 of 4 trials ended: 1 complete, 1 diverged, 1 pruned"
+    assert (summary in last and "passed 1 of 2 at epoch 2" in last) is (mode != "none")
     said = [line.split("  [")[0] for line in text.splitlines() if "  [" in line]
     expected = [
         "trial    0  best      epoch 2  FID 90.0",
