@@ -69,12 +69,14 @@ class SignsOfLife:
 
     def _loop(self) -> None:
         while not self._over.wait(self._pause):
-            trial = self._trial()
-            if trial is not None:
-                with suppress(OSError):  # a full disk is told by what matters
-                    self._leave(trial)
+            with suppress(OSError):  # a full disk is told by what matters
+                self._leave()
 
-    def _leave(self, trial: Trial) -> None:
+    def _leave(self) -> None:
+        """Leave a sign, and hold the trial no longer than that: its memory is another's then."""
+        trial = self._trial()
+        if trial is None:
+            return
         seen, now = trial.run.images_seen, time.monotonic()
         if self._stretch is None or self._stretch[0] != trial.folder or trial.scoring:
             self._stretch = trial.folder, seen, now

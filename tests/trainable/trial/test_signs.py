@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import time
+import weakref
 from types import SimpleNamespace
 
 import pytest
 
 from trainable.trial.signs import Sign, SignsOfLife, read_sign
+
+
+class Held:
+    """A trial that can be asked whether it is still there."""
+
+    scoring = False
+
+    def __init__(self, folder, run):
+        self.folder, self.run = folder, run
 
 
 @pytest.fixture
@@ -45,6 +55,21 @@ def test_signs_follow_the_trial_and_tell_its_speed(trial):
     trial.run.epoch = 9
     time.sleep(0.05)
     assert read_sign(trial.folder).epoch == 3
+
+
+def test_a_trial_is_not_held_between_signs(tmp_path):
+    """Its memory on a GPU is the next trial's."""
+    run = SimpleNamespace(epoch=0, images_seen=0)
+    at_work = [Held(tmp_path, run)]
+    gone = weakref.ref(at_work[0])
+    signs = SignsOfLife(lambda: at_work[0], pause=0.2)
+    try:
+        wait_for(at_work[0], lambda sign: True)
+        time.sleep(0.02)
+        at_work[0] = None
+        assert gone() is None
+    finally:
+        signs.stop()
 
 
 def test_a_folder_that_cannot_be_written_to_stops_nothing(trial):
