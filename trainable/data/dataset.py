@@ -108,7 +108,7 @@ class Dataset:
     Attributes:
         images: uint8 [n, C, S, S], C is 1 (grey) or 3 (RGB).
         labels: int64 [n], indices into `classes`.
-        classes: names of the classes, sorted.
+        classes: names of the classes, as they were chosen, else sorted.
         sources: where each image came from: a posix path relative to the folder's root.
         patients: who each image shows, or None where the source does not say.
         name: short name for tables, such as the folder's.

@@ -21,9 +21,11 @@ from tests.helpers.refusals import refused, tells
 from trainable.data.__main__ import main
 from trainable.data.dataset import check_image_size
 from trainable.data.folders import decode as decoding
-from trainable.data.folders.decode import Picture, UnreadableError
+from trainable.data.folders.decode import Picture
+from trainable.data.folders.limits import UnreadableError
 from trainable.data.folders.read import Decoded, load_folder, read_all
 from trainable.data.folders.scan import scan
+from trainable.data.labelling import Labelling
 from trainable.data.reading import Reading
 from trainable.data.sources import load
 
@@ -271,8 +273,6 @@ def test_wrong_options_are_named(root: Path):
         load_folder(root, 32, split="training")
     with refused(root, "split 'test'"):
         load_folder(root, 32, split="test")
-    with refused(root, "--viral", "Kaggle's"):
-        load_folder(root, 32, viral=True)
 
 
 def test_splits_are_kept_apart(tmp_path: Path):
@@ -370,9 +370,48 @@ def test_kaggle_names_tell_cause_and_patient(xrays: Path):
 
 
 def test_viral_pneumonia_on_request(xrays: Path):
-    data = load_folder(xrays, 32, viral=True)
-    assert data.classes == ("bacterial_pneumonia", "normal", "viral_pneumonia")
-    assert data.counts["viral_pneumonia"] == 10
+    chosen = Labelling(classes="viral_pneumonia,normal")
+    data = load_folder(xrays, 32, labelling=chosen)
+    assert data.classes == ("viral_pneumonia", "normal")
+    assert data.counts == {"viral_pneumonia": 10, "normal": 10}
+    assert data.report.left_out.pop("images of other classes") == 10
+
+
+@pytest.mark.parametrize("order", [("ant", "cat"), ("cat", "ant"), ("cat", "a, b")])
+def test_classes_are_chosen_and_ordered(tmp_path: Path, order: tuple[str, str]):
+    for seed, name in enumerate(("ant", "cat", "a, b", "COVID+")):
+        class_folder(tmp_path / name, 10, seed)
+    asked = Labelling(classes=",".join(f'"{name}"' if "," in name else name for name in order))
+    data = load_folder(tmp_path, 32, labelling=asked)
+    assert data.classes == order
+    assert data.counts == dict.fromkeys(order, 10)
+    assert data.sources[0].startswith(f"{order[0]}/")
+    assert data.report.left_out == {"images of other classes": 20}
+
+
+def test_all_classes_in_order_are_the_same_data(tmp_path: Path):
+    for seed, name in enumerate(("ant", "cat")):
+        class_folder(tmp_path / name, 10, seed)
+    same, other = (
+        load_folder(tmp_path, 32, labelling=Labelling(classes=classes))
+        for classes in ("ant,cat", "cat, ant")
+    )
+    assert same.digest == load_folder(tmp_path, 32).digest != other.digest
+
+
+def test_an_unknown_class_names_the_near_one(tmp_path: Path):
+    for seed, name in enumerate(("normal", "bacteria", "COVID+")):
+        class_folder(tmp_path / name, 10, seed)
+    with refused("--classes", "'bacterai'", "'bacteria'", "'normal'", tmp_path):
+        load_folder(tmp_path, 32, labelling=Labelling(classes="bacterai,normal"))
+    with refused("'covid+'", "'COVID+'"):
+        load_folder(tmp_path, 32, labelling=Labelling(classes="covid+,normal"))
+
+
+@pytest.mark.parametrize("classes", ["", "a", "a,a", "a,,b", 'a,"b'])
+def test_classes_that_cannot_be_are_refused(classes: str):
+    with refused("--classes"):
+        Labelling(classes=classes)
 
 
 # --- what --data may name -----------------------------------------------------------------------
