@@ -81,12 +81,13 @@ def _wanted(args: argparse.Namespace, recipe: Recipe) -> RunIdentity:
         InputError: a value breaks its rule.
     """
     given = {f.name: getattr(args, f.name, None) for f in fields(RunIdentity)}
+    other = args.data is not None and located("--data", args.data) != recipe.study.get("data")
     # A table is of a folder, so that other data has another, or none.
     of_folder = dict.fromkeys(AS_FOLDERS.settings if args.data in EMBEDDED else _TABLE)
     wanted = RunIdentity.of({
         "backbone": _backbone(args, recipe),
         **recipe.study,
-        **({} if args.data is None else of_folder),
+        **(of_folder if other else {}),
         **{name: value for name, value in given.items() if value is not None},
         "levels": None,  # they follow from the images
     })  # fmt: skip

@@ -67,9 +67,10 @@ def scan_labelled(root: Path, split: str, labelling: Labelling, path: Path) -> S
     if not here:
         there = ", ".join(sorted({image.split for image in images.values()}))
         raise InputError(f"{path} has no image of the split {split!r}, but of {there}")
-    check_names(path, sorted(table.classes))
     chosen = tuple(map(label_of, labelling.chosen))
     check_chosen(path, chosen, table.classes)
+    meant = {name.casefold() for name in chosen or table.classes}
+    check_names(path, sorted(name for name in table.classes if name.casefold() in meant))
     left_out = +others
     left_out[f"images without a row in {path.name}"] = sum(
         name not in images and _split(name) == split for name in names
@@ -214,4 +215,6 @@ def _check_classes(table: LabelTable, found: Scan) -> None:
             f"{', '.join(map(repr, sorted(table.classes))) or 'none'} with --classes, or another "
             "column with --label-columns label=NAME"
         )
-    check_counts(table.path, counts, lambda _: "image files" + (omitted and f" (left out: {omitted})"))
+    check_counts(
+        table.path, counts, lambda _: "image files" + (omitted and f" (left out: {omitted})")
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shlex
 import struct
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from trainable.data.__main__ import main
 from trainable.data.dataset import check_image_size
 from trainable.data.folders import decode as decoding
 from trainable.data.folders.decode import Picture
+from trainable.data.folders.entries import Entry
+from trainable.data.folders.inventory import Item, exact_dimensions
 from trainable.data.folders.limits import UnreadableError
 from trainable.data.folders.read import Decoded, load_folder, read_all
 from trainable.data.folders.scan import scan
@@ -488,6 +491,45 @@ def test_show_draws_a_row_a_class(root: Path, tmp_path: Path, capsys: pytest.Cap
     assert "40 x 40: 12" in printed
     assert "patient" not in printed
     assert printed.rstrip().splitlines()[-1].startswith("  python -m search.run --data")
+
+
+def test_show_needs_no_name_for_its_picture_and_passes_flags_on(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{name}/{i:03};{name} (1)" for name in ("ant", "cat") for i in range(11)]
+    Path("labels.csv").write_text("\n".join(["file;label", *rows]), encoding="utf-8-sig")
+    flags = ["--labels", "labels.csv", "--classes", "cat (1),ant (1)"]
+    assert main(["show", "set", *flags]) == 0
+    with Image.open("set-grid.png") as sheet:
+        assert sheet.size[0] == 10 * 66 + 2
+    printed = capsys.readouterr().out
+    assert tells(printed, "set-grid.png", "1 images without a row")
+    following = ["--labels", str(tmp_path / "labels.csv"), "--classes", "cat (1),ant (1)"]
+    assert shlex.split(printed.splitlines()[-1])[5:] == [*following, "--dry-run"]
+
+
+def test_show_tells_grey_from_colour_and_dimensions_exactly(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for i, size in enumerate(((40, 41), (140, 60), (50, 250))):
+        image(900 + i, *size, mode="RGB").save(root / "ant" / f"more{i}.png")
+    assert main(["show", str(root), "--out", str(tmp_path / "grid.png")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    ant, cat = (next(i for i, line in enumerate(lines) if n in line) for n in ("ant", "cat"))
+    assert [cell.strip() for cell in lines[ant].split("│")[2:5]] == ["14", "11", "3"]
+    assert [cell.strip() for cell in lines[cat].split("│")[2:5]] == ["12", "12", "0"]
+    cells = [line.split("│")[6].strip() for line in lines[ant:cat]]
+    assert cells[:2] == ["40 x 40: 11", "40 x 41: 1"]
+    assert exact_dimensions([]) == []
+
+
+def test_the_rest_of_the_dimensions_is_a_range():
+    entry = Entry(Path("x"), "x", "a", None)
+    sizes = [(9, 9)] * 4 + [(8, 8)] * 3 + [(7, 7)] * 2 + [(10, 30), (20, 5)]
+    assert exact_dimensions([Item(entry, 1, *size) for size in sizes]) == [
+        ("9 x 9", 4), ("8 x 8", 3), ("7 x 7", 2), ("10 to 20 x 5 to 30", 2)
+    ]  # fmt: skip
 
 
 def test_show_counts_patients_where_they_are_known(
