@@ -39,6 +39,11 @@ def classes_of(root: Path, how: Labelling, split: str = "train") -> dict[str, st
     return {entry.path.name: entry.label for entry in found.entries}
 
 
+def counted(left_out: dict[str, int], word: str) -> int:
+    """How many were left out for the reason that has `word`."""
+    return sum(count for reason, count in left_out.items() if word in reason)
+
+
 def lines(header: str, row: Callable[[int], str], count: int = N) -> str:
     return "\n".join([header, *(row(i) for i in range(count))]) + "\n"
 
@@ -128,7 +133,7 @@ def test_chexpert(tmp_path: Path):
     )
     found = scan(root, labelling=labelling(root, table, classes="Pneumonia,No Finding"))
     assert [e.label for e in found.entries] == ["Pneumonia"] * 12 + ["No Finding"] * 24
-    assert found.left_out == {"images with an uncertain label": 12}
+    assert counted(found.left_out, "uncertain") == sum(found.left_out.values()) == 12
     assert found.entries[0].patient == "patient00000"
     absent = scan(root, labelling=labelling(root, table, classes="Edema,no Edema"))
     assert [e.label for e in absent.entries] == ["Edema"] * 12 + ["no Edema"] * 12
@@ -231,10 +236,10 @@ def test_what_has_no_row_no_file_or_no_label_is_counted(root: Path):
     table = PLAIN + "absent.png,normal\nmore/2.png,\n"
     data = load_folder(root, 32, labelling=labelling(root, table))
     assert data.n == N
-    assert data.report.left_out == {
-        ".txt files": 1, "images without a label": 1, "images without a row in labels.csv": 2,
-        "rows of labels.csv without a file": 1,
-    }  # fmt: skip
+    left_out = data.report.left_out
+    words = (".txt", "images without a label", "without a row", "without a file")
+    assert [counted(left_out, word) for word in words] == [1, 1, 2, 1]
+    assert len(left_out) == 4
 
 
 def test_the_table_itself_is_no_file_that_was_left_out(root: Path):
