@@ -201,7 +201,7 @@ def _patients(images: Mapping[str, _Image], source: str) -> Patients:
             inside[folder or "."].append(file)
         by_name = patients_by_name(inside)
         found = {file.removeprefix("./"): who for file, who in by_name.items()}
-    return Patients(found, NAMES if found else "")
+    return Patients(found, NAMES) if found else Patients(note=f"{source} names no patients")
 
 
 def _check_classes(table: LabelTable, found: Scan) -> None:

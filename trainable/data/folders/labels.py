@@ -31,7 +31,9 @@ _NAMES = {
     "patient": PATIENT,
     "split": ("split", "subset", "partition"),
 }  # fmt: skip
-_VALUES = {"1": 1, "1.0": 1, "0": 0, "0.0": 0, "-1": -1, "-1.0": -1}
+_VALUES = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0, "-1": -1, "-1.0": -1}
+_ABSENT = "nan"
+"""What pandas may write for a blank."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ def read_labels(path: Path, labelling: Labelling) -> LabelTable:
     spelling: dict[str, str] = {}
     read: list[LabelRow] = []
     for (line, cells), labels in zip(rows, found, strict=True):
-        who = "" if patient is None else cleaned(cells[patient])
-        part = "" if split is None else cleaned(cells[split])
+        who = "" if patient is None else _said(cells[patient])
+        part = "" if split is None else _said(cells[split])
         if part and split_of(part) is None:
             raise InputError(
                 f"{path}, line {line}, has the split {part!r}, but splits are called "
@@ -206,7 +208,7 @@ def _findings(
         sure: set[str] = set()
         uncertain: set[str] = set()
         for column, name in names.items():
-            match _VALUES.get(cells[column].strip()):
+            match _VALUES.get(_said(cells[column]).casefold()):
                 case 1:
                     sure.add(name)
                 case 0:
@@ -221,13 +223,19 @@ def _findings(
 
 
 def _is_finding(rows: Sequence[tuple[int, list[str]]], column: int) -> bool:
-    values = {cells[column].strip() for _, cells in rows} - {""}
+    values = {_said(cells[column]).casefold() for _, cells in rows} - {""}
     return bool(values) and values <= _VALUES.keys()
+
+
+def _said(cell: str) -> str:
+    """What a cell holds; "" if that is nothing."""
+    text = cleaned(cell)
+    return "" if text.casefold() == _ABSENT else text
 
 
 def _names(cell: str) -> list[str]:
     """The labels in a cell."""
-    text = cleaned(cell)
+    text = _said(cell)
     parts: Sequence[object] = text.split("|")
     if text.startswith("[") and text.endswith("]"):
         try:

@@ -69,6 +69,7 @@ SAVED: dict[str, str | bytes] = {
     "another disk": PLAIN.replace("\n0", "\nC:\\me\\0").replace("\n1", "\nC:\\me\\1"),
     "rows twice": PLAIN + PLAIN.partition("\n")[2],
     "other names": PLAIN.replace("file,label", "Image Index,Finding Labels"),
+    "nan for nothing": PLAIN + "01.png,nan\n",
     "spaces": PLAIN.replace(",", " , "),
 }
 
@@ -86,7 +87,7 @@ def test_it_gives_the_data_that_class_folders_give(root: Path, tmp_path: Path):
     data = load_folder(root, 32, labelling=labelling(root, PLAIN))
     assert data.digest == load_folder(tmp_path / "sorted", 32).digest
     assert data.classes == ("COVID+", "normal")
-    assert tells(str(data.report), f"{N} files")
+    assert tells(str(data.report), f"{N} files", "labels.csv")  # which names no patients
 
 
 # --- the layouts of public sets -------------------------------------------------------------------
@@ -179,6 +180,9 @@ def test_several_columns_of_0_and_1(root: Path):
     table = lines("file,ill,well,label", lambda i: f"{i:02}.png,{i % 2},{1 - i % 2},x")
     named = labelling(root, table, label_columns="label=ill,label=well")
     assert set(classes_of(root, named).values()) == {"ill", "well"}
+    words = lines("file,ill", lambda i: f"{i:02}.png,{i % 2 == 1}")
+    worded = labelling(root, words, label_columns="label=ill")
+    assert set(classes_of(root, worded).values()) == {"ill", "no ill"}
     with refused("--label-columns", "'label'"):
         scan(root, labelling=labelling(root, table, label_columns="label=ill,label=label"))
 
