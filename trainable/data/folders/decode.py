@@ -6,9 +6,10 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
@@ -64,17 +65,8 @@ class Picture:
     modality: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class _Whole:
-    """An image in 8 bits, as large as it was decoded; the rest is as in `Picture`."""
-
-    image: Image.Image
-    transparent: bool = False
-    several: bool = False
-    depth: str = ""
-    span: tuple[float, float] = (0.0, 0.0)
-    patient: str | None = None
-    modality: str = ""
+_Made = tuple[Image.Image, Callable[[np.ndarray], Picture]]
+"""An image in 8 bits, as large as it was decoded; and what makes a picture of its pixels."""
 
 
 def decode(
@@ -92,8 +84,8 @@ def decode(
         UnreadableError: this is no image, a broken one, or one of too many pixels.
     """
     file = io.BytesIO(file) if isinstance(file, bytes) else file
-    with _dicom(file, how) if is_dicom(file) else _picture(file, size, how) as whole:
-        flat = whole.image.convert("L") if channels == 1 else whole.image
+    with _dicom(file, how) if is_dicom(file) else _pillow(file, size, how) as (whole, picture):
+        flat = whole.convert("L") if channels == 1 else whole
         pixels = np.asarray(flat if size is None else fit_square(flat, size, how.fit))
     if pixels.ndim == 2:
         pixels = pixels[..., None]
@@ -101,11 +93,7 @@ def decode(
         pixels = pixels[..., :1]
     if channels == 3:
         pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
-    pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
-    return Picture(
-        pixels, whole.transparent, whole.several, whole.depth, whole.span, whole.patient,
-        whole.modality,
-    )  # fmt: skip
+    return picture(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
 def dimensions(file: BinaryIO) -> tuple[int, int]:
@@ -121,7 +109,7 @@ def dimensions(file: BinaryIO) -> tuple[int, int]:
 
 
 @contextmanager
-def _picture(file: BinaryIO, size: int | None, how: Reading) -> Iterator[_Whole]:
+def _pillow(file: BinaryIO, size: int | None, how: Reading) -> Iterator[_Made]:
     """The image in a file that Pillow reads."""
     with header(file) as image:
         whole = image.size
@@ -142,11 +130,12 @@ def _picture(file: BinaryIO, size: int | None, how: Reading) -> Iterator[_Whole]
                 flat, alpha = _parted(upright)
             if alpha is not None:
                 flat = _laid(flat, alpha, how)
-            yield _Whole(flat, alpha is not None, several, depth, span)
+            shown = alpha is not None
+            yield flat, partial(Picture, transparent=shown, several=several, depth=depth, span=span)
 
 
 @contextmanager
-def _dicom(file: BinaryIO, how: Reading) -> Iterator[_Whole]:
+def _dicom(file: BinaryIO, how: Reading) -> Iterator[_Made]:
     """The image in a DICOM file."""
     stored = DicomFile(file)
     with share(stored.size):
@@ -159,7 +148,8 @@ def _dicom(file: BinaryIO, how: Reading) -> Iterator[_Whole]:
                 depth, span = "DICOM", _span(values)
                 ends = how.levels.at(depth, span)
             flat = Image.fromarray(_to_8_bit(values, *ends))
-        yield _Whole(flat, False, False, depth, span, stored.patient, stored.modality)
+        who, modality = stored.patient, stored.modality
+        yield flat, partial(Picture, depth=depth, span=span, patient=who, modality=modality)
 
 
 @contextmanager

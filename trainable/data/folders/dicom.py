@@ -27,7 +27,8 @@ from trainable.data.folders.limits import UnreadableError, check_size
 
 SUFFIXES = (".dcm", ".dicom")
 """In small letters."""
-MISSING = "needs the package pydicom: pip install -c constraints.txt -e '.[dicom]'"
+PACKAGE = "the package pydicom: pip install -c constraints.txt -e '.[dicom]'"
+"""Without which nothing can be read."""
 _MARK, _MARK_AT = b"DICM", 128
 _FAR = 1e9
 """Beyond the values of any window."""
@@ -208,7 +209,7 @@ def _pydicom() -> ModuleType:
         import pydicom
         from pydicom import config
     except ImportError:
-        raise UnreadableError(f"DICOM, which {MISSING}") from None
+        raise UnreadableError(f"DICOM, which needs {PACKAGE}") from None
     config.settings.reading_validation_mode = config.IGNORE
     config.logger.disabled = True  # its warnings quote values
     warnings.filterwarnings("ignore", module="pydicom")

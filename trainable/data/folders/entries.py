@@ -40,7 +40,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Scan:
-    """The entries of a folder, by class then source; what was left out, by reason."""
+    """What is in a folder.
+
+    Attributes:
+        root: the folder.
+        layout: how classes were told.
+        entries: its images, by class then source.
+        left_out: what was left out, counted by reason.
+        patients: whom the images show.
+        chosen: the classes that were asked for, in order; none for all.
+        labels: the table and column that classes are from, if they are.
+    """
 
     root: Path
     layout: str
@@ -48,6 +58,7 @@ class Scan:
     left_out: dict[str, int]
     patients: Patients = field(default_factory=Patients)
     chosen: tuple[str, ...] = ()
+    labels: str = ""
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

@@ -86,11 +86,12 @@ def scan_labelled(root: Path, split: str, labelling: Labelling, path: Path) -> S
         entries.append(Entry(root / name, one_line(name), label, patients.of.get(name)))
     found = Scan(
         root,
-        f"labels of {path.name}, column {table.label_column}",
+        "table of labels",
         tuple(in_order(entries, chosen)),
         dict(sorted((+left_out).items())),
         patients,
         chosen,
+        f"{path.name}, column {table.label_column}",
     )
     _check_classes(table, found)
     return found

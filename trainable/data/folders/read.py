@@ -169,6 +169,7 @@ def report(
         narrow=(least, greatest) if greatest - least < _NARROW else None,
         reading=how,
         layout=found.layout,
+        labels=found.labels,
         known=sum(d.entry.patient is not None for d in kept),
         patients=" and ".join(filter(None, (found.patients.source, _HEADERS * by_header))),
         patients_note=found.patients.note,
@@ -191,7 +192,9 @@ def read_set(
     """
     scans = sum(entry.path.suffix.lower() in dicom.SUFFIXES for entry in entries)
     if scans and not dicom.installed():
-        raise InputError(f"{scans} of {len(entries)} images are DICOM files, which {dicom.MISSING}")
+        raise InputError(
+            f"{scans} of {len(entries)} images are DICOM files, which need {dicom.PACKAGE}"
+        )
     decoded = list(read_all(entries, size, how, progress=progress))
     deep = [(d.picture.depth, *d.picture.span) for d in decoded if d.picture and d.picture.depth]
     settled = replace(how, levels=how.levels | Levels.of(deep))

@@ -112,8 +112,8 @@ def test_monochrome1_is_inverted():
     assert deep.pixels[0, 0, 0] == 255
 
 
-WINDOW = {"WindowCenter": 1000, "WindowWidth": 800}
-RESCALED = {"RescaleSlope": 2, "RescaleIntercept": -1000}
+WINDOW: dict[str, Any] = {"WindowCenter": 1000, "WindowWidth": 800}
+RESCALED: dict[str, Any] = {"RescaleSlope": 2, "RescaleIntercept": -1000}
 
 
 @pytest.mark.parametrize(
