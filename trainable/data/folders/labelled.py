@@ -110,7 +110,7 @@ def has_split(root: Path, labelling: Labelling, path: Path, split: str) -> bool:
 
 def _images(root: Path, table: LabelTable, names: Sequence[str]) -> tuple[dict[str, _Image], int]:
     """What the table says of each file, by its path from `root`; and how many rows name no file."""
-    files = Files(names, split_of(root.name))
+    files = Files(names, split_of(root.absolute().name))
     rows: dict[str, list[LabelRow]] = defaultdict(list)
     lost = 0
     for row in table.rows:

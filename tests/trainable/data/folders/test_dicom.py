@@ -174,6 +174,24 @@ def test_colour_and_what_it_is_written_as():
     assert read(dicom_file(np.ascontiguousarray(same), 8)).pixels.shape[0] == 1
 
 
+def test_colour_that_is_stored_otherwise():
+    rgb = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    ybr = np.asarray(Image.fromarray(rgb).convert("YCbCr"))
+    found = read(dicom_file(ybr, 8, PhotometricInterpretation="YBR_FULL")).pixels
+    assert np.abs(found.astype(int) - rgb.transpose(2, 0, 1)).max() <= 3
+    deep = dicom_file(rgb.astype(np.uint16) * 16 + 15, 12)
+    assert (read(deep).pixels == rgb.transpose(2, 0, 1)).all()
+    ramps = [np.arange(256), np.arange(255, -1, -1), np.full(256, 7)]
+    tables: dict[str, Any] = {}
+    for name, ramp in zip(("Red", "Green", "Blue"), ramps, strict=True):
+        stem = f"{name}PaletteColorLookupTable"
+        tables[f"{stem}Descriptor"] = [256, 0, 16]
+        tables[f"{stem}Data"] = (ramp * 257).astype("<u2").tobytes()
+    index = (RAMP // 16).astype(np.uint8)
+    palette = read(dicom_file(index, 8, PhotometricInterpretation="PALETTE COLOR", **tables))
+    assert (palette.pixels == np.stack([ramp[index] for ramp in ramps])).all()
+
+
 def test_compressed_files_are_read_where_pillow_can():
     picture = Image.fromarray((RAMP // 16).astype(np.uint8))
     buffer = io.BytesIO()
