@@ -353,7 +353,7 @@ def test_real_images_are_of_the_classes_that_the_generator_was_trained_on(tmp_pa
         for seed, name in enumerate(("bacteria", "normal", "virus")):
             class_folder(tmp_path / split / name, 10, first + seed)
     source = source_of(None, classes=("virus", "normal"))
-    source.start.about["settings"]["classes"] = "virus,normal"
+    source.start.about["settings"]["classes"] = "virus,normal"  # pyright: ignore
     data, test = load_real(source, str(tmp_path), None, lambda *_: None)
     assert data.classes == test.classes == ("virus", "normal")
     other = Labelling(classes="bacteria,normal")

@@ -91,7 +91,7 @@ def scan_labelled(root: Path, split: str, labelling: Labelling, path: Path) -> S
         dict(sorted((+left_out).items())),
         patients,
         chosen,
-        f"{path.name}, column {table.label_column}",
+        f"column {table.label_column!r} of {path.name}",
     )
     _check_classes(table, found)
     return found

@@ -87,7 +87,7 @@ def test_it_gives_the_data_that_class_folders_give(root: Path, tmp_path: Path):
     data = load_folder(root, 32, labelling=labelling(root, PLAIN))
     assert data.digest == load_folder(tmp_path / "sorted", 32).digest
     assert data.classes == ("COVID+", "normal")
-    assert tells(str(data.report), f"{N} files", "labels.csv, column label")
+    assert tells(str(data.report), f"{N} files", "column 'label' of labels.csv")
 
 
 # --- the layouts of public sets -------------------------------------------------------------------
