@@ -21,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--trial", type=int, metavar="N", help="(default: the first winner; without one, the best)"
     )
     p.add_argument("--data", help="where the training images are (default: where they were)")
+    p.add_argument("--labels", metavar="CSV", help="and their labels (default: where they were)")
     args = p.parse_args(argv)
     return draw_figure("neighbours", args)
 

@@ -126,7 +126,7 @@ def study_config(name: str, trials: int, reports: int, *, prune: bool) -> Any:
     length = reports * EVERY
     return StudyConfig(
         name=name, space="full", data="free", data_digest="0" * 64, image_size=32, fit="crop",
-        background="black", levels=None,
+        background="black", levels=None, labels=None, label_columns=None, classes=None,
         trials=trials, time_budget=None, resource="epoch", length=length, eval_every=EVERY,
         grace=min(2 * EVERY, length) if prune else length, eta=3, max_trial_time=None,
         sampler="auto", seed=0, objective="fid", features="none", protocol="none",

@@ -83,7 +83,7 @@ def ours(
     """This project's search; `first`: the default, row 0, is tried first."""
     config = StudyConfig(
         name="pays", space="tabulated", data="", data_digest="", image_size=TASK.image_size,
-        fit="crop", background="black", levels=None,
+        fit="crop", background="black", levels=None, labels=None, label_columns=None, classes=None,
         trials=10**6, time_budget=None, resource="epoch", length=curves.evaluations[-1],
         eval_every=curves.evaluations[0], grace=grace, eta=eta, max_trial_time=None,
         sampler=sampler, seed=seed, objective="fid", features="", protocol="", weights_sha256="",

@@ -218,14 +218,21 @@ def _check_same(
 
 @contextmanager
 def _perhaps_moved(config: StudyConfig, name: str) -> Iterator[None]:
-    """Where the setting `name` is a path that is not there, say how to tell where it is now."""
+    """Where the setting `name` is a path that is not there, say how to tell where it is now.
+
+    Of data, the table of labels is part.
+    """
     try:
         yield
     except InputError as error:
-        if (known := getattr(config, name)) is None or Path(known).exists():
+        paths = {"data": ("data", "labels")}.get(name, (name,))
+        named = {path: getattr(config, path) for path in paths}
+        gone = [path for path, where in named.items() if where and not Path(where).exists()]
+        if not gone:
             raise
         raise InputError(
-            f"--resume {config.name}: {error}. If it has moved, name its place with {FLAGS[name]}"
+            f"--resume {config.name}: {error}. If it has moved, name its place with "
+            f"{FLAGS[gone[0]]}"
         ) from error
 
 

@@ -15,6 +15,7 @@ from trainable.basics.files import check_new_folder
 from trainable.basics.progress import stage
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.terminal import make_console, say, say_command
+from trainable.data.labelling import AS_FOLDERS
 from trainable.tracking.client import check_generator
 
 MOST_IMAGES = 10**6
@@ -41,8 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     say_command(console, "python", "-m", "trainable.data", "show", args.out, "--out", picture)
     # As its training images were read: larger real ones have detail that it never saw.
     size = ("--image-size", str(about["image_size"]))
-    real = Path(about["settings"].get("data") or "")  # of a study before paths were kept whole
-    if real.is_absolute() and real.is_dir():
+    settings = about["settings"]
+    real = Path(settings.get("data") or "")  # of a study before paths were kept whole
+    alone = not any(settings.get(name) for name in AS_FOLDERS.settings)  # it has these classes only
+    if alone and real.is_absolute() and real.is_dir():
         say_command(console, "python", "-m", "trainable.metrics", real, args.out, *size)
     return 0
 

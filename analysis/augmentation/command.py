@@ -32,6 +32,7 @@ from trainable.basics.addresses import without_password
 from trainable.basics.lock import locked
 from trainable.basics.progress import stage
 from trainable.basics.terminal import say, say_command
+from trainable.data.labelling import Labelling
 from trainable.distributed.resources import resolve_resources
 from trainable.tracking.client import reason, ui_command
 from trainable.tracking.registry import load_generator
@@ -60,7 +61,7 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
         )
     source = _source(args, console)
     with stage(console, "reading images") as progress:
-        data, test = load_real(source, args.data, args.test, progress)
+        data, test = load_real(source, args.data, args.test, progress, Labelling.of(vars(args)))
     real = divide(data, test, source, args.sizes, args.repeats, args.seed)
     positive, positive_line = _positive(args.positive, source.classes)
     materials = Materials(real, source, recipe, weights, positive, args.seed)

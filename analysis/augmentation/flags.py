@@ -10,7 +10,8 @@ from analysis.augmentation.design.cells import parse_ratios, parse_sizes
 from analysis.command import TRACKING
 from spaces.errors import InputError
 from trainable.basics.files import check_file
-from trainable.data.sources import check_source
+from trainable.data.labelling import Labelling, add_labelling
+from trainable.data.sources import check_sources
 from trainable.distributed.resources import add_resources, check_resources
 from trainable.tracking.client import check_generator, check_tracking
 
@@ -30,6 +31,9 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--study", metavar="NAME", help="the first winner of this search")
     what.add_argument(
         "--data", required=True, help="real images to train and validate on, as for search.run"
+    )
+    add_labelling(
+        what, classes="the generator's classes, in its order (default: as in its training)"
     )
     what.add_argument(
         "--test", metavar="DATA", help="real images to test on (default: the test split of --data)"
@@ -106,8 +110,7 @@ def check_flags(args: argparse.Namespace) -> None:
     if args.name is not None:
         check_name(args.name)
     check_resources(args)
-    for spec in filter(None, (args.data, args.test)):
-        check_source(spec)
+    check_sources(args.data, args.test, Labelling.of(vars(args)))
     check_file("--classifier-weights", args.classifier_weights)
     if args.model is None:
         check_tracking(args.tracking_uri)

@@ -28,21 +28,22 @@ _BATCH = 50
 _DPI = 150
 
 
-def training_images(table: StudyTable, named: str | None) -> Dataset:
-    """The study's images, from where it had them or from `named`.
+def training_images(table: StudyTable, named: str | None, labels: str | None = None) -> Dataset:
+    """The study's images, from where it had them or from `named`; its table of labels likewise.
 
     Raises:
         InputError: they are not there, or others.
     """
     if not {"data", "image_size"} <= table.settings.keys():
         raise InputError(f"--study {table.name} does not record its images")
-    wanted = RunIdentity.of({**table.settings, **({"data": named} if named else {})})
+    moved = {name: path for name, path in (("data", named), ("labels", labels)) if path}
+    wanted = RunIdentity.of({**table.settings, **moved})
     try:
         data = Images.read(wanted).data
     except InputError as error:
         raise InputError(
             f"the images of study {table.name} cannot be read: {error}; give their place with "
-            "--data"
+            "--data" + (", or that of their labels with --labels" if wanted.labels else "")
         ) from error
     if data.digest != wanted.data_digest:
         raise InputError(
@@ -92,7 +93,7 @@ def draw(generated: np.ndarray, copies: Copies, data: Dataset) -> Figure:
 def drawn(table: StudyTable, args: argparse.Namespace) -> Drawn:
     """The figure of `python -m analysis.neighbours`."""
     number = shown_trial(table, args.trial)
-    data = training_images(table, args.data)
+    data = training_images(table, args.data, args.labels)
     generated, copies = nearest(table, number, data)
     said = (
         f"trial {number}: of {len(generated)} generated images {copies.rate:.1%} count as copies "

@@ -17,13 +17,14 @@ from spaces.catalog import get_space
 from spaces.errors import InputError
 from trainable.basics.files import check_file
 from trainable.data.dataset import check_image_size
-from trainable.data.sources import check_source, located
+from trainable.data.labelling import Labelling
+from trainable.data.sources import check_sources, located
 from trainable.distributed.resources import check_resources
 from trainable.tracking.client import check_generator
 
 FREE = ("trials", "time_budget", "top_k", "winner_images", "replicates")
 """What a resumed study may be given anew, as no trial hangs on it."""
-MOVED = ("data", "held_out", "init_from")
+MOVED = ("data", "labels", "held_out", "init_from")
 """What it may be given if that has moved: digests say whether it is the same."""
 
 
@@ -42,8 +43,7 @@ def check_flags(args: argparse.Namespace) -> None:
     check_file("--backbone-weights", args.backbone_weights)
     if args.resume is None:
         settings = new_settings(args)
-        for spec in filter(None, (settings["data"], settings["held_out"])):
-            check_source(spec)
+        check_sources(settings["data"], settings["held_out"], Labelling.of(settings))
         check_image_size(settings["image_size"])
         if settings["init_from"] is not None:
             tracking = args.tracking_uri or default_tracking(args.output)
@@ -86,7 +86,7 @@ def check_resumed(args: argparse.Namespace) -> None:
         raise InputError(
             f"--resume keeps the study's own settings, so {', '.join(given)} cannot be given; "
             "--trials, --time-budget, --enqueue, --top-k, --winner-images and --replicates can, "
-            "and --data, --held-out and --init-from where files have moved"
+            "and --data, --labels, --held-out and --init-from where files have moved"
         )
 
 

@@ -14,6 +14,7 @@ from spaces.errors import InputError
 from spaces.presets import BACKBONE
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.wording import format_duration
+from trainable.data.labelling import ABOUT, AS_FOLDERS
 from trainable.data.split.share import check_share
 from trainable.trial.identity import RunIdentity
 from trainable.trial.objective import Objective
@@ -42,6 +43,9 @@ class StudyConfig:
         name: the study's name, and its folder's.
         space: a catalogue name or ``package.module:function``.
         data: the value of ``--data``; `data_digest` says what was found there.
+        labels: path of a table of the images' classes, or None; `label_columns` says which of its
+            columns are which, where that is not known.
+        classes: the classes that were chosen, in order, or None for all.
         image_size, fit: how images were brought to size.
         background: what transparent pixels were laid on.
         levels: values of images of more than 8 bits that became black and white, or None.
@@ -77,8 +81,13 @@ class StudyConfig:
         "full, architecture, optimization (see python -m spaces), or package.module:function",
     )
     data: str = flag(
-        "phantom", "phantom, pneumoniamnist, or a folder: ROOT/<class>/* or ROOT/train/<class>/*"
+        "phantom",
+        "phantom, pneumoniamnist, or a folder: ROOT/<class>/*, ROOT/train/<class>/*, or any with "
+        "--labels",
     )
+    labels: str | None = flag(None, ABOUT["labels"])
+    label_columns: str | None = flag(None, ABOUT["label_columns"])
+    classes: str | None = flag(None, ABOUT["classes"])
     data_digest: str
     image_size: int = flag(64, "side of the images in pixels: 32, 64, 128 or 256")
     fit: str = flag("crop", "how images become square: crop the centre, or pad")
@@ -215,13 +224,14 @@ class StudyConfig:
         """Build a config from `to_json`'s dict; unknown or missing keys raise TypeError.
 
         Studies from before images could be held back say nothing of it, and held none; likewise
-        of backgrounds, which were black, of levels, which follow from the images, and of
-        replicates, of which there were none.
+        of backgrounds, which were black, of levels, which follow from the images, of replicates, of
+        which there were none, and of labels, which were the names of folders.
         """
         former = {
             "hold_back": 0.0, "validation_digest": None, "background": "black", "replicates": 0,
+            "levels": None, **AS_FOLDERS.settings,
         }  # fmt: skip
-        return cls(**{**former, "levels": None, **values})
+        return cls(**{**former, **values})
 
     @property
     def identity(self) -> RunIdentity:

@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=(
             "resume a stopped study; accepts --trials, --time-budget, --enqueue, --top-k, "
-            "--winner-images, --replicates, and --data if it has moved"
+            "--winner-images, --replicates, and --data and --labels if they have moved"
         ),
     )
     group.add_argument(

@@ -210,6 +210,17 @@ def test_neighbours_are_looked_for_in_the_studys_own_images(study, table, tmp_pa
         data=str(folder), image_size="32", fit="crop", data_digest=there.digest
     )
     assert neighbours.training_images(table, None).digest == there.digest
+    rows = [
+        f"{source},{there.classes[label]}"
+        for source, label in zip(there.sources, there.labels, strict=True)
+    ]
+    (tmp_path / "moved.csv").write_text("\n".join(["file,label", *rows]))
+    table.settings["labels"] = str(tmp_path / "labels.csv")  # pyright: ignore
+    with refused("study pictured", tmp_path / "labels.csv", "--labels"):
+        neighbours.training_images(table, None)
+    moved = neighbours.training_images(table, None, str(tmp_path / "moved.csv"))
+    assert moved.digest == there.digest
+    del table.settings["labels"]  # pyright: ignore
     monkeypatch.setattr(neighbours, "PER_CLASS", 50)
     generated, copies = neighbours.nearest(table, 0, there)
     assert generated.shape == (100, 1, 32, 32)

@@ -40,6 +40,7 @@ def config(**changes: Any) -> StudyConfig:
     values: dict[str, Any] = {
         "name": "s", "space": "full", "data": "phantom", "data_digest": "d", "image_size": 32,
         "fit": "crop", "background": "black", "levels": None,
+        "labels": None, "label_columns": None, "classes": None,
         "trials": 9, "time_budget": None, "resource": "epoch", "length": 12,
         "eval_every": 1, "grace": 2, "eta": 3, "max_trial_time": None, "sampler": "random",
         "seed": 0, "objective": "fid", "features": "x", "protocol": "x", "weights_sha256": "0",

@@ -61,7 +61,7 @@ CONFINED_TYPES = {"optuna": ("spaces/",)}
 # Nothing more than this, so that a GPU box without the rest trains and measures.
 TRAINABLE = {
     "torch", "torchvision", "numpy", "scipy", "PIL", "rich",
-    "medmnist", "mlflow", "pyarrow", "safetensors",
+    "medmnist", "mlflow", "pydicom", "pyarrow", "safetensors",
 }  # fmt: skip
 
 

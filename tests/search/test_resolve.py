@@ -130,6 +130,37 @@ def test_how_files_became_pixels_is_kept_and_read_alike_again(place):
     assert digests[0] != digests[1]
 
 
+def test_a_table_of_labels_and_chosen_classes_are_kept_and_found_again(place):
+    table = place / "labels.csv"
+    rows = [f"{name}/{i:02}.png;{name}{i // 12}" for name in ("cats", "dogs") for i in range(16)]
+    table.write_text("\n".join(["which;what", *rows]), encoding="utf-8-sig")
+    flags = ["--data", str(place / "pictures"), "--image-size", "32", "--study", "t"]
+    flags += ["--features", "efficientnet-lite0", "--space", "resumed_space:line"]
+    flags += ["--labels", str(table), "--label-columns", "file=which,label=what"]
+    flags += ["--classes", "dogs0,cats0"]
+    new = new_from(place / "runs", *flags)
+    assert new.inputs.data.counts == {"dogs0": 12, "cats0": 12}
+    (place / "runs" / "t").mkdir()
+    storage = open_storage(StudyFolder(place / "runs" / "t").database_url)
+    create_study(storage, new.config, YARDSTICK, new.space_snapshot, [{"g_lr": 1e-3}])
+    write_images(place / "runs" / "t" / IMAGES, new.inputs.data, new.inputs.validation)
+    found = resumed_from(place / "runs", "--resume", "t")
+    assert found.config.identity == new.config.identity == found.inputs.identity
+    with refused("--resume", "--classes"):
+        prepared_from(place / "runs", "--resume", "t", "--classes", "cats0,dogs0")
+    moved = table.rename(place / "moved.csv")
+    with refused("--resume t", table, "--labels"):
+        prepared_from(place / "runs", "--resume", "t")
+    again = resumed_from(place / "runs", "--resume", "t", "--labels", str(moved))
+    assert again.config.labels == str(moved)
+    assert again.config.data_digest == new.config.data_digest
+    moved.write_text(moved.read_text(encoding="utf-8-sig").replace("cats1", "cats0"))
+    with refused("--resume t", "4 new"):
+        prepared_from(place / "runs", "--resume", "t", "--labels", str(moved))
+    with refused("--resume s", "--labels"):
+        prepared_from(place / "runs", "--resume", "s", "--labels", str(moved))
+
+
 @pytest.mark.parametrize(
     "flags",
     [["--eta", "4"], ["--background", "white"], ["--resource", "seconds"],

@@ -84,6 +84,17 @@ def test_what_it_says_to_do_next_works_from_any_folder(grey, tmp_path, capsys, m
     ]
 
 
+@pytest.mark.parametrize("settings", [{"classes": "a,b"}, {"labels": "/labels.csv"}])
+def test_a_folder_with_more_than_its_classes_is_not_to_be_compared(
+    grey, tmp_path, capsys, settings
+):
+    tensors, about = read_generator(grey / WEIGHTS)
+    about = {**about, "settings": {"data": str(tmp_path), **settings}}
+    write_generator(tmp_path / "g.safetensors", tensors, about)
+    assert call(tmp_path / "set", "--model", str(tmp_path / "g.safetensors")) == 0
+    assert "python -m trainable.metrics" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("record", "limits"),
     [({"of_patients": True}, True), ({}, True), ({"of_patients": False}, False)],

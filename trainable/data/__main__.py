@@ -15,10 +15,11 @@ from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.data.dataset import check_image_size
 from trainable.data.folders.listing import reasons
 from trainable.data.folders.splits import SPLITS
+from trainable.data.labelling import AS_FOLDERS, Labelling, add_labelling
 from trainable.data.reading import BACKGROUNDS, FITS, USUAL, Reading
 from trainable.data.show import check_picture, data_table, grid, small_table
 from trainable.data.small import build_small
-from trainable.data.sources import EMBEDDED, load
+from trainable.data.sources import EMBEDDED, check_source, load
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,7 +71,10 @@ def _parser() -> argparse.ArgumentParser:
 
     show = commands.add_parser("show", help="draw a grid of images and print what the files are")
     show.add_argument("data", metavar="DATA", help=f"{', '.join(EMBEDDED)} or a folder")
-    show.add_argument("--out", type=Path, required=True, help="PNG file to write")
+    show.add_argument(
+        "--out", type=Path, help="PNG file to write (default: the data's name and -grid.png, here)"
+    )
+    add_labelling(show)
     show.add_argument(
         "--image-size", type=int, default=64, help="side in pixels (default: %(default)s)"
     )
@@ -87,7 +91,6 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument(
         "--seed", type=int, default=0, help="seed of the phantoms (default: %(default)s)"
     )
-    show.add_argument("--viral", action="store_true", help="keep viral pneumonia (Kaggle's X-rays)")
     show.set_defaults(run=_show)
     return parser
 
@@ -119,35 +122,39 @@ def _small(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    check_picture(args.out)
+    if args.out is not None:
+        check_picture(args.out)
     check_image_size(args.image_size)
     if args.per_class < 1:
         raise InputError(f"--per-class is {args.per_class}, but must be at least 1")
     if args.seed < 0:
         raise InputError(f"--seed is {args.seed}, but must be 0 or more")
-    how = Reading(args.fit, args.background)
+    how, labelling = Reading(args.fit, args.background), Labelling.of(vars(args))
+    check_source(args.data, labelling)
     console, stage = _screen()
     with stage("reading images") as progress:
         data = load(
-            args.data, args.image_size, how=how, split=args.split, seed=args.seed,
-            viral=args.viral, progress=progress,
+            args.data, args.image_size, how=how, labelling=labelling, split=args.split,
+            seed=args.seed, progress=progress,
         )  # fmt: skip
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    grid(data, args.per_class).save(args.out)
+    out = args.out or Path(f"{data.name}-grid.png")
+    check_picture(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    grid(data, args.per_class).save(out)
     root = None if args.data in EMBEDDED else Path(args.data)
     with stage("reading headers") as progress:
-        table = data_table(data, root, args.split, progress)
+        table = data_table(data, root, args.split, labelling, progress)
     console.print(table)
     say(console, f"{data.report} ({data.report.layout})")
     for source, reason in data.report.skipped:
         say(console, f"skipped {source}: {reason}")
-    say(console, f"grid in {args.out}; next:")
-    usual = {"fit": USUAL.fit, "background": USUAL.background}
+    say(console, f"grid in {out}; next:")
+    usual = {"fit": USUAL.fit, "background": USUAL.background, **AS_FOLDERS.settings}
     flags = [
         part
         for name, value in usual.items()
         if (given := getattr(args, name)) != value
-        for part in (f"--{name}", given)
+        for part in (f"--{name.replace('_', '-')}", Path(given) if name == "labels" else given)
     ]
     data = args.data if root is None else root
     say_command(console, "python", "-m", "search.run", "--data", data, *flags, "--dry-run")

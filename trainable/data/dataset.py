@@ -36,6 +36,7 @@ class LoadReport:
         narrow: the least and greatest value of all pixels, where they are too few to be useful.
         reading: how files became pixels; its levels are those of this set.
         layout: the folder layout that was recognised, or the embedded source.
+        labels: the table and column that classes are from, if they are.
         known: images whose patient is known.
         patients: where from, such as 'manifest.csv'.
         patients_note: what else there is to say of it.
@@ -54,6 +55,7 @@ class LoadReport:
     narrow: tuple[int, int] | None = None
     reading: Reading = USUAL
     layout: str = "folders"
+    labels: str = ""
     known: int = 0
     patients: str = ""
     patients_note: str = ""
@@ -68,6 +70,8 @@ class LoadReport:
     def remarks(self) -> list[str]:
         """What deserves a word: all that was left out, and all that was done to pixels."""
         parts = []
+        if self.labels:
+            parts.append(f"classes by {self.labels}")
         if self.duplicates:
             parts.append(f"{self.duplicates} duplicates dropped")
         if self.skipped:
@@ -108,7 +112,7 @@ class Dataset:
     Attributes:
         images: uint8 [n, C, S, S], C is 1 (grey) or 3 (RGB).
         labels: int64 [n], indices into `classes`.
-        classes: names of the classes, sorted.
+        classes: names of the classes, as they were chosen, else sorted.
         sources: where each image came from: a posix path relative to the folder's root.
         patients: who each image shows, or None where the source does not say.
         name: short name for tables, such as the folder's.

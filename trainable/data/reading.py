@@ -21,8 +21,8 @@ class Levels:
     """Values of deep images that become black and white: the same for every image of a set.
 
     Attributes:
-        ranges: (depth, black, white), depth being '16-bit', '32-bit' or 'float'; empty where they
-            are not known, or not needed as all images have 8 bits.
+        ranges: (depth, black, white), depth being '16-bit', '32-bit', 'float' or 'DICOM'; empty
+            where they are not known, or not needed as all images have 8 bits.
     """
 
     ranges: tuple[tuple[str, float, float], ...] = ()

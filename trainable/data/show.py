@@ -14,9 +14,10 @@ from spaces.errors import InputError
 from trainable.basics.progress import Progress
 from trainable.basics.terminal import printable
 from trainable.data.dataset import Dataset
-from trainable.data.folders.inventory import common_dimensions, inventory
-from trainable.data.folders.kaggle import KaggleXray
+from trainable.data.folders.inventory import exact_dimensions, inventory
+from trainable.data.folders.read import in_colour
 from trainable.data.folders.scan import scan
+from trainable.data.labelling import AS_FOLDERS, Labelling
 from trainable.data.small import SmallReport
 
 if TYPE_CHECKING:
@@ -65,15 +66,16 @@ def data_table(
     data: Dataset,
     root: Path | None = None,
     split: str = "train",
+    labelling: Labelling = AS_FOLDERS,
     progress: Progress | None = None,
 ) -> Table:
-    """Counts of each class, and of its patients if any are known; for a folder `root`, also file
-    sizes and common dimensions.
+    """Counts of each class: of images, those in grey and in colour, and patients if any are known;
+    for a folder `root`, also file sizes and dimensions.
 
     `progress` is told how many of its files have been looked at.
     """
     of_patients = any(data.patients)
-    columns = ("images", "patients", "KB") if of_patients else ("images", "KB")
+    columns = ("images", *["patients"] * of_patients, "grey", "colour", "KB")
     table = _table(printable(data.name), "class", *columns, "dimensions")
     owners = {name: set[str]() for name in data.classes}
     for label, patient in zip(data.labels, data.patients, strict=True):
@@ -81,16 +83,20 @@ def data_table(
             owners[data.classes[label]].add(patient)
     files = []
     if root is not None:
-        found = scan(root, split, viral=data.report.layout == KaggleXray.name)
+        found = scan(root, split, labelling)
         loaded = set(data.sources)
         files = inventory([e for e in found.entries if e.source in loaded], progress)[0]
-    for name, count in data.counts.items():
+    for label, (name, count) in enumerate(data.counts.items()):
         own = [item for item in files if item.entry.label == name]
         sizes = sorted(item.size / 1024 for item in own)
         spread = f"{sizes[0]:.0f} to {sizes[-1]:.0f}\nmedian {median(sizes):.0f}" if sizes else "-"
         patients = [str(len(owners[name]) or "-")] if of_patients else []
-        dimensions = _dimensions(common_dimensions(own))
-        table.add_row(printable(name), str(count), *patients, spread, dimensions)
+        colour = sum(map(in_colour, data.images[data.labels == label]))
+        dimensions = "\n".join(f"{size}: {n}" for size, n in exact_dimensions(own)) or "-"
+        table.add_row(
+            printable(name), str(count), *patients, str(count - colour), str(colour), spread,
+            dimensions,
+        )  # fmt: skip
     return table
 
 

@@ -26,10 +26,11 @@ import numpy as np
 from spaces.errors import InputError
 from trainable.basics.files import whole_folder
 from trainable.basics.progress import Progress, Stage, silent
+from trainable.data.folders.entries import MIN_PER_CLASS
 from trainable.data.folders.inventory import Item, common_dimensions, inventory
 from trainable.data.folders.manifest import Row, write_manifest
 from trainable.data.folders.read import Decoded, drop_duplicates, read_all
-from trainable.data.folders.scan import MIN_PER_CLASS, scan
+from trainable.data.folders.scan import scan
 
 POOL = 2
 """Size of the pool of similar images, in multiples of what is drawn from it."""

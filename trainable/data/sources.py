@@ -17,6 +17,7 @@ from trainable.data.folders.decode import fit_square
 from trainable.data.folders.listing import check_folder
 from trainable.data.folders.read import load_folder
 from trainable.data.folders.splits import SPLITS
+from trainable.data.labelling import AS_FOLDERS, Labelling
 from trainable.data.reading import USUAL, Reading
 
 EMBEDDED = ("phantom", "pneumoniamnist")
@@ -41,11 +42,20 @@ def located(flag: str, spec: str) -> str:
     return str(Path(spec).absolute())
 
 
-def check_source(spec: str) -> None:
-    """Raise InputError unless `spec` names a data set; what is in a folder is not looked at."""
+def check_source(spec: str, labelling: Labelling = AS_FOLDERS) -> None:
+    """Raise InputError unless `spec` names a data set; what is in a folder is not looked at.
+
+    Nor is what is in its table of labels, which must be there.
+    """
     if not spec:
         raise InputError("--data is empty; give phantom, pneumoniamnist or a folder")
+    labelling.check()
     if spec in EMBEDDED:
+        if labelling != AS_FOLDERS:
+            raise InputError(
+                f"--labels and --classes are for folders, but the data set is {spec}; leave them "
+                "out, or give a folder with --data"
+            )
         return
     if spec == Path(spec).name and not os.path.exists(spec):  # noqa: PTH110  (as above)
         raise InputError(_unknown(spec))
@@ -53,14 +63,24 @@ def check_source(spec: str) -> None:
     check_folder(Path(spec))
 
 
+def check_sources(data: str | None, beside: str | None, labelling: Labelling) -> None:
+    """Raise InputError unless each that is given names a data set; the table is of `data`."""
+    if data is not None:
+        check_source(data, labelling)
+    else:
+        labelling.check()
+    if beside is not None:
+        check_source(beside)
+
+
 def load(
     spec: str,
     size: int,
     *,
     how: Reading = USUAL,
+    labelling: Labelling = AS_FOLDERS,
     split: str = "train",
     seed: int = 0,
-    viral: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
     """Load the data set that `spec` names.
@@ -69,22 +89,20 @@ def load(
         spec: 'phantom', 'pneumoniamnist' or a folder; './phantom' is a folder of that name.
         size: side of the square images, a power of two from 32 to 256.
         how: how files become pixels, for folders.
+        labelling: where the classes of a folder's images are from.
         split: 'train', 'test' or 'val'; phantoms have no splits.
         seed: of the phantoms.
-        viral: keep viral pneumonia as a class, in Kaggle's chest X-ray layout.
         progress: told how many files are done.
 
     Raises:
         InputError: `spec` names nothing, or what it names cannot serve.
     """
     check_image_size(size)
-    check_source(spec)
+    check_source(spec, labelling)
     if split not in SPLITS:
         raise InputError(f"split is {split!r}, but must be one of {', '.join(SPLITS)}")
     if spec not in EMBEDDED:
-        return load_folder(spec, size, how=how, split=split, viral=viral, progress=progress)
-    if viral:
-        raise InputError(f"--viral is for folders, but the data set is {spec}; leave it out")
+        return load_folder(spec, size, how=how, labelling=labelling, split=split, progress=progress)
     if spec == "pneumoniamnist":
         return _pneumoniamnist(size, split, how)
     if split != "train":
@@ -97,7 +115,7 @@ def _unknown(spec: str) -> str:
     hint = f"; did you mean {close[0]}?" if close else ""
     return (
         f"data {spec!r} is not a folder; give 'phantom' (embedded), 'pneumoniamnist' "
-        f"(downloaded) or the path of a folder of class folders{hint}"
+        f"(downloaded) or the path of a folder of images{hint}"
     )
 
 

@@ -11,7 +11,8 @@ from trainable.basics.files import check_file
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.wording import parse_duration
 from trainable.data.dataset import check_image_size
-from trainable.data.sources import check_source
+from trainable.data.labelling import Labelling, add_labelling
+from trainable.data.sources import check_sources
 from trainable.data.split.share import check_share
 from trainable.tracking.client import check_generator, check_tracking
 from trainable.trial.report import LONGEST
@@ -45,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--data", help="phantom, pneumoniamnist, or a folder (default: the trial's, else phantom)"
     )
+    add_labelling(what)
     what.add_argument("--image-size", type=int, help="pixels (default: the trial's, else 64)")
     what.add_argument("--fit", choices=("crop", "pad"), help="(default: the trial's, else crop)")
     what.add_argument(
@@ -112,8 +114,7 @@ def check_flags(args: argparse.Namespace) -> None:
         check_share(args.hold_back)
     if args.image_size is not None:
         check_image_size(args.image_size)
-    for spec in filter(None, (args.data, args.held_out)):
-        check_source(spec)
+    check_sources(args.data, args.held_out, Labelling.of(vars(args)))
     if args.init_from is not None:
         check_generator("--init-from", args.init_from, args.tracking_uri)
     weights = {

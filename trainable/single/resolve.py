@@ -15,7 +15,8 @@ from spaces.task import Params
 from trainable.basics.progress import stage
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.terminal import say
-from trainable.data.sources import located
+from trainable.data.labelling import AS_FOLDERS
+from trainable.data.sources import EMBEDDED, located
 from trainable.data.split.share import check_share
 from trainable.single.flags import schedule
 from trainable.single.recipe import Recipe
@@ -25,6 +26,9 @@ from trainable.trial.identity import RunIdentity
 from trainable.trial.inputs import load_inputs
 from trainable.trial.objective import Objective
 from trainable.trial.workload import Workload
+
+_TABLE = ("labels", "label_columns")
+"""Settings of a study that belong to its folder of images."""
 
 
 def _device(asked: str) -> str:
@@ -77,9 +81,13 @@ def _wanted(args: argparse.Namespace, recipe: Recipe) -> RunIdentity:
         InputError: a value breaks its rule.
     """
     given = {f.name: getattr(args, f.name, None) for f in fields(RunIdentity)}
+    other = args.data is not None and located("--data", args.data) != recipe.study.get("data")
+    # A table is of a folder, so that other data has another, or none.
+    of_folder = dict.fromkeys(AS_FOLDERS.settings if args.data in EMBEDDED else _TABLE)
     wanted = RunIdentity.of({
         "backbone": _backbone(args, recipe),
         **recipe.study,
+        **(of_folder if other else {}),
         **{name: value for name, value in given.items() if value is not None},
         "levels": None,  # they follow from the images
     })  # fmt: skip
@@ -88,6 +96,7 @@ def _wanted(args: argparse.Namespace, recipe: Recipe) -> RunIdentity:
     return replace(
         wanted,
         data=located("--data", wanted.data),
+        labels=located("--labels", wanted.labels or "") or None,
         held_out=located("--held-out", wanted.held_out or "") or None,
         init_from=located("--init-from", wanted.init_from or "") or None,
     )

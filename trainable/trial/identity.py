@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
+from trainable.data.labelling import Labelling
 from trainable.data.reading import Reading
 
 _NAMES = {
@@ -41,8 +42,9 @@ class RunIdentity:
     """Which images, networks and seed a run has; before they are read, which it is to have.
 
     Attributes:
-        data, image_size, fit, background, levels: where images are from, and how they are read (see
-            `Reading`); `data_digest` says what was found there.
+        data, labels, label_columns, classes: where images are from, and which classes they have
+            (see `Labelling`); `data_digest` says what was found there.
+        image_size, fit, background, levels: how they are read (see `Reading`).
         held_out: where held-out images are from, None for a default; `held_out_digest` what they
             are.
         hold_back: share of each class that generators do not see; `validation_digest` what that is.
@@ -55,6 +57,9 @@ class RunIdentity:
     """
 
     data: str = "phantom"
+    labels: str | None = None
+    label_columns: str | None = None
+    classes: str | None = None
     data_digest: str | None = None
     image_size: int = 64
     fit: str = "crop"
@@ -95,6 +100,11 @@ class RunIdentity:
     def reading(self) -> Reading:
         """How image files become pixels."""
         return Reading.of(self.settings)
+
+    @property
+    def labelling(self) -> Labelling:
+        """Where the images' classes are from."""
+        return Labelling.of(self.settings)
 
     @property
     def named(self) -> dict[str, Any]:

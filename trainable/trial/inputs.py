@@ -48,7 +48,13 @@ class Images:
         Raises:
             InputError: they cannot be read, or not as much can be held back.
         """
-        whole = load(wanted.data, wanted.image_size, how=wanted.reading, progress=progress)
+        whole = load(
+            wanted.data,
+            wanted.image_size,
+            how=wanted.reading,
+            labelling=wanted.labelling,
+            progress=progress,
+        )
         return cls(whole, *split_held_back(whole, wanted.hold_back))
 
 
@@ -123,8 +129,9 @@ def load_inputs(
     check(found, images.whole)
     with stage(console, "reading held-out images") as progress, reading("held_out"):
         apart = held_out(
-            data, wanted.data, wanted.held_out, progress, instead=validation, say=said.append
-        )
+            data, wanted.data, wanted.held_out, progress, instead=validation, say=said.append,
+            labelling=wanted.labelling,
+        )  # fmt: skip
     found = replace(found, held_out_digest=apart.digest if apart else None)
     check(found, images.whole)
     networks = load_frozen_networks(

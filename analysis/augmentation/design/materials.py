@@ -7,7 +7,7 @@ nothing of validation and test; validation is of real images alone, the same for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,8 +17,9 @@ from spaces.errors import InputError
 from trainable.basics.progress import Progress
 from trainable.data.dataset import Dataset
 from trainable.data.fingerprints import fingerprints
+from trainable.data.labelling import AS_FOLDERS, Labelling
 from trainable.data.reading import Reading
-from trainable.data.sources import load
+from trainable.data.sources import EMBEDDED, load
 from trainable.data.split.groups import groups
 from trainable.data.split.held_out import load_apart
 from trainable.generators.image_generator import ImageGenerator
@@ -74,6 +75,11 @@ class Source:
         """How the files of its training images became pixels."""
         return Reading.of(self.start.about.get("settings", {}))
 
+    @property
+    def classes_chosen(self) -> str | None:
+        """The value of --classes in its training."""
+        return Labelling.of(self.start.about.get("settings", {})).classes
+
 
 @dataclass(frozen=True, eq=False)
 class RealImages:
@@ -122,18 +128,27 @@ class RealImages:
 
 
 def load_real(
-    source: Source, spec: str, test_spec: str | None, progress: Progress
+    source: Source,
+    spec: str,
+    test_spec: str | None,
+    progress: Progress,
+    labelling: Labelling = AS_FOLDERS,
 ) -> tuple[Dataset, Dataset]:
     """The images to train on and those to test on, as the generator's own were read.
+
+    Their classes are those of `labelling`; where it chooses none, those that were chosen for the
+    generator.
 
     Raises:
         InputError: one cannot be read, is not of the generator's classes and colours, or the two
             share an image or a patient; or the generator was trained on test images.
     """
-    data = load(spec, source.side, how=source.reading, progress=progress)
+    if labelling.classes is None and spec not in EMBEDDED:
+        labelling = replace(labelling, classes=source.classes_chosen)
+    data = load(spec, source.side, how=source.reading, labelling=labelling, progress=progress)
     _check_kind(data, source, "--data", spec)
     how = data.report.reading
-    test = load_apart(spec, test_spec, source.side, how, _TEST_SEED, progress)
+    test = load_apart(spec, test_spec, source.side, how, _TEST_SEED, progress, labelling)
     if test is None:
         raise InputError(
             f"--data {spec} has no test split; name other real images of the same classes with "

@@ -37,10 +37,12 @@ from analysis.augmentation.findings.results import Findings
 from analysis.augmentation.findings.statistics import holm
 from analysis.augmentation.running.store import Store
 from analysis.augmentation.running.train_cell import Materials, train_cell
+from tests.helpers.pictures import class_folder
 from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import make_data
 from trainable.data import sources
 from trainable.data.fingerprints import fingerprints
+from trainable.data.labelling import Labelling
 from trainable.data.sources import load
 from trainable.gan.run import DivergedError
 from trainable.generators.saved import SavedGenerator
@@ -344,6 +346,19 @@ def test_train_and_test_may_not_overlap(monkeypatch):
     monkeypatch.setattr(sources, "PHANTOMS_PER_CLASS", 10)
     with refused("phantom/0/normal/0", "the same pixels"):
         load_real(source_of(None), "phantom", "phantom", lambda *_: None)
+
+
+def test_real_images_are_of_the_classes_that_the_generator_was_trained_on(tmp_path):
+    for split, first in (("train", 0), ("test", 100)):
+        for seed, name in enumerate(("bacteria", "normal", "virus")):
+            class_folder(tmp_path / split / name, 10, first + seed)
+    source = source_of(None, classes=("virus", "normal"))
+    source.start.about["settings"]["classes"] = "virus,normal"  # pyright: ignore
+    data, test = load_real(source, str(tmp_path), None, lambda *_: None)
+    assert data.classes == test.classes == ("virus", "normal")
+    other = Labelling(classes="bacteria,normal")
+    with refused("--data", "bacteria, normal", "virus, normal"):
+        load_real(source, str(tmp_path), None, lambda *_: None, other)
 
 
 def test_a_generator_of_unknown_training_images_is_refused():

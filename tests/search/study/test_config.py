@@ -91,6 +91,13 @@ def test_a_study_from_before_images_were_held_back_held_none():
     assert StudyConfig.from_json(values) == config()
 
 
+def test_a_study_from_before_there_were_tables_of_labels_has_none():
+    values = config().to_json()
+    for key in ("labels", "label_columns", "classes"):
+        del values[key]
+    assert StudyConfig.from_json(values) == config()
+
+
 def test_auto_schedule():
     assert resolve_epochs(200, None, None, None) == (900, 50, 100)
     assert resolve_epochs(200, 90, None, None) == (90, 5, 10)

@@ -45,6 +45,10 @@ def run(folder: Path, output: Path, *flags: str) -> int:
     ("flags", "parts"),
     [
         (["--data", "nowhere"], ["nowhere"]),
+        (["--labels", "absent.csv"], ["--labels", "absent.csv"]),
+        (["--label-columns", "file=x"], ["--label-columns", "--labels"]),
+        (["--classes", "cats"], ["--classes", "'cats'", "two"]),
+        (["--classes", "cat,dogs"], ["--classes", "'cat'", "'cats'", "'dogs'"]),
         (["--image-size", "48"], ["48"]),
         (["--space", "ful"], ["'ful'", "full"]),
         (["--space", "no.such.module:space"], ["no.such.module"]),

@@ -176,6 +176,23 @@ def test_what_it_writes_and_says(tmp_path, capsys):
     assert scores(tmp_path / "b") == scores(tmp_path)
 
 
+def test_a_table_of_labels_is_told_once_and_replayed(place, tmp_path, capsys):
+    files = sorted((place / "pictures").rglob("*.png"))
+    rows = [f"{p.stem},{'odd' if i % 2 else 'even'}" for i, p in enumerate(files)]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,what", *rows]))
+    flags = ["--labels", str(tmp_path / "labels.csv"), "--label-columns", "label=what"]
+    flags += ["--classes", "odd,even"]
+    assert call(tmp_path / "a", "--epochs", "2", *flags) == 0
+    assert tells(capsys.readouterr().out, "12 odd, 12 even")
+    again = ["--epochs", "2", "--config", str(tmp_path / "a" / "config.json")]
+    assert call(tmp_path / "b", *again) == 0
+    assert "not a replay" not in capsys.readouterr().out
+    assert scores(tmp_path / "b") == scores(tmp_path / "a")
+    # Another folder has another table: it is not asked for these files.
+    assert call(tmp_path / "c", *again, "--data", "others") == 2
+    assert tells(capsys.readouterr().err, "--classes", "'odd'", "'class0'")
+
+
 def test_images_held_back_are_not_trained_on_and_a_replay_holds_back_the_same(tmp_path, capsys):
     assert call(tmp_path / "a", "--epochs", "2", "--hold-back", "0.4") == 0
     said = capsys.readouterr().out

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 
 import pytest
 
+from trainable.data.labelling import AS_FOLDERS, Labelling
 from trainable.trial.identity import RunIdentity
 
 FOUND = RunIdentity(
@@ -15,7 +16,7 @@ FOUND = RunIdentity(
     levels="16-bit 0 to 4095", held_out="/others", held_out_digest="h", hold_back=0.25,
     validation_digest="v", features="tiny", protocol="tiny/mean-8", weights_sha256="0" * 64,
     backbone="resnet18", backbone_sha256="1" * 64, init_from="models:/old@champion",
-    init_sha256="2" * 64, seed=7,
+    init_sha256="2" * 64, seed=7, labels="/labels.csv", label_columns="file=a", classes="b,a",
 )  # fmt: skip
 # As single runs have kept them: a run.json of before is read by them.
 NAMES = {
@@ -43,12 +44,17 @@ def test_what_a_record_lacks_is_as_it_was_before_there_was_a_choice():
     assert found == RunIdentity(data="/films", seed=3)
     assert (found.fit, found.background, found.hold_back) == ("crop", "black", 0.0)
     assert found.reading.settings == {"fit": "crop", "background": "black", "levels": None}
+    assert found.labelling == AS_FOLDERS
 
 
 def test_how_files_are_read_is_part_of_it():
     assert FOUND.reading.settings == {
         "fit": "pad", "background": "white", "levels": "16-bit 0 to 4095"
     }  # fmt: skip
+
+
+def test_where_classes_are_from_is_part_of_it():
+    assert FOUND.labelling == Labelling("/labels.csv", "file=a", "b,a")
 
 
 def test_runs_are_told_apart_by_what_was_found_and_not_by_where():

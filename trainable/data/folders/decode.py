@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 import struct
-import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from trainable.data.folders.dicom import DicomFile, is_dicom
+from trainable.data.folders.limits import MAX_PIXELS, UnreadableError, check_size, share
 from trainable.data.reading import Reading
 
 FORMATS = (
@@ -29,9 +31,6 @@ SUFFIXES = (
     ".vda", ".vst",
 )  # fmt: skip
 """Of those formats, and of MPO, which opens as JPEG; in lower case."""
-MAX_PIXELS = 2**26
-"""Of an image, 8192 x 8192 or as many; and of all that are decoded at once, in whatever number of
-threads. Decoding takes up to 24 bytes a pixel, some 1.5 GB in all."""
 
 # Pillow widens the kernel when it shrinks, so bicubic is antialiased; Parmar et al. 2022 recommend
 # it for FID. Lanczos rings more around the bright letters burned into X-rays; a box blurs more.
@@ -43,10 +42,6 @@ Image.core.set_block_size(2**26)
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-class UnreadableError(Exception):
-    """A file holds no image that can be decoded; the message says why."""
-
-
 @dataclass(frozen=True, eq=False)
 class Picture:
     """An image as it was read.
@@ -55,8 +50,10 @@ class Picture:
         pixels: uint8 [C, size, size]; C is 1 where all channels are equal, else 3.
         transparent: whether the background shows.
         several: whether the file holds more images than this one, its first.
-        depth: '16-bit', '32-bit' or 'float'; '' where values have 8 bits.
+        depth: '16-bit', '32-bit', 'float' or 'DICOM'; '' where values have 8 bits, or where the
+            file says which become black and white.
         span: least and greatest value of a deep image, before it was brought to 8 bits.
+        patient, modality: what a DICOM header says, see `dicom.DicomFile`; else None and ''.
     """
 
     pixels: np.ndarray
@@ -64,6 +61,12 @@ class Picture:
     several: bool = False
     depth: str = ""
     span: tuple[float, float] = (0.0, 0.0)
+    patient: str | None = None
+    modality: str = ""
+
+
+_Made = tuple[Image.Image, Callable[[np.ndarray], Picture]]
+"""An image in 8 bits, as large as it was decoded; and what makes a picture of its pixels."""
 
 
 def decode(
@@ -80,13 +83,41 @@ def decode(
     Raises:
         UnreadableError: this is no image, a broken one, or one of too many pixels.
     """
-    with header(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+    file = io.BytesIO(file) if isinstance(file, bytes) else file
+    with _dicom(file, how) if is_dicom(file) else _pillow(file, size, how) as (whole, picture):
+        flat = whole.convert("L") if channels == 1 else whole
+        pixels = np.asarray(flat if size is None else fit_square(flat, size, how.fit))
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if channels is None and (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., :1]
+    if channels == 3:
+        pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+    return picture(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def dimensions(file: BinaryIO) -> tuple[int, int]:
+    """Width and height of the image in a file, whose pixels are not decoded.
+
+    Raises:
+        UnreadableError: as `decode`, as far as the header tells.
+    """
+    if is_dicom(file):
+        return DicomFile(file, pixels=False).size
+    with header(file) as image:
+        return image.size
+
+
+@contextmanager
+def _pillow(file: BinaryIO, size: int | None, how: Reading) -> Iterator[_Made]:
+    """The image in a file that Pillow reads."""
+    with header(file) as image:
         whole = image.size
         several = image.format != "MPO" and getattr(image, "is_animated", False)
         if size is not None:
             _draft(image, size, how.fit)
         # A progressive JPEG is kept whole, at whatever scale it is wanted.
-        with _share(whole if "progressive" in image.info else image.size):
+        with share(whole if "progressive" in image.info else image.size):
             image.load()
             upright = _upright(image)
             depth, span = _depth(upright, image.format), (0.0, 0.0)
@@ -99,17 +130,26 @@ def decode(
                 flat, alpha = _parted(upright)
             if alpha is not None:
                 flat = _laid(flat, alpha, how)
-            if channels == 1:
-                flat = flat.convert("L")
-            pixels = np.asarray(flat if size is None else fit_square(flat, size, how.fit))
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    if channels is None and (pixels == pixels[..., :1]).all():
-        pixels = pixels[..., :1]
-    if channels == 3:
-        pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
-    pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
-    return Picture(pixels, alpha is not None, several, depth, span)
+            shown = alpha is not None
+            yield flat, partial(Picture, transparent=shown, several=several, depth=depth, span=span)
+
+
+@contextmanager
+def _dicom(file: BinaryIO, how: Reading) -> Iterator[_Made]:
+    """The image in a DICOM file."""
+    stored = DicomFile(file)
+    with share(stored.size):
+        values, ends = stored.values()
+        depth, span = "", (0.0, 0.0)
+        if values.ndim == 3:
+            flat = Image.fromarray(values)
+        else:
+            if ends is None:
+                depth, span = "DICOM", _span(values)
+                ends = how.levels.at(depth, span)
+            flat = Image.fromarray(_to_8_bit(values, *ends))
+        who, modality = stored.patient, stored.modality
+        yield flat, partial(Picture, depth=depth, span=span, patient=who, modality=modality)
 
 
 @contextmanager
@@ -125,7 +165,7 @@ def header(file: BinaryIO) -> Iterator[Image.Image]:
             raise UnreadableError("empty file")
         file.seek(0)
         with Image.open(file, formats=FORMATS) as image:
-            _check_size(*image.size)
+            check_size(*image.size)
             yield image
     except UnidentifiedImageError:
         raise UnreadableError("not an image") from None
@@ -137,15 +177,6 @@ def header(file: BinaryIO) -> Iterator[Image.Image]:
         OverflowError, RuntimeError, MemoryError, struct.error, zlib.error,
     ) as error:  # fmt: skip
         raise UnreadableError(str(error).split("\n")[0] or type(error).__name__) from error
-
-
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise UnreadableError(
-            f"{width} x {height} pixels, but at most {MAX_PIXELS / 1e6:.0f} million are read"
-        )
-    if width * height == 0:
-        raise UnreadableError("no pixels")
 
 
 def fit_square(image: Image.Image, size: int, fit: str) -> Image.Image:
@@ -161,26 +192,6 @@ def fit_square(image: Image.Image, size: int, fit: str) -> Image.Image:
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     return image.resize((size, size), FILTER, box=(left, top, left + side, top + side))
-
-
-_free = MAX_PIXELS
-_returned = threading.Condition()
-
-
-@contextmanager
-def _share(size: tuple[int, int]) -> Iterator[None]:
-    """Wait until an image of this size fits beside those that other threads are decoding."""
-    global _free
-    width, height = size
-    with _returned:
-        _returned.wait_for(lambda: _free >= width * height)
-        _free -= width * height
-    try:
-        yield
-    finally:
-        with _returned:
-            _free += width * height
-            _returned.notify_all()
 
 
 def _draft(image: Image.Image, size: int, fit: str) -> None:

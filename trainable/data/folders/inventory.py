@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from trainable.basics.progress import Progress
-from trainable.data.folders.decode import UnreadableError, header
+from trainable.data.folders.decode import dimensions
+from trainable.data.folders.entries import Entry
+from trainable.data.folders.limits import UnreadableError
 from trainable.data.folders.opening import opened
-from trainable.data.folders.scan import Entry
 
 BUCKET = 100
 
@@ -36,13 +37,24 @@ def inventory(
     skipped: list[tuple[str, str]] = []
     for done, entry in enumerate(entries, start=1):
         try:
-            with opened(entry.path) as file, header(file) as image:
-                items.append(Item(entry, os.fstat(file.fileno()).st_size, *image.size))
+            with opened(entry.path) as file:
+                items.append(Item(entry, os.fstat(file.fileno()).st_size, *dimensions(file)))
         except UnreadableError as error:
             skipped.append((entry.source, str(error)))
         if progress is not None:
             progress(done, len(entries))
     return items, skipped
+
+
+def exact_dimensions(items: Iterable[Item], most: int = 3) -> list[tuple[str, int]]:
+    """The most common, such as ``224 x 224``, with their counts; the rest as one range."""
+    counts = Counter((i.width, i.height) for i in items).most_common()
+    shown = [(f"{w} x {h}", count) for (w, h), count in counts[:most]]
+    if rest := counts[most:]:
+        widths, heights = zip(*(size for size, _ in rest), strict=True)
+        ends = f"{min(widths)} to {max(widths)} x {min(heights)} to {max(heights)}"
+        shown.append((ends, sum(count for _, count in rest)))
+    return shown
 
 
 def common_dimensions(items: Iterable[Item], most: int = 5) -> list[tuple[tuple[int, int], int]]:

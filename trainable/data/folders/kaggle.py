@@ -73,12 +73,10 @@ def _fills(told: Mapping[str, str], names: int, most: int) -> bool:
 
 
 class KaggleXray:
-    """Classes normal and bacterial_pneumonia; viral_pneumonia is left out, unless `viral`."""
+    """Classes normal and bacterial_pneumonia, and viral_pneumonia where it is asked for."""
 
     name = "Kaggle chest X-ray"
-
-    def __init__(self, viral: bool = False):
-        self.viral = viral
+    on_request = frozenset({"viral_pneumonia"})
 
     @staticmethod
     def recognises(files: Mapping[str, Sequence[str]]) -> bool:
@@ -95,6 +93,5 @@ class KaggleXray:
             return Place("normal")
         if not (match := _PERSON.search(name)):
             return Place(None, "pneumonia of unknown cause")
-        if match[2].lower() == "bacteria":
-            return Place("bacterial_pneumonia")
-        return Place("viral_pneumonia") if self.viral else Place(None, "viral_pneumonia")
+        bacterial = match[2].lower() == "bacteria"
+        return Place("bacterial_pneumonia" if bacterial else "viral_pneumonia")

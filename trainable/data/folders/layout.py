@@ -15,9 +15,15 @@ class Place:
 
 
 class Layout(Protocol):
-    """Maps a file to its place."""
+    """Maps a file to its place.
+
+    Attributes:
+        name: what it is called.
+        on_request: classes that are left out unless they are chosen by name.
+    """
 
     name: str
+    on_request: frozenset[str]
 
     def place(self, folder: str, name: str) -> Place:
         """Class of the file `name` in the class folder `folder`."""
@@ -28,6 +34,7 @@ class ClassFolders:
     """One folder a class, named after it."""
 
     name = "folders"
+    on_request: frozenset[str] = frozenset()
 
     def place(self, folder: str, name: str) -> Place:
         """Class of the file `name` in the class folder `folder`."""

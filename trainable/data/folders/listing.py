@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spaces.errors import InputError
-from trainable.data.folders.decode import SUFFIXES
+from trainable.data.folders import decode, dicom
 
+SUFFIXES = (*decode.SUFFIXES, *dicom.SUFFIXES)
 # What systems leave beside images, which is ignored. Synology keeps thumbnails in @eaDir.
 _NOISE = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini"}
 _ARCHIVES = (
@@ -74,11 +75,12 @@ def is_archive(path: Path) -> bool:
     return path.suffix.lower() in _ARCHIVES and path.is_file()
 
 
-def image_files(folder: Path) -> tuple[list[str], Counter[str]]:
+def image_files(folder: Path, mixed: bool = False) -> tuple[list[str], Counter[str]]:
     """The images in `folder` and below, and how many other files are there, by reason.
 
     Links to folders are followed, but no folder is read twice, so that loops end. A link or a
-    special file with an image's name counts as one: reading it says what is wrong.
+    special file with an image's name counts as one: reading it says what is wrong. DICOM files
+    beside images of other kinds are left out, as those may be copies of them, unless `mixed`.
 
     Returns:
         Paths relative to `folder`, posix, sorted; and counts such as ``{".dcm files": 3}``.
@@ -112,6 +114,10 @@ def image_files(folder: Path) -> tuple[list[str], Counter[str]]:
             read.add(identity)
             entered.append(name)
         inside[:] = entered
+    scans = {name for name in found if name.lower().endswith(dicom.SUFFIXES)}
+    if not mixed and len(scans) < len(found):
+        left_out.update(f"{Path(name).suffix.lower()} files" for name in scans)
+        found = [name for name in found if name not in scans]
     return sorted(found), left_out
 
 

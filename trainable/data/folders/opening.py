@@ -7,7 +7,7 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
-from trainable.data.folders.decode import UnreadableError
+from trainable.data.folders.limits import UnreadableError
 
 MAX_BYTES = 2**28
 """Of a file. 67 million pixels of 32 bits, uncompressed."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import posixpath
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from spaces.errors import InputError
+from trainable.data.folders.finding import Files
 from trainable.data.folders.kaggle import patients_by_name
 from trainable.data.folders.listing import visible
 from trainable.data.folders.manifest import FILE_NAME, Manifest, Named, read_manifest
@@ -95,7 +95,7 @@ def _stated(manifest: Manifest, at: str, images: Sequence[str]) -> tuple[dict[st
     """
     folder = manifest.path.parent
     names = (name.removeprefix(at) for name in images if name.startswith(at))
-    files = _Files({*names, *_files_below(folder)}, split_of(folder.name))
+    files = Files({*names, *_files_below(folder)}, split_of(folder.name))
     if manifest.rows is None:
         if any(posixpath.splitext(cell)[1] and files.find(cell) for cell in manifest.columns):
             raise InputError(f"{manifest.path} has no header; add 'file,patient' as its first line")
@@ -129,55 +129,6 @@ def _stated(manifest: Manifest, at: str, images: Sequence[str]) -> tuple[dict[st
     if not rows and not manifest.ours:
         note = f"{FILE_NAME} names no patients"
     return {file: row.patient for file, row in first.items()}, note
-
-
-class _Files:
-    """Finds files of a folder as people write them: see `find`."""
-
-    def __init__(self, names: set[str], split: str | None):
-        self._names, self._split = names, split
-        self._whole: dict[str, str | None] = {}
-        self._ends: dict[str, str | None] = {}
-
-    def find(self, written: str) -> str | None:
-        """The file that `written` means, as a path from the folder; None if there is none, or two.
-
-        It may begin with more folders than there are, as absolute paths do, also those of another
-        machine; or with fewer, if only one file's path ends so. Windows' backslashes, capitals,
-        the composition of accents and a missing suffix make no difference if nothing fits as it is.
-        """
-        if written in self._names:
-            return written
-        path = posixpath.normpath(_key(written))
-        parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-        if not written or not parts:
-            return None
-        if not self._whole:
-            self._index()
-        for start in range(len(parts)):
-            if (path := "/".join(parts[start:])) in self._whole:
-                above = split_of(parts[start - 1]) if start else None
-                # The same name in another split is another file.
-                return self._whole[path] if above in (None, self._split) else None
-        return self._ends.get("/".join(parts))
-
-    def _index(self) -> None:
-        for keep_suffix in (True, False):
-            whole: dict[str, str | None] = {}
-            ends: dict[str, str | None] = {}
-            for name in self._names:
-                key = _key(name if keep_suffix else posixpath.splitext(name)[0])
-                parts = key.split("/")
-                whole[key] = None if key in whole else name
-                for start in range(1, len(parts)):
-                    end = "/".join(parts[start:])
-                    ends[end] = None if end in ends else name
-            self._whole = whole | self._whole
-            self._ends = ends | self._ends
-
-
-def _key(path: str) -> str:
-    return unicodedata.normalize("NFC", path.replace("\\", "/")).casefold()
 
 
 def _files_below(folder: Path) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,14 +18,20 @@ from trainable.basics.machine import local_cores
 from trainable.basics.progress import Progress
 from trainable.basics.terminal import one_line
 from trainable.data.dataset import TINT, Dataset, LoadReport, check_image_size, grey
-from trainable.data.folders.decode import Picture, UnreadableError, decode
+from trainable.data.folders import dicom
+from trainable.data.folders.decode import Picture, decode
+from trainable.data.folders.entries import Entry, Scan, check_counts
+from trainable.data.folders.limits import UnreadableError
 from trainable.data.folders.opening import opened
-from trainable.data.folders.scan import Entry, Scan, check_counts, scan
+from trainable.data.folders.scan import scan
+from trainable.data.labelling import AS_FOLDERS, Labelling
 from trainable.data.reading import USUAL, Levels, Reading
 
 MAX_UNREADABLE = 0.05
 _COLOURED = 0.001
 """Share of an image's pixels that must be further off grey than `TINT`, to make it one in colour"""
+_RADIOGRAPHS = {"CR", "DX", "RG"}
+_HEADERS = "DICOM headers"
 _NARROW = 32
 """Grey levels below which what all images use of 256 deserves a word."""
 
@@ -49,8 +56,8 @@ def load_folder(
     size: int,
     *,
     how: Reading = USUAL,
+    labelling: Labelling = AS_FOLDERS,
     split: str = "train",
-    viral: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
     """Load ``root/<class>/*`` or ``root/<split>/<class>/*``; other splits are not touched.
@@ -72,11 +79,12 @@ def load_folder(
     """
     check_image_size(size)
     root = Path(root)
-    found = scan(root, split, viral)
+    found = scan(root, split, labelling)
     decoded, how = read_set(found.entries, size, how, progress)
     skipped = tuple((d.entry.source, d.reason) for d in decoded if d.pixels is None)
     check_unreadable(root, skipped, len(decoded))
-    kept, duplicates = drop_duplicates([d for d in decoded if d.pixels is not None])
+    kept, duplicates = drop_duplicates(named_patients([d for d in decoded if d.pixels is not None]))
+    check_modalities(kept)
     labels = np.array([found.classes.index(d.entry.label) for d in kept], dtype=np.int64)
     counts = np.bincount(labels, minlength=len(found.classes)).tolist()
     check_counts(
@@ -99,6 +107,41 @@ def load_folder(
     )
 
 
+def named_patients(decoded: Sequence[Decoded]) -> list[Decoded]:
+    """The same, with DICOM headers' patients where nothing else names them.
+
+    Of images of one patient by headers, what else names one is the name of all.
+    """
+    told = {
+        d.picture.patient: d.entry.patient for d in decoded
+        if d.picture and d.picture.patient and d.entry.patient
+    }  # fmt: skip
+    return [
+        replace(d, entry=replace(d.entry, patient=told.get(d.picture.patient, d.picture.patient)))
+        if d.picture and d.picture.patient and not d.entry.patient
+        else d
+        for d in decoded
+    ]
+
+
+def check_modalities(decoded: Sequence[Decoded]) -> None:
+    """Raise InputError for a class with DICOM images of several modalities.
+
+    Projection radiographs are one, however they were taken.
+    """
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for d in decoded:
+        if d.picture and d.picture.modality:
+            counts[d.entry.label][d.picture.modality] += 1
+    for label, found in counts.items():
+        if len(found) > 1 and not found.keys() <= _RADIOGRAPHS:
+            shown = ", ".join(f"{count} {name}" for name, count in found.most_common())
+            raise InputError(
+                f"class {label!r} holds DICOM images of several modalities ({shown}); keep one, by "
+                "folders or by the rows of --labels"
+            )
+
+
 def report(
     found: Scan,
     decoded: Sequence[Decoded],
@@ -109,6 +152,7 @@ def report(
 ) -> LoadReport:
     """What happened to the files of `found` on their way to `images`, those of `kept`."""
     pictures = [d.picture for d in kept if d.picture is not None]
+    by_header = any(d.picture and d.picture.patient == d.entry.patient is not None for d in kept)
     skipped = tuple((d.entry.source, d.reason) for d in decoded if d.pixels is None)
     least, greatest = int(images.min()), int(images.max())
     return LoadReport(
@@ -125,8 +169,9 @@ def report(
         narrow=(least, greatest) if greatest - least < _NARROW else None,
         reading=how,
         layout=found.layout,
+        labels=found.labels,
         known=sum(d.entry.patient is not None for d in kept),
-        patients=found.patients.source,
+        patients=" and ".join(filter(None, (found.patients.source, _HEADERS * by_header))),
         patients_note=found.patients.note,
     )
 
@@ -141,7 +186,15 @@ def read_set(
 
     Images of more than 8 bits need all of the set to be read before any is scaled; where their
     levels turn out to be others than was assumed, they are read again.
+
+    Raises:
+        InputError: some are DICOM files, and the package that reads them is not installed.
     """
+    scans = sum(entry.path.suffix.lower() in dicom.SUFFIXES for entry in entries)
+    if scans and not dicom.installed():
+        raise InputError(
+            f"{scans} of {len(entries)} images are DICOM files, which need {dicom.PACKAGE}"
+        )
     decoded = list(read_all(entries, size, how, progress=progress))
     deep = [(d.picture.depth, *d.picture.span) for d in decoded if d.picture and d.picture.depth]
     settled = replace(how, levels=how.levels | Levels.of(deep))
@@ -243,7 +296,7 @@ def stack(pixels: list[np.ndarray]) -> tuple[np.ndarray, int]:
     All become grey if none is in colour, those whose channels differ a little too; else all get
     three channels, those of grey ones equal.
     """
-    colour = sum(map(_in_colour, pixels))
+    colour = sum(map(in_colour, pixels))
     channels = 3 if colour else 1
     images = np.empty((len(pixels), channels, *pixels[0].shape[1:]), dtype=np.uint8)
     for image, p in zip(images, pixels, strict=True):
@@ -251,6 +304,7 @@ def stack(pixels: list[np.ndarray]) -> tuple[np.ndarray, int]:
     return images, colour
 
 
-def _in_colour(pixels: np.ndarray) -> bool:
+def in_colour(pixels: np.ndarray) -> bool:
+    """Whether an image, uint8 [C, H, W], is further off grey than lossy formats leave it."""
     apart = np.ptp(pixels, axis=0) > TINT  # of uint8, whose differences fit it
     return bool(apart.mean() > _COLOURED)

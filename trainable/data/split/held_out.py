@@ -13,8 +13,10 @@ from spaces.errors import InputError
 from trainable.basics.progress import Progress
 from trainable.data.dataset import Dataset, grey
 from trainable.data.fingerprints import pixel_digests
+from trainable.data.folders.labelled import has_split
 from trainable.data.folders.patients import same_patient
 from trainable.data.folders.splits import split_folders
+from trainable.data.labelling import AS_FOLDERS, Labelling
 from trainable.data.reading import Reading
 from trainable.data.sources import EMBEDDED, load
 
@@ -29,13 +31,14 @@ def held_out(
     progress: Progress | None = None,
     instead: Dataset | None = None,
     say: Callable[[str], None] = lambda line: None,
+    labelling: Labelling = AS_FOLDERS,
 ) -> Dataset | None:
     """Held-out images of the same classes, or None if there are none.
 
     They are the data set `named` (its test split, if it has splits), or else `instead`, where that
     is given, and the test split stays unread; or else the test split of `spec`, which `data` was
-    loaded from. They are read as `data` was. Whatever has the pixels of a training image, or
-    shows a patient who is shown in one, is left out.
+    loaded from, by its `labelling`. They are read as `data` was. Whatever has the pixels of a
+    training image, or shows a patient who is shown in one, is left out.
     `progress` is told how many files are read; `say` in a line what was found in files, or why a
     test split that nobody named does not serve.
 
@@ -47,7 +50,8 @@ def held_out(
     what = f"the test split of {spec}" if named is None else f"--held-out {named}"
     try:
         how = data.report.reading
-        found = load_apart(spec, named, data.images.shape[2], how, _OTHER_SEED, progress)
+        size = data.images.shape[2]
+        found = load_apart(spec, named, size, how, _OTHER_SEED, progress, labelling)
         if found is None:
             return None
         apart, line = _disjoint(_of_colours(found, data.images.shape[1]), data, what)
@@ -62,29 +66,38 @@ def held_out(
 
 
 def load_apart(
-    spec: str, named: str | None, size: int, how: Reading, seed: int, progress: Progress | None
+    spec: str,
+    named: str | None,
+    size: int,
+    how: Reading,
+    seed: int,
+    progress: Progress | None,
+    labelling: Labelling = AS_FOLDERS,
 ) -> Dataset | None:
     """Images beside those that `spec` is trained on, or None if there are none.
 
     They are the data set `named` (its test split, if it has splits), else the test split of `spec`,
-    or phantoms of `seed`.
+    or phantoms of `seed`. The classes that `labelling` chooses hold for both, its table for `spec`.
 
     Raises:
         InputError: they cannot be loaded.
     """
     if named is not None:
-        split = "test" if _has_test(named) else "train"
-        return load(named, size, how=how, split=split, progress=progress)
+        alike = AS_FOLDERS if named in EMBEDDED else labelling.beside
+        split = "test" if _has_test(named, alike) else "train"
+        return load(named, size, how=how, labelling=alike, split=split, progress=progress)
     if spec == "phantom":
         return load(spec, size, seed=seed)
-    if _has_test(spec):
-        return load(spec, size, how=how, split="test", progress=progress)
+    if _has_test(spec, labelling):
+        return load(spec, size, how=how, labelling=labelling, split="test", progress=progress)
     return None
 
 
-def _has_test(spec: str) -> bool:
+def _has_test(spec: str, labelling: Labelling) -> bool:
     if spec in EMBEDDED:
         return spec == "pneumoniamnist"
+    if labelling.table is not None:
+        return has_split(Path(spec), labelling, labelling.table, "test")
     return os.path.isdir(spec) and "test" in split_folders(Path(spec))  # noqa: PTH112  (never raises)
 
 

@@ -16,7 +16,7 @@ from spaces.errors import InputError
 from trainable.basics.files import read_json, whole_file
 from trainable.basics.progress import Stage, silent
 from trainable.data.dataset import Dataset, check_image_size
-from trainable.data.folders.scan import Scan
+from trainable.data.folders.entries import Scan
 from trainable.data.reading import Reading
 from trainable.data.sheets import check_place, draw_pairs
 from trainable.metrics.frechet import FeatureStats, frechet_distance

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from spaces.errors import InputError
 from trainable.basics.progress import Progress
 from trainable.basics.terminal import one_line
 from trainable.data.dataset import IMAGE_SIZES, Dataset
+from trainable.data.folders.decode import dimensions
+from trainable.data.folders.entries import Entry, Scan, check_counts, label_of
 from trainable.data.folders.listing import (
     check_folder,
     folders,
@@ -26,6 +27,7 @@ from trainable.data.folders.listing import (
     reasons,
     visible,
 )
+from trainable.data.folders.opening import opened
 from trainable.data.folders.read import (
     check_unreadable,
     drop_duplicates,
@@ -34,7 +36,7 @@ from trainable.data.folders.read import (
     report,
     stack,
 )
-from trainable.data.folders.scan import Entry, Scan, check_counts, label_of, scan
+from trainable.data.folders.scan import scan
 from trainable.data.folders.splits import split_of
 from trainable.data.reading import USUAL, Reading
 from trainable.pretrained.extractors import Extractor
@@ -238,8 +240,8 @@ def _median_size(folder: Folder) -> tuple[int, int]:
     rows = np.linspace(0, folder.data.n - 1, min(SAMPLED, folder.data.n)).round().astype(int)
     sizes = []
     for row in rows:
-        with Image.open(folder.entries[row].path) as image:
-            sizes.append(image.size)
+        with opened(folder.entries[row].path) as file:
+            sizes.append(dimensions(file))
     width, height = (int(statistics.median(sides)) for sides in zip(*sizes, strict=True))
     return width, height
 

@@ -14,6 +14,7 @@ from PIL import Image
 from analysis.augmentation.design.partition import check_apart, nested_subsets, overlaps
 from tests.helpers.refusals import refused
 from trainable.data.dataset import Dataset, LoadReport
+from trainable.data.labelling import Labelling
 from trainable.data.sources import load
 from trainable.data.split.groups import groups
 
@@ -176,5 +177,6 @@ def test_in_kaggles_folder_a_number_is_a_patient_within_its_kind(tmp_path: Path,
             save(split, "PNEUMONIA", f"person{i}_bacteria_{i}")
             save(split, "PNEUMONIA", f"person{i + 100}_virus_{i}")
     save("test", "PNEUMONIA", film)
-    train, test = (load(str(tmp_path), 32, split=s, viral=True) for s in ("train", "test"))
+    chosen = Labelling(classes="bacterial_pneumonia,normal,viral_pneumonia")
+    train, test = (load(str(tmp_path), 32, labelling=chosen, split=s) for s in ("train", "test"))
     assert [reason for *_, reason in overlaps(train, test)] == why

@@ -29,9 +29,9 @@ from tests.helpers.toys import make_data
 from trainable.data.__main__ import main
 from trainable.data.dataset import LoadReport
 from trainable.data.fingerprints import image_differences, write_images
-from trainable.data.folders import decode as decoding
-from trainable.data.folders import opening
-from trainable.data.folders.decode import FORMATS, SUFFIXES, UnreadableError, decode
+from trainable.data.folders import limits, opening
+from trainable.data.folders.decode import FORMATS, SUFFIXES, decode
+from trainable.data.folders.limits import UnreadableError
 from trainable.data.folders.listing import folders
 from trainable.data.folders.read import load_folder, stack
 from trainable.data.folders.scan import scan
@@ -106,8 +106,8 @@ def test_what_is_left_out_is_counted_and_what_systems_leave_is_not(root: Path):
 
 def test_a_class_of_other_files_says_what_they_are(root: Path):
     (root / "dog").mkdir()
-    (root / "dog" / "1.dcm").write_bytes(b"x")
-    with refused("'dog'", root, "0 image", "1 .dcm files"):
+    (root / "dog" / "1.nii").write_bytes(b"x")
+    with refused("'dog'", root, "0 image", "1 .nii files"):
         load_folder(root, 32)
 
 
@@ -269,11 +269,11 @@ def test_bytes_are_bounded(root: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_threads_share_the_pixels_that_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(decoding, "_free", 2000)
+    monkeypatch.setattr(limits, "_free", 2000)
     at_once, most = [0], [0]
 
     def load(size: tuple[int, int]) -> None:
-        with decoding._share(size):
+        with limits.share(size):
             at_once[0] += size[0] * size[1]
             most[0] = max(most[0], at_once[0])
             time.sleep(0.005)
@@ -285,17 +285,17 @@ def test_threads_share_the_pixels_that_are_decoded_at_once(monkeypatch: pytest.M
     for thread in threads:
         thread.join()
     assert most[0] == 1800
-    assert decoding._free == 2000
+    assert limits._free == 2000
 
 
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from trainable.data.folders import decode
+from trainable.data.folders import limits
 from trainable.data.folders.read import read_all
-from trainable.data.folders.scan import Entry
+from trainable.data.folders.entries import Entry
 
-decode._free = 4000**2
+limits._free = 4000**2
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before, paths = peak(), sorted(Path(sys.argv[1]).iterdir())
 read = list(read_all([Entry(path, path.name, "", None) for path in paths], 32, workers=4))

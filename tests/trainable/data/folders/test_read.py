@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shlex
 import struct
 import subprocess
 import sys
@@ -21,9 +22,13 @@ from tests.helpers.refusals import refused, tells
 from trainable.data.__main__ import main
 from trainable.data.dataset import check_image_size
 from trainable.data.folders import decode as decoding
-from trainable.data.folders.decode import Picture, UnreadableError
+from trainable.data.folders.decode import Picture
+from trainable.data.folders.entries import Entry
+from trainable.data.folders.inventory import Item, exact_dimensions
+from trainable.data.folders.limits import UnreadableError
 from trainable.data.folders.read import Decoded, load_folder, read_all
 from trainable.data.folders.scan import scan
+from trainable.data.labelling import Labelling
 from trainable.data.reading import Reading
 from trainable.data.sources import load
 
@@ -271,8 +276,6 @@ def test_wrong_options_are_named(root: Path):
         load_folder(root, 32, split="training")
     with refused(root, "split 'test'"):
         load_folder(root, 32, split="test")
-    with refused(root, "--viral", "Kaggle's"):
-        load_folder(root, 32, viral=True)
 
 
 def test_splits_are_kept_apart(tmp_path: Path):
@@ -370,9 +373,48 @@ def test_kaggle_names_tell_cause_and_patient(xrays: Path):
 
 
 def test_viral_pneumonia_on_request(xrays: Path):
-    data = load_folder(xrays, 32, viral=True)
-    assert data.classes == ("bacterial_pneumonia", "normal", "viral_pneumonia")
-    assert data.counts["viral_pneumonia"] == 10
+    chosen = Labelling(classes="viral_pneumonia,normal")
+    data = load_folder(xrays, 32, labelling=chosen)
+    assert data.classes == ("viral_pneumonia", "normal")
+    assert data.counts == {"viral_pneumonia": 10, "normal": 10}
+    assert data.report.left_out.pop("images of other classes") == 10
+
+
+@pytest.mark.parametrize("order", [("ant", "cat"), ("cat", "ant"), ("cat", "a, b")])
+def test_classes_are_chosen_and_ordered(tmp_path: Path, order: tuple[str, str]):
+    for seed, name in enumerate(("ant", "cat", "a, b", "COVID+")):
+        class_folder(tmp_path / name, 10, seed)
+    asked = Labelling(classes=",".join(f'"{name}"' if "," in name else name for name in order))
+    data = load_folder(tmp_path, 32, labelling=asked)
+    assert data.classes == order
+    assert data.counts == dict.fromkeys(order, 10)
+    assert data.sources[0].startswith(f"{order[0]}/")
+    assert data.report.left_out == {"images of other classes": 20}
+
+
+def test_all_classes_in_order_are_the_same_data(tmp_path: Path):
+    for seed, name in enumerate(("ant", "cat")):
+        class_folder(tmp_path / name, 10, seed)
+    same, other = (
+        load_folder(tmp_path, 32, labelling=Labelling(classes=classes))
+        for classes in ("ant,cat", "cat, ant")
+    )
+    assert same.digest == load_folder(tmp_path, 32).digest != other.digest
+
+
+def test_an_unknown_class_names_the_near_one(tmp_path: Path):
+    for seed, name in enumerate(("normal", "bacteria", "COVID+")):
+        class_folder(tmp_path / name, 10, seed)
+    with refused("--classes", "'bacterai'", "'bacteria'", "'normal'", tmp_path):
+        load_folder(tmp_path, 32, labelling=Labelling(classes="bacterai,normal"))
+    with refused("'covid+'", "'COVID+'"):
+        load_folder(tmp_path, 32, labelling=Labelling(classes="covid+,normal"))
+
+
+@pytest.mark.parametrize("classes", ["", "a", "a,a", "a,,b", 'a,"b'])
+def test_classes_that_cannot_be_are_refused(classes: str):
+    with refused("--classes"):
+        Labelling(classes=classes)
 
 
 # --- what --data may name -----------------------------------------------------------------------
@@ -449,6 +491,45 @@ def test_show_draws_a_row_a_class(root: Path, tmp_path: Path, capsys: pytest.Cap
     assert "40 x 40: 12" in printed
     assert "patient" not in printed
     assert printed.rstrip().splitlines()[-1].startswith("  python -m search.run --data")
+
+
+def test_show_needs_no_name_for_its_picture_and_passes_flags_on(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{name}/{i:03};{name} (1)" for name in ("ant", "cat") for i in range(11)]
+    Path("labels.csv").write_text("\n".join(["file;label", *rows]), encoding="utf-8-sig")
+    flags = ["--labels", "labels.csv", "--classes", "cat (1),ant (1)"]
+    assert main(["show", "set", *flags]) == 0
+    with Image.open("set-grid.png") as sheet:
+        assert sheet.size[0] == 10 * 66 + 2
+    printed = capsys.readouterr().out
+    assert tells(printed, "set-grid.png", "1 images without a row")
+    following = ["--labels", str(tmp_path / "labels.csv"), "--classes", "cat (1),ant (1)"]
+    assert shlex.split(printed.splitlines()[-1])[5:] == [*following, "--dry-run"]
+
+
+def test_show_tells_grey_from_colour_and_dimensions_exactly(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for i, size in enumerate(((40, 41), (140, 60), (50, 250))):
+        image(900 + i, *size, mode="RGB").save(root / "ant" / f"more{i}.png")
+    assert main(["show", str(root), "--out", str(tmp_path / "grid.png")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    ant, cat = (next(i for i, line in enumerate(lines) if n in line) for n in ("ant", "cat"))
+    assert [cell.strip() for cell in lines[ant].split("│")[2:5]] == ["14", "11", "3"]
+    assert [cell.strip() for cell in lines[cat].split("│")[2:5]] == ["12", "12", "0"]
+    cells = [line.split("│")[6].strip() for line in lines[ant:cat]]
+    assert cells[:2] == ["40 x 40: 11", "40 x 41: 1"]
+    assert exact_dimensions([]) == []
+
+
+def test_the_rest_of_the_dimensions_is_a_range():
+    entry = Entry(Path("x"), "x", "a", None)
+    sizes = [(9, 9)] * 4 + [(8, 8)] * 3 + [(7, 7)] * 2 + [(10, 30), (20, 5)]
+    assert exact_dimensions([Item(entry, 1, *size) for size in sizes]) == [
+        ("9 x 9", 4), ("8 x 8", 3), ("7 x 7", 2), ("10 to 20 x 5 to 30", 2)
+    ]  # fmt: skip
 
 
 def test_show_counts_patients_where_they_are_known(
