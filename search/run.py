@@ -10,6 +10,7 @@ import time
 from rich.console import Console
 
 from search.study.flags import parser
+from search.study.settings_file import read_flags
 from spaces.errors import InputError
 from trainable.basics.command import command_line
 from trainable.basics.progress import stage
@@ -20,7 +21,7 @@ from trainable.basics.terminal import make_console
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, 2 for bad input, or 130 after Ctrl-C."""
     began = time.time()  # a time budget is the user's, imports and reading images included
-    args = parser().parse_args(argv)
+    args = read_flags(parser(), argv)
     console = _console(args)
     from search.study.asked import check_flags  # NumPy, which --help need not wait for
 

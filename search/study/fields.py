@@ -14,7 +14,7 @@ from typing import Any
 
 from spaces.errors import InputError
 from trainable.basics.ranges import check_range
-from trainable.basics.wording import parse_duration
+from trainable.basics.wording import duration_text, parse_duration
 
 DURATION = "duration"
 
@@ -44,11 +44,14 @@ class Flag:
         """As users type it."""
         return f"--{self.name.replace('_', '-')}"
 
-    def add_to(self, group: argparse._ActionsContainer) -> None:
+    def add_to(self, group: argparse._ActionsContainer) -> argparse.Action:
         """To a parser, which leaves it None unless it is given, so that --resume sees those."""
         said = "" if self.default is None else f" (default: {self.default})"
         kinds = {"int": int, "float": float, _whole.__name__: _whole}
-        group.add_argument(str(self), type=kinds.get(self.kind, str), help=self.about + said)
+        shown = {DURATION: "TIME", **dict.fromkeys(kinds, "N")}.get(self.kind)
+        return group.add_argument(
+            str(self), type=kinds.get(self.kind, str), metavar=shown, help=self.about + said
+        )
 
     def value(self, given: Any) -> Any:
         """The setting, from what the parser left.
@@ -59,6 +62,10 @@ class Flag:
         if given is None:
             return self.default
         return parse_duration(given, str(self)) if self.kind == DURATION else given
+
+    def word(self, value: Any) -> str | int | float:
+        """The inverse of `value`, of one that is not None."""
+        return duration_text(value) if self.kind == DURATION else value
 
     def check(self, value: Any) -> None:
         """Raise InputError for a value that breaks the rule; None is one that was left open."""
