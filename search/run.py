@@ -21,7 +21,17 @@ from trainable.basics.terminal import make_console
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, 2 for bad input, or 130 after Ctrl-C."""
     began = time.time()  # a time budget is the user's, imports and reading images included
-    args = read_flags(parser(), argv)
+    return start(read_flags(parser(), argv), began)
+
+
+def start(args: argparse.Namespace, began: float) -> int:
+    """Do what the flags ask for; a time budget counts from `began`, in seconds since 1970.
+
+    Returns the exit code.
+
+    Raises:
+        InputError: something that they ask for cannot be done.
+    """
     console = _console(args)
     from search.study.asked import check_flags  # NumPy, which --help need not wait for
 

@@ -44,12 +44,12 @@ class Flag:
         """As users type it."""
         return f"--{self.name.replace('_', '-')}"
 
-    def add_to(self, group: argparse._ActionsContainer) -> argparse.Action:
+    def add_to(self, group: argparse._ActionsContainer) -> None:
         """To a parser, which leaves it None unless it is given, so that --resume sees those."""
         said = "" if self.default is None else f" (default: {self.default})"
         kinds = {"int": int, "float": float, _whole.__name__: _whole}
         shown = {DURATION: "TIME", **dict.fromkeys(kinds, "N")}.get(self.kind)
-        return group.add_argument(
+        group.add_argument(
             str(self), type=kinds.get(self.kind, str), metavar=shown, help=self.about + said
         )
 

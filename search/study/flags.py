@@ -120,19 +120,23 @@ def resume_parser() -> Parser:
         description="Resume a stopped study: the same trials, from their checkpoints.",
     )
     p.add_argument("resume", metavar="NAME", help="the study's name, or the path of its folder")
-    _add_groups(p, hidden=(*KEPT, "config", "write_config"), without=("resume",))
+    _add_groups(p, ("resume",))
+    for action in p._actions:
+        if action.dest in (*KEPT, "config", "write_config", "allow_shared_features"):
+            action.help = argparse.SUPPRESS
+        elif action.dest in (*FREE, *MOVED) and action.dest != "time_budget":
+            action.help = f"{str(action.help).partition(' (default')[0]} (default: the study's)"
     return p
 
 
-def _add_groups(p: Parser, hidden: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> None:
+def _add_groups(p: Parser, without: tuple[str, ...] = ()) -> None:
     for title, names in GROUPS.items():
         group = p.add_argument_group(title)
         for name in [name for name in names if name not in without]:
             if name in FLAGS:
-                added = FLAGS[name].add_to(group)
+                FLAGS[name].add_to(group)
             else:
-                added = group.add_argument(f"--{name.replace('_', '-')}", **_OTHERS[name])
-            added.help = argparse.SUPPRESS if name in hidden else added.help
+                group.add_argument(f"--{name.replace('_', '-')}", **_OTHERS[name])
     group = p.add_argument_group("where it runs")
     add_resources(group)
     group.add_argument(
