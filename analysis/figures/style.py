@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,13 +41,22 @@ Drawn = tuple[Figure, Sequence[str]]
 """What each command's `drawn` gives: a figure, and what it shows in lines of text."""
 
 
+class NotebookFigure(Figure):
+    """A figure that notebooks show without pyplot, which they otherwise need for that."""
+
+    def _repr_png_(self) -> bytes:
+        file = BytesIO()
+        write(self, file, format="png")
+        return file.getvalue()
+
+
 def canvas(width: float, height: float, *, loose: bool = False) -> Figure:
     """A figure, in inches, on a canvas of its own: pyplot and its state have no part in it.
 
     `loose` leaves the places of its parts to the caller.
     """
     layout = None if loose else "constrained"
-    figure = Figure(figsize=(width, height), dpi=150, layout=layout)
+    figure = NotebookFigure(figsize=(width, height), dpi=150, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
