@@ -28,8 +28,8 @@ class Flag:
         about: what the flag is for, in its help.
         bounds: least and greatest value of a number.
         options: what it may be.
-        kind: ``int``, ``float``, ``str``, ``integer or auto`` (None), or `DURATION`, in seconds;
-            empty for the field's own type.
+        kind: ``int``, ``float``, ``str``, `AUTO` (a whole number, or None), or `DURATION`, in
+            seconds; empty for the field's own type.
         name: of the setting, with underscores; empty for the field's.
     """
 
@@ -112,5 +112,5 @@ def _whole(text: str) -> int | None:
     return None if text == "auto" else int(text)
 
 
-# argparse names the type in its message: "invalid integer or auto value: 'x'".
-_whole.__name__ = AUTO = "integer or auto"
+# `Parser` names the type in its message: "--epochs is 'x', but must be a whole number or auto".
+_whole.__name__ = AUTO = "a whole number or auto"

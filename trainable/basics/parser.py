@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ Word = str | float | bool | os.PathLike[str] | None
 _VALUES = (str, Real, os.PathLike)
 _CALLED = ContextVar("called", default="")
 _LIKE = 0.78  # all flags have two dashes in common
+_KINDS = {"int": "a whole number", "float": "a number"}
 
 
 def program(module: str) -> str:
@@ -97,12 +99,14 @@ class Parser(argparse.ArgumentParser):
         return [word for words in found.values() for word in words]
 
     def error(self, message: str) -> NoReturn:
-        """Raise InputError with argparse's message, or of the first unknown flag, if there is one:
-        whatever else is wrong may come of it."""
+        """Raise InputError with argparse's message, put as ours are, or of the first unknown flag,
+        if there is one: whatever else is wrong may come of it."""
         unknown = next((word for word in self._flags_given() if not self._knows(word)), None)
         if unknown is not None:
             known = [flag for flag in self._option_string_actions if flag.startswith("--")]
             message = f"there is no flag {unknown}{did_you_mean(unknown, known, _LIKE)}"
+        else:
+            message = _as_ours(message)
         see = " See" if message.endswith("?") else "; see"
         raise InputError(f"{message}{see} {self.prog} --help")
 
@@ -118,3 +122,19 @@ class Parser(argparse.ArgumentParser):
         """Whether it is a flag, or the beginning of one, which argparse takes for it."""
         flags = self._option_string_actions
         return flag in flags or (flag[:2] == "--" and any(f.startswith(flag) for f in flags))
+
+
+def _as_ours(message: str) -> str:
+    """One of argparse's messages: the flag, its value, the rule."""
+    if found := re.fullmatch(r"argument (\S+): invalid (.+) value: (.+)", message):
+        flag, kind, value = found.groups()
+        return f"{flag} is {value}, but must be {_KINDS.get(kind, kind)}"
+    if found := re.fullmatch(
+        r"argument (\S+): invalid choice: '(.*)' \(choose from (.+)\)", message
+    ):
+        flag, value, options = found[1], found[2], found[3].replace("'", "")
+        hint = did_you_mean(value, options.split(", "))
+        return f"{flag} is {value!r}, but must be one of {options}{hint}"
+    if found := re.fullmatch(r"argument (\S+): expected one argument", message):
+        return f"{found[1]} needs a value"
+    return message

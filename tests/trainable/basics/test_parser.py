@@ -17,6 +17,7 @@ def parser() -> Parser:
     p.add_argument("--many-frogs", type=int, default=3)
     p.add_argument("--many-toads", type=int)
     p.add_argument("--within", action=Duration)
+    p.add_argument("--colour", choices=("green", "brown"))
     p.add_argument("--loud", action="store_true")
     return p
 
@@ -29,7 +30,9 @@ def parser() -> Parser:
         (["-loud"], ["-loud", "--loud"]),
         (["--sings"], ["--sings", "frogs --help"]),
         (["--many-frogs", "x", "--pnod", "a"], ["--pnod", "--pond"]),
-        (["--many-frogs", "x"], ["--many-frogs", "x", "frogs --help"]),
+        (["--many-frogs", "x"], ["--many-frogs is 'x'", "frogs --help"]),
+        (["--colour", "gren"], ["--colour is 'gren'", "green, brown", "frogs --help"]),
+        (["--colour"], ["--colour", "frogs --help"]),
         (["--many", "2"], ["--many", "--many-frogs", "--many-toads"]),
         (["green", "frog"], ["green frog", "--"]),
         (["--within", "soon"], ["--within", "soon", "10m"]),
@@ -51,7 +54,8 @@ def test_a_likely_name_is_not_made_up():
 def test_what_is_right_is_read():
     args = parser().parse_args(["--pond", "a b", "--many-f", "-2", "--within", "1h", "--loud"])
     assert vars(args) == {
-        "pond": Path("a b"), "many_frogs": -2, "many_toads": None, "within": 3600.0, "loud": True,
+        "pond": Path("a b"), "many_frogs": -2, "many_toads": None, "colour": None,
+        "within": 3600.0, "loud": True,
     }  # fmt: skip
 
 
