@@ -20,7 +20,7 @@ from pathlib import Path
 from search.result import Result
 from search.run import start
 from search.study.asked import new_settings
-from search.study.flags import parser
+from search.study.flags import OUTPUT, parser
 from search.study.folder import StudyFolder
 from search.study.locate import resume_placed
 from search.study.names import free_name
@@ -79,15 +79,19 @@ class Search:
                 args.output, asked["space"], asked["data"], asked["image_size"]
             )
         resume_placed(args)
-        name = args.resume or args.study
-        with stopped_by_signals():
-            code = start(args, began)
-        again = f"Search.resume({name!r}).run() continues it"
+        folder = StudyFolder.of(args, args.resume or args.study)
+        try:
+            with stopped_by_signals():
+                code = start(args, began)
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt("stopped; nothing was started or changed") from error
         if code > 128:
-            raise KeyboardInterrupt(f"the search was stopped; {again}")
+            raise KeyboardInterrupt(f"the search was stopped; {_again(folder)}")
         if code != 0:
-            raise RuntimeError(f"study {name} could not go on, as said above; {again}")
-        return Result(StudyFolder.of(args, name))
+            raise RuntimeError(
+                f"study {folder.name} could not go on, as said above; {_again(folder)}"
+            )
+        return Result(folder)
 
     def dry_run(self, write_config: str | Path | None = None) -> None:
         """Print the resolved study, and write it for ``config`` if a file is named; run nothing.
@@ -98,6 +102,12 @@ class Search:
         args = copy.copy(self._args)
         args.dry_run, args.write_config = True, None if write_config is None else Path(write_config)
         start(args, time.time())
+
+
+def _again(folder: StudyFolder) -> str:
+    """How to resume a study; by its name where studies usually are."""
+    name = folder.name if folder.path.parent == OUTPUT else str(folder.path.absolute())
+    return f"Search.resume({name!r}).run() resumes it"
 
 
 def _signature() -> inspect.Signature:

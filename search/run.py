@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -38,6 +39,7 @@ def start(args: argparse.Namespace, began: float) -> int:
     check_flags(args)
     # Ray reads this when it is imported. Its three lines on a dead worker are our one.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")
+    logging.getLogger("ray.widgets").setLevel(logging.ERROR)  # which notebooks might install
     with stage(console, "starting"):  # PyTorch, Ray and MLflow take seconds to import
         from search.session import run_session
 

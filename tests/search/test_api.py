@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +86,21 @@ def test_what_the_command_refuses_is_refused(tmp_path):
 
 def test_a_search_that_did_not_end_is_no_result(started, tmp_path):
     search = Search(study="mine", output=tmp_path)
-    started[0] = 130
-    with pytest.raises(KeyboardInterrupt, match=r"Search\.resume\('mine'\)"):
-        search.run()
-    started[0] = 1
-    with pytest.raises(RuntimeError, match=r"Search\.resume\('mine'\)"):
-        search.run()
+    again = f"Search.resume({str(tmp_path / 'mine')!r})"
+    for code, kind in ((130, KeyboardInterrupt), (143, KeyboardInterrupt), (1, RuntimeError)):
+        started[0] = code
+        with pytest.raises(kind, match=re.escape(again)):
+            search.run()
+        with pytest.raises(kind, match=re.escape("Search.resume('mine')")):
+            Search(study="mine").run()
+
+
+def test_who_stops_it_before_it_begins_is_not_told_to_resume_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(api, "start", lambda args, began: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        Search(output=tmp_path).run()
+    assert "resume" not in str(stopped.value)
+    assert str(stopped.value)
 
 
 def test_a_dry_run_starts_nothing_else(started, tmp_path):
