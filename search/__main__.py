@@ -25,6 +25,8 @@ def main(argv: Sequence[str] | None = None, prog: str = NAME) -> int:
         if name in COMMANDS:
             with called(f"{prog} {name}"):
                 return import_module(COMMANDS[name].module).main(words[count:])
+    if words[:1] == ["figures"] and words[1:] in (["--help"], ["-h"]):
+        words = []  # the list of all has them
     if words and words[0][:1] != "-":
         raise InputError(_unknown(words, prog))
     parser(prog).parse_args(words)

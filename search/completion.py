@@ -36,9 +36,9 @@ def parser() -> Parser:
     """The command line's."""
     p = Parser(
         prog=program("search.completion"),
-        description=f"Print a script by which a shell completes {NAME}, for: bash, "
-        f'eval "$({NAME} completion bash)" in ~/.bashrc; zsh, a file _{NAME} in a folder of '
-        f"$fpath; fish, ~/.config/fish/completions/{NAME}.fish.",
+        description=f"Print a script by which a shell completes {NAME}. Write it, for bash, to "
+        f"~/.local/share/bash-completion/completions/{NAME}; for zsh, to _{NAME} in a folder of "
+        f"$fpath; for fish, to ~/.config/fish/completions/{NAME}.fish.",
     )
     p.add_argument("shell", choices=SHELLS, help="of these shells")
     return p

@@ -38,8 +38,9 @@ def test_each_module_with_a_door_is_a_command():
 
 
 def test_help_lists_all(capsys):
-    assert main([]) == 0
-    assert listing() in capsys.readouterr().out
+    for words in ([], ["figures", "--help"]):
+        assert main(words) == 0
+        assert listing() in capsys.readouterr().out
 
 
 def test_the_version_is_the_packages(capsys):
