@@ -21,8 +21,8 @@ from tests.helpers.refusals import refused, tells
 from tests.helpers.searches import SPACE, shared_ray
 
 QUICK = {
-    "trials": 2, "epochs": 4, "eval_every": 2, "grace": 2, "winner_images": 20, "backbone": "none",
-    "space": "their_space:tiny", "max_concurrent": 2,
+    "trials": 2, "epochs": 4, "eval_every": 2, "grace": 2, "winner_images": 20, "top_k": 1,
+    "backbone": "none", "space": "their_space:tiny", "max_concurrent": 2,
 }  # fmt: skip
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from search.doctor import __main__ as doctor
 from search.resolve import prepare
 from search.run import main
 from search.study.asked import check_flags, new_settings
 from search.study.config import StudyConfig
-from search.study.flags import parser
+from search.study.flags import parser, resume_parser
 from search.study.settings_file import read_flags
 from tests.helpers.fake_tune import config
 from tests.helpers.refusals import refused, tells
@@ -48,6 +49,12 @@ def test_a_file_says_what_the_command_line_would(tmp_path, ending):
     wanted += ["--unverified-weights", "--eval-every", "auto"]
     found, same = vars(read(path)), vars(parser().parse_args(wanted))
     assert found | {"config": None} == same
+
+
+def test_the_doctor_and_a_resume_take_a_file_too(tmp_path):
+    path = write(tmp_path / "a.toml", "max-concurrent = 2")
+    for p, more in ((doctor.parser(), []), (resume_parser(), ["mine"])):
+        assert read_flags(p, [*more, "--config", str(path)]).max_concurrent == 2
 
 
 def test_the_command_line_wins(tmp_path):
