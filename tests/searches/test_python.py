@@ -19,6 +19,7 @@ from search.result import FIGURES
 from tests.helpers import ROOT
 from tests.helpers.refusals import refused, tells
 from tests.helpers.searches import SPACE, shared_ray
+from trainable.data import sources
 
 QUICK = {
     "trials": 2, "epochs": 4, "eval_every": 2, "grace": 2, "winner_images": 20, "top_k": 1,
@@ -28,12 +29,13 @@ QUICK = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Iterator[Path]:
-    """Where both run, one after the other, with a quick space."""
+    """Where both run, one after the other, with a quick space and a quarter of the phantoms."""
     folder = tmp_path_factory.mktemp("place")
     (folder / "their_space.py").write_text(SPACE)
     with pytest.MonkeyPatch.context() as patch, shared_ray():
         patch.chdir(folder)
         patch.syspath_prepend(str(folder))
+        patch.setattr(sources, "PHANTOMS_PER_CLASS", 25)
         yield folder
 
 
