@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from spaces.errors import InputError
+from trainable.basics.parser import Parser, program
 from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console, say
 from trainable.tracking.client import check_tracking
@@ -20,15 +21,15 @@ TRACKING = "sqlite:///runs/mlflow.db"
 """MLflow's store, unless another is named."""
 
 
-def parser(name: str, about: str | None) -> argparse.ArgumentParser:
+def figure_parser(name: str, about: str | None) -> Parser:
     """The flags of every figure; `about` is its module's docstring."""
-    p = argparse.ArgumentParser(prog=f"python -m analysis.{name}", description=about)
+    p = Parser(prog=program(f"analysis.{name}"), description=about)
     p.add_argument("--study", required=True, metavar="NAME", help="the study's name")
     add_stores(p, None, "runs/NAME/figures")
     return p
 
 
-def add_stores(p: argparse.ArgumentParser, out: Path | None, shown: str) -> None:
+def add_stores(p: Parser, out: Path | None, shown: str) -> None:
     """The flags that say where studies are read from, and where figures go: to `out`, `shown` as
     the default."""
     p.add_argument("--tracking-uri", default=TRACKING, help=f"MLflow's store (default: {TRACKING})")
@@ -63,9 +64,9 @@ def draw_figure(name: str, args: argparse.Namespace) -> int:
     with stage(console, "reading trials") as progress:
         table = load_study(args.study, args.tracking_uri, progress)
     with stage(console, "drawing"):
-        figure, said = drawn(table, args)
+        figure, said, files = drawn(table, args)
         said = [*said, legible(figure)]
-        paths = save(figure, folder(args.out, table.name), name)
+        paths = save(figure, folder(args.out, table.name), name, files)
     for line in filter(None, [table.note, *paths, *said]):
         say(console, str(line))
     return 0

@@ -8,7 +8,6 @@ configuration as well.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,16 +15,14 @@ from pathlib import Path
 from analysis.command import add_stores, begin
 from spaces.errors import InputError
 from trainable.basics.command import command_line
+from trainable.basics.parser import Parser, program
 from trainable.basics.progress import stage
 
 
 @command_line()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
-    p = argparse.ArgumentParser(prog="python -m analysis.compare", description=__doc__)
-    p.add_argument("studies", nargs="+", metavar="NAME", help="two or more studies")
-    add_stores(p, Path("runs/figures"), "runs/figures")
-    args = p.parse_args(argv)
+    args = parser().parse_args(argv)
     if len(set(args.studies)) < 2:
         raise InputError(f"a comparison needs two studies, but {args.studies[0]} is one")
     console = begin(args)
@@ -34,6 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     compare(args, console)
     return 0
+
+
+def parser() -> Parser:
+    """The command line's."""
+    p = Parser(prog=program("analysis.compare"), description=__doc__)
+    p.add_argument("studies", nargs="+", metavar="NAME", help="two or more studies")
+    add_stores(p, Path("runs/figures"), "runs/figures")
+    return p
 
 
 if __name__ == "__main__":

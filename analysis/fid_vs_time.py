@@ -9,24 +9,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from analysis.command import draw_figure, parser
+from analysis.command import draw_figure, figure_parser
 from trainable.basics.command import command_line
-from trainable.basics.wording import parse_duration
+from trainable.basics.parser import Duration, Parser
 
 
 @command_line()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
-    p = parser("fid_vs_time", __doc__)
+    return draw_figure("fid_vs_time", parser().parse_args(argv))
+
+
+def parser() -> Parser:
+    """The command line's."""
+    p = figure_parser("fid_vs_time", __doc__)
     p.add_argument(
-        "--within",
-        metavar="TIME",
+        "--within", action=Duration, metavar="TIME",
         help="also print what is best within this training time, such as 10m",
-    )
-    args = p.parse_args(argv)
-    if args.within is not None:
-        args.within = parse_duration(args.within, "--within")
-    return draw_figure("fid_vs_time", args)
+    )  # fmt: skip
+    return p
 
 
 if __name__ == "__main__":

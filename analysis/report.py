@@ -11,20 +11,17 @@ import math
 import sys
 from collections.abc import Sequence
 
-from analysis.command import begin, parser
+from analysis.command import begin, figure_parser
 from spaces.errors import InputError
 from trainable.basics.command import command_line
+from trainable.basics.parser import Parser
 from trainable.basics.progress import stage
 
 
 @command_line()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
-    p = parser("report", __doc__)
-    p.add_argument(
-        "--megabytes", type=float, default=10.0, help="of images in the gallery (default: 10)"
-    )
-    args = p.parse_args(argv)
+    args = parser().parse_args(argv)
     if not 0 <= args.megabytes < math.inf:
         raise InputError(f"--megabytes is {args.megabytes:g}, but must be a number from 0")
     console = begin(args)
@@ -33,6 +30,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     report(args, console)
     return 0
+
+
+def parser() -> Parser:
+    """The command line's."""
+    p = figure_parser("report", __doc__)
+    p.add_argument(
+        "--megabytes", type=float, default=10.0, help="of images in the gallery (default: 10)"
+    )
+    return p
 
 
 if __name__ == "__main__":

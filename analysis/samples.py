@@ -11,19 +11,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from analysis.command import draw_figure, parser
+from analysis.command import draw_figure, figure_parser
 from trainable.basics.command import command_line
+from trainable.basics.parser import Parser
 
 
 @command_line()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
-    p = parser("samples", __doc__)
+    return draw_figure("samples", parser().parse_args(argv))
+
+
+def parser() -> Parser:
+    """The command line's."""
+    p = figure_parser("samples", __doc__)
     p.add_argument(
         "--trial", type=int, metavar="N", help="(default: the first winner; without one, the best)"
     )
-    args = p.parse_args(argv)
-    return draw_figure("samples", args)
+    return p
 
 
 if __name__ == "__main__":

@@ -123,3 +123,10 @@ def tried_budget(
     speed = replace(speed, trained=trained)
     opened = left_open(args)
     return budgeted(config, inputs.data, speed, workers, since, left_open=opened, say=say)[0]
+
+
+def undecided(args: argparse.Namespace, config: StudyConfig, where: Resources) -> frozenset[str]:
+    """The settings that `tried_budget` leaves to the plan of the search itself."""
+    if config.time_budget is None:
+        return left_open(args) & {"replicates"}
+    return left_open(args) if where.cluster is not None else frozenset()

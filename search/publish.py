@@ -6,7 +6,6 @@ does nothing twice.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from search.study.flags import OUTPUT, add_stores, check_stores
 from search.study.folder import StudyFolder
 from search.study.locate import placed
 from trainable.basics.command import command_line
+from trainable.basics.parser import Parser, program
 from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console
 
@@ -21,16 +21,7 @@ from trainable.basics.terminal import make_console
 @command_line()
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, 1 if the store did not take all, or 2 for bad input."""
-    parser = argparse.ArgumentParser(
-        prog="python -m search.publish",
-        description="Write to MLflow whatever it is missing of a study, winners included.",
-    )
-    parser.add_argument("study", help="the study's name")
-    parser.add_argument(
-        "--output", type=Path, default=OUTPUT, help="folder of all studies (default: runs)"
-    )
-    add_stores(parser)
-    args = parser.parse_args(argv)
+    args = parser().parse_args(argv)
     args.output, args.study = placed(args.output, args.study, "the study")
     check_stores(args)
     folder = StudyFolder.of(args, args.study)
@@ -40,6 +31,20 @@ def main(argv: list[str] | None = None) -> int:
         from search.winners.publish import publish
 
     return publish(folder, console)
+
+
+def parser() -> Parser:
+    """The command line's."""
+    p = Parser(
+        prog=program("search.publish"),
+        description="Write to MLflow whatever it is missing of a study, winners included.",
+    )
+    p.add_argument("study", help="the study's name")
+    p.add_argument(
+        "--output", type=Path, default=OUTPUT, help="folder of all studies (default: runs)"
+    )
+    add_stores(p)
+    return p
 
 
 if __name__ == "__main__":

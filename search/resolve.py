@@ -15,7 +15,7 @@ from rich.console import Console
 
 from search.proposals.queue import read_queue
 from search.proposals.warm_start import learn_from, space_differences
-from search.study.asked import FREE, MOVED, check_resumed, new_settings
+from search.study.asked import check_resumed, new_settings
 from search.study.config import (
     FLAGS,
     StudyConfig,
@@ -23,6 +23,7 @@ from search.study.config import (
     resolve_seconds,
 )
 from search.study.database import OpenStudy, open_study
+from search.study.flags import FREE, MOVED
 from search.study.folder import DATABASE, IMAGES, TRIALS, StudyFolder, default_tracking
 from search.study.locate import placed
 from search.study.names import free_name
@@ -75,11 +76,20 @@ class NewStudy(_Prepared):
         space_snapshot: what the space looks like.
         first: searched values of the default configuration, None if the space leaves it out.
         learnt: ended trials of an earlier study, for the sampler.
+        unlike: in what it differs from the study that it is to repeat, if that is so.
     """
 
     space_snapshot: dict[str, str]
     first: Params | None
     learnt: list[FrozenTrial]
+    unlike: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """As of any study, and in what it is no repetition."""
+        if not self.unlike:
+            return super().said
+        return (*super().said, f"not the same as the study of --config: {', '.join(self.unlike)}")
 
 
 @dataclass(frozen=True)
@@ -125,7 +135,9 @@ def _new(args: argparse.Namespace, console: Console) -> NewStudy:
             StudyFolder(output / earlier, database=None if beside else args.database)
         )
         learnt = learn_from(old, config, seen)
-    return NewStudy(config, space, inputs, queue, seen, first, learnt)
+    repeated: RunIdentity | None = args.repeats
+    unlike = [] if repeated is None else repeated.differences(inputs.identity)
+    return NewStudy(config, space, inputs, queue, seen, first, learnt, tuple(map(str, unlike)))
 
 
 def _generator(args: argparse.Namespace) -> Callable[[str], SavedGenerator]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -10,6 +11,7 @@ import time
 from rich.console import Console
 
 from search.study.flags import parser
+from search.study.settings_file import read_flags
 from spaces.errors import InputError
 from trainable.basics.command import command_line
 from trainable.basics.progress import stage
@@ -20,13 +22,24 @@ from trainable.basics.terminal import make_console
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, 2 for bad input, or 130 after Ctrl-C."""
     began = time.time()  # a time budget is the user's, imports and reading images included
-    args = parser().parse_args(argv)
+    return start(read_flags(parser(), argv), began)
+
+
+def start(args: argparse.Namespace, began: float) -> int:
+    """Do what the flags ask for; a time budget counts from `began`, in seconds since 1970.
+
+    Returns the exit code.
+
+    Raises:
+        InputError: something that they ask for cannot be done.
+    """
     console = _console(args)
     from search.study.asked import check_flags  # NumPy, which --help need not wait for
 
     check_flags(args)
     # Ray reads this when it is imported. Its three lines on a dead worker are our one.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")
+    logging.getLogger("ray.widgets").setLevel(logging.ERROR)  # which notebooks might install
     with stage(console, "starting"):  # PyTorch, Ray and MLflow take seconds to import
         from search.session import run_session
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from search.capacity.estimate import total_seconds
 from search.capacity.gpu_share import Capacity
 from search.ending import HALTED, EndedError, Ending
-from search.plan import Plan, make_plan, tried_budget
+from search.plan import Plan, make_plan, tried_budget, undecided
 from search.resolve import NewStudy, Prepared, ResumedStudy, prepare
 from search.study.config import StudyConfig
 from search.study.database import OpenStudy, check_free, create_study, new_key, open_storage
@@ -33,6 +33,7 @@ from search.study.folder import (
     default_tracking,
 )
 from search.study.records import TrialRecord, read_records
+from search.study.settings_file import write_settings
 from search.study.transaction import one_transaction
 from search.tracking.tracker import Tracker, check
 from search.tune.reporting import Audience
@@ -81,6 +82,11 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
         config = tried_budget(args, prepared, where, since, partial(say, console))
         say(console, str(config))
         say(console, json.dumps(config.to_json(), indent=2))
+        if args.write_config is not None:
+            auto = undecided(args, config, where)
+            hidden = write_settings(args.write_config, config, args, auto)
+            without = f", without {', '.join(hidden)}, as there is a password in it"
+            say(console, f"written for --config: {args.write_config}{without if hidden else ''}")
         return 0
     try:
         return _search(args, prepared, where, console, since)

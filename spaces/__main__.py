@@ -17,6 +17,7 @@ from spaces.errors import InputError
 from spaces.recorder import show
 from spaces.task import Task
 from trainable.basics.command import command_line
+from trainable.basics.parser import Parser, program
 from trainable.basics.terminal import make_console
 
 PIPED_WIDTH = 200  # a file or a pipe has no width of its own, and should not wrap
@@ -25,7 +26,7 @@ PIPED_WIDTH = 200  # a file or a pipe has no width of its own, and should not wr
 @command_line()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 2 for a user's mistake, else 0."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     terminal = sys.stdout is not None and sys.stdout.isatty()  # None: closed
     console = make_console(width=None if terminal else PIPED_WIDTH)
     task = _task(options)
@@ -36,20 +37,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m spaces", description=__doc__)
-    parser.add_argument(
+def parser() -> Parser:
+    """The command line's."""
+    p = Parser(prog=program("spaces"), description=__doc__)
+    p.add_argument(
         "space", nargs="?", help="a space's name, or package.module:function; none lists them all"
     )
-    parser.add_argument("--image-size", type=int, default=64, metavar="PIXELS")
-    parser.add_argument("--images", type=int, default=200, metavar="N")
-    parser.add_argument("--channels", type=int, default=1, choices=(1, 3))
-    parser.add_argument("--classes", type=int, default=2, metavar="K")
-    parser.add_argument(
+    p.add_argument("--image-size", type=int, default=64, metavar="PIXELS")
+    p.add_argument("--images", type=int, default=200, metavar="N")
+    p.add_argument("--channels", type=int, default=1, choices=(1, 3))
+    p.add_argument("--classes", type=int, default=2, metavar="K")
+    p.add_argument(
         "--backbone", default=presets.BACKBONE, metavar="NAME",
         help=f"none, or a network's name, as for a search (default: {presets.BACKBONE})",
     )  # fmt: skip
-    return parser
+    return p
 
 
 def _task(options: argparse.Namespace) -> Task:

@@ -38,9 +38,10 @@ def pytest_configure() -> None:
 
 LONGEST = (
     "searches/test_session", "searches/test_augmentation_study", "searches/test_stores",
-    "searches/test_faults", "searches/test_classifier_search", "test_benchmarks", "test_doctor",
-    "test_augmentation", "test_resume", "test_extractors", "test_object_store", "test_gpu_probe",
-    "two_folders/test_files", "test_ray_trainable", "test_tracker", "test_ladders", "test_report",
+    "searches/test_python", "searches/test_faults", "searches/test_classifier_search",
+    "test_benchmarks", "test_doctor", "test_augmentation", "test_resume", "test_extractors",
+    "test_object_store", "test_gpu_probe", "two_folders/test_files", "test_ray_trainable",
+    "test_tracker", "test_ladders", "test_report",
 )  # fmt: skip
 """Files of tests that take long, the longest first."""
 

@@ -5,13 +5,13 @@ python -m trainable.generate --model models:/NAME@champion --per-class 500 --out
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from trainable.basics.command import command_line
 from trainable.basics.files import check_new_folder
+from trainable.basics.parser import Parser, program
 from trainable.basics.progress import stage
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.terminal import make_console, say, say_command
@@ -25,7 +25,7 @@ MOST_IMAGES = 10**6
 @command_line("nothing was written; run the same command to start again")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, 2 for bad input, or 130 after Ctrl-C."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     check_range("--per-class", args.per_class, 1, MOST_IMAGES)
     check_range("--seed", args.seed, 0, MOST_SEED)
     check_new_folder("--out", args.out)
@@ -50,9 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m trainable.generate",
+def parser() -> Parser:
+    """The command line's."""
+    p = Parser(
+        prog=program("trainable.generate"),
         description="Write a synthetic data set, in a folder for each class, with a manifest.",
     )
     p.add_argument(

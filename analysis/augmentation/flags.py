@@ -10,16 +10,17 @@ from analysis.augmentation.design.cells import parse_ratios, parse_sizes
 from analysis.command import TRACKING
 from spaces.errors import InputError
 from trainable.basics.files import check_file
+from trainable.basics.parser import Parser, program
 from trainable.data.labelling import Labelling, add_labelling
 from trainable.data.sources import check_sources
 from trainable.distributed.resources import add_resources, check_resources
 from trainable.tracking.client import check_generator, check_tracking
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """All of them."""
-    p = argparse.ArgumentParser(
-        prog="python -m analysis.augmentation",
+    p = Parser(
+        prog=program("analysis.augmentation"),
         description="Train classifiers on real images, and on real and synthetic ones, and compare "
         "them on real test images that neither they nor the generator saw.",
     )

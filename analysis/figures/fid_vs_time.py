@@ -233,4 +233,4 @@ def drawn(table: StudyTable, args: argparse.Namespace) -> Drawn:
     """The figure of `python -m analysis.fid_vs_time`."""
     within = args.within
     said = [summary(table)] + ([] if within is None else [recommended(table, within)])
-    return draw(table, within), said
+    return Drawn(draw(table, within), said)

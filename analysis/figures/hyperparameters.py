@@ -167,4 +167,4 @@ def _draw_effect(ax: Axes, table: StudyTable, name: str, y: pd.Series, colour: s
 
 def drawn(table: StudyTable, _: argparse.Namespace) -> Drawn:
     """The figure of `python -m analysis.hyperparameters`."""
-    return draw(table), summary(table)
+    return Drawn(draw(table), summary(table))

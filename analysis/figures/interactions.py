@@ -207,4 +207,4 @@ def summary(pairs: list[Pair]) -> list[str]:
 def drawn(table: StudyTable, _: argparse.Namespace) -> Drawn:
     """The figure of `python -m analysis.interactions`."""
     pairs = strongest(table)
-    return draw(table, pairs), summary(pairs)
+    return Drawn(draw(table, pairs), summary(pairs))

@@ -78,4 +78,4 @@ def _mark_rungs(ax: Axes, table: StudyTable) -> None:
 
 def drawn(table: StudyTable, _: argparse.Namespace) -> Drawn:
     """The figure of `python -m analysis.learning_curves`."""
-    return draw(table), [summary(table)]
+    return Drawn(draw(table), [summary(table)])

@@ -99,4 +99,4 @@ def drawn(table: StudyTable, args: argparse.Namespace) -> Drawn:
         f"trial {number}: of {len(generated)} generated images {copies.rate:.1%} count as copies "
         f"(similarity above {copies.threshold:.3f}); drawn are the {PAIRS} nearest to one"
     )
-    return draw(generated, copies, data), [said]
+    return Drawn(draw(generated, copies, data), [said])

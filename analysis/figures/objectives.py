@@ -225,4 +225,4 @@ def summary(table: StudyTable) -> list[str]:
 
 def drawn(table: StudyTable, args: argparse.Namespace) -> Drawn:
     """The figure of `python -m analysis.objectives`."""
-    return draw(table), summary(table)
+    return Drawn(draw(table), summary(table))

@@ -165,4 +165,4 @@ def _draw_axis(ax: Axes, i: int, kind: BaseDistribution, name: str, values: list
 
 def drawn(table: StudyTable, _: argparse.Namespace) -> Drawn:
     """The figure of `python -m analysis.parallel`."""
-    return draw(table), []
+    return Drawn(draw(table))

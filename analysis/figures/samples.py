@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from analysis.figures.style import Drawn, canvas, folder, writable
+from analysis.figures.style import Drawn, canvas
 from analysis.study.artifacts import fetch_generator, fetch_grids, why_absent
 from analysis.study.table import StudyTable
 from analysis.study.trials import best
@@ -201,11 +201,8 @@ def _between(table: StudyTable, number: int) -> tuple[list[Strip], str]:
 
 
 def drawn(table: StudyTable, args: argparse.Namespace) -> Drawn:
-    """The figure of `python -m analysis.samples`, which writes the film as well."""
+    """The figure of `python -m analysis.samples`, and the film."""
     number = shown_trial(table, args.trial)
     figure, note = draw(table, number)
-    made = frames(table, number)
-    out = folder(args.out, table.name)
-    with writable(out):
-        (out / FILM).write_bytes(film(made, "GIF"))
-    return figure, [str(out / FILM), f"trial {number}", note]
+    files = {FILM: lambda: film(frames(table, number), "GIF")}
+    return Drawn(figure, [f"trial {number}", note], files)

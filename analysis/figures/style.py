@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import MappingProxyType
+from typing import Any, BinaryIO, NamedTuple
 
 import matplotlib
 import pandas as pd
@@ -37,8 +39,25 @@ STYLES = {
 }
 OTHER = ("h", "#7F7F7F")
 """Of a status that this version does not know."""
-Drawn = tuple[Figure, Sequence[str]]
-"""What each command's `drawn` gives: a figure, and what it shows in lines of text."""
+_NO_FILES: Mapping[str, Callable[[], bytes]] = MappingProxyType({})
+
+
+class Drawn(NamedTuple):
+    """What each command's `drawn` gives: a figure, what it shows in lines of text, and the content
+    of the files that are written beside it, by name."""
+
+    figure: Figure
+    said: Sequence[str] = ()
+    files: Mapping[str, Callable[[], bytes]] = _NO_FILES
+
+
+class NotebookFigure(Figure):
+    """A figure that notebooks show without pyplot, which they otherwise need for that."""
+
+    def _repr_png_(self) -> bytes:
+        file = BytesIO()
+        write(self, file, format="png")
+        return file.getvalue()
 
 
 def canvas(width: float, height: float, *, loose: bool = False) -> Figure:
@@ -47,7 +66,7 @@ def canvas(width: float, height: float, *, loose: bool = False) -> Figure:
     `loose` leaves the places of its parts to the caller.
     """
     layout = None if loose else "constrained"
-    figure = Figure(figsize=(width, height), dpi=150, layout=layout)
+    figure = NotebookFigure(figsize=(width, height), dpi=150, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
@@ -130,8 +149,10 @@ def write(figure: Figure, file: Path | BinaryIO, **options: Any) -> None:
         figure.savefig(file, **options)
 
 
-def save(figure: Figure, out: Path, name: str) -> list[Path]:
-    """Write ``NAME.png`` and ``NAME.svg`` into `out`; the same figure gives the same files.
+def save(
+    figure: Figure, out: Path, name: str, files: Mapping[str, Callable[[], bytes]] = _NO_FILES
+) -> list[Path]:
+    """Write ``NAME.png``, ``NAME.svg`` and `files` into `out`; equal figures make equal files.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -144,4 +165,6 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
     ):
         write(figure, paths[0])
         write(figure, paths[1], metadata={"Date": None})
-    return paths
+        for file, content in files.items():
+            (out / file).write_bytes(content())
+    return [*paths, *(out / file for file in files)]

@@ -9,10 +9,11 @@ import argparse
 from typing import Any
 
 from search.study.config import FLAGS, check_schedule, check_settings
-from search.study.flags import check_stores
+from search.study.flags import KEPT, MOVED, check_stores
 from search.study.folder import StudyFolder, check_output, default_tracking
 from search.study.locate import resume_placed
 from search.study.names import check_name
+from search.study.settings_file import check_write
 from spaces.catalog import get_space
 from spaces.errors import InputError
 from trainable.basics.files import check_file
@@ -21,11 +22,6 @@ from trainable.data.labelling import Labelling
 from trainable.data.sources import check_sources, located
 from trainable.distributed.resources import check_resources
 from trainable.tracking.client import check_generator
-
-FREE = ("trials", "time_budget", "top_k", "winner_images", "replicates")
-"""What a resumed study may be given anew, as no trial hangs on it."""
-MOVED = ("data", "labels", "held_out", "init_from")
-"""What it may be given if that has moved: digests say whether it is the same."""
 
 
 def check_flags(args: argparse.Namespace) -> None:
@@ -36,6 +32,7 @@ def check_flags(args: argparse.Namespace) -> None:
         InputError: something that they ask for cannot be done.
     """
     resume_placed(args)
+    check_write(args)
     check_stores(args)
     check_resources(args)
     check_file("--enqueue", args.enqueue)
@@ -79,9 +76,7 @@ def new_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def check_resumed(args: argparse.Namespace) -> None:
     """Raise InputError for a setting that a resumed study keeps."""
-    fixed = [name for name in FLAGS if name not in (*FREE, *MOVED)]
-    given = [str(FLAGS[name]) for name in fixed if getattr(args, name) is not None]
-    given += [f"--{k.replace('_', '-')}" for k in ("study", "warm_start") if getattr(args, k)]
+    given = [f"--{k.replace('_', '-')}" for k in KEPT if getattr(args, k) is not None]
     if given:
         raise InputError(
             f"--resume keeps the study's own settings, so {', '.join(given)} cannot be given; "

@@ -14,7 +14,7 @@ from typing import Any
 
 from spaces.errors import InputError
 from trainable.basics.ranges import check_range
-from trainable.basics.wording import parse_duration
+from trainable.basics.wording import duration_text, parse_duration
 
 DURATION = "duration"
 
@@ -28,8 +28,8 @@ class Flag:
         about: what the flag is for, in its help.
         bounds: least and greatest value of a number.
         options: what it may be.
-        kind: ``int``, ``float``, ``str``, ``integer or auto`` (None), or `DURATION`, in seconds;
-            empty for the field's own type.
+        kind: ``int``, ``float``, ``str``, `AUTO` (a whole number, or None), or `DURATION`, in
+            seconds; empty for the field's own type.
         name: of the setting, with underscores; empty for the field's.
     """
 
@@ -48,7 +48,10 @@ class Flag:
         """To a parser, which leaves it None unless it is given, so that --resume sees those."""
         said = "" if self.default is None else f" (default: {self.default})"
         kinds = {"int": int, "float": float, _whole.__name__: _whole}
-        group.add_argument(str(self), type=kinds.get(self.kind, str), help=self.about + said)
+        shown = {DURATION: "TIME", **dict.fromkeys(kinds, "N")}.get(self.kind)
+        group.add_argument(
+            str(self), type=kinds.get(self.kind, str), metavar=shown, help=self.about + said
+        )
 
     def value(self, given: Any) -> Any:
         """The setting, from what the parser left.
@@ -59,6 +62,10 @@ class Flag:
         if given is None:
             return self.default
         return parse_duration(given, str(self)) if self.kind == DURATION else given
+
+    def word(self, value: Any) -> str | int | float:
+        """The inverse of `value`, of one that is not None."""
+        return duration_text(value) if self.kind == DURATION else value
 
     def check(self, value: Any) -> None:
         """Raise InputError for a value that breaks the rule; None is one that was left open."""
@@ -105,5 +112,5 @@ def _whole(text: str) -> int | None:
     return None if text == "auto" else int(text)
 
 
-# argparse names the type in its message: "invalid integer or auto value: 'x'".
-_whole.__name__ = AUTO = "integer or auto"
+# `Parser` names the type in its message: "--epochs is 'x', but must be a whole number or auto".
+_whole.__name__ = AUTO = "a whole number or auto"

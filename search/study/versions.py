@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
-
-import optuna
+from typing import TYPE_CHECKING
 
 from search.study.config import StudyConfig
 from spaces.errors import InputError
+
+if TYPE_CHECKING:
+    import optuna
 
 
 def settings_of(study: optuna.Study) -> StudyConfig:
@@ -22,12 +25,15 @@ def settings_of(study: optuna.Study) -> StudyConfig:
     except InputError:
         raise
     except Exception as error:  # of a wrong type, anything
-        known = [f.name for f in fields(StudyConfig)]
-        if not isinstance(found, dict):
-            found = {}
-        faults = [f"{name} is unknown here" for name in found if name not in known]
-        faults += [f"{name} is missing" for name in known if name not in found]
-        raise foreign(study, f"settings: {'; '.join(faults) or error}") from error
+        raise foreign(study, f"settings: {faults_of(found) or error}") from error
+
+
+def faults_of(found: object) -> str:
+    """Which settings of another version are unknown here, and which are missing in it."""
+    known = [f.name for f in fields(StudyConfig)]
+    settings = found if isinstance(found, Mapping) else {}
+    faults = [f"{name} is unknown here" for name in settings if name not in known]
+    return "; ".join(faults + [f"{name} is missing" for name in known if name not in settings])
 
 
 def foreign(study: optuna.Study, fault: str) -> InputError:

@@ -184,6 +184,8 @@ def _tuner(
             # Trials keep their own checkpoints.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=callbacks,
+            # Both say nothing; but that for notebooks would clear what ours has said in the cell.
+            progress_reporter=tune.CLIReporter(),
             verbose=0,
         ),
     )

@@ -13,6 +13,7 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from search.study.flags import parser
+from spaces.errors import InputError
 from tests.helpers import ROOT
 
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
@@ -77,7 +78,7 @@ def check(words: list[str]) -> str | None:
     """Let the command's own parser read `words`; the command's name, or None if it is not known.
 
     Raises:
-        click.UsageError, SystemExit: it does not take them.
+        click.UsageError, InputError: it does not take them.
     """
     match words:
         case ["python", "-m", ("search.run" | "search.doctor") as name, *rest]:
@@ -123,7 +124,7 @@ def test_every_flag_named_is_one():
     ],
 )
 def test_a_misspelt_command_is_found(line):
-    with pytest.raises((click.UsageError, SystemExit)):
+    with pytest.raises((click.UsageError, InputError)):
         check(commands(line)[0])
 
 

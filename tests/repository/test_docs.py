@@ -10,17 +10,18 @@ import shlex
 
 import pytest
 
+from search.__main__ import parser as root_parser
+from search.commands import COMMANDS
+from search.completion import all_commands
 from tests.helpers import ROOT
+from tests.helpers.refusals import refused
+from trainable.basics.parser import Parser
 
 PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")))
-TOPS = "spaces|trainable|search|analysis|benchmarks|tests|deploy|docs"
+TOPS = "spaces|trainable|search|analysis|benchmarks|tests|deploy|docs|examples"
 FLAGGED = ("README.md", "docs/search.md", "docs/data.md", "docs/results.md",
-           "docs/augmentation.md", "docs/metrics.md")  # fmt: skip
+           "docs/augmentation.md", "docs/metrics.md", "docs/commands.md")  # fmt: skip
 """Pages that name no other program's flags; docs/cluster.md has a test of its own."""
-COMMANDS = ("search.run", "search.doctor", "search.publish", "spaces", "trainable",
-            "trainable.data", "trainable.generate", "trainable.metrics", "analysis.augmentation",
-            "analysis.compare", "analysis.fid_vs_time", "analysis.neighbours",
-            "analysis.report", "analysis.samples")  # fmt: skip
 
 
 def text(page: str) -> str:
@@ -76,31 +77,26 @@ def test_every_link_leads_somewhere(page):
             assert anchor in heads(path.resolve().relative_to(ROOT).as_posix()), target
 
 
-class ReadError(BaseException):
-    """Raised in place of what a command would do, once its parser has read the words."""
+def parser_of(module: str) -> Parser:
+    """That of ``python -m module``."""
+    package = (ROOT / module.replace(".", "/")).is_dir()
+    return importlib.import_module(f"{module}.__main__" if package else module).parser()
 
 
-def read(module: str, words: list[str]) -> argparse.ArgumentParser:
-    """The parser of ``python -m module``, which has read `words`.
+def read(line: list[str]) -> None:
+    """Have a command's own parser read its words.
 
     Raises:
-        SystemExit: it does not take them.
+        InputError: it does not take them.
     """
-    package = (ROOT / module.replace(".", "/")).is_dir()
-    main = importlib.import_module(f"{module}.__main__" if package else module).main
-    parse = argparse.ArgumentParser.parse_args
-    parsers: list[argparse.ArgumentParser] = []
-
-    def stop(self: argparse.ArgumentParser, *args: object, **more: object) -> None:
-        parse(self, words)
-        parsers.append(self)
-        raise ReadError
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(argparse.ArgumentParser, "parse_args", stop)
-        with pytest.raises(ReadError):
-            main(words)
-    return parsers[0]
+    match line:
+        case ["python", "-m", module, *words] if not module.startswith("benchmarks"):
+            parser_of(module).parse_args(words)
+        case ["cgan-search", *words] if words[:1] != ["--help"]:
+            name = next(x for n in (1, 2) if (x := " ".join(words[:n])) in COMMANDS)
+            importlib.import_module(COMMANDS[name].module).parser().parse_args(
+                words[name.count(" ") + 1 :]
+            )
 
 
 def commands(page: str) -> list[list[str]]:
@@ -108,14 +104,14 @@ def commands(page: str) -> list[list[str]]:
     plain = re.sub(r"(?ms)^```.*?^```", "", text(page))
     blocks = "\n".join(re.findall(r"(?m)^    (\S.*|    .*)$", plain)) + "\n"
     lines = re.sub(r"\\\n\s*", "", blocks).splitlines()
-    return [shlex.split(line, comments=True) for line in lines if line.startswith("python -m ")]
+    ours = ("python -m ", "cgan-search ")
+    return [shlex.split(line, comments=True) for line in lines if line.startswith(ours)]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_is_read_by_its_own_parser(page):
-    for _, _, module, *words in commands(page):
-        if not module.startswith("benchmarks"):
-            read(module, words)
+    for line in commands(page):
+        read(line)
     assert commands(page) or page in ("CONTRIBUTING.md", "docs/architecture.md",
                                       "docs/performance.md")  # fmt: skip
 
@@ -130,21 +126,13 @@ def test_every_module_named_exists(page):
 @functools.cache
 def known_flags() -> set[str]:
     """The flags of all commands."""
+    parsers: list[argparse.ArgumentParser] = [root_parser(), all_commands()]
     found: set[str] = set()
-    needed = {
-        "search.publish": ["x"], "trainable.metrics": ["a", "b"], "analysis.compare": ["a"],
-        "trainable.generate": ["--model", "m", "--per-class", "1", "--out", "o"],
-        "trainable.data": ["show", "x", "--out", "o"],
-        "analysis.augmentation": ["--study", "s", "--data", "d"],
-    }  # fmt: skip
-    for module in COMMANDS:
-        figure = ["--study", "s"] if module.startswith("analysis.") else []
-        parser = read(module, needed.get(module, figure))
+    for parser in parsers:  # which grows
         found |= set(parser._option_string_actions)
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):
-                for inner in action.choices.values():
-                    found |= set(inner._option_string_actions)
+                parsers += action.choices.values()
     return found
 
 
@@ -163,5 +151,7 @@ def test_every_figure_is_in_the_table():
 
 
 def test_wrong_words_are_not_read():
-    with pytest.raises(SystemExit):
-        read("search.run", ["--spaces", "full"])
+    with refused("--spaces", "--space"):
+        read(["python", "-m", "search.run", "--spaces", "full"])
+    with refused("--spaces", "--space"):
+        read(["cgan-search", "run", "--spaces", "full"])

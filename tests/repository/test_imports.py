@@ -19,7 +19,11 @@ DIRECTION = {
     "analysis": {"spaces", "trainable"},
 }
 # But for the command, which ends as every other does: on a full disk, by Ctrl-C, for bad input.
-DOORS = {"spaces/__main__.py": ("trainable.basics.",)}
+# And for a study's result in Python, whose figures are those of the commands.
+DOORS = {
+    "spaces/__main__.py": ("trainable.basics.",),
+    "search/result.py": ("analysis.study.", "analysis.figures."),
+}
 # Within a package: a room may import those of lower levels and of its own; files beside the rooms
 # that are not named, which are its doors, may import all.
 LEVELS = {

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.command import parser as figure_parser
+from analysis.command import figure_parser
 from search import publish, session
 from search.capacity.estimate import Speed
 from search.display.screen import Screen

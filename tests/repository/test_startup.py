@@ -21,6 +21,12 @@ FIGURES = (
 NO_MODEL = ["--model", "nowhere.safetensors"]
 # What each command is to refuse at once; "file" is a file.
 MISTAKES = {
+    "search": [
+        ["--nonsense"], ["rnu"], ["figures"], ["figures", "parallels"], ["run", "--trails", "3"],
+        ["resume", "nowhere"], ["figures", "fid-vs-time", "--study", "x", "--within", "soon"],
+        ["run", "--config", "nowhere.toml"], ["completion", "tcsh"],
+    ],
+    "search.completion": [["tcsh"]],
     "search.run": [
         ["--data", "nowhere"], ["--held-out", "nowhere"], ["--output", "file"], ["--trials", "0"],
         ["--image-size", "65"], ["--objective", "beauty"], ["--space", "outer"],

@@ -21,11 +21,14 @@ def make_console(**options: Any) -> Console:
     """A console that reads no markup and no emoji in what it prints; `options` are rich's own.
 
     Names of classes, files and studies are users' text: rich would read ``[ap]`` in them as a style
-    and ``:x:`` as a picture.
+    and ``:x:`` as a picture. A notebook gets plain text: it cannot move a cursor, though its
+    variables claim a terminal (FORCE_COLOR), and of each line rich would make a block of HTML.
     """
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False, **options)
+    if type(sys.stdout).__module__.startswith("ipykernel."):
+        options = {"force_terminal": False, **options}
+    return Console(highlight=False, markup=False, emoji=False, force_jupyter=False, **options)
 
 
 def printable(text: str) -> str:

@@ -1,8 +1,10 @@
-"""Durations and counts as users write and read them."""
+"""Durations, counts and names as users write and read them."""
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 from spaces.errors import InputError
 
@@ -25,6 +27,15 @@ def parse_duration(text: str, flag: str) -> float:
     return seconds
 
 
+def duration_text(seconds: float) -> str:
+    """The inverse of `parse_duration`, to the millisecond: ``1h30m``, ``45s``, ``0.5s``."""
+    left, found = round(seconds, 3), ""
+    for unit in ("h", "m"):
+        whole, left = divmod(left, _UNITS[unit])
+        found += f"{whole:.0f}{unit}" if whole else ""
+    return f"{found}{left:.3f}".rstrip("0").rstrip(".") + "s" if left or not found else found
+
+
 def format_duration(seconds: float) -> str:
     """A duration to read: ``45 s``, ``12 min``, ``3 h 05 min``."""
     if seconds < 100:
@@ -36,3 +47,10 @@ def format_duration(seconds: float) -> str:
 def counted(number: int, what: str) -> str:
     """``1 node``, ``3 nodes``."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """``; did you mean trials?`` for the one of the `known` that is most like `word`, or nothing
+    where none is by `likeness`, a share of the letters."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)
+    return f"; did you mean {close[0]}?" if close else ""

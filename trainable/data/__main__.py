@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from spaces.errors import InputError
 from trainable.basics.command import command_line
 from trainable.basics.files import path_argument
+from trainable.basics.parser import Parser, program
 from trainable.basics.terminal import make_console, say, say_command, say_error
 from trainable.data.dataset import check_image_size
 from trainable.data.folders.listing import reasons
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @command_line()
 def main(argv: list[str] | None = None) -> int:
     """Run one command; exit code 2 for a user's mistake, 1 if a file cannot be written."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         return args.run(args)
     except BrokenPipeError:
@@ -40,9 +41,10 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m trainable.data", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> Parser:
+    """The command line's."""
+    p = Parser(prog=program("trainable.data"), description=__doc__)
+    commands = p.add_subparsers(required=True, metavar="COMMAND")
 
     small = commands.add_parser("small", help="draw a small, balanced set of similar images")
     small.add_argument(
@@ -92,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, help="seed of the phantoms (default: %(default)s)"
     )
     show.set_defaults(run=_show)
-    return parser
+    return p
 
 
 def _small(args: argparse.Namespace) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from PIL import Image
 from spaces.errors import InputError
 from trainable.basics.files import check_text
 from trainable.basics.progress import Progress
+from trainable.basics.wording import did_you_mean
 from trainable.data.dataset import Dataset, LoadReport, check_image_size
 from trainable.data.folders.decode import fit_square
 from trainable.data.folders.listing import check_folder
@@ -111,11 +111,9 @@ def load(
 
 
 def _unknown(spec: str) -> str:
-    close = difflib.get_close_matches(spec, EMBEDDED, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
     return (
         f"data {spec!r} is not a folder; give 'phantom' (embedded), 'pneumoniamnist' "
-        f"(downloaded) or the path of a folder of images{hint}"
+        f"(downloaded) or the path of a folder of images{did_you_mean(spec, EMBEDDED)}"
     )
 
 

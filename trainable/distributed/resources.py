@@ -81,8 +81,8 @@ def _float_or_auto(text: str) -> float | None:
     return None if text == "auto" else float(text)
 
 
-# argparse names the type in its message: "invalid number or auto value: 'x'".
-_float_or_auto.__name__ = "number or auto"
+# `Parser` names the type in its message: "--gpus-per-trial is 'x', but must be a number or auto".
+_float_or_auto.__name__ = "a number or auto"
 
 
 def resolve_resources(args: argparse.Namespace) -> Resources:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from spaces.task import Params
+from trainable.basics.wording import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ def check(cls: type, params: Params) -> tuple[Params, list[str]]:
 
 
 def _unknown(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"{key} is not a hyperparameter" + (f"; did you mean {close[0]}?" if close else "")
+    return f"{key} is not a hyperparameter{did_you_mean(key, known)}"
 
 
 def _kind(spec: dataclasses.Field[Any]) -> str:

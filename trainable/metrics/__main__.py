@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from trainable.basics.command import command_line
 from trainable.basics.files import check_file, path_argument
+from trainable.basics.parser import Parser, program
 from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console, printable, say
 from trainable.data.folders.listing import check_folder
@@ -32,7 +32,7 @@ _MEASURED = {
 @command_line()
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, or 2 for bad input."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     for folder in filter(None, (args.real, args.fake, args.train)):
         check_folder(folder)
     for flag, file in (
@@ -100,9 +100,10 @@ def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m trainable.metrics",
+def parser() -> Parser:
+    """The command line's."""
+    p = Parser(
+        prog=program("trainable.metrics"),
         description="FID, KID and what they cannot see, for two folders of images.",
     )
     p.add_argument("real", type=path_argument, help="real images, in class folders or not")

@@ -16,6 +16,7 @@ from spaces.errors import InputError
 from spaces.task import Task
 from trainable.pretrained.catalog import BACKBONES, WEIGHTS
 from trainable.pretrained.extractors import Extractor
+from trainable.pretrained.protocol import SHARED
 from trainable.pretrained.weights import fill, fold, known_checksum, read_tensors
 
 
@@ -84,10 +85,6 @@ def shares_features(backbone: str, extractor: str) -> bool:
     torchvision's Inception and that of the original FID are the same network, trained alike.
     """
     return backbone == extractor or (backbone, extractor) == ("inception_v3", "inception")
-
-
-SHARED = "+shared-with-backbone"
-"""Mark in the protocol of scores that a discriminator's own features flatter."""
 
 
 def scored_protocol(extractor: Extractor, backbone: Backbone | None, *, shared: bool) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from trainable.pretrained.backbones import Backbone, load_backbone, scored_protocol
 from trainable.pretrained.extractors import Extractor, load_extractor
+from trainable.pretrained.protocol import resize_rule
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def load_frozen_networks(
     extractor, said = load_extractor(
         features,
         args.features_weights,
-        resize=resize.partition("/")[2].partition("-")[0] or resize,
+        resize=resize_rule(resize),
         unverified=args.unverified_weights and not lone,
     )
     found = load_backbone(backbone, args.backbone_weights, unverified=args.unverified_weights)

@@ -8,6 +8,7 @@ from pathlib import Path
 from spaces.errors import InputError
 from spaces.presets import PRESETS
 from trainable.basics.files import check_file
+from trainable.basics.parser import Parser, program
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.wording import parse_duration
 from trainable.data.dataset import check_image_size
@@ -22,10 +23,10 @@ _TRAIN_TIME = "10m"
 _MOST_THREADS = 1024
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """All of them."""
-    p = argparse.ArgumentParser(
-        prog="python -m trainable",
+    p = Parser(
+        prog=program("trainable"),
         description=(
             "Train one conditional GAN. Running the same command again resumes it; with more "
             "--epochs, a finished run trains further."

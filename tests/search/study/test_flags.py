@@ -229,7 +229,8 @@ def test_a_terminal_sees_the_images_being_read(folder, tmp_path, embedded):
 
 def test_help_is_quick_because_it_imports_nothing_heavy():
     code = (
-        "import sys, search.run; print([m for m in ('torch', 'ray', 'mlflow') if m in sys.modules])"
+        "import sys, search.run; from search import Result, Search; "
+        "print([m for m in ('torch', 'ray', 'mlflow', 'pandas') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -2,11 +2,13 @@
 
 import io
 import subprocess
+import sys
 
 import pytest
 
 from trainable.basics.files import name_fault, whole_file, whole_folder, write_whole
 from trainable.basics.markdown import code, escaped
+from trainable.basics.progress import stage
 from trainable.basics.terminal import (
     command,
     make_console,
@@ -31,6 +33,18 @@ def test_a_printed_command_gives_a_shell_back_its_words(name):
     assert pasted == b"\0".join(
         text.encode(errors="surrogateescape") for text in (name, f"--out={name}", "")
     )
+
+
+def test_a_notebook_gets_plain_lines(monkeypatch):
+    """Jupyter's kernel sets FORCE_COLOR; its cells cannot move a cursor."""
+    stream = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    console = make_console()
+    with stage(console, "looking at frogs"):
+        say(console, "[ap] green")
+    assert stream.getvalue() == "[ap] green\n"
+    assert make_console(force_terminal=True).is_terminal
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from spaces.errors import InputError
 from trainable.basics.terminal import one_line
+from trainable.basics.wording import did_you_mean
 from trainable.data.folders.patients import Patients
 
 MIN_PER_CLASS = 10
@@ -91,12 +91,11 @@ def check_chosen(where: Path, chosen: Sequence[str], known: Collection[str]) -> 
     """Raise InputError for the first of the `chosen` classes that is not `known` in `where`."""
     for name in chosen:
         if name not in known:
-            close = difflib.get_close_matches(name, sorted(known), n=1)
-            near = close or [k for k in sorted(known) if k.casefold() == name.casefold()]
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            near = [k for k in sorted(known) if k.casefold() == name.casefold()]
+            hint = f"; did you mean {near[0]}?" if near else did_you_mean(name, sorted(known))
             raise InputError(
-                f"--classes names {name!r}, which {where} does not have{hint}; it has "
-                f"{', '.join(map(repr, sorted(known))) or 'none'}"
+                f"--classes names {name!r}, which {where} does not have; it has "
+                f"{', '.join(map(repr, sorted(known))) or 'none'}{hint}"
             )
 
 

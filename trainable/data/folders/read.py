@@ -71,7 +71,6 @@ def load_folder(
         size: side of the square images, a power of two from 32 to 256.
         how: how files become pixels; unknown levels follow from the set.
         split: 'train', 'test' or 'val'; 'train' also reads a folder without splits.
-        viral: keep viral pneumonia as a class of its own, in Kaggle's chest X-ray layout.
         progress: told how many files are done.
 
     Raises:

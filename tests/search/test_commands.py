@@ -1,0 +1,106 @@
+"""`cgan-search`: every command under one name, found, completed, and told apart when mistyped."""
+
+from __future__ import annotations
+
+import importlib
+import tomllib
+
+import pytest
+
+import search.run
+from search.__main__ import main
+from search.commands import COMMANDS, NAME, listing
+from search.completion import SHELLS, all_commands
+from search.study.flags import resume_parser
+from tests.helpers import ROOT
+from tests.helpers.refusals import tells
+
+
+def test_each_command_has_a_parser_that_goes_by_its_name(capsys):
+    for name in COMMANDS:
+        with pytest.raises(SystemExit) as end:
+            main([*name.split(), "--help"])
+        assert end.value.code == 0
+        assert tells(capsys.readouterr().out, f"{NAME} {name}")
+
+
+def test_each_module_with_a_door_is_a_command():
+    """But for `search` itself, and an old name of another."""
+    doors = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for package in ("spaces", "trainable", "search", "analysis")
+        for path in (ROOT / package).rglob("*.py")
+        if 'if __name__ == "__main__":' in path.read_text()
+    }
+    known = {command.module for command in COMMANDS.values()}
+    assert doors - known == {"search.__main__", "search.generate"}
+    assert known - doors == {"search.resume"}
+
+
+def test_help_lists_all(capsys):
+    for words in ([], ["figures", "--help"]):
+        assert main(words) == 0
+        assert listing() in capsys.readouterr().out
+
+
+def test_the_version_is_the_packages(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert capsys.readouterr().out.startswith(f"{NAME} {project['version']}")
+    module, _, function = project["scripts"][NAME].partition(":")
+    assert getattr(importlib.import_module(module), function) is main
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["rnu"], ["rnu", "run"]),
+        (["zebra"], ["zebra", "cgan-search --help"]),
+        (["figure", "samples"], ["figure", "figures"]),
+        (["figures"], ["fid-vs-time", "samples"]),
+        (["figures", "zebra"], ["zebra", "fid-vs-time"]),
+        (["fid_vs_time", "--study", "x"], ["cgan-search figures fid-vs-time"]),
+        (["--vresion"], ["--vresion", "--version"]),
+        (["run", "--trails", "3"], ["--trails", "--trials", "cgan-search run --help"]),
+        (["data", "show", "x", "--oot", "y"], ["--oot", "--out", "cgan-search data show --help"]),
+        (["resume"], ["NAME", "cgan-search resume --help"]),
+    ],
+)
+def test_mistakes_are_told_in_a_line(words, parts, capsys):
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert tells(said, *parts)
+    assert said.count("\n") == 1
+
+
+def test_figures_go_by_their_modules_names_too(capsys):
+    assert main(["figures", "learning_curves", "--study", "x", "--tracking-uri", "?"]) == 2
+    assert tells(capsys.readouterr().err, "--tracking-uri", "?")
+
+
+def test_resume_is_run_with_a_name(monkeypatch, tmp_path, capsys):
+    seen = []
+    monkeypatch.setattr("search.resume.start", lambda args, began: seen.append(args) or 0)
+    assert main(["resume", "a", "--trials", "9", "--output", str(tmp_path)]) == 0
+    flags = ["--resume", "a", "--trials", "9", "--output", str(tmp_path)]
+    monkeypatch.setattr(search.run, "start", lambda args, began: seen.append(args) or 0)
+    assert search.run.main(flags) == 0
+    assert vars(seen[0]) == vars(seen[1])
+    monkeypatch.undo()
+    assert main(["resume", "a", "--seed", "1", "--output", str(tmp_path)]) == 2
+    assert tells(capsys.readouterr().err, "--seed")
+    assert "--seed" not in resume_parser().format_help()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completion_knows_commands_flags_and_options(shell, capsys):
+    assert main(["completion", shell]) == 0
+    said = capsys.readouterr().out
+    assert tells(said, "fid-vs-time", "nsgaii", "image-size" if shell == "fish" else "--image-size")
+
+
+def test_completion_reads_what_the_commands_do():
+    args = all_commands().parse_args(["figures", "samples", "--study", "x", "--trial", "3"])
+    assert args.trial == 3
