@@ -271,7 +271,7 @@ def test_what_the_command_prints_is_what_a_search_may_draw(name, more, capsys):
     out = capsys.readouterr().out
     table = out[out.index("parameter ") :].splitlines()[1:-1]
     printed = [line.split()[0] for line in table if not line.startswith(" ")]
-    options = cli._parser().parse_args([name, *more])
+    options = cli.parser().parse_args([name, *more])
     assert options.backbone == ("none" if "none" in more else FLAGS["backbone"].default)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn: set[str] = set()

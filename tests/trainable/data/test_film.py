@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.films import frames_in
 from trainable.data.film import FRAME, LAST, draw_frames, film
 from trainable.data.sheets import draw_grid
 
@@ -18,13 +19,9 @@ def grid(level: int, channels: int = 1, side: int = 32, classes: int = 2) -> Ima
 
 def played(data: bytes) -> list[tuple[np.ndarray, int]]:
     """Pixels, and milliseconds, of each frame."""
-    frames = []
     with Image.open(io.BytesIO(data)) as picture:
         assert picture.info["loop"] == 0
-        for place in range(picture.n_frames):
-            picture.seek(place)
-            frames.append((np.asarray(picture.convert("RGB")), picture.info["duration"]))
-    return frames
+    return [(np.asarray(frame), time) for frame, time in frames_in(data)]
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP"])

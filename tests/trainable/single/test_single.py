@@ -17,11 +17,11 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from PIL import Image
 
 from spaces.presets import PRESETS
 from tests.helpers import ROOT
 from tests.helpers.fake_tune import config
+from tests.helpers.films import frames_in
 from tests.helpers.refusals import tells
 from tests.helpers.toys import (
     TinyExtractor,
@@ -159,8 +159,7 @@ def test_what_it_writes_and_says(tmp_path, capsys):
     names = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
     assert names >= {"generator.pt2", WEIGHTS, "config.json", "run.json"}
     assert names >= {f"00000/samples_00000{epoch}.png" for epoch in (0, 1, 2)}
-    with Image.open(tmp_path / "training.gif") as film:
-        assert film.n_frames == 3
+    assert len(frames_in(tmp_path / "training.gif")) == 3
     about = json.loads((tmp_path / "config.json").read_text())
     found = about["settings"]
     assert found == settings(seed=5, data=str(Path("pictures").absolute()))  # known anywhere

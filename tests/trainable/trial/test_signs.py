@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -54,13 +55,12 @@ def test_signs_follow_the_trial_and_tell_its_speed(trial):
         signs.stop()
     trial.run.epoch = 9
     time.sleep(0.05)
-    assert read_sign(trial.folder).epoch == 3
+    assert wait_for(trial, lambda sign: True).epoch == 3
 
 
 def test_a_trial_is_not_held_between_signs(tmp_path):
     """Its memory on a GPU is the next trial's."""
-    run = SimpleNamespace(epoch=0, images_seen=0)
-    at_work = [Held(tmp_path, run)]
+    at_work: list[Any] = [Held(tmp_path, SimpleNamespace(epoch=0, images_seen=0))]
     gone = weakref.ref(at_work[0])
     signs = SignsOfLife(lambda: at_work[0], pause=0.2)
     try:
