@@ -85,7 +85,7 @@ def test_a_trial_goes_on_from_the_store_on_another_node(workload, tmp_path):
     kept = workload.object_store.names("00003")  # pyright: ignore[reportOptionalMemberAccess]
     assert {n.split("/")[1] for n in kept if n.endswith(".pt")} == {"attempt-002"}
     assert len([n for n in kept if n.endswith(".pt")]) == 2
-    assert len([n for n in kept if n.endswith(".png")]) == 3
+    assert len([n for n in kept if n.endswith(".png")]) == 4  # the untrained generator's, too
 
 
 def test_an_attempt_that_died_before_its_first_checkpoint_keeps_its_number(workload, tmp_path):
@@ -161,7 +161,7 @@ def test_a_whole_search_under_fire(store, tmp_path):
     for record in records:
         trial = trial_folder(folder / TRIALS, record.number)
         fetch(trial, "*.png")
-        assert len(list(trial.glob("*.png"))) == 6
+        assert len(list(trial.glob("*.png"))) == 7
         fetch(trial, "*.pt")
         assert len(newest(trial)["reports"]) == len(record.reports) == 6
     assert not any(name.startswith(".nodes") for name in object_store.names(""))
