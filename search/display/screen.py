@@ -125,8 +125,8 @@ class Screen:
         for seat in self._seats()[:WORKERS]:
             if sign := self._sign(seat):
                 rate = f" ({sign.rate:.0f} images/s)" if sign.rate else ""
-                parts.append(f"trial {seat.number} {_epoch(seat, sign)}{rate}")
-        return f"at epoch: {', '.join(parts)}" if parts else ""
+                parts.append(f"trial {seat.number} at epoch {_epoch(seat, sign)}{rate}")
+        return ", ".join(parts)
 
     def _seats(self) -> list[RunningTrial]:
         # A copy: another thread asks while trials end.
@@ -173,7 +173,7 @@ def _epoch(seat: RunningTrial, sign: Sign | None) -> str:
     reported = seat.report["epoch"] if seat.report else 0
     if sign is None:
         return str(reported)
-    return f"{'scoring ' if sign.scoring else ''}{max(sign.epoch, reported)}"
+    return f"{max(sign.epoch, reported)}{' scoring' if sign.scoring else ''}"
 
 
 def _rate(seat: RunningTrial, sign: Sign | None) -> str:

@@ -221,9 +221,11 @@ def test_between_reports_the_screen_says_where_trials_are(tmp_path):
     standings.report(0, report(3, 66.0, 6.0), 1.0)
     rows = [line.split() for line in shown(screen, now=2.0).splitlines()]
     assert ["0", "5", "181", "66.0", "1", "s", "ago"] in rows
-    assert ["1", "scoring", "7", "begun"] in rows
+    assert ["1", "7", "scoring", "begun"] in rows
     assert ["2", "0", "begun"] in rows
-    assert tells(screen.under_way(), "trial 0 5 (181 images/s), trial 1 scoring 7")
+    assert tells(
+        screen.under_way(), "trial 0 at epoch 5 (181 images/s), trial 1 at epoch 7 scoring"
+    )
     assert "trial 2" not in screen.under_way()
 
 
@@ -242,7 +244,7 @@ def test_a_search_that_is_not_on_a_terminal_is_never_silent_for_long(tmp_path, m
         folder = trial_folder(tmp_path, 0)
         folder.mkdir()
         (folder / "sign.json").write_text(json.dumps(asdict(Sign(5, 1000, 181.4, False))))
-        while "trial 0 5 (181 images/s)" not in out.getvalue():
+        while "trial 0 at epoch 5 (181 images/s)" not in out.getvalue():
             time.sleep(0.01)
     assert "1 running of 2" in out.getvalue()
 
