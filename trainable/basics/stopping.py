@@ -63,6 +63,7 @@ def stopped_by_signals() -> Iterator[None]:
         _last.number = number
         raise Stopped(number)
 
+    _last.number = None  # of earlier work in this process, whose end others told of
     with _handled(stop, signal.SIGINT, signal.SIGTERM, signal.SIGHUP), _raised_again():
         yield
 

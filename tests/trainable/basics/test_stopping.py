@@ -77,6 +77,19 @@ def test_the_code_is_the_signals_also_where_ray_raises_in_its_place(capsys):
     assert command_line()(main)() == 143
 
 
+def test_a_signal_of_earlier_work_in_the_process_is_forgotten():
+    """As in a notebook, where one cell was ended by SIGTERM and the next by Ctrl-C."""
+    with suppress(Stopped), stopped_by_signals():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+
+    @command_line()
+    def main() -> int:
+        raise KeyboardInterrupt
+
+    assert main() == 130
+
+
 def test_a_command_returns_its_code_and_its_errors_are_seen():
     assert command_line()(lambda: 2)() == 2
 
