@@ -23,7 +23,7 @@ from analysis.study.table import StudyTable
 from analysis.study.trials import best
 from spaces.errors import InputError
 from trainable.basics.terminal import one_line
-from trainable.data.film import FILM, FRAMES, draw_frames, film
+from trainable.data.film import FILM, draw_frames, film
 from trainable.data.sheets import draw_grid, spread
 from trainable.generators.saved import SavedGenerator
 
@@ -127,8 +127,7 @@ def _arc(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
 def frames(table: StudyTable, number: int) -> list[Image.Image]:
     """The frames of the film of the trial's training; none if it has no pictures."""
     grids = fetch_grids(table, number)
-    chosen = {epoch: grids[epoch] for epoch in spread(sorted(grids), FRAMES)}
-    return draw_frames(chosen, list(table.counts), _fids(table, number)) if chosen else []
+    return draw_frames(grids, list(table.counts), _fids(table, number)) if grids else []
 
 
 def _fids(table: StudyTable, number: int) -> dict[int, float]:

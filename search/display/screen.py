@@ -51,8 +51,7 @@ class Screen:
 
     def line(self, elapsed: float, left: float | None) -> str:
         """The same in a line, for output that is no terminal."""
-        standings = self.standings
-        counts = [f"{n} {status}" for status, n in sorted(standings.ended.items())]
+        standings, counts = self.standings, self._ended()
         counts.append(f"{len(standings.seats)} running of {standings.config.trials}")
         parts = [", ".join(counts)]
         if standings.best is not None:
@@ -63,11 +62,15 @@ class Screen:
     def summary(self, elapsed: float) -> str:
         """What stays of the screen when the trials are over."""
         ended, total = self.standings.ended, self.standings.config.trials
-        counts = ", ".join(f"{n} {status}" for status, n in sorted(ended.items()))
+        counts = ", ".join(self._ended())
         return (
             f"{ended.total()} of {total} trials ended: {counts}; {format_duration(elapsed)}\n"
             f"  passed {self._rungs()}"
         )
+
+    def _ended(self) -> list[str]:
+        """How many trials ended how."""
+        return [f"{n} {status}" for status, n in sorted(self.standings.ended.items())]
 
     def score(self, best: Best) -> str:
         """Such as: FID 62.1 (1.7 x floor, trial 3, epoch 240)."""

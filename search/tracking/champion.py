@@ -77,7 +77,7 @@ def log_winner(uri: str, run_id: str, trial: Path, exported: Path, verdict: Verd
     client = connect(uri)
     for name in (EXPORTED, WEIGHTS, CONFIG):
         client.log_artifact(run_id, str(exported / name))
-    classes = json.loads((exported / CONFIG).read_text())["classes"]
+    classes = _classes(exported)
     for name, value in by_class(verdict.scores, classes).items():
         client.log_metric(run_id, name, value)
     for step, fid in enumerate(verdict.afresh, start=1):
@@ -87,7 +87,7 @@ def log_winner(uri: str, run_id: str, trial: Path, exported: Path, verdict: Verd
     files = grid_files(trial)
     epochs = spread(sorted(files), KEPT)
     log_grids(client, run_id, trial, epochs, logged_epochs(client, run_id))
-    log_film(client, run_id, {epoch: files[epoch] for epoch in epochs}, classes, verdict.curve)
+    log_film(client, run_id, files, classes, verdict.curve)
     client.set_tag(run_id, FAILED, "; ".join(verdict.failed)[:_LONGEST])
     if not verdict.failed:
         client.set_tag(run_id, WINNER, verdict.rank)
@@ -110,10 +110,14 @@ def log_best(uri: str, run_id: str | None, trial: Path, exported: Path, verdict:
         from trainable.data.film import draw_frames
 
         last = max(files)
-        classes = json.loads((exported / CONFIG).read_text())["classes"]
         with Image.open(files[last]) as grid:
-            (shown,) = draw_frames({last: grid}, classes, verdict.curve)
+            (shown,) = draw_frames({last: grid}, _classes(exported), verdict.curve)
         client.log_image(run_id, shown, artifact_file="best.png")
+
+
+def _classes(exported: Path) -> list[str]:
+    """Of the generator that `export_generator` wrote."""
+    return json.loads((exported / CONFIG).read_text())["classes"]
 
 
 def clear_winners(uri: str, study_key: str) -> None:

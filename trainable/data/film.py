@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from trainable.basics.terminal import one_line
+from trainable.data.sheets import spread
 
 FILM = "training.gif"
 SIDE = 96
@@ -29,10 +30,10 @@ _QUALITY = 80  # of WebP
 def draw_frames(
     grids: Mapping[int, Image.Image], classes: Sequence[str], fids: Mapping[int, float]
 ) -> list[Image.Image]:
-    """The frames of `grids`, by epoch, which have a row for each class.
+    """The frames of `grids`, which have a row for each class; of more than `FRAMES` some, spread.
 
     Args:
-        grids: at least one; see `trainable.data.sheets.draw_grid`.
+        grids: at least one, by epoch; see `trainable.data.sheets.draw_grid`.
         classes: their names, in the rows' order; longer ones than 20 letters are cut. None where
             they are not known.
         fids: FID by epoch, as far as it is known.
@@ -45,7 +46,7 @@ def draw_frames(
     left = round(max(map(font.getlength, names))) + 2 * _GAP if names else 0
     height, below = scale * first.height, round(font.getbbox("p")[3]) + 2 * _GAP
     frames = []
-    for epoch in sorted(grids):
+    for epoch in spread(sorted(grids), FRAMES):
         grid = grids[epoch]
         size = left + scale * grid.width, height + below
         frame = Image.new(grid.mode, size)

@@ -19,8 +19,8 @@ from trainable.basics.progress import stage
 from trainable.basics.stopping import Stop, stopped_gently
 from trainable.basics.terminal import say
 from trainable.basics.wording import format_duration
-from trainable.data.film import FILM, FRAMES, write_film
-from trainable.data.sheets import grid_files, spread
+from trainable.data.film import FILM, write_film
+from trainable.data.sheets import grid_files
 from trainable.gan.config import TrialConfig
 from trainable.generators.export import CONFIG, Provenance, export_generator
 from trainable.metrics.independent import agreement
@@ -197,8 +197,7 @@ def _conclude(
         export_generator(run, trial.workload.data, args.out, provenance, scored)
         files, film = grid_files(trial.folder), args.out / FILM
         fids = {report["epoch"]: report["fid"] for report in trial.reports}
-        chosen = {epoch: files[epoch] for epoch in spread(sorted(files), FRAMES)}
-        write_film(film, chosen, trial.workload.data.classes, fids)
+        write_film(film, files, trial.workload.data.classes, fids)
         say(
             console,
             f"images: {files[max(files)]}\nhow it learned: {film}\n"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers.films import frames_in
-from trainable.data.film import FRAME, LAST, draw_frames, film
+from trainable.data.film import FRAME, FRAMES, LAST, draw_frames, film
 from trainable.data.sheets import draw_grid
 
 
@@ -31,6 +31,13 @@ def test_grids_follow_one_another_by_epoch_and_the_last_stays(channels, form):
     frames = played(film(draw_frames(grids, ["normal", "COVID+"], {3: 50.0}), form))
     assert [int(pixels[20, -20, 0]) for pixels, _ in frames] == pytest.approx([10, 90, 200], abs=3)
     assert [time for _, time in frames] == [FRAME, FRAME, LAST]
+
+
+def test_of_many_grids_some_are_shown_the_first_and_the_last_among_them():
+    frames = draw_frames({epoch: grid(epoch) for epoch in range(100)}, ["a", "b"], {})
+    levels = [int(np.asarray(frame)[20, -20]) for frame in frames]
+    assert (len(levels), levels[0], levels[-1]) == (FRAMES, 0, 99)
+    assert levels == sorted(set(levels))
 
 
 def test_a_gif_of_grey_images_loses_nothing():
