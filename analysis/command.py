@@ -15,10 +15,7 @@ from spaces.errors import InputError
 from trainable.basics.parser import Parser, program
 from trainable.basics.progress import stage
 from trainable.basics.terminal import make_console, say
-from trainable.tracking.client import check_tracking
-
-TRACKING = "sqlite:///runs/mlflow.db"
-"""MLflow's store, unless another is named."""
+from trainable.tracking.client import TRACKING, check_tracking
 
 
 def figure_parser(name: str, about: str | None) -> Parser:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from search.commands import COMMANDS, NAME, listing
+from search.commands import COMMANDS, listing
 from spaces.errors import InputError
 from trainable.basics.command import command_line
 from trainable.basics.parser import Parser, called
-from trainable.basics.terminal import make_console, say
+from trainable.basics.terminal import NAME, make_console, say
 from trainable.basics.wording import did_you_mean
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-NAME = "cgan-search"
-
 
 class Command(NamedTuple):
     """A module with a `main` and a `parser`, which ``python -m`` takes too.
@@ -24,6 +22,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "resume": Command("search.resume", "resume a stopped study: resume NAME"),
         "doctor": Command("search.doctor.__main__", "check what a search would meet beforehand"),
         "publish": Command("search.publish", "write to MLflow whatever it is missing of a study"),
+        "ui": Command("search.ui", "open MLflow's pages at the runs of all studies"),
         "spaces": Command("spaces.__main__", "list the search spaces, or show one"),
     },
     "results": {

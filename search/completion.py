@@ -11,11 +11,12 @@ from importlib import import_module
 from pathlib import Path
 
 from search.__main__ import parser as root_parser
-from search.commands import COMMANDS, NAME
+from search.commands import COMMANDS
 from search.study.config import FLAGS
 from trainable.basics.command import command_line
 from trainable.basics.files import path_argument
 from trainable.basics.parser import Parser, program
+from trainable.basics.terminal import NAME
 
 SHELLS = ("bash", "zsh", "fish")
 _PATHS = ("data", "held_out", "model", "init_from", "storage", "test")

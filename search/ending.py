@@ -85,7 +85,7 @@ class Ending:
         """How many trials ran, and the command that resumes the study."""
         config, again = (
             self.config,
-            self._folder.command("search.run --resume", run_flags(self.args)),
+            self._folder.command("resume", run_flags(self.args)),
         )
         ran = ""
         with suppress(Exception):  # its database may be what failed

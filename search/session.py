@@ -161,15 +161,15 @@ def _locked_search(
         _prove(study, rows, replace(plan, workload=workload), ending, since, outcome.avoided)
     version = _hand_over(rows, study, workload.trials, folder, tracker, console)
     if not tracker.close():
-        again = StudyFolder.of(args, name).command("search.publish")
+        again = StudyFolder.of(args, name).command("publish")
         say(
             console,
             f"MLflow is missing part of the study ({tracker.problem}); everything is in "
             f"{folder}. Once it is back:\n  {again}",
         )
-    _say_next(StudyFolder(folder, uri), tracker.projection.experiment, version, console)
+    _say_next(StudyFolder(folder, uri), version, console)
     if not outcome.done:
-        more = StudyFolder.of(args, name).command("search.run --resume", run_flags(args))
+        more = StudyFolder.of(args, name).command("resume", run_flags(args))
         say(console, f"  {more} --time-budget 1h   # the time budget has run out; this resumes")
     return 0
 
@@ -193,9 +193,7 @@ def _prove(
             )
         if failed is not None:  # the winners are there all the same, and go on to MLflow
             say(ending.console, f"{said} failed: {failed}")
-    again = StudyFolder.of(ending.args, config.name).command(
-        "search.run --resume", run_flags(ending.args)
-    )
+    again = StudyFolder.of(ending.args, config.name).command("resume", run_flags(ending.args))
     tried = [row.record for row in rows]
     say(ending.console, say_of(study, champion, tried, usual, again))
 
@@ -315,10 +313,9 @@ def _say_duration(args: argparse.Namespace, plan: Plan, console: Console) -> Non
         say(console, f"a smaller one:\n  {smaller_command(plan.config, args)}")
 
 
-def _say_next(folder: StudyFolder, experiment: str, version: str | None, console: Console) -> None:
+def _say_next(folder: StudyFolder, version: str | None, console: Console) -> None:
     """The commands that a user would type next."""
     say(console, f"kept: {folder.path / LEADERBOARD}, {folder.path / SETTINGS}")
     if version is not None:
         say(console, f"champion: models:/{folder.name}@champion (version {version})")
-    pages = ui_command(folder.tracking, experiment)
-    say(console, f"next:\n  {folder.report_command()}\n  {pages}")
+    say(console, f"next:\n  {folder.report_command()}\n  {ui_command(folder.tracking)}")

@@ -14,9 +14,10 @@ from trainable.basics.files import check_new_folder
 from trainable.basics.parser import Parser, program
 from trainable.basics.progress import stage
 from trainable.basics.ranges import MOST_SEED, check_range
-from trainable.basics.terminal import make_console, say, say_command
+from trainable.basics.terminal import NAME, make_console, say, say_command
+from trainable.data.folders.entries import MIN_PER_CLASS
 from trainable.data.labelling import AS_FOLDERS
-from trainable.tracking.client import check_generator
+from trainable.tracking.client import TRACKING, check_generator
 
 MOST_IMAGES = 10**6
 """Of a class: more in one folder than file systems and viewers bear."""
@@ -36,17 +37,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         from trainable.tracking.registry import load_generator
 
     about = write_set(load_generator(args.model, args.tracking_uri, "--model"), args, console)
-    say(console, f"{args.out}: synthetic images, {about['synthetic']}; next:")
+    said = f"{args.out}: synthetic images, {about['synthetic']}"
+    if args.per_class < MIN_PER_CLASS:
+        say(console, f"{said}; a data set to other commands from {MIN_PER_CLASS} a class on")
+        return 0
+    say(console, f"{said}; next:")
     folder = args.out.absolute()
     picture = folder.with_name(f"{folder.name}.png")
-    say_command(console, "python", "-m", "trainable.data", "show", args.out, "--out", picture)
+    say_command(console, NAME, "data", "show", args.out, "--out", picture)
     # As its training images were read: larger real ones have detail that it never saw.
     size = ("--image-size", str(about["image_size"]))
     settings = about["settings"]
     real = Path(settings.get("data") or "")  # of a study before paths were kept whole
     alone = not any(settings.get(name) for name in AS_FOLDERS.settings)  # it has these classes only
     if alone and real.is_absolute() and real.is_dir():
-        say_command(console, "python", "-m", "trainable.metrics", real, args.out, *size)
+        say_command(console, NAME, "metrics", real, args.out, *size)
     return 0
 
 
@@ -63,9 +68,7 @@ def parser() -> Parser:
     p.add_argument("--out", type=Path, required=True, help="a folder that does not exist yet")
     p.add_argument("--seed", type=int, default=0, help="seed of the whole set (default: 0)")
     p.add_argument("--format", choices=("png", "jpeg"), default="png", help="(default: png)")
-    p.add_argument(
-        "--tracking-uri", default="sqlite:///runs/mlflow.db", help="MLflow, for models:/"
-    )
+    p.add_argument("--tracking-uri", default=TRACKING, help="MLflow, for models:/")
     return p
 
 

@@ -18,7 +18,7 @@ from analysis.augmentation.design.cells import Cell, plan
 from analysis.augmentation.design.materials import Source, divide, load_real
 from analysis.augmentation.design.retrain import Retraining
 from analysis.augmentation.findings.conclude import FOUND, conclude
-from analysis.augmentation.findings.mlflow_log import FinishedStudy, log_study
+from analysis.augmentation.findings.mlflow_log import EXPERIMENT, FinishedStudy, log_study
 from analysis.augmentation.findings.results import Findings
 from analysis.augmentation.flags import check_name
 from analysis.augmentation.running.store import Store
@@ -200,6 +200,6 @@ def _log(args: argparse.Namespace, study: FinishedStudy, console: Console) -> in
         )
         return 1
     say(console, "next:")
-    say(console, f"  {ui_command(uri)}   # experiment cgan-augmentation")
+    say(console, f"  {ui_command(uri, EXPERIMENT)}")
     say_command(console, "less", folder / FOUND)
     return 0

@@ -7,14 +7,13 @@ import re
 from pathlib import Path
 
 from analysis.augmentation.design.cells import parse_ratios, parse_sizes
-from analysis.command import TRACKING
 from spaces.errors import InputError
 from trainable.basics.files import check_file
 from trainable.basics.parser import Parser, program
 from trainable.data.labelling import Labelling, add_labelling
 from trainable.data.sources import check_sources
 from trainable.distributed.resources import add_resources, check_resources
-from trainable.tracking.client import check_generator, check_tracking
+from trainable.tracking.client import TRACKING, check_generator, check_tracking
 
 
 def parser() -> Parser:

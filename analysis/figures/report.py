@@ -61,7 +61,7 @@ training images, on sameness, and on how little of the real images is covered.</
 <p>A trial that is <b>pruned</b> was stopped early because others were better after as much
 training; <b>diverged</b> and <b>collapsed</b> ones broke down. A generator that copies its
 training images would score well: see the copy rates, and
-<code>python -m analysis.neighbours</code>.</p>
+<code>cgan-search figures neighbours</code>.</p>
 """
 OF_PATIENTS = """
 <p>The training images are of patients, those shown here are not. Synthetic images of this kind are

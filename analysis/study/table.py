@@ -20,7 +20,7 @@ from analysis.study.rows import read_trials
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
 from trainable.basics.progress import Progress
-from trainable.basics.terminal import command
+from trainable.basics.terminal import NAME, command
 from trainable.tracking.client import (
     check_tracking,
     find_experiment,
@@ -161,7 +161,7 @@ def _find_parent(client: MlflowClient, name: str, uri: str) -> tuple[Run, str]:
     if experiment is not None and not named:
         deleted = search_runs(client, experiment.experiment_id, is_parent, deleted=True)
     if any(_study_name(run) == name for run in deleted):
-        again = command("python", "-m", "search.publish", name)
+        again = command(NAME, "publish", name)
         raise InputError(
             f"--study {name}: its run was deleted in MLflow; if its folder still exists, {again} "
             "writes it again"
@@ -203,7 +203,7 @@ def _counts(parent: Run) -> dict[str, int]:
 def _unscored(name: str, parent: Run, trials: pd.DataFrame) -> str:
     """Why there is nothing to draw, and what to do about it."""
     if parent.info.status == "RUNNING":
-        again = command("python", "-m", "search.run", "--resume", name)
+        again = command(NAME, "resume", name)
         return (
             f"none of its {len(trials)} trials has a score yet; wait for the first evaluation, "
             f"or, if the search was killed, resume it with {again}"

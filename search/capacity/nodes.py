@@ -238,7 +238,7 @@ def all_in_order(place: Path | ObjectStore, say: Callable[[str], None]) -> list[
     nodes = survey(place)
     if problems := faults(nodes):
         raise InputError(
-            "\n  ".join(problems) + "\npython -m search.doctor, with the same flags, says more"
+            "\n  ".join(problems) + "\ncgan-search doctor, with the same flags, says more"
         )
     models = Counter(name for node in nodes for name, _ in node.gpus)
     gpus = ", ".join(f"{n} {name}" for name, n in models.items()) or "no GPU"

@@ -23,7 +23,7 @@ def read_queue(path: Path, space: Space, task: Task) -> list[Params]:
         if not isinstance(values, dict):
             raise InputError(
                 f"--enqueue {path}: entry {place} is {values!r}, but must be an object of searched "
-                'values, such as {"g_lr": 0.001}; python -m spaces NAME lists them'
+                'values, such as {"g_lr": 0.001}; cgan-search spaces NAME lists them'
             )
         try:
             check_draw(space, task, values)

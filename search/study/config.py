@@ -78,7 +78,7 @@ class StudyConfig:
     name: str
     space: str = flag(
         "full",
-        "full, architecture, optimization (see python -m spaces), or package.module:function",
+        "full, architecture, optimization (see cgan-search spaces), or package.module:function",
     )
     data: str = flag(
         "phantom",

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import time
 import uuid
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -119,6 +120,9 @@ def create_study(
             storage=storage, study_name=config.name, directions=directions(config.objective)
         )
         study = load_study(config.name, storage)
+        with warnings.catch_warnings():  # it counts as experimental; optuna-dashboard shows them
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([g.name for g in Objective.parse(config.objective).goals])
         study.set_user_attr("id", key or new_key())
         study.set_user_attr("space", space)
         study.set_user_attr("yardstick", yardstick)

@@ -11,7 +11,7 @@ from search.study.config import FLAGS, StudyConfig
 from search.study.folder import StudyFolder
 from trainable.basics.addresses import check_address, check_mlflow
 from trainable.basics.parser import Parser, program
-from trainable.basics.terminal import command
+from trainable.basics.terminal import NAME, command
 from trainable.distributed.resources import add_resources
 
 OUTPUT = Path("runs")
@@ -198,7 +198,7 @@ def run_flags(args: argparse.Namespace) -> list[str]:
 
 def smaller_command(config: StudyConfig, args: argparse.Namespace) -> str:
     """A search of the same kind as the study, in a quarter of an hour."""
-    words: list[str | Path] = ["python", "-m", "search.run"]
+    words: list[str | Path] = [NAME, "run"]
     for name, flag in FLAGS.items():
         value = getattr(args if name in _RESOLVED else config, name, None)
         if name in ("space", "data") or (name not in _SHRUNK and value and value != flag.default):

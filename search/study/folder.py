@@ -27,7 +27,7 @@ from spaces.errors import InputError
 from trainable.basics.addresses import pasted, sqlite_address
 from trainable.basics.files import check_text
 from trainable.basics.lock import LOCK
-from trainable.basics.terminal import command
+from trainable.basics.terminal import NAME, command
 
 SETTINGS, DATABASE, KEY = "study.json", "study.db", "study.id"
 TRIALS, STORAGE = "trials", "storage"
@@ -128,13 +128,13 @@ class StudyFolder:
                 "--database"
             )
 
-    def command(self, module: str, more: Sequence[str] = ()) -> str:
-        """Such as ``python -m search.run --resume NAME``, with the flags that find the study again
+    def command(self, name: str, more: Sequence[str] = ()) -> str:
+        """Such as ``cgan-search resume NAME``, with the flags that find the study again
         from any folder.
 
         A command that trains takes `more`: the search's `run_flags`.
         """
-        words = command("python", "-m", *module.split(), self.name, *self.flags)
+        words = command(NAME, name, self.name, *self.flags)
         return " ".join([words, *more])
 
     @property
@@ -150,7 +150,7 @@ class StudyFolder:
     def report_command(self) -> str:
         """The command that makes a page of the study."""
         return command(
-            "python", "-m", "analysis.report", "--study", self.name,
+            NAME, "report", "--study", self.name,
             "--tracking-uri", pasted(self.tracking, "URI"), "--out", self.path / FIGURES,
         )  # fmt: skip
 

@@ -13,10 +13,10 @@ LONGEST = 128
 """Characters of a name: files, databases and MLflow add to it, and few take more than 255 bytes."""
 _RULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TAKEN = {
-    "augmentation": "of python -m analysis.augmentation",
-    "figures": "of python -m analysis.compare",
+    "augmentation": "of cgan-search augment",
+    "figures": "of cgan-search figures compare",
     "mlartifacts": "of MLflow",
-    "single": "of python -m trainable",
+    "single": "of cgan-search train",
 }
 _STORE = "mlflow.db"
 

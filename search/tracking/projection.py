@@ -75,7 +75,6 @@ class Projection:
 
     Attributes:
         folder, uri: see above.
-        experiment: the experiment's id, once the store was opened.
     """
 
     def __init__(self, folder: Path, storage: RDBStorage, uri: str):
@@ -86,7 +85,7 @@ class Projection:
         self._config: StudyConfig | None = None
         self._classes: list[str] = []
         self._client: MlflowClient | None = None
-        self.experiment = ""
+        self._experiment = ""
         self._runs: dict[str, WrittenRun] | None = None  # by `TRIAL`; the parent's key is ""
         # How trials ended that are written in full, and FID of those that are complete.
         self._settled: dict[int, tuple[Status, float]] = {}
@@ -137,14 +136,14 @@ class Projection:
         if self._client is None:
             client = connect(self.uri)
             output = self.folder.parent
-            self.experiment = experiment_id(client, EXPERIMENT, self.uri, output)
+            self._experiment = experiment_id(client, EXPERIMENT, self.uri, output)
             self._client = client
         return self._study, self._client
 
     def _find_runs(self, study: optuna.Study, client: MlflowClient) -> dict[str, WrittenRun]:
         runs: dict[str, WrittenRun] = {}
         mine = f"tags.`{STUDY}` = '{study_key(study)}'"
-        for run in search_runs(client, self.experiment, mine):
+        for run in search_runs(client, self._experiment, mine):
             data = run.data
             written = WrittenRun(
                 run.info.run_id, run.info.status, set(data.params), data.tags, data.metrics
@@ -159,7 +158,7 @@ class Projection:
         assert self._runs is not None
         if key not in self._runs:
             stamp = int(1000 * (started or time.time()))
-            run = client.create_run(self.experiment, stamp, tags, run_name=name)
+            run = client.create_run(self._experiment, stamp, tags, run_name=name)
             self._runs[key] = WrittenRun(run.info.run_id, "RUNNING", set(), dict(tags), {}, set())
         return self._runs[key]
 

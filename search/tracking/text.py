@@ -90,7 +90,7 @@ def description(
             None if tracking == beside.tracking else tracking,
             None if database == beside.database_url else "URL",  # it may hold a password
         )
-        again = place.command("search.run --resume", run_flags)
+        again = place.command("resume", run_flags)
         lines += ["", f"To resume: {code(again)}"]
     return "\n".join(lines) + "\n"
 

@@ -59,7 +59,7 @@ def publish(folder: StudyFolder, console: Console) -> int:
         say(console, f"champion: models:/{folder.name}@champion (version {version})")
     if not done:
         more = study.user_attrs.get("run_flags", ())
-        again = folder.command("search.run --resume", more)
+        again = folder.command("resume", more)
         say(console, f"the study is not finished; to resume:\n  {again}")
-    say(console, f"next:\n  {ui_command(folder.tracking, projection.experiment)}")
+    say(console, f"next:\n  {ui_command(folder.tracking)}")
     return 0

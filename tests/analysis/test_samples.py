@@ -268,7 +268,7 @@ def test_files_that_were_kept_and_are_gone_are_not_denied(table, monkeypatch):
         lambda n: samples.draw(table, n),
         lambda n: neighbours.nearest(table, n, make_data()),
     ):
-        with refused("trial 0", f"python -m search.publish {NAME}"):
+        with refused("trial 0", f"cgan-search publish {NAME}"):
             absent(0)
         with refused("trial 2"):
             absent(2)

@@ -15,14 +15,14 @@ import pytest
 from PIL import Image
 
 from analysis.command import figure_parser
-from search import publish, session
+from search import publish, session, ui
 from search.capacity.estimate import Speed
 from search.display.screen import Screen
 from search.ending import Ending
 from search.plan import Plan
 from search.run import main
 from search.study.config import StudyConfig
-from search.study.flags import parser
+from search.study.flags import parser, resume_parser
 from search.study.folder import SETTINGS, StudyFolder, default_tracking
 from search.tracking.text import description
 from search.tracking.tracker import Tracker
@@ -75,13 +75,10 @@ def same(path: str | Path | None, there: Path) -> bool:
 
 def test_the_end_of_a_search_says_where_its_figures_are(output, monkeypatch):
     folder = StudyFolder(output / "s", default_tracking(output))
-    text = said(session._say_next, folder, "12", "3")
-    assert "http://127.0.0.1:5000/#/experiments/12/runs?workflowType=machine_learning" in text
-    figures, pages = commands(text)
-    assert pages[:-1] == ["mlflow", "ui", "--backend-store-uri"]
-    args = figure_parser("report", None).parse_args(figures[3:])
-    assert figures[:3] == ["python", "-m", "analysis.report"]
-    for uri in (pages[-1], args.tracking_uri):
+    figures, pages = commands(said(session._say_next, folder, "3"))
+    assert (figures[:2], pages[:2]) == (["cgan-search", "report"], ["cgan-search", "ui"])
+    args = figure_parser("report", None).parse_args(figures[2:])
+    for uri in (ui.parser().parse_args(pages[2:]).tracking_uri, args.tracking_uri):
         assert same(sqlite_file(uri), output / "mlflow.db")
     assert args.study == "s"
     assert same(args.out, output / "s" / "figures")
@@ -108,8 +105,8 @@ def test_a_stopped_search_says_how_to_resume_it(output):
     text = said(stopped, args, config(name="s"), Outcome(False, "[/x] no"))
     assert text.splitlines()[0].endswith(": [/x] no")
     (again,) = commands(text)
-    assert again[:3] == ["python", "-m", "search.run"]
-    found = parser().parse_args(again[3:])
+    assert again[:2] == ["cgan-search", "resume"]
+    found = resume_parser().parse_args(again[2:])
     assert found.resume == "s"
     assert same(found.output, output)
     assert same(found.features_weights, output / "w.pth")
@@ -119,13 +116,13 @@ def test_a_stopped_search_says_how_to_resume_it(output):
 
 
 def test_what_publishes_a_study_is_found_too(output, monkeypatch):
-    line = StudyFolder.of(flags_of(output), "s").command("search.publish")
+    line = StudyFolder.of(flags_of(output), "s").command("publish")
     heard: list[StudyFolder] = []
     monkeypatch.setattr(StudyFolder, "check_there", lambda folder: None)
     monkeypatch.setattr(
         "search.winners.publish.publish", lambda folder, console: heard.append(folder) or 0
     )
-    assert publish.main(words_of(line)[3:]) == 0
+    assert publish.main(words_of(line)[2:]) == 0
     (found,) = heard
     assert found.name == "s"
     assert same(found.path.parent, output)
@@ -139,7 +136,8 @@ def test_a_smaller_search_reads_the_same_images_and_writes_to_the_same_place(out
     plan = Plan(study, workload, capacity, Speed(10.0, 10.0))
     text = said(session._say_duration, flags_of(output), plan)
     (smaller,) = commands(text)
-    found = parser().parse_args(smaller[3:])
+    assert smaller[:2] == ["cgan-search", "run"]
+    found = parser().parse_args(smaller[2:])
     assert same(found.data, output / "x")
     assert same(found.output, output)
     assert (found.held_out, found.image_size, found.time_budget) == ("y", 32, "15m")
@@ -149,10 +147,10 @@ def test_what_mlflow_keeps_is_a_command_too(output):
     folder, uri = output / "s", default_tracking(output)
     records: list[Any] = []
     note = description(config(name="s"), YARDSTICK, records, folder, uri, "else", ["--devices cpu"])
-    lines = [line for line in note.splitlines() if "`python -m " in line]
+    lines = [line for line in note.splitlines() if "`cgan-search " in line]
     figures, again = (words_of(line.partition(": ")[2].strip("`")) for line in lines)
-    assert same(figure_parser("report", None).parse_args(figures[3:]).out, folder / "figures")
-    assert same(parser().parse_args(again[3:]).output, output)
+    assert same(figure_parser("report", None).parse_args(figures[2:]).out, folder / "figures")
+    assert same(resume_parser().parse_args(again[2:]).output, output)
 
 
 def test_a_look_at_a_folder_says_how_to_search_it(output, capsys):
@@ -161,8 +159,8 @@ def test_a_look_at_a_folder_says_how_to_search_it(output, capsys):
     assert data_command.main(flags) == 0
     *_, line = capsys.readouterr().out.splitlines()
     words = words_of(line)
-    assert words[:3] == ["python", "-m", "search.run"]
-    found = parser().parse_args(words[3:])
+    assert words[:2] == ["cgan-search", "run"]
+    found = parser().parse_args(words[2:])
     assert same(found.data, output / "films")
     assert found.dry_run
 
@@ -221,15 +219,15 @@ def test_no_line_of_a_search_shows_a_password(tmp_path, password, capsys):
     study = config(length=10**6, eval_every=1000)
     args.output = tmp_path
     text = said(stopped, args, study, Outcome(False, f"no route to {base}"))
-    text += said(session._say_next, StudyFolder(tmp_path / "s", uri), "12", None)
+    text += said(session._say_next, StudyFolder(tmp_path / "s", uri), None)
     capacity: Any = SimpleNamespace(workers=1)
     plan = Plan(study, workload, capacity, Speed(10.0, 10.0))
     text += said(session._say_duration, args, plan)
     text += description(study, YARDSTICK, [], tmp_path / "s", uri, base, [])
-    text += StudyFolder.of(args, "s").command("search.publish")
+    text += StudyFolder.of(args, "s").command("publish")
     say_error(InputError(f"no word from {uri}"))
     text += capsys.readouterr().err
     for part in ("sec", "ret", "me:"):
         assert part not in text.replace("seconds", "").replace("resume:", "")
-    assert text.count("--tracking-uri URI") == 6
+    assert text.count("--tracking-uri URI") == 7
     assert text.count("--database URL") == 4

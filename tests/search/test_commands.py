@@ -9,11 +9,12 @@ import pytest
 
 import search.run
 from search.__main__ import main
-from search.commands import COMMANDS, NAME, listing
+from search.commands import COMMANDS, listing
 from search.completion import SHELLS, all_commands
 from search.study.flags import resume_parser
 from tests.helpers import ROOT
 from tests.helpers.refusals import tells
+from trainable.basics.terminal import NAME
 
 
 def test_each_command_has_a_parser_that_goes_by_its_name(capsys):

@@ -137,7 +137,7 @@ def search_without_mlflow(place: Place, how: str, folder: Path, trials: int) -> 
     assert process.wait() == 0, place.log.read_text()[-3000:]
     whole = time.monotonic() - began
     said = place.log.read_text()
-    assert how == "well" or f"search.publish {place.study}" in said, said[-3000:]
+    assert how == "well" or f"cgan-search publish {place.study}" in said, said[-3000:]
     with server(folder, port):
         publishing = place.start("search.publish", place.study, "--tracking-uri", uri)
         assert publishing.wait() == 0, place.log.read_text()[-3000:]

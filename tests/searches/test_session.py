@@ -147,7 +147,7 @@ def test_no_life_loses_a_score(lives, place):
 
 
 def test_ctrl_c_says_how_to_go_on_and_so_does_who_publishes_it(lives, place):
-    again = f"python -m search.run --resume tiny --output {place.folder}/runs"
+    again = f"cgan-search resume tiny --output {place.folder}/runs"
     elsewhere = f"--tracking-uri sqlite:///{place.folder}/stopped.db"
     asked = "--report-timeout 20m"
     assert re.search(rf"\n  {again} .*{asked}", lives.stopped), lives.stopped

@@ -44,7 +44,7 @@ def test_the_search_does_without_mlflow_which_gets_everything_later(
         with as_soon_as(lambda: len(place.reports()) >= 2, hang):
             code, said = place.run("search.run", *place.flags, "--tracking-uri", uri)
         assert code == 0, said
-        assert "search.publish chaos" in said
+        assert "cgan-search publish chaos" in said
         assert (tmp_path / "runs" / "chaos" / "best.json").exists()
         monkeypatch.undo()
         os.killpg(served.pid, signal.SIGCONT)
@@ -78,7 +78,7 @@ def test_a_full_disk_stops_the_search_in_order_and_it_goes_on_when_there_is_room
             code, said = place.run("search.run", *place.flags)
         assert code == 1, said
         assert "stop" in said
-        assert "search.run --resume chaos" in said
+        assert "cgan-search resume chaos" in said
         before = place.reports()
         (small / "ballast").unlink()
         code, said = place.run("search.run", "--resume", "chaos")

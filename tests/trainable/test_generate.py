@@ -15,7 +15,7 @@ from PIL import Image
 
 from search.tracking import champion
 from search.tracking.projection import connect
-from tests.helpers.refusals import tells
+from tests.helpers.refusals import refused, tells
 from tests.helpers.registered import load_champion
 from tests.helpers.toys import export_trial, full, make_data, make_workload, small_params
 from trainable import generate
@@ -56,7 +56,7 @@ def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
     assert call(out, "--model", str(grey / WEIGHTS)) == 0
     said = capsys.readouterr().out
     assert tells(said, out, "synthetic")
-    assert "python -m trainable.metrics" not in said  # nobody knows where the real images are
+    assert "cgan-search metrics" not in said  # nobody knows where the real images are
     data = load(str(out), 32)
     assert data.counts == {"class0": 10, "class1": 10}
     assert data.images.shape == (20, 1, 32, 32)
@@ -78,10 +78,19 @@ def test_what_it_says_to_do_next_works_from_any_folder(grey, tmp_path, capsys, m
     assert call(Path(f"set {name}"), "--model", "g.safetensors") == 0
     lines = capsys.readouterr().out.splitlines()[1:]
     drawn = str(tmp_path / f"set {name}")
-    assert [shlex.split(line)[2:] for line in lines] == [
-        ["trainable.data", "show", drawn, "--out", f"{drawn}.png"],
-        ["trainable.metrics", str(real), drawn, "--image-size", "32"],
+    assert [shlex.split(line) for line in lines] == [
+        ["cgan-search", "data", "show", drawn, "--out", f"{drawn}.png"],
+        ["cgan-search", "metrics", str(real), drawn, "--image-size", "32"],
     ]
+
+
+def test_no_command_is_named_that_would_refuse_so_few(grey, tmp_path, capsys):
+    assert generate.main(
+        ["--per-class", "4", "--out", str(tmp_path / "set"), "--model", str(grey / WEIGHTS)]
+    ) == 0  # fmt: skip
+    assert "cgan-search" not in capsys.readouterr().out
+    with refused("4", "at least 10"):
+        load(str(tmp_path / "set"), 32)
 
 
 @pytest.mark.parametrize("settings", [{"classes": "a,b"}, {"labels": "/labels.csv"}])
@@ -92,7 +101,7 @@ def test_a_folder_with_more_than_its_classes_is_not_to_be_compared(
     about = {**about, "settings": {"data": str(tmp_path), **settings}}
     write_generator(tmp_path / "g.safetensors", tensors, about)
     assert call(tmp_path / "set", "--model", str(tmp_path / "g.safetensors")) == 0
-    assert "python -m trainable.metrics" not in capsys.readouterr().out
+    assert "cgan-search metrics" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,10 @@ from trainable.basics.addresses import without_password
 if TYPE_CHECKING:  # what needs no terminal need not wait for rich
     from rich.console import Console
 
+NAME = "cgan-search"
+"""The command that has all others. What is printed to be typed next begins with it: unlike
+``python -m``, it also works where the project has an environment of its own, as by pipx."""
+
 
 def make_console(**options: Any) -> Console:
     """A console that reads no markup and no emoji in what it prints; `options` are rich's own.

@@ -12,7 +12,7 @@ from spaces.errors import InputError
 from trainable.basics.command import command_line
 from trainable.basics.files import path_argument
 from trainable.basics.parser import Parser, program
-from trainable.basics.terminal import make_console, say, say_command, say_error
+from trainable.basics.terminal import NAME, make_console, say, say_command, say_error
 from trainable.data.dataset import check_image_size
 from trainable.data.folders.listing import reasons
 from trainable.data.folders.splits import SPLITS
@@ -119,7 +119,7 @@ def _small(args: argparse.Namespace) -> int:
     total, out = len(report.classes) * report.per_class, Path(args.out)
     say(console, f"{total} images and manifest.csv in {out}; next:")
     picture = out.absolute().with_name(f"{out.absolute().name}.png")
-    say_command(console, "python", "-m", "trainable.data", "show", out, "--out", picture)
+    say_command(console, NAME, "data", "show", out, "--out", picture)
     return 0
 
 
@@ -159,7 +159,7 @@ def _show(args: argparse.Namespace) -> int:
         for part in (f"--{name.replace('_', '-')}", Path(given) if name == "labels" else given)
     ]
     data = args.data if root is None else root
-    say_command(console, "python", "-m", "search.run", "--data", data, *flags, "--dry-run")
+    say_command(console, NAME, "run", "--data", data, *flags, "--dry-run")
     return 0
 
 

@@ -15,7 +15,7 @@ from trainable.data.dataset import check_image_size
 from trainable.data.labelling import Labelling, add_labelling
 from trainable.data.sources import check_sources
 from trainable.data.split.share import check_share
-from trainable.tracking.client import check_generator, check_tracking
+from trainable.tracking.client import TRACKING, check_generator, check_tracking
 from trainable.trial.report import LONGEST
 
 _EVALUATIONS = 10
@@ -96,7 +96,7 @@ def parser() -> Parser:
     where.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     where.add_argument(
         "--tracking-uri",
-        default="sqlite:///runs/mlflow.db",
+        default=TRACKING,
         help="MLflow, for --trial and models:/",
     )
     return p

@@ -19,12 +19,15 @@ from trainable.basics.addresses import (
     without_password,
 )
 from trainable.basics.files import check_file
-from trainable.basics.terminal import command
+from trainable.basics.terminal import NAME, command
+from trainable.tracking.names import EXPERIMENT
 
 if TYPE_CHECKING:  # importing mlflow costs seconds
     from mlflow.entities import Experiment, Run
     from mlflow.tracking import MlflowClient
 
+TRACKING = "sqlite:///runs/mlflow.db"
+"""The store, unless another is named."""
 MODELS = "models:/"
 """What the address of a registered model begins with."""
 _LONGEST_LINE = 200
@@ -146,8 +149,7 @@ def check_tracking(uri: str) -> None:
     given = f"--tracking-uri {without_password(uri)}"
     if "://" not in uri:
         raise InputError(
-            f"--tracking-uri is {uri!r}, but must be like sqlite:///runs/mlflow.db or "
-            "http://host:5000"
+            f"--tracking-uri is {uri!r}, but must be like {TRACKING} or http://host:5000"
         )
     path = sqlite_file(uri)
     if path is None:
@@ -183,14 +185,32 @@ def check_generator(flag: str, source: str, uri: str) -> None:
         )
 
 
-def ui_command(uri: str, experiment: str = "") -> str:
-    """The command that opens MLflow's pages on a tracking store, and the address of the runs of the
-    `experiment`, by its id: MLflow itself begins with a page for language models."""
-    runs = f"/#/experiments/{experiment}/runs?workflowType=machine_learning" if experiment else ""
-    if uri.startswith("http"):
-        return command("python", "-m", "webbrowser", without_password(uri).rstrip("/") + runs)
-    served = command("mlflow", "ui", "--backend-store-uri", pasted(uri, "URI"))
-    return f"{served}\n    # then open http://127.0.0.1:5000{runs}" if runs else served
+def ui_command(uri: str, experiment: str = EXPERIMENT) -> str:
+    """The command that opens MLflow's pages on the runs of an experiment in a tracking store."""
+    of = [] if experiment == EXPERIMENT else ["--experiment", experiment]
+    return command(NAME, "ui", "--tracking-uri", pasted(uri, "URI"), *of)
+
+
+def runs_page(uri: str, experiment: str) -> str:
+    """Where MLflow's pages show the runs of an experiment; they begin with one for language
+    models.
+
+    Raises:
+        InputError: the store does not answer, or has no such experiment.
+    """
+    quiet_mlflow()
+    from mlflow.tracking import MlflowClient
+
+    store = without_password(uri)
+    try:
+        found = find_experiment(MlflowClient(uri, uri), experiment, uri)
+    except InputError:
+        raise
+    except Exception as error:  # MLflow's stores fail in many ways
+        raise InputError(f"--tracking-uri {store} does not answer ({reason(error)})") from error
+    if found is None:
+        raise InputError(f"--experiment is {experiment!r}, which {store} does not have")
+    return f"/#/experiments/{found.experiment_id}/runs?workflowType=machine_learning"
 
 
 def reason(error: BaseException) -> str:

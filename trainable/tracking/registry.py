@@ -88,7 +88,7 @@ def load_generator(source: str, uri: str, flag: str = "--init-from") -> SavedGen
             raise InputError(f"{flag} {source}: {instead}") from error
         raise InputError(
             f"{flag} {source} is not available from {_said(uri, error)}; see the registered "
-            "models in mlflow ui, or name another store with --tracking-uri"
+            "models with cgan-search ui, or name another store with --tracking-uri"
         ) from error
     wanted = version.tags.get(WEIGHTS_SHA256)
     if wanted != start.sha256:
@@ -148,7 +148,7 @@ def read_trial(run_id: str, uri: str) -> Recorded:
     except Exception as error:
         raise InputError(
             f"--trial {run_id} is not available from {_said(uri, error)}; copy a run's id from "
-            "mlflow ui, or name another store with --tracking-uri"
+            "cgan-search ui, or name another store with --tracking-uri"
         ) from error
     if TRIAL not in run.tags or "seed" not in study:
         raise InputError(

@@ -211,7 +211,7 @@ def measure(evaluator: Evaluator, run: Run, protocol: str, *, seed: int) -> Yard
     except DivergedError as error:
         raise InputError(
             f"{data.name} cannot be scored ({error}): look for images that are all alike with "
-            "python -m trainable.data show"
+            "cgan-search data show"
         ) from error
     return Yardstick(
         protocol=protocol,

@@ -101,7 +101,7 @@ def test_unknown_study_is_told_what_there_is(uri):
 
 
 def test_study_without_a_score(uri):
-    with refused("--study unscored", "1 trials", "python -m search.run --resume unscored"):
+    with refused("--study unscored", "1 trials", "cgan-search resume unscored"):
         load_study("unscored", uri)
     counts = ("3 trials", "2 failed", "1 out of memory", "no such device")
     with refused("--study ended", *counts) as caught:
@@ -110,7 +110,7 @@ def test_study_without_a_score(uri):
 
 
 def test_what_was_deleted_in_mlflow_is_named_with_the_remedy(uri):
-    with refused("--study gone", "python -m search.publish gone"):
+    with refused("--study gone", "cgan-search publish gone"):
         load_study("gone", uri)
     client = MlflowClient(uri, uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)

@@ -83,7 +83,7 @@ def test_the_smaller_search_asks_for_the_same(changes, kept):
     plan = Plan(study, workload, capacity, Speed(10.0, 10.0))
     _say_duration(args, plan, Console(file=said, width=500))
     assert said.getvalue().splitlines()[-1] == (
-        f"  python -m search.run --space full {kept} --image-size 32 --trials 16 --time-budget 15m "
+        f"  cgan-search run --space full {kept} --image-size 32 --trials 16 --time-budget 15m "
         f"--output '{Path.cwd()}/a b' --devices cpu"
     )
 

@@ -44,7 +44,7 @@ def written(path: Path, content: Any) -> Path:
     ("content", "parts"),
     [
         ("{", ["JSON"]),
-        ([{"g_lr": 0.001}, 7], ["entry 2", 7, "object", "python -m spaces NAME"]),
+        ([{"g_lr": 0.001}, 7], ["entry 2", 7, "object", "cgan-search spaces NAME"]),
         ('"g_lr"', ["entry 1", "'g_lr'", "object"]),
         ({"g_lrr": 0.001}, ["entry 1", "g_lrr", "pair", "g_lr?"]),
         ({"zzz": 1}, ["zzz", "g_lr, d_norm, batch_size"]),

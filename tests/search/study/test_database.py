@@ -56,6 +56,7 @@ def test_a_study_is_found_whole(output):
     assert study.user_attrs["space"] == {"a": "1"}
     assert study.user_attrs["queue"] == [{"x": 1}]
     assert study.direction.name == "MINIMIZE"
+    assert study.metric_names == ["FID"]
     assert read_records(study) == []
     elsewhere, _ = open_study(
         StudyFolder(output / "two", database=f"sqlite:///{output / 'shared.db'}")

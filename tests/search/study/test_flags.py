@@ -268,14 +268,14 @@ def test_the_command_that_goes_on_says_where_trials_run_once_more():
     ]
     flags += ["--report-timeout", "1h", "--features-weights", "my weights.pth"]
     args = parser().parse_args([*flags, "--cpus-per-trial", "1", "--unverified-weights"])
-    again = StudyFolder.of(args, "s").command("search.run --resume", run_flags(args))
+    again = StudyFolder.of(args, "s").command("resume", run_flags(args))
     assert again == (
-        f"python -m search.run --resume s --output '{here}/my runs' --devices gpu --gpus-per-trial "
+        f"cgan-search resume s --output '{here}/my runs' --devices gpu --gpus-per-trial "
         f"0.25 --address head:6379 --report-timeout 1h --features-weights '{here}/my weights.pth' "
         "--unverified-weights"
     )
     usual = parser().parse_args(["--space", "full", "--trials", "7", "--progress", "none"])
     assert run_flags(usual) == []
-    assert StudyFolder.of(args, "s").command("search.publish") == (
-        f"python -m search.publish s --output '{here}/my runs'"
+    assert StudyFolder.of(args, "s").command("publish") == (
+        f"cgan-search publish s --output '{here}/my runs'"
     )

@@ -69,9 +69,9 @@ BAD = [
     *((name, [repr(name), "letters"]) for name in
       ("a/b", "", ".", "..", ".x", "-x", "a b", "ö", "x\n")),
     *(("x" * length, [length, LONGEST]) for length in (LONGEST + 1, 300)),
-    ("figures", ["'figures'", "python -m analysis.compare"]),
-    ("Single", ["'Single'", "python -m trainable"]),
-    ("augmentation", ["'augmentation'", "python -m analysis.augmentation"]),
+    ("figures", ["'figures'", "cgan-search figures compare"]),
+    ("Single", ["'Single'", "cgan-search train"]),
+    ("augmentation", ["'augmentation'", "cgan-search augment"]),
     ("mlartifacts", ["'mlartifacts'", "MLflow"]),
     ("mlflow.db-journal", ["'mlflow.db-journal'", "MLflow"]),
 ]  # fmt: skip

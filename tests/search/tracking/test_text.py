@@ -92,7 +92,7 @@ def test_a_finished_study_says_how_it_ended_and_where_its_figures_are(tmp_path, 
     assert tells(cell(said, "best FID"), 55.5, "trial 1")  # of complete ones
     assert tells(cell(said, "floor"), "30.0")
     store = f"--tracking-uri sqlite:///{tmp_path}/runs/mlflow.db --out {tmp_path}/{folder}/figures"
-    assert f"`python -m analysis.report --study films {store}`" in said
+    assert f"`cgan-search report --study films {store}`" in said
     assert "fresh" not in said
     assert "search.run" not in said
 
@@ -119,8 +119,8 @@ def test_names_are_no_markup(tmp_path):
     data = cell(said, "data")
     assert data.startswith(r"chest_xray \| old \*1\*, ")
     assert data.endswith(r": 3 a\|\`b\`, 2 two lines, 1 &lt;script>, 1 \$x\$ |")
-    (again,) = [line for line in said.splitlines() if "search.run --resume" in line]
-    assert "```python -m search.run --resume films " in again
+    (again,) = [line for line in said.splitlines() if "cgan-search resume" in line]
+    assert "```cgan-search resume films " in again
     assert again.endswith("--data a``b```")
 
 
@@ -149,10 +149,10 @@ def test_a_stopped_study_says_how_to_go_on_and_no_password(tmp_path):
     said = describe(folder, records)
     assert tells(cell(said, "trials"), "0 of 3", "1 interrupted")
     assert "best FID" not in said
-    again = f"python -m search.run --resume films --output {tmp_path}"
+    again = f"cgan-search resume films --output {tmp_path}"
     assert f"`{again} --devices cpu`\n" in said
     store = f"--tracking-uri sqlite:///{tmp_path}/mlflow.db --out {folder}/figures"
-    assert f"`python -m analysis.report --study films {store}`" in said
+    assert f"`cgan-search report --study films {store}`" in said
     said = describe(
         folder,
         records,

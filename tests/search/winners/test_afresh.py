@@ -24,7 +24,7 @@ BEST = SimpleNamespace(
     status="complete", fid=50.0,
 )  # fmt: skip
 USUAL = {"g_lr": 2.0}
-AGAIN = "python -m search.run --resume s"
+AGAIN = "cgan-search resume s"
 
 
 class Study:

@@ -208,7 +208,7 @@ def test_whatever_ends_a_search_it_says_how_many_trials_ran_and_how_to_go_on(
     assert ended.value.code == code
     err = capsys.readouterr().err
     text = screen.getvalue() + err
-    again = f"python -m search.run --resume s --output {tmp_path} --report-timeout 20m"
+    again = f"cgan-search resume s --output {tmp_path} --report-timeout 20m"
     assert tells(text, f"{why}stopped; ", "1 of 9", f"\n  {again}\n")
     assert re.search(r"^stopped; .*\b2 \w", text, re.M)  # those that were under way
     assert ("Traceback" in err) == isinstance(error, ZeroDivisionError)

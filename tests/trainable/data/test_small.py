@@ -200,8 +200,6 @@ def test_the_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert "bacterial_pneumonia" in printed
     assert tells(printed, "1 viral_pneumonia")
-    assert printed.rstrip().splitlines()[-1] == (
-        f"  python -m trainable.data show {out} --out {out}.png"
-    )
+    assert printed.rstrip().splitlines()[-1] == (f"  cgan-search data show {out} --out {out}.png")
     assert main(arguments) == 2
     assert capsys.readouterr().err.startswith(f"error: --out {out} ")

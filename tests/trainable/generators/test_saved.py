@@ -310,7 +310,7 @@ def test_a_trial_comes_back_with_its_types(uri, study):
 @pytest.mark.parametrize("which", ["parent", "winner", "unknown"])
 def test_runs_that_are_no_trial(uri, study, registered, which):
     run_id = {"parent": study[1].run_id(), "winner": registered, "unknown": "0" * 32}[which]
-    remedy = ("mlflow ui", "--tracking-uri") if which == "unknown" else ("trial-…",)
+    remedy = ("cgan-search ui", "--tracking-uri") if which == "unknown" else ("trial-…",)
     with refused(f"--trial {run_id}", *remedy):
         read_trial(run_id, uri)
 

@@ -490,7 +490,7 @@ def test_show_draws_a_row_a_class(root: Path, tmp_path: Path, capsys: pytest.Cap
     assert "cat" in printed
     assert "40 x 40: 12" in printed
     assert "patient" not in printed
-    assert printed.rstrip().splitlines()[-1].startswith("  python -m search.run --data")
+    assert printed.rstrip().splitlines()[-1].startswith("  cgan-search run --data")
 
 
 def test_show_needs_no_name_for_its_picture_and_passes_flags_on(
@@ -506,7 +506,7 @@ def test_show_needs_no_name_for_its_picture_and_passes_flags_on(
     printed = capsys.readouterr().out
     assert tells(printed, "set-grid.png", "1 images without a row")
     following = ["--labels", str(tmp_path / "labels.csv"), "--classes", "cat (1),ant (1)"]
-    assert shlex.split(printed.splitlines()[-1])[5:] == [*following, "--dry-run"]
+    assert shlex.split(printed.splitlines()[-1])[4:] == [*following, "--dry-run"]
 
 
 def test_show_tells_grey_from_colour_and_dimensions_exactly(
