@@ -106,8 +106,9 @@ def read_record(trial: FrozenTrial) -> TrialRecord:
 
 def changes(params: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
     """In what a configuration differs from `base`: ``g_lr=0.00121``, ``loss=hinge``, and so on."""
-    return [
-        f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}"
-        for k, v in params.items()
-        if base.get(k) != v
-    ]
+    return [f"{k}={short(v)}" for k, v in params.items() if base.get(k) != v]
+
+
+def short(value: object) -> str:
+    """A hyperparameter's value to three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

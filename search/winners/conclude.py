@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import optuna
 from rich.console import Console
@@ -14,7 +13,7 @@ from rich.console import Console
 from search.study.config import StudyConfig
 from search.study.folder import BEST, LEADERBOARD, NO_WINNERS, WINNERS
 from search.study.gates import failed_gates
-from search.study.records import changes, read_records
+from search.study.records import read_records
 from search.study.trial_files import fetch
 from search.tracking.champion import (
     Verdict,
@@ -27,9 +26,18 @@ from search.tracking.champion import (
 from search.tracking.projection import study_key
 from search.winners.afresh import Improvement
 from search.winners.assess import assess_on_ray
-from search.winners.leaderboard import Row, candidates, may_pass, rank, table, write_csv
+from search.winners.leaderboard import (
+    Row,
+    candidates,
+    differences,
+    may_pass,
+    rank,
+    table,
+    write_csv,
+)
 from search.winners.model_card import card_of
 from spaces.errors import InputError
+from spaces.task import Params
 from trainable.basics.files import replaced_folder, whole_file, write_whole
 from trainable.basics.progress import stage
 from trainable.basics.terminal import say
@@ -41,6 +49,9 @@ from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
 from trainable.trial.report import trial_folder
 from trainable.trial.workload import Workload
+
+COMPARED = 3
+"""Configurations laid beside the default on the terminal: more do not fit its 80 columns."""
 
 
 def conclude(
@@ -149,17 +160,19 @@ def leaderboard(study: optuna.Study, objective: Objective) -> list[Row]:
     return rank(read_records(study), assessed, objective, study.user_attrs["yardstick"])
 
 
-def print_winners(rows: list[Row], base: Mapping[str, Any], console: Console) -> None:
-    """Say in what each assessed trial differs from the default, and which gates it fails."""
-    for row in _assessed(rows):
-        text = f"{row.rank}. trial {row.record.number} differs from the default in: "
-        changed = ", ".join(changes(row.record.params, base)) or "nothing"
-        say(console, text + changed)
+def print_winners(rows: list[Row], base: Params, console: Console) -> None:
+    """Say in what the best of the assessed trials differ from the default, and who fails a gate."""
+    assessed = _assessed(rows)
+    for row in assessed:
+        if row.record.params == base:
+            say(console, f"trial {row.record.number} is the default configuration")
+    if changed := [row for row in assessed if row.record.params != base][:COMPARED]:
+        console.print(differences(changed, base))
+    for row in assessed:
         if row.failed:
-            faults = "; ".join(row.failed)
-            say(console, f"   is no winner: {faults}")
+            say(console, f"trial {row.record.number} is no winner: {'; '.join(row.failed)}")
     if not any(row.wins for row in rows):
-        kept = f"; those scored again are in {WINNERS}/{NO_WINNERS}" if _assessed(rows) else ""
+        kept = f"; those scored again are in {WINNERS}/{NO_WINNERS}" if assessed else ""
         say(console, f"no trial passes the gates, so no champion is registered{kept}")
 
 

@@ -13,7 +13,9 @@ from rich.table import Table
 
 from search.study.config import StudyConfig
 from search.study.gates import failed_gates, shortfall
-from search.study.records import TrialRecord
+from search.study.records import TrialRecord, short
+from spaces.task import Params
+from trainable.basics.terminal import printable
 from trainable.metrics.independent import agreement
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import FID_NOISE, told_apart
@@ -231,6 +233,23 @@ def table(rows: list[Row], config: StudyConfig, yardstick: Yardstick) -> Table:
         out.add_column("device")
     for row, device in zip(rows, devices, strict=False):
         out.add_row(*_cells(row, len(by_class) > 1), *[device] * mixed)
+    return out
+
+
+def differences(rows: list[Row], base: Params) -> Table:
+    """In what the configurations of the rows differ from `base`: a line for each hyperparameter."""
+    out = Table(
+        title="Differences from the default", title_justify="left", box=None,
+        padding=(0, 2, 0, 0), pad_edge=False,
+    )  # fmt: skip
+    out.add_column("")
+    for head in ("default", *(f"trial {row.record.number}" for row in rows)):
+        out.add_column(head, justify="right", no_wrap=True)
+    every = [row.record.params for row in rows]
+    names = dict.fromkeys(k for p in every for k, v in p.items() if base.get(k) != v)
+    for name in names:
+        values = ["" if p.get(name) == base.get(name) else short(p.get(name, "-")) for p in every]
+        out.add_row(*map(printable, (name, short(base.get(name, "-")), *values)))
     return out
 
 

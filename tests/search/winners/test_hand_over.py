@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,31 @@ def test_where_nothing_won_the_terminal_names_what_there_is():
     out = io.StringIO()
     print_winners(rows(PASSING), {}, make_console(file=out, width=500))
     assert "no trial" not in out.getvalue()
+
+
+def test_the_best_are_laid_beside_the_default():
+    base = {"loss": "hinge", "g_lr": 0.0002, "depth": 3, "leaky_slope": 0.2}
+    found = rows(PASSING, PASSING, FAILING, PASSING)
+    own = {"loss": "hinge", "g_lr": 0.00012345, "depth": 3, "note": "a" * 20}
+    # In the order of the leaderboard: who fails a gate comes behind those who pass.
+    given = {0: {**base, "depth": 4}, 1: own, 2: base, 3: own}
+    found = [
+        replace(row, record=replace(row.record, params=given.get(row.record.number, {})))
+        for row in found
+    ]
+    out = io.StringIO()
+    print_winners(found, base, make_console(file=out, width=80))
+    lines = out.getvalue().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    at = next(i for i, line in enumerate(lines) if "Differences" in line)
+    assert [line.split() for line in lines[at + 1 : at + 5]] == [
+        ["default", "trial", "0", "trial", "1", "trial", "3"],
+        ["depth", "3", "4"],
+        ["g_lr", "0.0002", "0.000123", "0.000123"],
+        ["note", "-", "a" * 20, "a" * 20],
+    ]
+    assert "trial 2 is the default configuration" in lines
+    assert any(line.startswith("trial 2 is no winner: ") for line in lines)
 
 
 def exported(folder: Path, place: str, trial: int) -> None:
