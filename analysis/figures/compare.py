@@ -18,7 +18,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from analysis.figures.style import BLUE, GREEN, ORANGE, RED, canvas, clean, plain_log, save
+from analysis.figures.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    RED,
+    Yardmark,
+    canvas,
+    clean,
+    fid_axis,
+    plain_log,
+    save,
+)
 from analysis.study.rows import FRESH
 from analysis.study.table import StudyTable, load_study
 from analysis.study.trials import feasible, winners
@@ -63,17 +74,12 @@ def draw(tables: Sequence[StudyTable]) -> Figure:
         colour, line = COLOURS[i % len(COLOURS)], LINES[i % len(LINES)]
         _draw_front(left, table, colour, line)
         _draw_trials(right, table, i, colour)
-    plain_log(left)
+    shown = [fid for table in tables for fid in feasible(table, "train_seconds")["fid"]]
+    for ax in (left, right):
+        named = {table.floor: f"floor {table.floor:.1f}" * (ax is left) for table in tables}
+        fid_axis(ax, shown, [Yardmark(fid, (0, (1, 2)), text) for fid, text in named.items()])
     if all(value > 0 for value in left.get_xlim()):
         plain_log(left, "x")
-    floors = {table.floor for table in tables if math.isfinite(table.floor)}
-    for floor in floors:
-        for ax in (left, right):
-            ax.axhline(floor, linestyle=(0, (1, 2)), color="0.3", linewidth=1)
-        left.annotate(
-            f"floor {floor:.1f}", (0, floor), xycoords=left.get_yaxis_transform(), xytext=(4, 3),
-            textcoords="offset points", fontsize=8, color="0.3",
-        )  # fmt: skip
     left.set_xlabel("training time of the trial / s")
     left.set_ylabel(f"{tables[0].score}\nlower is better", fontsize=9)
     left.set_title("best within a training time", loc="left", fontsize=10)

@@ -7,7 +7,6 @@ time (the Pareto front), and what the scores are held against.
 from __future__ import annotations
 
 import argparse
-import math
 from collections import Counter
 from itertools import cycle
 
@@ -25,9 +24,11 @@ from analysis.figures.style import (
     Drawn,
     canvas,
     clean,
+    fid_axis,
     in_order,
     plain_log,
     words,
+    yardstick,
 )
 from analysis.study.importance import searched, values_of
 from analysis.study.table import StudyTable
@@ -36,7 +37,7 @@ from trainable.basics.wording import format_duration
 from trainable.trial.pareto import first_front
 
 _WIDE = 20.0
-"""An axis whose values span more than this factor is logarithmic."""
+"""Times that span more than this factor are on a logarithmic axis."""
 _PLACES = [(x * far, y * far) for far in (9, 20, 32) for y in (1, -1) for x in (1, -1)]
 """Where a label may stand, in points from its mark."""
 
@@ -61,7 +62,6 @@ def draw(table: StudyTable, within: float | None = None) -> Figure:
         )  # fmt: skip
     _scale(ax, table, scored)
     _draw_fronts(ax, feasible(table, "train_seconds"))
-    _draw_yardstick(ax, table)
     if within is not None:
         _draw_limit(ax, table, within)
     ax.set_xlabel("training time of the trial / s")
@@ -135,20 +135,16 @@ def _exact(seconds: float) -> str:
 
 
 def _scale(ax: Axes, table: StudyTable, scored: pd.DataFrame) -> None:
-    """Fix both axes to what is to be seen, logarithmic where it spans much."""
-    fids = [f for f in (*scored["fid"], table.floor, table.untrained) if math.isfinite(f)]
+    """Fix both axes to what is to be seen; time is logarithmic where it spans much."""
+    fid_axis(ax, scored["fid"], yardstick(table))
     seconds = [s for s in scored["train_seconds"] if s > 0]
-    for values, name, axis, set_limits in (
-        (seconds, "x", ax.xaxis, ax.set_xlim),
-        (fids, "y", ax.yaxis, ax.set_ylim),
-    ):
-        low, high = min(values, default=1.0), max(values, default=1.0)
-        if low > 0 and high / low > _WIDE:
-            plain_log(ax, name)
-            set_limits(low / 1.25, high * 1.25)
-        else:
-            set_limits(0, 1.08 * high)
-            axis.set_major_formatter(StrMethodFormatter("{x:,.6g}"))
+    low, high = min(seconds, default=1.0), max(seconds, default=1.0)
+    if high / low > _WIDE:
+        plain_log(ax, "x")
+        ax.set_xlim(low / 1.25, high * 1.25)
+    else:
+        ax.set_xlim(0, 1.08 * high)
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.6g}"))
 
 
 def _draw_fronts(ax: Axes, trials: pd.DataFrame) -> None:
@@ -181,21 +177,6 @@ def _draw_limit(ax: Axes, table: StudyTable, within: float) -> None:
         )  # fmt: skip
     else:
         ax.plot([], [], color=GREEN, linewidth=1.2, label=said)
-
-
-def _draw_yardstick(ax: Axes, table: StudyTable) -> None:
-    """Floor and untrained generator, named on the lines themselves."""
-    lines = [
-        (table.floor, "--", f"floor {table.floor:.1f}: real images against real"),
-        (table.untrained, ":", f"generator before training {table.untrained:.1f}"),
-    ]
-    for value, style, text in lines:
-        if math.isfinite(value):
-            ax.axhline(value, linestyle=style, color="0.25", linewidth=1.2, zorder=1)
-            ax.annotate(
-                text, (1, value), xycoords=ax.get_yaxis_transform(), xytext=(-2, 3),
-                textcoords="offset points", ha="right", fontsize=8, color="0.25",
-            )  # fmt: skip
 
 
 def _label(figure: Figure, ax: Axes, scored: pd.DataFrame, winners: pd.DataFrame) -> None:

@@ -11,7 +11,17 @@ import argparse
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import OTHER, STYLES, Drawn, canvas, clean, in_order, plain_log, words
+from analysis.figures.style import (
+    OTHER,
+    STYLES,
+    Drawn,
+    canvas,
+    clean,
+    fid_axis,
+    in_order,
+    words,
+    yardstick,
+)
 from analysis.study.rungs import at_rung, axis, rungs
 from analysis.study.table import StudyTable
 from analysis.study.trials import lowest_fid
@@ -35,7 +45,6 @@ def draw(table: StudyTable) -> Figure:
             )  # fmt: skip
         if numbers:
             ax.plot([], [], mark, color=colour, label=f"{words(status)} ({len(numbers)})")
-    plain_log(ax)
     best = lowest_fid(table)
     if best is not None:
         curve = curves[best]
@@ -43,11 +52,7 @@ def draw(table: StudyTable) -> Figure:
             curve[along], curve["fid"], color="black", linewidth=2, zorder=4,
             label=f"trial {best}, the lowest final FID",
         )  # fmt: skip
-    if table.floor == table.floor:
-        ax.axhline(
-            table.floor, linestyle="--", color="0.25", linewidth=1.2,
-            label=f"floor {table.floor:.1f}: real images against real",
-        )  # fmt: skip
+    fid_axis(ax, table.curves["fid"], yardstick(table))
     _mark_rungs(ax, table)
     ax.set_xlim(left=0)
     ax.set_xlabel("epoch" if along == "epoch" else "training time / s")

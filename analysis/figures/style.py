@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -17,8 +18,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import AutoLocator, LogLocator, NullLocator, StrMethodFormatter
 
+from analysis.study.table import StudyTable
 from spaces.errors import InputError
 
 # Names of classes and studies are users' text: two dollar signs in one are no formula. Set here, as
@@ -39,6 +41,10 @@ STYLES = {
 }
 OTHER = ("h", "#7F7F7F")
 """Of a status that this version does not know."""
+_NARROW = 1.5
+"""Scores within such a factor get an axis as if they spanned it: two trainings differ by 5 %."""
+_SHARE = 0.6
+"""Of an axis, for the scores themselves."""
 _NO_FILES: Mapping[str, Callable[[], bytes]] = MappingProxyType({})
 
 
@@ -49,6 +55,22 @@ class Drawn(NamedTuple):
     figure: Figure
     said: Sequence[str] = ()
     files: Mapping[str, Callable[[], bytes]] = _NO_FILES
+
+
+class Yardmark(NamedTuple):
+    """An FID that others are held against, the style of its line, and what it is."""
+
+    fid: float
+    line: str | tuple[int, tuple[int, int]]
+    text: str
+
+
+def yardstick(table: StudyTable) -> list[Yardmark]:
+    """A study's floor and untrained generator."""
+    return [
+        Yardmark(table.floor, "--", f"floor {table.floor:.1f}: real images against real"),
+        Yardmark(table.untrained, ":", f"generator before training {table.untrained:.1f}"),
+    ]
 
 
 class NotebookFigure(Figure):
@@ -79,13 +101,55 @@ def clean(ax: Axes) -> None:
         ax.spines[side].set_visible(False)
 
 
+class _RoundTicks(LogLocator):
+    """Ticks at 1, 2 and 5, or at more round numbers where these would be fewer than four."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """Those between the two, and some beyond."""
+        for subs in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
+            self.set_params(subs=subs)
+            found = super().tick_values(vmin, vmax)
+            if sum(vmin <= value <= vmax for value in found) >= 4:
+                return found
+        return AutoLocator().tick_values(vmin, vmax)
+
+
 def plain_log(ax: Axes, axis: str = "y") -> None:
-    """A logarithmic axis with ticks at 1, 2 and 5, as plain numbers."""
+    """A logarithmic axis with few round ticks, as plain numbers."""
     of = ax.yaxis if axis == "y" else ax.xaxis
     (ax.set_yscale if axis == "y" else ax.set_xscale)("log")
-    of.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    of.set_minor_formatter(NullFormatter())
+    of.set_major_locator(_RoundTicks())
+    of.set_minor_locator(NullLocator())
     of.set_major_formatter(StrMethodFormatter("{x:,.6g}"))
+
+
+def fid_axis(ax: Axes, fids: Iterable[float], yardstick: Sequence[Yardmark]) -> None:
+    """A logarithmic axis of `fids`, with what they are held against: a line where that leaves the
+    scores most of the axis, else a mark at its edge."""
+    plain_log(ax)
+    marks = [mark for mark in yardstick if mark.fid > 0]  # so not NaN
+    own = [fid for fid in fids if 0 < fid < math.inf] or [mark.fid for mark in marks] or [1.0]
+    low, high = min(own), max(own)
+    most = max(math.log(high / low), math.log(_NARROW)) / _SHARE
+    for mark in marks:
+        if math.log(max(high, mark.fid) / min(low, mark.fid)) <= most:
+            low, high = min(low, mark.fid), max(high, mark.fid)
+    margin = max((high / low) ** 0.07, math.sqrt(_NARROW * low / high))
+    ax.set_ylim(low / margin, high * margin)
+    for mark in marks:
+        inside = low <= mark.fid <= high
+        if inside:
+            ax.axhline(mark.fid, linestyle=mark.line, color="0.25", linewidth=1.2, zorder=1)
+        if not mark.text:
+            continue
+        below = mark.fid < low
+        at = (1, mark.fid) if inside else (1, 0 if below else 1)
+        ax.annotate(
+            mark.text if inside else f"{mark.text} {'▼' if below else '▲'}", at,
+            xycoords=ax.get_yaxis_transform() if inside else "axes fraction",
+            xytext=(-2, -3 if mark.fid > high else 3), textcoords="offset points", ha="right",
+            va="top" if mark.fid > high else "bottom", fontsize=8, color="0.25",
+        )  # fmt: skip
 
 
 def words(status: str) -> str:

@@ -16,7 +16,7 @@ from analysis import compare as compare_command
 from analysis.fid_vs_time import main
 from analysis.figures import compare
 from analysis.figures.fid_vs_time import draw, recommended, summary
-from analysis.figures.style import STYLES, canvas, legible, save
+from analysis.figures.style import STYLES, Yardmark, canvas, fid_axis, legible, save
 from analysis.study.table import StudyTable, load_study
 from tests.helpers.planted import NAME, planted_store
 from tests.helpers.refusals import refused, tells
@@ -84,11 +84,11 @@ def test_figure_shows_what_the_table_holds(table):
     assert tells(said[-1], "not shown", "1 diverged")
     written = [text.get_text() for text in ax.texts]
     assert [t for t in written if t.startswith("trial")] == ["trial 4", "trial 0"]
-    front, floor, untrained = ax.lines[:3]
+    untrained, front = ax.lines[:2]
     # Of feasible trials only; the last step goes on to the edge.
     assert list(np.asarray(front.get_ydata())) == [80.0, 50.0, 48.0, 48.0]
     assert list(np.asarray(front.get_xdata()))[:3] == [5.0, 30.0, 60.0]
-    assert (np.asarray(floor.get_ydata())[0], floor.get_linestyle()) == (20.0, "--")
+    assert "floor 20.0: real images against real ▼" in written  # a line would squeeze the rest
     assert (np.asarray(untrained.get_ydata())[0], untrained.get_linestyle()) == (120.0, ":")
 
 
@@ -96,7 +96,28 @@ def test_wide_values_and_missing_yardstick_are_drawn(uri):
     wide = draw(made([("complete", 30.0, 1.0, 1.0), ("diverged", 9000.0, 500.0, math.nan)]))
     assert (wide.axes[0].get_xscale(), wide.axes[0].get_yscale()) == ("log", "log")
     bare = draw(load_study("twice", uri))
-    assert (bare.axes[0].get_xscale(), bare.axes[0].get_yscale()) == ("linear", "linear")
+    assert (bare.axes[0].get_xscale(), bare.axes[0].get_yscale()) == ("linear", "log")
+
+
+def test_what_scores_are_held_against_does_not_squeeze_them():
+    near, far = Yardmark(32.0, "--", "near"), Yardmark(300.0, ":", "far")
+    ax = canvas(6, 4).add_subplot()
+    fid_axis(ax, [40.0, 60.0, math.nan, math.inf], [near, far, Yardmark(math.nan, ":", "unknown")])
+    low, high = ax.get_ylim()
+    assert low < 32 < 60 < high < 300
+    assert math.log(60 / 40) / math.log(high / low) > 0.45
+    assert [list(np.asarray(line.get_ydata())) for line in ax.lines] == [[32.0, 32.0]]
+    assert [text.get_text() for text in ax.texts] == ["near", "far ▲"]
+    assert 4 <= sum(low <= tick <= high for tick in ax.get_yticks()) <= 12
+
+
+@pytest.mark.parametrize(("low", "high"), [(41, 44), (30, 70), (9, 90), (0.2, 9000), (50, 50)])
+def test_logarithmic_axes_have_some_round_ticks(low, high):
+    ax = canvas(6, 4).add_subplot()
+    fid_axis(ax, [low, high], [])
+    shown = [tick for tick in ax.get_yticks() if ax.get_ylim()[0] <= tick <= ax.get_ylim()[1]]
+    assert 3 <= len(shown) <= 16
+    assert all(float(f"{tick:.3g}") == pytest.approx(tick) for tick in shown)
 
 
 def test_command_writes_both_figures_and_leaves_matplotlib_alone(uri, tmp_path, capsys):
