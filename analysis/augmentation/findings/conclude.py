@@ -12,6 +12,7 @@ from analysis.augmentation.design.cells import Cell, Result
 from analysis.augmentation.findings import draw
 from analysis.augmentation.findings.results import Findings
 from analysis.augmentation.findings.tables import (
+    ON_PAGE_ONLY,
     as_markdown,
     as_table,
     comparison_rows,
@@ -25,6 +26,7 @@ from trainable.basics.markdown import escaped
 from trainable.basics.terminal import say
 
 FOUND = "findings.md"
+MEANS = "mean of repeats ± half of the 95 % interval"
 DIFFERENCES = (
     "differences in accuracy: 95 % and p by one test over repeats and test images; p adjusted for "
     "all comparisons here (Holm)"
@@ -61,7 +63,7 @@ def conclude(
     write_whole(
         page,
         "\n".join(f"- {escaped(line)}" for line in (*said, *about))
-        + f"\n\nPercent, mean of repeats ± half of the 95 % interval:\n\n{as_markdown(scores)}\n"
+        + f"\n\nPercent, {MEANS}:\n\n{as_markdown(scores)}\n"
         f"{DIFFERENCES.capitalize()}:\n\n{as_markdown(compared)}",
     )
     figures: dict[str, Figure] = {
@@ -71,7 +73,8 @@ def conclude(
     }
     for name, figure in figures.items():
         files += save(figure, folder, name)
-    console.print(as_table("percent, mean of repeats ± half of the 95 % interval", scores))
+    title = f"percent, {MEANS}; {page.name} has more scores"
+    console.print(as_table(title, scores, ON_PAGE_ONLY))
     console.print(as_table(DIFFERENCES, compared))
     for line in said:
         say(console, line)

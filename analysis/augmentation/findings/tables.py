@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -17,6 +18,11 @@ from analysis.augmentation.findings.results import SCORES, Comparison, Findings
 from analysis.augmentation.findings.statistics import Estimate
 
 TABLE, COMPARISONS, CROSSOVERS = "cells.csv", "comparisons.csv", "crossovers.csv"
+
+ON_PAGE_ONLY = ("repeats", *(SCORES[name] for name in (
+    "balanced_accuracy", "sensitivity", "specificity", "ece"
+)))  # fmt: skip
+"""Columns of scores that follow from others, or that few ask for; 80 columns do not hold all."""
 
 Rows = tuple[list[str], list[list[str]]]
 """A table's head and its rows."""
@@ -52,12 +58,22 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> Rows:
     return head, rows
 
 
-def as_table(title: str, rows: Rows) -> Table:
-    """For a terminal."""
+def as_table(title: str, rows: Rows, without: Collection[str] = ()) -> Table:
+    """For a terminal, where names of arms may break, figures may not; `without` are heads of
+    columns that it has no room for."""
     head, body = rows
-    table = Table(*head, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    shown = [i for i, name in enumerate(head) if name not in without]
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    for i in shown:
+        words = head[i] in ("arm", "against")
+        table.add_column(
+            re.sub(" (error|to|of accuracy|adjusted)", r"\n\1", head[i]),
+            justify="left" if words else "right", no_wrap=not words, overflow="fold",
+        )  # fmt: skip
     for row in body:
-        table.add_row(*row)
+        table.add_row(*(row[i] for i in shown))
     return table
 
 
