@@ -21,6 +21,8 @@ from trainable.basics.terminal import NAME
 SHELLS = ("bash", "zsh", "fish")
 _PATHS = ("data", "held_out", "model", "init_from", "storage", "test")
 """Flags that may be given a path, besides those that take nothing else."""
+_KNOWN = "find runs -maxdepth 2 -name study.json 2>/dev/null | cut -d/ -f2"
+"""Prints the names of studies, in any shell."""
 
 
 @command_line()
@@ -62,15 +64,19 @@ def all_commands() -> Parser:
 
 
 def _mark(p: argparse.ArgumentParser) -> None:
-    """Tell shtab which flags take paths, and what the others may be."""
+    """Tell shtab which flags take paths or a study's name, and what the others may be."""
     import shtab
 
+    # With --resume beside it, --study names a new one.
+    studies = ("resume",) if any(a.dest == "resume" for a in p._actions) else ("study", "studies")
     for action in p._actions:
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():
                 _mark(inner)
             continue
-        if action.type in (Path, path_argument) or action.dest in _PATHS:
+        if action.dest in studies:
+            action.complete = shtab.cmd(_KNOWN)  # type: ignore[attr-defined]
+        elif action.type in (Path, path_argument) or action.dest in _PATHS:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif action.dest in FLAGS and FLAGS[action.dest].options:
             action.choices = FLAGS[action.dest].options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import tomllib
 
 import pytest
@@ -100,6 +101,34 @@ def test_completion_knows_commands_flags_and_options(shell, capsys):
     assert main(["completion", shell]) == 0
     said = capsys.readouterr().out
     assert tells(said, "fid-vs-time", "nsgaii", "image-size" if shell == "fish" else "--image-size")
+
+
+def test_a_shell_completes_the_names_of_studies(tmp_path, capsys):
+    """In bash itself, which the script is for."""
+    for name in ("full-films", "full-phantom", "other"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "study.json").touch()
+    (tmp_path / "runs" / "mlartifacts").mkdir()
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    for words, found in [
+        ("resume full-", {"full-films", "full-phantom"}),
+        ("run --resume o", {"other"}),
+        ("report --study full-f", {"full-films"}),
+        ("figures samples --study ot", {"other"}),
+        ("run --study full-", set()),
+    ]:
+        typed = [NAME, *words.split()]
+        asked = f"""
+        . ./script
+        COMP_WORDS=({" ".join(typed)}); COMP_CWORD={len(typed) - 1}
+        $(complete -p {NAME} | grep -o '_shtab[a-z_]*') {NAME} {typed[-1]} {typed[-2]}
+        printf '%s\n' "${{COMPREPLY[@]}}"
+        """
+        done = subprocess.run(
+            ["bash", "-c", asked], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert set(done.stdout.split()) == found, done.stderr
 
 
 def test_completion_reads_what_the_commands_do():
