@@ -50,6 +50,7 @@ from trainable.basics.progress import stage
 from trainable.basics.stopping import Stop
 from trainable.basics.terminal import say
 from trainable.basics.wording import counted, format_duration
+from trainable.data.film import PICTURE
 from trainable.data.fingerprints import write_images
 from trainable.distributed.cluster import check_surroundings, connected, head_address
 from trainable.distributed.resources import Resources, resolve_resources
@@ -315,7 +316,9 @@ def _say_duration(args: argparse.Namespace, plan: Plan, console: Console) -> Non
 
 def _say_next(folder: StudyFolder, version: str | None, console: Console) -> None:
     """The commands that a user would type next."""
-    say(console, f"kept: {folder.path / LEADERBOARD}, {folder.path / SETTINGS}")
+    kept = [folder.path / LEADERBOARD, folder.path / SETTINGS]
+    pictures = sorted(folder.winners.glob(f"*/{PICTURE}"), key=lambda path: int(path.parent.name))
+    say(console, f"kept: {', '.join(map(str, [*kept, *pictures[:1]]))}")
     if version is not None:
         say(console, f"champion: models:/{folder.name}@champion (version {version})")
     say(console, f"next:\n  {folder.report_command()}\n  {ui_command(folder.tracking)}")

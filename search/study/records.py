@@ -75,6 +75,11 @@ class TrialRecord:
         """FID at the last evaluation; infinite without one."""
         return self.last["fid"] if self.last else math.inf
 
+    @property
+    def fids(self) -> dict[int, float]:
+        """FID by epoch."""
+        return {report["epoch"]: report["fid"] for report in self.reports}
+
 
 def goals(report: Mapping[str, Any]) -> tuple[float, ...]:
     """What a report says of the search's objective: one number or two, none if it broke down."""

@@ -19,6 +19,7 @@ from search.study.trial_files import fetch
 from search.tracking.flat import by_class
 from search.tracking.projection import connect
 from search.tracking.sample_grids import KEPT, log_film, log_grids, logged_epochs
+from trainable.data.film import PICTURE
 from trainable.data.sheets import grid_files, spread
 from trainable.generators.export import CONFIG, EXPORTED, WEIGHTS
 from trainable.generators.weights_file import GeneratorRecord
@@ -95,7 +96,7 @@ def log_winner(uri: str, run_id: str, trial: Path, exported: Path, verdict: Verd
     client.set_tag(run_id, TIE, verdict.tie)
 
 
-def log_best(uri: str, run_id: str | None, trial: Path, exported: Path, verdict: Verdict) -> None:
+def log_best(uri: str, run_id: str | None, exported: Path, verdict: Verdict) -> None:
     """Have the study's run say how good its best is, and show it."""
     if run_id is None:
         return
@@ -103,16 +104,12 @@ def log_best(uri: str, run_id: str | None, trial: Path, exported: Path, verdict:
     for name, value in verdict.scores.items():
         if "/" not in name and name not in (GATES_FAILED, FRESH_IMAGES):
             client.log_metric(run_id, f"best/{name}", value)
-    files = grid_files(trial)
-    if files:
+    picture = exported / PICTURE
+    if picture.exists():
         from PIL import Image
 
-        from trainable.data.film import draw_frames
-
-        last = max(files)
-        with Image.open(files[last]) as grid:
-            (shown,) = draw_frames({last: grid}, _classes(exported), verdict.curve)
-        client.log_image(run_id, shown, artifact_file="best.png")
+        with Image.open(picture) as shown:
+            client.log_image(run_id, shown, artifact_file="best.png")
 
 
 def _classes(exported: Path) -> list[str]:

@@ -41,6 +41,8 @@ from spaces.task import Params
 from trainable.basics.files import replaced_folder, whole_file, write_whole
 from trainable.basics.progress import stage
 from trainable.basics.terminal import say
+from trainable.data.film import PICTURE, write_last
+from trainable.data.sheets import grid_files
 from trainable.distributed.resources import Resources
 from trainable.generators.export import CONFIG, Provenance, export_generator
 from trainable.tracking.names import FRESH_IMAGES, GATES_FAILED, fresh_score
@@ -68,7 +70,7 @@ def conclude(
     Where none of them wins but others may, those are assessed too.
 
     Returns the leaderboard's rows. Files go under `folder`: ``leaderboard.csv``, ``best.json`` (for
-    --enqueue), and generator, weights and config of each assessed trial, under
+    --enqueue), and generator, weights, config and last samples of each assessed trial, under
     ``winners/<rank>/`` if it passes the gates, else under ``winners/failed_gates/<rank>/``.
     Nothing runs on the nodes at the addresses `avoided`. What an earlier session left of these
     stays until all is there anew.
@@ -103,6 +105,7 @@ def conclude(
         for done, row in enumerate(winners, start=1):
             trial = trial_folder(workload.trials, row.record.number)
             fetch(trial, "*.pt")
+            fetch(trial, "*.png")
             provenance = Provenance(
                 study=config.name,
                 trial=row.record.number,
@@ -112,6 +115,8 @@ def conclude(
             )
             run, place = newest(trial)["run"], _export(exported, row)
             export_generator(run, workload.data, place, provenance, _scores(row))
+            classes, grids = workload.data.classes, grid_files(trial)
+            write_last(place / PICTURE, grids, classes, row.record.fids)
             progress(done, len(winners))
     _write_board(folder, rows)
     return rows
@@ -208,12 +213,11 @@ def hand_over(
         scores, afresh = _scores(row), ()
         if known is not None and known.trial == row.record.number:
             scores, afresh = scores | known.scores, known.best
-        curve = {report["epoch"]: report["fid"] for report in row.record.reports}
-        verdict = Verdict(row.rank, scores, row.failed, row.tie, afresh, curve)
+        verdict = Verdict(row.rank, scores, row.failed, row.tie, afresh, row.record.fids)
         log_winner(uri, run, trial, kept, verdict)
         if champion is None and row.wins:
             champion = register_champion(uri, run, kept, study.study_name, card_of(kept))
-            log_best(uri, run_id(None), trial, kept, verdict)
+            log_best(uri, run_id(None), kept, verdict)
     if champion is None:
         withdraw_champion(uri, study.study_name, study_key(study))
     return champion

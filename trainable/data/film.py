@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from trainable.basics.terminal import one_line
 from trainable.data.sheets import spread
 
-FILM = "training.gif"
+FILM, PICTURE = "training.gif", "samples.png"
 SIDE = 96
 """Smaller images are enlarged to about this side, in pixels."""
 FRAMES = 30
@@ -84,6 +84,17 @@ def write_film(
         if grids:
             path.write_bytes(film(draw_frames(grids, classes, fids), "GIF"))
     return bool(grids)
+
+
+def write_last(
+    path: Path, files: Mapping[int, Path], classes: Sequence[str], fids: Mapping[int, float]
+) -> None:
+    """Write the film's last frame as a PNG, if there is any."""
+    if files:
+        last = max(files)
+        with Image.open(files[last]) as grid:
+            (frame,) = draw_frames({last: grid}, classes, fids)
+        frame.save(path)
 
 
 def _short(name: str) -> str:

@@ -35,6 +35,7 @@ def test_winners_are_kept_and_a_later_life_replaces_them(ended):
     assert sorted({name.split("/")[0] for name in first}) == KEPT
     assert sorted(n for n in first if "/" in n) == [
         "winners/1/config.json", "winners/1/generator.pt2", "winners/1/generator.safetensors",
+        "winners/1/samples.png",
     ]  # fmt: skip
     (ended.folder / "winners" / "2").mkdir()  # of a former life, with more winners
     ended.fid = 54.0
@@ -122,7 +123,7 @@ def test_what_a_killed_export_left_is_removed_by_the_next(ended):
     (ended.folder / ".winners.4567.part").mkdir()
     ended.conclude()
     assert not list(ended.folder.glob(".winners*"))
-    assert len(list((ended.folder / "winners" / "1").iterdir())) == 3
+    assert len(list((ended.folder / "winners" / "1").iterdir())) == 4
 
 
 def raised(error: Exception, cause: Exception | None = None) -> Exception:

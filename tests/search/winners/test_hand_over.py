@@ -20,6 +20,7 @@ from tests.helpers.refusals import refused, tells
 from tests.helpers.studies import GOOD, PASSING, Ended, record
 from trainable.basics.terminal import make_console
 from trainable.data.dataset import Dataset
+from trainable.data.film import PICTURE
 from trainable.generators.export import CONFIG, WEIGHTS
 from trainable.metrics.intervals import Interval
 from trainable.trial.evaluation import Assessment
@@ -93,7 +94,8 @@ def test_the_folder_of_winners_has_those_that_fail_apart(tmp_path, monkeypatch):
     monkeypatch.setattr(winners, "export_generator", export)
     ended.conclude()
     assert sorted(ended.kept()) == [
-        "best.json", "leaderboard.csv", f"winners/failed_gates/1/{WEIGHTS}"
+        "best.json", "leaderboard.csv", f"winners/failed_gates/1/{WEIGHTS}",
+        f"winners/failed_gates/1/{PICTURE}",
     ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers.films import frames_in
-from trainable.data.film import FRAME, FRAMES, LAST, draw_frames, film
+from trainable.data.film import FRAME, FRAMES, LAST, draw_frames, film, write_last
 from trainable.data.sheets import draw_grid
 
 
@@ -46,6 +46,19 @@ def test_a_gif_of_grey_images_loses_nothing():
     ((pixels, _),) = played(film(draw_frames({5: drawn}, ["a", "b"], {}), "GIF"))
     shown = pixels[: drawn.height, -drawn.width :, 0]
     np.testing.assert_array_equal(shown, np.asarray(drawn))
+
+
+def test_the_last_frame_alone_is_a_picture(tmp_path):
+    files = {}
+    for epoch in (0, 3):
+        files[epoch] = tmp_path / f"{epoch}.png"
+        grid(60 * epoch).save(files[epoch])
+    write_last(tmp_path / "last.png", files, ["normal", "COVID+"], {3: 50.0})
+    whole = draw_frames({3: grid(180)}, ["normal", "COVID+"], {3: 50.0})[0]
+    with Image.open(tmp_path / "last.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(whole))
+    write_last(tmp_path / "none.png", {}, ["normal", "COVID+"], {})
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_small_images_are_enlarged_and_names_have_a_place():
