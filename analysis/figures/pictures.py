@@ -21,10 +21,10 @@ def moving_image(frames: list[Image.Image], said: str) -> str:
     if not frames:
         raise InputError("MLflow has no sample grids of it")
     moving, still = _address(film(frames, "WEBP")), embedded(frames[-1].convert("RGB"))
-    media = "print, (prefers-reduced-motion: reduce)"
+    # Not a <picture>: browsers choose its source before they print.
     return (
-        f"<picture><source media='{media}' srcset='{still}'>"
-        f"<img alt='{said}' src='{moving}'></picture>"
+        f"<img class='moving' alt='{said}' src='{moving}'>"
+        f"<img class='still' alt='{said}' src='{still}'>"
     )
 
 

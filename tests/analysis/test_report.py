@@ -108,8 +108,10 @@ def test_the_page_has_everything_and_asks_for_nothing(table):
     assert [data["trials"][0][k] for k in ("gates", "copies", "coverage")] == ["passed", 0.125, 0.5]
     assert [t["gates"] for t in data["trials"][1:3]] == [f"fails: {FAULT}", ""]
     assert re.search("the winner learned", page)
-    shown = r"reduce\)' srcset='([^']*)'><img alt='How the winner learned' src='([^']*)'"
-    assert [frames(picture) for picture in re.findall(shown, page)[0]] == [1, 3]
+    shown = r"<img class='(\w+)' alt='How the winner learned' src='([^']*)'"
+    assert {name: frames(source) for name, source in re.findall(shown, page)} == {
+        "moving": 3, "still": 1
+    }  # fmt: skip
     assert "patients" not in page
     assert "diagnosis" not in page
     pictured = [t for t in data["trials"] if t["pictures"]]
