@@ -42,6 +42,8 @@ from trainable.basics.files import write_whole
 from trainable.basics.progress import Progress, Stage, silent, stage
 from trainable.basics.terminal import say
 from trainable.data.sheets import spread
+from trainable.gan.config import TrialConfig
+from trainable.gan.fields import meanings
 from trainable.tracking.client import reason
 
 _T = TypeVar("_T")
@@ -195,6 +197,7 @@ def page(table: StudyTable, megabytes: float, stage: Stage = silent) -> str:
     trials = [_trial(row, pictures, table.floor) for row in order.to_dict("records")]
     data = {
         "trials": trials,
+        "meanings": meanings(TrialConfig),
         "floor": _number(table.floor),
         "score": table.score,
         "colours": {status: colour for status, (_, colour) in STYLES.items()},

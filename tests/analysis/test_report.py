@@ -23,6 +23,8 @@ from tests.helpers.films import frames_in
 from tests.helpers.refusals import tells
 from tests.helpers.tables import GRACE, planted, study
 from tests.helpers.toys import Told
+from trainable.gan.config import TrialConfig
+from trainable.gan.fields import meanings
 
 FAULT = "copy rate in features 0.50, at most 0.25"
 
@@ -284,6 +286,10 @@ def test_in_a_browser(table, tmp_path: Path, browser):
         return browser.find_element("id", "picture").get_attribute("src")
 
     assert caption().startswith(f"trial {trials[0]['number']}, epoch 90, FID ")
+    names = browser.find_elements("css selector", "#params dt")
+    assert {term.text: bool(term.get_attribute("title")) for term in names} == {
+        name: name in meanings(TrialConfig) for name in trials[0]["params"]
+    }
     other = next(t for t in trials[1:] if len(t["pictures"]) == 2)
     point = browser.find_element("css selector", f".point[data-trial='{other['number']}']")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", point)

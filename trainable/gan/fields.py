@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
+import itertools
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,3 +126,15 @@ def parsed(cls: type, texts: dict[str, str]) -> Params:
     kinds = {f.name: _kind(f) for f in dataclasses.fields(cls)}
     readers: dict[str, Callable[[str], Any]] = {"int": int, "float": float}
     return {k: readers.get(kinds.get(k, "str"), str)(v) for k, v in texts.items()}
+
+
+def meanings(cls: type) -> dict[str, str]:
+    """What each field of `cls` is, by its name: the text below it, which Python itself forgets."""
+    (defined,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    assert isinstance(defined, ast.ClassDef)
+    return {
+        field.target.id: " ".join(str(text.value.value).split())
+        for field, text in itertools.pairwise(defined.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }  # fmt: skip

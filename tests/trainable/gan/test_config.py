@@ -12,6 +12,7 @@ from spaces.errors import InputError
 from tests.helpers.configs import ADAM, BACKED, BACKED_TASK, NOISY, ONLY, OWN_D, XRAYS, without
 from tests.helpers.refusals import refused
 from trainable.gan.config import ACTIVATIONS, AUGMENTATIONS, BACKBONES, TrialConfig
+from trainable.gan.fields import meanings
 
 SGD = without(ADAM, "beta1", "beta2") | {"optimizer": "sgd", "momentum": 0.9}
 ADAPTIVE = without(ADAM, "augment_probability") | {
@@ -31,6 +32,13 @@ def test_presets_and_their_kin_are_valid_and_complete(base):
     config.check_task(BACKED_TASK)
     assert config.to_params() == BASES[base]
     assert TrialConfig.from_params(json.loads(json.dumps(config.to_params()))) == config
+
+
+def test_each_hyperparameter_says_what_it_is():
+    said = meanings(TrialConfig)
+    assert list(said) == list(FIELDS)
+    assert said["g_lr"] == "Learning rate of the generator after warm-up."
+    assert "\n" not in "".join(said.values())
 
 
 def test_what_the_default_says():
