@@ -90,7 +90,7 @@ class StudyConfig:
     classes: str | None = flag(None, ABOUT["classes"])
     data_digest: str
     image_size: int = flag(64, "side of the images in pixels: 32, 64, 128 or 256")
-    fit: str = flag("crop", "how images become square: crop the centre, or pad")
+    fit: str = flag("crop", "how images become square: crop the centre, pad, or stretch")
     background: str = flag("black", "colour behind transparent pixels: black, white or #rrggbb")
     levels: str | None
     held_out: str | None = flag(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from spaces.errors import InputError
 
-FITS = ("crop", "pad")
+FITS = ("crop", "pad", "stretch")
 BACKGROUNDS = "black, white or #rrggbb"
 SHARE = 8
 """What it uses is stretched in a set of 16-bit images, if that is under 1 / SHARE of its range."""
@@ -77,7 +77,7 @@ class Reading:
     """How image files become square 8-bit pixels.
 
     Attributes:
-        fit: 'crop' to the centre square, or 'pad' with black.
+        fit: 'crop' to the centre square, 'pad' with black, or 'stretch' either side to the square.
         background: what transparent pixels are laid on: 'black', 'white' or '#rrggbb'.
         levels: the range of images of more than 8 bits; unknown ones follow from the set that is
             read, and hold for whatever is compared with it.

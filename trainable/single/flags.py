@@ -13,6 +13,7 @@ from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.wording import parse_duration
 from trainable.data.dataset import check_image_size
 from trainable.data.labelling import Labelling, add_labelling
+from trainable.data.reading import FITS
 from trainable.data.sources import check_sources
 from trainable.data.split.share import check_share
 from trainable.tracking.client import TRACKING, check_generator, check_tracking
@@ -49,7 +50,7 @@ def parser() -> Parser:
     )
     add_labelling(what)
     what.add_argument("--image-size", type=int, help="pixels (default: the trial's, else 64)")
-    what.add_argument("--fit", choices=("crop", "pad"), help="(default: the trial's, else crop)")
+    what.add_argument("--fit", choices=FITS, help="(default: the trial's, else crop)")
     what.add_argument(
         "--background",
         help="under transparency: black, white or #rrggbb (default: the trial's, else black)",

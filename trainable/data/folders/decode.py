@@ -180,8 +180,10 @@ def header(file: BinaryIO) -> Iterator[Image.Image]:
 
 
 def fit_square(image: Image.Image, size: int, fit: str) -> Image.Image:
-    """Resize to `size` by `size`, with the aspect ratio kept."""
+    """Resize to `size` by `size`, with the aspect ratio kept unless `fit` is 'stretch'."""
     width, height = image.size
+    if fit == "stretch":
+        return image.resize((size, size), FILTER)
     if fit == "pad":
         scale = size / max(width, height)
         inner = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -200,7 +202,7 @@ def _draft(image: Image.Image, size: int, fit: str) -> None:
     X-rays of 1,500 pixels decode several times faster, and the resize averages what is left.
     """
     width, height = image.size
-    side = min(width, height) if fit == "crop" else max(width, height)
+    side = max(width, height) if fit == "pad" else min(width, height)
     scale = next((s for s in (8, 4, 2) if side >= s * 2 * size), 1)
     if image.format == "JPEG" and scale > 1:
         image.draft(None, (max(1, width // scale), max(1, height // scale)))

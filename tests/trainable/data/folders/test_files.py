@@ -35,7 +35,7 @@ from trainable.data.folders.limits import UnreadableError
 from trainable.data.folders.listing import folders
 from trainable.data.folders.read import load_folder, stack
 from trainable.data.folders.scan import scan
-from trainable.data.reading import USUAL, Levels, Reading
+from trainable.data.reading import FITS, USUAL, Levels, Reading
 from trainable.data.small import build_small
 from trainable.data.sources import load
 from trainable.data.split.held_out import held_out
@@ -408,7 +408,7 @@ def test_values_beyond_the_levels_of_another_set_are_said(tmp_path: Path):
     assert re.search("16-bit 0 to 4095 .*, 10 ", said[0])
 
 
-@pytest.mark.parametrize("fit", ["crop", "pad"])
+@pytest.mark.parametrize("fit", FITS)
 def test_held_out_images_are_read_as_the_training_images_were(fit: str, tmp_path: Path):
     for name in ("a", "b"):
         films(tmp_path / "train" / name, 0, 4095 if name == "a" else 3999)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import shlex
 import struct
@@ -29,7 +30,7 @@ from trainable.data.folders.limits import UnreadableError
 from trainable.data.folders.read import Decoded, load_folder, read_all
 from trainable.data.folders.scan import scan
 from trainable.data.labelling import Labelling
-from trainable.data.reading import Reading
+from trainable.data.reading import FITS, Reading
 from trainable.data.sources import load
 
 
@@ -88,7 +89,7 @@ def test_cmyk_palette_and_bilevel():
 
 def test_one_pixel_and_odd_sizes():
     assert (decode(png(Image.new("L", (1, 1), 77)), 64) == 77).all()
-    for fit in ("crop", "pad"):
+    for fit in FITS:
         for width, height in ((1, 999), (333, 17), (31, 33)):
             assert decode(png(image(0, width, height)), 32, fit).shape == (1, 32, 32)
             assert decode(jpeg(image(0, width, height)), 32, fit).shape == (1, 32, 32)
@@ -104,7 +105,7 @@ def test_exif_orientation_is_applied():
     assert pixels[:, :12].mean() < 15
 
 
-def test_crop_takes_the_centre_square_and_pad_keeps_everything():
+def test_crop_takes_the_centre_square_and_the_others_keep_everything():
     wide = Image.new("L", (96, 32), 0)
     wide.paste(100, (32, 0, 64, 32))
     wide.paste(200, (64, 0, 96, 32))  # thirds of 0, 100, 200
@@ -115,6 +116,10 @@ def test_crop_takes_the_centre_square_and_pad_keeps_everything():
     assert padded[16, 2] == 0
     assert padded[16, 16] == 100
     assert padded[16, 29] == 200
+    stretched = decode(png(wide), 32, "stretch")[0]
+    assert [int(stretched[row, column]) for row in (0, 31) for column in (2, 16, 29)] == [
+        0, 100, 200, 0, 100, 200
+    ]  # fmt: skip
 
 
 def test_shrinking_is_antialiased_and_a_drafted_jpeg_agrees():
@@ -122,8 +127,10 @@ def test_shrinking_is_antialiased_and_a_drafted_jpeg_agrees():
     np.testing.assert_allclose(decode(png(Image.fromarray(stripes)), 32), 127.5, atol=3)
     y, x = np.mgrid[:1024, :1024] / 1024
     smooth = Image.fromarray((127 + 100 * np.sin(7 * x) * np.cos(5 * y)).astype(np.uint8))
-    drafted = decode(jpeg(smooth, quality=95), 64).astype(int)
-    np.testing.assert_allclose(drafted, decode(png(smooth), 64), atol=3)
+    for shape, fit in itertools.product(((1024, 1024), (1024, 320)), FITS):
+        shown = smooth.resize(shape)
+        drafted = decode(jpeg(shown, quality=95), 64, fit).astype(int)
+        np.testing.assert_allclose(drafted, decode(png(shown), 64, fit), atol=4)
 
 
 @pytest.mark.parametrize(
@@ -270,8 +277,8 @@ def test_image_sizes_are_powers_of_two(size: int, root: Path):
 
 
 def test_wrong_options_are_named(root: Path):
-    with refused("--fit", "'stretch'", "crop, pad"):
-        load_folder(root, 32, how=Reading("stretch"))
+    with refused("--fit", "'squash'", "crop, pad, stretch"):
+        load_folder(root, 32, how=Reading("squash"))
     with refused("split", "'training'", "train"):
         load_folder(root, 32, split="training")
     with refused(root, "split 'test'"):
