@@ -117,6 +117,7 @@ class Dataset:
         patients: who each image shows, or None where the source does not say.
         name: short name for tables, such as the folder's.
         report: how the files were read.
+        stored: width and height of each image in its file, int64 [n, 2]; None without files.
     """
 
     images: np.ndarray
@@ -126,6 +127,7 @@ class Dataset:
     patients: tuple[str | None, ...]
     name: str
     report: LoadReport
+    stored: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = self.images.shape
@@ -167,6 +169,7 @@ class Dataset:
             labels=self.labels[chosen],
             sources=tuple(self.sources[i] for i in chosen),
             patients=tuple(self.patients[i] for i in chosen),
+            stored=None if self.stored is None else self.stored[chosen],
         )
 
     @cached_property

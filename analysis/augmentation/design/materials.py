@@ -20,6 +20,7 @@ from trainable.data.fingerprints import fingerprints
 from trainable.data.labelling import AS_FOLDERS, Labelling
 from trainable.data.reading import Reading
 from trainable.data.sources import EMBEDDED, load
+from trainable.data.split.alike import unlike
 from trainable.data.split.groups import groups
 from trainable.data.split.held_out import load_apart
 from trainable.generators.image_generator import ImageGenerator
@@ -215,6 +216,7 @@ def divide(
         + ", which the generator never saw",
         f"test: {', '.join(f'{n} {name}' for name, n in test.counts.items())} ({told}; "
         f"{test.report})",
+        *filter(None, [unlike(data, test, "test images")]),
     )
     return RealImages(data, rows, valid, test, tested, beyond, said)
 

@@ -54,6 +54,7 @@ class Picture:
             file says which become black and white.
         span: least and greatest value of a deep image, before it was brought to 8 bits.
         patient, modality: what a DICOM header says, see `dicom.DicomFile`; else None and ''.
+        stored: width and height of the image in the file, held upright.
     """
 
     pixels: np.ndarray
@@ -63,6 +64,7 @@ class Picture:
     span: tuple[float, float] = (0.0, 0.0)
     patient: str | None = None
     modality: str = ""
+    stored: tuple[int, int] = (0, 0)
 
 
 _Made = tuple[Image.Image, Callable[[np.ndarray], Picture]]
@@ -76,9 +78,9 @@ def decode(
 
     With `size` None it stays as it is, [C, H, W].
 
-    The aspect ratio is kept: 'crop' takes the centre square, 'pad' fits the whole image between
-    black bars. Deep grey is scaled by `how.levels`, transparency is laid on `how.background`, EXIF
-    orientation is applied; colour profiles are ignored. With `channels` 1 or 3, that is C.
+    `how.fit` says how it becomes square. Deep grey is scaled by `how.levels`, transparency is laid
+    on `how.background`, EXIF orientation is applied; colour profiles are ignored. With `channels` 1
+    or 3, that is C.
 
     Raises:
         UnreadableError: this is no image, a broken one, or one of too many pixels.
@@ -119,7 +121,9 @@ def _pillow(file: BinaryIO, size: int | None, how: Reading) -> Iterator[_Made]:
         # A progressive JPEG is kept whole, at whatever scale it is wanted.
         with share(whole if "progressive" in image.info else image.size):
             image.load()
+            lying = image.size
             upright = _upright(image)
+            stored = whole if upright.size == lying else whole[::-1]
             depth, span = _depth(upright, image.format), (0.0, 0.0)
             if depth:
                 values = np.asarray(upright)
@@ -131,7 +135,17 @@ def _pillow(file: BinaryIO, size: int | None, how: Reading) -> Iterator[_Made]:
             if alpha is not None:
                 flat = _laid(flat, alpha, how)
             shown = alpha is not None
-            yield flat, partial(Picture, transparent=shown, several=several, depth=depth, span=span)
+            yield (
+                flat,
+                partial(
+                    Picture,
+                    transparent=shown,
+                    several=several,
+                    depth=depth,
+                    span=span,
+                    stored=stored,
+                ),
+            )
 
 
 @contextmanager
@@ -149,7 +163,12 @@ def _dicom(file: BinaryIO, how: Reading) -> Iterator[_Made]:
                 ends = how.levels.at(depth, span)
             flat = Image.fromarray(_to_8_bit(values, *ends))
         who, modality = stored.patient, stored.modality
-        yield flat, partial(Picture, depth=depth, span=span, patient=who, modality=modality)
+        yield (
+            flat,
+            partial(
+                Picture, depth=depth, span=span, patient=who, modality=modality, stored=stored.size
+            ),
+        )
 
 
 @contextmanager

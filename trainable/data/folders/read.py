@@ -103,6 +103,7 @@ def load_folder(
         patients=tuple(d.entry.patient for d in kept),
         name=one_line(root.resolve().name) or "root",
         report=report(found, decoded, kept, images, colour, how),
+        stored=np.array([d.picture.stored for d in kept if d.picture], np.int64),
     )
 
 

@@ -19,6 +19,7 @@ from trainable.data.folders.splits import split_folders
 from trainable.data.labelling import AS_FOLDERS, Labelling
 from trainable.data.reading import Reading
 from trainable.data.sources import EMBEDDED, load
+from trainable.data.split.alike import unlike
 
 _OTHER_SEED = 1_000_003
 """Of phantoms that a data set of the default seed does not hold."""
@@ -62,6 +63,8 @@ def held_out(
         return None
     if found.report.files:
         say(line)
+        if unalike := unlike(data, apart, "held-out images"):
+            say(unalike)
     return apart
 
 
