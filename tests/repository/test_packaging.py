@@ -1,4 +1,4 @@
-"""What is installed: the wheel's files, and a refusal to run on other packages of the same names."""
+"""What a wheel holds, and a refusal to run on other packages of the same names."""
 
 from __future__ import annotations
 

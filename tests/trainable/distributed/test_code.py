@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from trainable.distributed import code
 from cgan_search import PACKAGES
+from trainable.distributed import code
 from trainable.distributed.code import code_digest, copy_code
 
 VERSION = metadata.version("cgan-search")
