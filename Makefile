@@ -1,5 +1,7 @@
 # The two commands of the README are `make search` and `make test`; each sets up what it needs.
-PYTHON ?= python3.11
+# The first of these that runs; CI has 3.11. If none does, pip says which versions it takes.
+PYTHON ?= $(or $(shell for v in 3.11 3.12 3.13 3.14; do \
+	python$$v -c "" 2>/dev/null && echo python$$v && break; done),python3)
 BIN := .venv/bin
 
 .PHONY: setup search test test-chaos test-cluster lint format bench-metrics bench-search bench-scale bench-pays bench-train bench-publish bench-scaling clean
