@@ -3,7 +3,7 @@
 PYTHON ?= $(or $(shell for v in 3.11 3.12 3.13 3.14; do \
 	python$$v -c "" 2>/dev/null && echo python$$v && break; done),python3)
 BIN := .venv/bin
-# uv takes a third of pip's time.
+# uv, where it is installed, is faster.
 INSTALL := $(if $(shell command -v uv),uv pip install --python .venv,\
 	$(BIN)/python -m pip install --disable-pip-version-check)
 
