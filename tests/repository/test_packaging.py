@@ -87,8 +87,9 @@ def test_another_package_of_the_same_name_is_refused(installed, tmp_path, name, 
         other.touch()
     done = ended(tmp_path, installed, *COMMAND)  # -c looks in the current folder first
     assert done.returncode == 2
-    found = {"replaced": own, "removed": own.parent, "before it": other}[how]
-    assert tells(done.stderr, "error:", name, found, "environment")
+    assert tells(done.stderr, "error:", f"`import {name}`", "environment")
+    if how != "removed":  # then another installation of the project may be found
+        assert tells(done.stderr, own if how == "replaced" else other)
     assert done.stderr.count("\n") == 1
 
 
