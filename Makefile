@@ -1,6 +1,11 @@
 # The two commands of the README are `make search` and `make test`; each sets up what it needs.
-PYTHON ?= python3.11
+# The first of these that runs; CI has 3.11. If none does, pip says which versions it takes.
+PYTHON ?= $(or $(shell for v in 3.11 3.12 3.13 3.14; do \
+	python$$v -c "" 2>/dev/null && echo python$$v && break; done),python3)
 BIN := .venv/bin
+# uv, where it is installed, is faster.
+INSTALL := $(if $(shell command -v uv),uv pip install --python .venv,\
+	$(BIN)/python -m pip install --disable-pip-version-check)
 
 .PHONY: setup search test test-chaos test-cluster lint format bench-metrics bench-search bench-scale bench-pays bench-train bench-publish bench-scaling clean
 
@@ -9,7 +14,7 @@ setup: .venv/.ready
 # Exact versions come from constraints.txt, so every clone gets the same environment.
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(INSTALL) --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
 # A first search on the embedded data: no download, some minutes on two cores.

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cgan_search import check
+
 if TYPE_CHECKING:
     from search.api import Search
     from search.result import Result
 
 __all__ = ["Result", "Search"]
+
+check()
 
 
 def __getattr__(name: str) -> Any:

@@ -217,7 +217,7 @@ def get_space(name: str) -> Space:
 def _imported(module_name: str, function: str) -> Space:
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)  # last: an analysis.py there is not to be taken for ours
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # the user's module may fail in any way

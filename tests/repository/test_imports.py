@@ -122,6 +122,7 @@ def broken_rules(path: str, source: str) -> list[str]:
             "",
             *sys.stdlib_module_names,
             *PACKAGES,
+            "cgan_search",
             *TRAINABLE,
         }:
             broken.append(f"{path}: trainable must do without {top}")

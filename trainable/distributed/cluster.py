@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from trainable.basics.private import private_folder
 from trainable.basics.stopping import stopped_by_signals
 from trainable.basics.terminal import command
 from trainable.basics.wording import format_duration
-from trainable.distributed.code import copy_code
+from trainable.distributed.code import ROOT, copy_code
 from trainable.distributed.ray_token import guard_token, has_token
 from trainable.distributed.resources import Resources
 
@@ -109,16 +109,20 @@ def _check_sockets(folder: Path) -> None:
 def _start() -> None:
     """A Ray of this machine alone, which nobody else can reach, be it from here or over a network.
 
+    Ray has workers look for modules in the current folder first, where a ``spaces.py`` of the
+    user's would be taken for ours; so that is the folder with this code meanwhile.
+
     Raises:
         InputError: there is no folder for its files.
     """
-    with _on_loopback():
+    ray_folder = _ray_folder()  # by the user's current folder
+    with _on_loopback(), chdir(ROOT):
         ray.init(
             address="local",  # no less: a stale address file would otherwise capture this call
             num_cpus=local_cores(),
             include_dashboard=False,
             runtime_env=_interpreter(),
-            _temp_dir=_ray_folder(),
+            _temp_dir=ray_folder,
             _system_config={"enable_metrics_collection": False},  # its exporters are not used
             **_QUIET,
         )

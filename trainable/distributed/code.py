@@ -9,13 +9,15 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from cgan_search import PACKAGES
+
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("spaces", "trainable", "search", "analysis")
 
 
 def _files(root: Path) -> list[Path]:
     found = (path for package in PACKAGES for path in (root / package).rglob("*"))
-    return sorted(p for p in found if p.is_file() and "__pycache__" not in p.parts)
+    files = (p for p in found if p.is_file() and "__pycache__" not in p.parts)
+    return sorted([root / "cgan_search.py", *files])
 
 
 def copy_code(folder: Path, root: Path = ROOT) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from cgan_search import PACKAGES
 from trainable.distributed import code
-from trainable.distributed.code import PACKAGES, code_digest, copy_code
+from trainable.distributed.code import code_digest, copy_code
 
 VERSION = metadata.version("cgan-search")
 
@@ -80,7 +81,7 @@ def test_git_is_asked_once(monkeypatch):
 
 def test_a_copy_runs_alone_and_has_the_digest_of_its_original(tmp_path):
     copy_code(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == set(PACKAGES)
+    assert {path.name for path in tmp_path.iterdir()} == {*PACKAGES, "cgan_search.py"}
     assert code_digest(tmp_path) == code_digest()
     assert not list(tmp_path.rglob("__pycache__"))
     script = "from trainable.distributed import code; print(code.__file__, code.code_digest())"
