@@ -23,10 +23,12 @@ resumed. What a killed search left running is made so by `interrupt_running`.
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
@@ -141,10 +143,11 @@ def check_free(storage: RDBStorage, name: str, key: str | None) -> None:
     there = optuna.get_all_study_names(storage)
     if name in there and key and load_study(name, storage).user_attrs.get("id") == key:
         raise InputError(f"study {name} has already started; use --resume {name}")
+    remover = Path(sys.executable).with_name("optuna")
     for taken in {name, _beside(name)} & set(there):
         raise InputError(
             f"--database already holds a study {taken}; choose another name with --study, or "
-            f"remove it with: {command('optuna', 'delete-study', '--study-name', taken)} "
+            f"remove it with: {command(remover, 'delete-study', '--study-name', taken)} "
             "--storage URL"
         )
 

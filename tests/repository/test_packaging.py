@@ -12,8 +12,6 @@ import pytest
 from cgan_search import PACKAGES
 from tests.helpers import ROOT
 from tests.helpers.refusals import tells
-from trainable.basics import terminal
-from trainable.basics.terminal import command
 from trainable.distributed.code import copy_code
 
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
@@ -100,15 +98,3 @@ def test_a_file_in_the_current_folder_is_refused_by_each_package(installed, tmp_
         assert done.returncode == 2
         assert tells(done.stderr, tmp_path / "spaces.py")
         assert done.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize("program", ["python", "mlflow"])
-def test_an_installed_command_prints_programs_that_a_shell_finds(installed, monkeypatch, program):
-    """pipx and uv tool put only cgan-search on the PATH."""
-    own = Path(sys.executable).with_name(program)
-    monkeypatch.setenv("PATH", "")
-    assert command(program, "ui") == f"{program} ui"  # in a checkout
-    monkeypatch.setattr(terminal, "__file__", str(installed / "trainable/basics/terminal.py"))
-    assert command(program, "ui") == f"{own} ui"
-    monkeypatch.setenv("PATH", str(own.parent))  # activated
-    assert command(program, "ui") == f"{program} ui"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,17 +72,8 @@ def os_reason(error: OSError) -> str:
 def command(*words: str | Path) -> str:
     """A command line to be pasted into a POSIX shell, in any folder: each word is quoted where it
     must be, and paths are made absolute."""
-    absolute = [str(word.absolute()) if isinstance(word, Path) else word for word in words]
-    return " ".join(map(_quoted, [_reached(absolute[0]), *absolute[1:]]))
-
-
-def _reached(program: str) -> str:
-    """This environment's `program` by its path, if the project is installed there and a shell would
-    not find it: `pipx` and `uv tool` put no command but ``cgan-search`` on the PATH."""
-    if program not in ("python", "mlflow") or "site-packages" not in Path(__file__).parts:
-        return program
-    own = str(Path(sys.executable).with_name(program))
-    return program if shutil.which(program) == own else own
+    absolute = (str(word.absolute()) if isinstance(word, Path) else word for word in words)
+    return " ".join(map(_quoted, absolute))
 
 
 def say_command(console: Console, *words: str | Path, note: str = "") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -113,7 +114,8 @@ def find_experiment(client: MlflowClient, name: str, uri: str) -> Experiment | N
     if experiment is not None and experiment.lifecycle_stage == "deleted":
         restore = command(
             "env", f"MLFLOW_TRACKING_URI={pasted(uri, 'URI')}",
-            "mlflow", "experiments", "restore", "--experiment-id", str(experiment.experiment_id),
+            sys.executable, "-m", "mlflow", "experiments", "restore", "--experiment-id",
+            str(experiment.experiment_id),
         )  # fmt: skip
         raise InputError(
             f"the experiment {name} was deleted in MLflow, with its runs; restore it: {restore}"

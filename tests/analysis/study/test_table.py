@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
+import sys
 from dataclasses import replace
 
 import pytest
@@ -123,8 +124,8 @@ def test_what_was_deleted_in_mlflow_is_named_with_the_remedy(uri):
         client.restore_experiment(experiment.experiment_id)
     assert tells(str(caught.value), f"--study {NAME}", "experiment cgan-search", "deleted")
     assert str(caught.value).endswith(
-        f" env MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id "
-        f"{experiment.experiment_id}"
+        f" env MLFLOW_TRACKING_URI={uri} {sys.executable} -m mlflow experiments restore "
+        f"--experiment-id {experiment.experiment_id}"
     )
     assert len(load_study(NAME, uri).trials) == len(TRIALS)
 

@@ -111,7 +111,7 @@ def test_a_name_in_a_database_is_taken_once_and_nothing_is_removed(tmp_path):
     """Another's study may be called the same, or a user's own of no search."""
     storage = open_storage(f"sqlite:///{tmp_path / 'shared.db'}")
     optuna.create_study(storage=storage, study_name="s")
-    with refused("optuna delete-study --study-name s --storage URL"):
+    with refused("bin/optuna delete-study --study-name s --storage URL"):
         create_study(storage, config(), YARDSTICK, {}, [])
     study = create_study(storage, config(name="t"), YARDSTICK, {}, [], key="mine")
     for key in (None, "another's"):

@@ -215,7 +215,7 @@ def test_a_deleted_experiment_is_named_with_the_remedy(uri, folder, capsys):
     projection_of(folder, uri).sync()
     client, [parent], _ = runs(uri, folder)
     client.delete_experiment(parent.info.experiment_id)
-    restore = f"mlflow experiments restore --experiment-id {parent.info.experiment_id}"
+    restore = f"-m mlflow experiments restore --experiment-id {parent.info.experiment_id}"
     said = []
     try:
         with refused(restore):
