@@ -19,7 +19,7 @@ from trainable.basics.parser import Parser
 
 PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")))
 TOPS = "spaces|trainable|search|analysis|benchmarks|tests|deploy|docs|examples"
-FLAGGED = ("README.md", "docs/search.md", "docs/data.md", "docs/results.md",
+FLAGGED = ("README.md", "docs/searching.md", "docs/data.md", "docs/results.md",
            "docs/augmentation.md", "docs/metrics.md", "docs/commands.md")  # fmt: skip
 """Pages that name no other program's flags; docs/cluster.md has a test of its own."""
 
