@@ -10,7 +10,10 @@ project = "cgan-search"
 copyright = "the cgan-search authors; Apache-2.0"  # noqa: A001 - Sphinx's own name
 html_title = project
 html_theme = "furo"  # no fonts, scripts or trackers from elsewhere
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "commands", "docstrings"]
+extensions = [
+    "myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon",
+    "sphinx_commands", "sphinx_docstrings",
+]  # fmt: skip
 exclude_patterns = ["_build"]
 myst_heading_anchors = 4  # as GitHub makes them
 smartquotes = False  # two dashes begin a flag
