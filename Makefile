@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALL := $(if $(shell command -v uv),uv pip install --python .venv,\
 	$(BIN)/python -m pip install --disable-pip-version-check)
 
-.PHONY: setup search test test-chaos test-cluster lint format bench-metrics bench-search bench-scale bench-pays bench-train bench-publish bench-scaling clean
+.PHONY: setup search test test-chaos test-cluster lint format docs bench-metrics bench-search bench-scale bench-pays bench-train bench-publish bench-scaling clean
 
 setup: .venv/.ready
 
@@ -37,10 +37,16 @@ test-chaos: setup
 test-cluster: setup
 	$(BIN)/python -m tests.searches.cluster $(if $(SCENES),--only $(SCENES))
 
-lint: setup
+lint: setup docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# docs/ and the docstrings as a site in docs/_build, without a network; half a minute. What a page
+# or a docstring refers to must exist, and nothing may be loaded from elsewhere.
+docs: setup
+	$(BIN)/sphinx-build --quiet --fail-on-warning --nitpicky --fresh-env docs docs/_build
+	! grep -rlE --include='*.html' '<(script|link|img)[^>]+"(https?:)?//' docs/_build
 
 format: setup
 	$(BIN)/ruff check --fix .
@@ -76,4 +82,4 @@ bench-scaling: setup
 	$(BIN)/python -m benchmarks.scaling
 
 clean:
-	rm -rf .venv *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv docs/_build *.egg-info .pytest_cache .ruff_cache

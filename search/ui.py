@@ -7,11 +7,12 @@ begin with one for language models.
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
 import sys
 import webbrowser
-from contextlib import closing
-from typing import NoReturn
+from contextlib import closing, suppress
 
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
@@ -34,7 +35,7 @@ PORT = 5000
 
 @command_line("MLflow's pages are closed; all runs are kept")
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns 0, or 2 for bad input, or becomes MLflow's server."""
+    """Run the command line; returns 0, or 2 for bad input, or what MLflow's server ends with."""
     args = parser().parse_args(argv)
     check_range("--port", args.port, 1, 65535)
     check_tracking(args.tracking_uri)
@@ -50,8 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         webbrowser.open(address)
         return 0
     say(console, f"http://127.0.0.1:{args.port}{page} opens in some seconds; Ctrl-C ends it")
-    sys.stdout.flush()
-    serve(args.tracking_uri, args.port)
+    return serve(args.tracking_uri, args.port)
 
 
 def parser() -> Parser:
@@ -81,8 +81,8 @@ def check_free(port: int) -> None:
             ) from error
 
 
-def serve(uri: str, port: int) -> NoReturn:
-    """Become MLflow's server of the store, for this machine alone.
+def serve(uri: str, port: int) -> int:
+    """Run MLflow's server of the store, for this machine alone; returns its exit code.
 
     The address is not on its command line, which all users of a machine can read: there may be a
     password in it.
@@ -92,7 +92,13 @@ def serve(uri: str, port: int) -> NoReturn:
     # Two processes instead of nine: jobs are for judging language models.
     words += ["--workers", "1"]
     settings = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    os.execve(sys.executable, words, os.environ | settings)
+    # Ctrl-C in a terminal is for its whole group of processes, and uvicorn says it in 60 lines.
+    server = subprocess.Popen(words, env=os.environ | settings, start_new_session=True)
+    try:
+        return server.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -43,10 +43,17 @@ def parser() -> Parser:
     p.add_argument(
         "space", nargs="?", help="a space's name, or package.module:function; none lists them all"
     )
-    p.add_argument("--image-size", type=int, default=64, metavar="PIXELS")
-    p.add_argument("--images", type=int, default=200, metavar="N")
-    p.add_argument("--channels", type=int, default=1, choices=(1, 3))
-    p.add_argument("--classes", type=int, default=2, metavar="K")
+    for flag, default, metavar, about in (
+        ("--image-size", 64, "PIXELS", "side of the images"),
+        ("--images", 200, "N", "number of training images"),
+        ("--classes", 2, "K", "number of classes"),
+    ):
+        p.add_argument(
+            flag, type=int, default=default, metavar=metavar, help=f"{about} (default: {default})"
+        )
+    p.add_argument(
+        "--channels", type=int, default=1, choices=(1, 3), help="1: grey, 3: colour (default: 1)"
+    )
     p.add_argument(
         "--backbone", default=presets.BACKBONE, metavar="NAME",
         help=f"none, or a network's name, as for a search (default: {presets.BACKBONE})",

@@ -51,8 +51,8 @@ class StudyTable:
         name: the study's name.
         protocol: extractor and resize rule behind every FID here; empty if not recorded.
         n_generated: generated images behind each FID; 0 if not recorded.
-        floor, untrained: FID of real images against other real ones, and of a generator before its
-            first step; NaN if not recorded.
+        floor: FID of real images against other real ones; NaN if not recorded.
+        untrained: that of a generator before its first step; NaN if not recorded.
         real_cas: classification accuracy score of the real training images; NaN if none were held
             back for it.
         trials: a row a trial, by number: ``number``, ``status``, ``winner`` (rank from 1, or NaN),

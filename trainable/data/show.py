@@ -120,7 +120,10 @@ def _dimensions(common: Sequence[tuple[tuple[int, int], int]]) -> str:
 def _table(title: str, first: str, *others: str) -> Table:
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(  # without lines, it fits into 80 columns
+        title=title, title_justify="left", title_style="bold",
+        box=None, padding=(0, 2, 0, 0), pad_edge=False,
+    )  # fmt: skip
     table.add_column(first, no_wrap=True)
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)

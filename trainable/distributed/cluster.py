@@ -113,19 +113,27 @@ def _start() -> None:
     user's would be taken for ours; so that is the folder with this code meanwhile.
 
     Raises:
-        InputError: there is no folder for its files.
+        InputError: there is no folder for its files, or this machine is too busy to start it.
     """
     ray_folder = _ray_folder()  # by the user's current folder
-    with _on_loopback(), chdir(ROOT):
-        ray.init(
-            address="local",  # no less: a stale address file would otherwise capture this call
-            num_cpus=local_cores(),
-            include_dashboard=False,
-            runtime_env=_interpreter(),
-            _temp_dir=ray_folder,
-            _system_config={"enable_metrics_collection": False},  # its exporters are not used
-            **_QUIET,
-        )
+    try:
+        with _on_loopback(), chdir(ROOT):
+            ray.init(
+                address="local",  # no less: a stale address file would otherwise capture this call
+                num_cpus=local_cores(),
+                include_dashboard=False,
+                runtime_env=_interpreter(),
+                _temp_dir=ray_folder,
+                _system_config={"enable_metrics_collection": False},  # its exporters are not used
+                **_QUIET,
+            )
+    except Exception as error:
+        if "timed out during startup" not in str(error):  # Ray gives it no class of its own
+            raise
+        raise InputError(
+            "Ray did not start within its 30 s, as this machine is too busy or short of memory; "
+            "try again when other work has ended"
+        ) from error
 
 
 def _interpreter() -> dict[str, str] | None:

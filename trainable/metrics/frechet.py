@@ -37,7 +37,7 @@ class FeatureStats:
 
 
 def frechet_distance(reference: FeatureStats, features: Tensor) -> float:
-    """|mu1 - mu2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2)), exact to some 1e-7 of its value.
+    """``|mu1 - mu2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2))``, exact to some 1e-7 of its value.
 
     Args:
         reference: statistics of the real set, computed once.

@@ -104,7 +104,7 @@ def within_class_diversity(
         classes: how many classes there are.
 
     Returns:
-        A ratio for each class: 0 for one image repeated, 1 for real variety, more for too much.
+        For each class a ratio, 0 for one image repeated, 1 for real variety, more for too much;
         NaN where the class has fewer than two images in a set, or no variety in the real one.
     """
     ratios = []

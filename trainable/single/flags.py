@@ -80,20 +80,35 @@ def parser() -> Parser:
     net = p.add_argument_group("pretrained networks")
     net.add_argument("--features", help="network of FID: auto, efficientnet-lite0 or inception")
     net.add_argument("--protocol", help="bilinear or clean")
-    net.add_argument("--features-weights", type=Path, metavar="FILE")
+    net.add_argument(
+        "--features-weights", type=Path, metavar="FILE", help="weights file of that network"
+    )
     net.add_argument(
         "--backbone",
         metavar="NAME",
         help="(default: the configuration's; of the preset default, as in a search)",
     )
-    net.add_argument("--backbone-weights", type=Path, metavar="FILE")
-    net.add_argument("--unverified-weights", action="store_true")
-    net.add_argument("--allow-shared-features", action="store_true")
+    net.add_argument(
+        "--backbone-weights", type=Path, metavar="FILE", help="weights file of the backbone"
+    )
+    net.add_argument(
+        "--unverified-weights", action="store_true", help="accept weights with any checksum"
+    )
+    net.add_argument(
+        "--allow-shared-features",
+        action="store_true",
+        help="allow a backbone that FID is computed on too, which flatters FID",
+    )
     where = p.add_argument_group("where")
     where.add_argument(
         "--out", type=Path, default=Path("runs/single"), help="(default: runs/single)"
     )
-    where.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    where.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+        help="what to train on (default: auto, a GPU if there is one)",
+    )
     where.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     where.add_argument(
         "--tracking-uri",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -175,8 +175,9 @@ def read_images(
     _check_number(len(kept), root, "different readable images")
     images, colour = stack([d.pixels for d in kept if d.pixels is not None])
     told = report(found, decoded, kept, images, colour, how)
-    if told.remarks:
-        note(f"{root}: {told}")
+    seen = replace(told, known=0, patients_note="")  # no score here asks whose the images are
+    if seen.remarks:
+        note(f"{root}: {seen}")
     classes = class_names(found)
     labels = [classes.index(d.entry.label) if classes else 0 for d in kept]
     sources = tuple(d.entry.source for d in kept)
