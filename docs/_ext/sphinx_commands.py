@@ -11,8 +11,9 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from search.commands import GROUPS, NAME
+from search.commands import GROUPS
 from trainable.basics.parser import called
+from trainable.basics.terminal import NAME
 
 
 class Commands(SphinxDirective):
