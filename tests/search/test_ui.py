@@ -45,6 +45,7 @@ def test_it_serves_the_store_on_loopback_and_says_where_the_runs_are(store, star
     ]  # fmt: skip
     assert settings["MLFLOW_BACKEND_STORE_URI"] == store
     known = MlflowClient(store, store).get_experiment_by_name(EXPERIMENT)
+    assert known is not None
     assert f"http://127.0.0.1:5999/#/experiments/{known.experiment_id}/runs?" in (
         capsys.readouterr().out
     )

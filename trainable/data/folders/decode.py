@@ -123,7 +123,7 @@ def _pillow(file: BinaryIO, size: int | None, how: Reading) -> Iterator[_Made]:
             image.load()
             lying = image.size
             upright = _upright(image)
-            stored = whole if upright.size == lying else whole[::-1]
+            stored = whole if upright.size == lying else (whole[1], whole[0])
             depth, span = _depth(upright, image.format), (0.0, 0.0)
             if depth:
                 values = np.asarray(upright)

@@ -61,11 +61,11 @@ def test_files_that_were_squashed_are_told_with_the_remedy():
     squashed = part(1, 224, 224)
     said = unlike(part(0), squashed, "test images")
     assert tells(said, "pixels in the file", "width over height", "--fit stretch")
-    met = [
+    one, other = (
         replace(data, report=replace(data.report, reading=Reading("stretch")))
         for data in (part(0), squashed)
-    ]
-    assert "width over height" not in unlike(*met, "test images")
+    )
+    assert "width over height" not in unlike(one, other, "test images")
 
 
 def test_classes_in_other_shares_are_no_treatment():
