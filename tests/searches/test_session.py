@@ -246,7 +246,7 @@ def test_the_leaderboard_is_kept_and_printed(lives, place):
 def test_the_plain_output_is_quiet(lives):
     for said in (lives.stopped, lives.resumed):
         lines = [line for line in said.splitlines() if line.strip()]
-        assert len(lines) < 40, said
+        assert len(lines) < 50, said
         for noise in ("WARNING", "Warning", "[I 20", "INFO", "Tune Status"):
             assert noise not in said, said
 

@@ -248,7 +248,7 @@ def test_learning_curves_count_who_got_where():
     (ax,) = figure.axes
     said = [text.get_text() for text in ax.texts]
     there = [f"{len(at_rung(table, rung).observed)} trials" for rung in (10, 30, 90)]
-    assert said == there
+    assert said[-3:] == there  # before them, what scores are held against
     assert ax.get_yscale() == "log"
     best = lowest_fid(table)
     sound = table.trials[table.trials.status != "diverged"]

@@ -211,6 +211,9 @@ def claim(folder: Path) -> int:
 def test_attempts_that_begin_at_once_get_numbers_of_their_own(tmp_path):
     with multiprocessing.get_context("fork").Pool(8) as pool:
         numbers = pool.map(claim, [tmp_path] * 40, chunksize=1)
+        # Else the block's end kills them, and one that holds the queue's lock lets others hang.
+        pool.close()
+        pool.join()
     assert sorted(numbers) == list(range(1, 41))
 
 

@@ -156,5 +156,5 @@ def test_a_class_without_any_variety_is_refused_before_a_search():
     extractor: Any = TinyExtractor()
     scorer = Evaluator(plain, extractor, real_set(plain, extractor), witness(plain))
     run = Run(small_config(plain), plain, seed=0)
-    with pytest.raises(InputError, match=r"^made .*\(\w*diversity .*nan .*trainable\.data show"):
+    with pytest.raises(InputError, match=r"^made .*\(\w*diversity .*nan .*cgan-search data show"):
         measure(scorer, run, "tiny", seed=0)
