@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import inspect
 import time
+import warnings
 from pathlib import Path
 
 from search.result import Result
@@ -28,6 +29,9 @@ from search.study.settings_file import read_flags
 from spaces.errors import InputError
 from trainable.basics.parser import Word
 from trainable.basics.stopping import stopped_by_signals
+
+# What Ray and MLflow import asks in notebooks for a package that only draws bars, which are off.
+warnings.filterwarnings("ignore", "IProgress not found")
 
 _ELSEWHERE = {
     "resume": "Search.resume(NAME)",
