@@ -16,8 +16,8 @@ from trainable.data.dataset import Dataset, grey
 
 APART = 0.8
 """Chance that of two images of one class, one of each part, that of a certain part has more of
-something: from here on, or from 0.2 down, it is said. 1,200 and 356 chest films that were treated alike
-came to 0.38 to 0.56; of films that were squashed in one part, the shape came to 0, contrast to 0.94."""
+something: from here on, or from 0.2 down, it is said. 1,200 and 356 chest films that were treated
+alike came to 0.38 to 0.56; where one part had been squashed, shape to 0 and contrast to 0.94."""
 _SURE = 4.0  # standard errors from even chances: small parts differ by luck
 _MOST = 300  # images of a class that are looked at: at 256 pixels, 80 MB of spectra
 _BLACK = 8  # grey levels below which a pixel counts as black
