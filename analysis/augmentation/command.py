@@ -14,15 +14,16 @@ from torch import Tensor
 from analysis.augmentation.classifier.fit import ClassifierRecipe
 from analysis.augmentation.classifier.networks import load_weights
 from analysis.augmentation.classifier.scores import positive_class
+from analysis.augmentation.design.arms import EARLY, ORACLE
 from analysis.augmentation.design.cells import Cell, plan
 from analysis.augmentation.design.materials import Source, divide, load_real
 from analysis.augmentation.design.retrain import Retraining
 from analysis.augmentation.findings.conclude import FOUND, conclude
 from analysis.augmentation.findings.mlflow_log import EXPERIMENT, FinishedStudy, log_study
-from analysis.augmentation.findings.results import Findings
 from analysis.augmentation.flags import check_name
+from analysis.augmentation.running.looking import Looking
 from analysis.augmentation.running.store import Store
-from analysis.augmentation.running.train_cell import Materials
+from analysis.augmentation.running.train_cell import ENOUGH, FOLDS, Materials
 from analysis.augmentation.running.work import Work
 from analysis.study.artifacts import fetch_generator, kept_instead
 from analysis.study.table import load_study
@@ -68,14 +69,20 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
     name = args.name or _name(source, args)
     check_name(name)  # a file's record may say anything
     folder = args.output / "augmentation" / name
-    retraining = (
-        Retraining(source, real, folder, args.seed, args.retrain_kimg) if args.retrain else None
-    )
-    cells = plan(real.sizes, args.ratios, args.repeats)
-    settings = {  # but for sizes, ratios and repeats: more of these may come another time
+    early = EARLY in args.arms
+    retraining = None
+    if args.retrain or early:
+        retraining = Retraining(
+            source, real, folder, args.seed, own=args.retrain, early=early, kimg=args.retrain_kimg
+        )
+    cells = [
+        cell for cell in plan(real.sizes, args.ratios, args.repeats, args.arms)
+        if cell.arm != ORACLE or real.beyond[cell.size, cell.repeat]
+    ]  # fmt: skip
+    settings = {  # but for sizes, ratios, arms and repeats: more of these may come another time
         "generator_sha256": source.start.sha256, "data_digest": data.digest,
         "test_digest": test.digest, "seed": args.seed,
-        "retrain": None if retraining is None else retraining.images,
+        "retrain": retraining.images if retraining is not None and args.retrain else None,
         "recipe": asdict(recipe), "positive": positive,
         "validation": [data.sources[row] for row in real.valid.tolist()],
         "weights": None if weights is None else _digest(weights),
@@ -91,8 +98,9 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
         with locked(folder):
             store.claim(json.loads(json.dumps(settings)))
             work = Work(store, cells, materials, retraining, console)
-            results = work.run(where)
-            findings = Findings(results, test.labels, positive, real.tested)
+            looked = Looking(store, materials, args, console)
+            results = work.run(where, looked.stops, looked.enough)
+            findings = looked.findings(results)
             about += optimism(findings.optimistic, len(source.seen))
             files = conclude(folder, findings, results, about, test.n, args.reach, console)
             logged = _log(args, FinishedStudy(name, settings, results, findings, files), console)
@@ -108,7 +116,7 @@ def _recipe(args: argparse.Namespace) -> ClassifierRecipe:
     rate = args.lr if args.lr is not None else RATES.get(args.classifier, RATE)
     return ClassifierRecipe(
         network=args.classifier, steps=args.steps, batch=args.batch, lr=rate, weight_decay=DECAY,
-        smoothing=SMOOTHING, evaluations=min(EVALUATIONS, max(1, args.steps)), classical=False,
+        smoothing=SMOOTHING, evaluations=min(EVALUATIONS, max(1, args.steps)), taught="plain",
     )  # fmt: skip
 
 
@@ -166,9 +174,13 @@ def _about(
     """What is to be done, and with what, in lines."""
     real = materials.real
     lines = [
-        f"study {name}: {len(cells)} cells, {materials.recipe.network}, "
+        f"study {name}: {len(cells)} cells at most, {materials.recipe.network}, "
         f"{materials.recipe.steps} steps each",
         *real.said,
+        f"thresholds: validation has fewer than {ENOUGH} images of a class, so that {FOLDS} more "
+        "classifiers a cell judge its own real images in turn"
+        if materials.crossed
+        else "",
         *more,
     ]
     if retraining is not None:

@@ -6,6 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
+from analysis.augmentation.design.arms import ARMS, EARLY, ORACLE, USUAL, parse_arms
 from analysis.augmentation.design.cells import parse_ratios, parse_sizes
 from spaces.errors import InputError
 from trainable.basics.files import check_file
@@ -43,21 +44,35 @@ def parser() -> Parser:
         help="numbers of real training images, all classes together (default: 25,50,100,all)",
     )  # fmt: skip
     what.add_argument(
-        "--ratios", default="0,0.5,1,2,4",
-        help="synthetic images for each real one (default: 0,0.5,1,2,4)",
+        "--ratios", default="1,4",
+        help="synthetic images for each real one, or those that take their place (default: 1,4)",
     )  # fmt: skip
     what.add_argument(
-        "--repeats", type=int, default=5, metavar="N",
-        help="subsets of the real images, latents and seeds (default: 5)",
+        "--arms", default=",".join(USUAL).replace(" ", ""),
+        help="what classifiers learn from (default: %(default)s; there are also "
+        f"{', '.join(name for name in ARMS if name not in USUAL).replace(' + ', '+')})",
     )  # fmt: skip
+    what.add_argument(
+        "--repeats", type=int, default=10, metavar="N",
+        help="subsets of the real images, latents and seeds (default: 10); fewer where the answer "
+        "is plain before",
+    )  # fmt: skip
+    what.add_argument(
+        "--detect", type=float, default=0.03, metavar="SHARE",
+        help="the difference in accuracy that matters: gains that must be smaller are not pursued "
+        "(default: 0.03)",
+    )  # fmt: skip
+    what.add_argument(
+        "--all-repeats", action="store_true", help="run them even where the answer is plain"
+    )
     what.add_argument(
         "--retrain", action="store_true",
         help="for sizes below the generator's own, train generators on just those images",
     )  # fmt: skip
     what.add_argument(
         "--retrain-kimg", type=float, metavar="N",
-        help="with --retrain: show each N thousand images (default: as many as the generator's own "
-        "training did)",
+        help="with --retrain or real+early: show each N thousand images (default: as many as the "
+        "generator's own training did)",
     )  # fmt: skip
     what.add_argument("--positive", metavar="CLASS", help="of two classes, the positive one")
     what.add_argument("--seed", type=int, default=0, help="(default: 0)")
@@ -104,8 +119,16 @@ def check_flags(args: argparse.Namespace) -> None:
             f"--repeats is {args.repeats}, --seed {args.seed} and --reach {args.reach:g}, but must "
             "be at least 1, at least 0, and a share above 0"
         )
+    if not 0 < args.detect < 1:
+        raise InputError(f"--detect is {args.detect:g}, but must be a share between 0 and 1")
     args.sizes, args.ratios = parse_sizes(args.sizes), parse_ratios(args.ratios)
-    if args.retrain_kimg is not None and not args.retrain:
+    args.arms = parse_arms(args.arms)
+    if ORACLE in args.arms and not args.retrain:
+        raise InputError(
+            f"--arms has {ORACLE!r}, which is beyond what a size's own generator can do; give "
+            "--retrain, which trains these, or leave it out"
+        )
+    if args.retrain_kimg is not None and not args.retrain and EARLY not in args.arms:
         raise InputError("--retrain-kimg says how --retrain trains; give both, or neither")
     if args.name is not None:
         check_name(args.name)

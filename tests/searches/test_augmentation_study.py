@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ import torch
 from mlflow.tracking import MlflowClient
 
 from analysis.augmentation import __main__ as command
-from analysis.augmentation.design.cells import REAL
+from analysis.augmentation.design.arms import REAL
 from analysis.augmentation.findings.mlflow_log import CELL, EXPERIMENT
 from analysis.augmentation.running import work
 from analysis.augmentation.running.train_cell import train_cell
@@ -61,12 +62,16 @@ def place(tmp_path_factory) -> SimpleNamespace:
     return SimpleNamespace(folder=folder, model=folder / "out" / WEIGHTS)
 
 
+ARMS = "real,classical,real+synthetic,real+duplicates,classical+synthetic,synthetic only"
+"""Six, so that a study takes seconds."""
+
+
 def flags(place: SimpleNamespace, output: Path, *more: str) -> list[str]:
     return [
         "--model", str(place.model), "--data", str(place.folder / "data"),
         "--output", str(output), "--tracking-uri", f"sqlite:///{output / 'mlflow.db'}",
-        "--sizes", "10,40", "--ratios", "0,1", "--repeats", "2", "--steps", "40",
-        "--batch", "8", "--address", "local", *more,
+        "--sizes", "10,40", "--ratios", "0,1", "--repeats", "2", "--steps", "20",
+        "--arms", ARMS, "--batch", "8", "--address", "local", *more,
     ]  # fmt: skip
 
 
@@ -87,6 +92,7 @@ def test_a_killed_study_goes_on_without_repeating_a_cell(place, tmp_path, capsys
     said = capsys.readouterr().out
     assert tells(said, f"{len(before)} cells", 24 - len(before))
     assert len(list(done.glob("*.json"))) == 24
+    assert json.loads((done.parent / "looks.json").read_text()) == [2]
     assert {file: file.stat().st_mtime_ns for file in before} == before
     assert re.search(r"\b10, 40 .*\boptimistic\b.* 60\b", said)
     assert re.search(r"positive class .*\bill\b.*\bnormal\b", said)
@@ -95,18 +101,21 @@ def test_a_killed_study_goes_on_without_repeating_a_cell(place, tmp_path, capsys
     assert len(rows) == 24
     assert {row["status"] for row in rows} == {"complete"}
     names = {file.name for file in folder.iterdir()}
-    assert {"accuracy.png", "errors.svg", "training.png", "findings.md"} <= names
-    assert {row["generator"] for row in rows} == {"optimistic"}
+    assert {"accuracy.png", "benefit.svg", "errors.svg", "training.png", "findings.md"} <= names
+    assert {row["generator"] for row in rows} == {"optimistic", "none"}
     compared = list(csv.DictReader((folder / "comparisons.csv").open()))
     assert len(compared) == 2 * 7
     for c in compared:
         low, high, p = float(c["low"]), float(c["high"]), float(c["p"])
         assert low <= float(c["difference"]) <= high
         assert (p < 0.05) == (low > 0 or high < 0)
-        assert p <= float(c["p_adjusted"])
+    claimed = list(csv.DictReader((folder / "claims.csv").open()))
+    assert len(claimed) == 2 * 2
+    for c in claimed:
+        assert float(c["p"]) <= float(c["p_adjusted"])
     assert len(list(csv.DictReader((folder / "crossovers.csv").open()))) == 1
     page = (folder / "findings.md").read_text()
-    assert page.count("| 40 |") == 6 + 7  # arms and comparisons
+    assert page.count("| 40 |") == 6 + 2 + 7  # arms, claims and comparisons
     check_mlflow(tmp_path)
     capsys.readouterr()
     assert command.main(flags(place, tmp_path)) == 0  # again: nothing to train
@@ -128,7 +137,7 @@ def test_a_killed_study_goes_on_without_repeating_a_cell(place, tmp_path, capsys
 def test_retrained_generators_know_their_sizes_images_alone(place, tmp_path, capsys):
     assert command.main(flags(place, tmp_path, "--retrain", "--repeats", "1")) == 0
     said = capsys.readouterr().out
-    assert tells(said, "2 generators")
+    assert tells(said, "generators are trained", "2 on")
     assert "optimistic" not in said
     folder = tmp_path / "augmentation" / "made" / "generators"
     shared: tuple[Any, Any] = read_generator(place.model)
@@ -157,6 +166,39 @@ def test_generators_may_be_retrained_on_fewer_images(place, tmp_path, capsys):
     again = ("--retrain", "--repeats", "1", "--sizes", "10")
     assert command.main(flags(place, tmp_path, *again)) == 2
     assert "retrain" in capsys.readouterr().err
+
+
+def test_generators_stopped_early_and_one_that_saw_more_are_arms(place, tmp_path, capsys):
+    more = ("--retrain", "--arms", "real+synthetic,real+early,real+oracle,real+blurred")
+    more += ("--repeats", "1", "--sizes", "10")
+    assert command.main(flags(place, tmp_path, *more)) == 0
+    assert tells(capsys.readouterr().out, "1 stopped early")
+    folder = tmp_path / "augmentation" / "made"
+    rows = list(csv.DictReader((folder / "cells.csv").open()))
+    drawn = {row["arm"]: row["generator"] for row in rows}
+    assert drawn == {
+        "real + synthetic": "own", "real + early": "own", "real + oracle": "optimistic",
+        "real + blurred": "none",
+    }  # fmt: skip
+    assert [float(row["sigma"]) >= 0 for row in rows if row["sigma"]] == [True]
+    early, own = (
+        read_generator(folder / "generators" / f"10-0{kind}.safetensors")[1].get("images_seen", 0)
+        for kind in ("-early", "")
+    )
+    assert 0.1 * own <= early < 0.1 * own + 10
+
+
+def test_a_study_stops_where_its_answer_is_plain_unless_it_is_to_go_on(place, tmp_path, capsys):
+    more = ("--repeats", "6", "--sizes", "10", "--arms", "real,real+synthetic,real+duplicates")
+    more += ("--detect", "0.99", "--steps", "4")
+    done = tmp_path / "augmentation" / "made"
+    assert command.main(flags(place, tmp_path, *more)) == 0
+    said = capsys.readouterr().out
+    assert tells(said, "after 3 repeats", "plain after 5 of 6 repeats", "--all-repeats")
+    assert len(list((done / "cells").iterdir())) == 3 * 5
+    assert command.main(flags(place, tmp_path, *more, "--all-repeats")) == 0
+    assert len(list((done / "cells").iterdir())) == 3 * 6
+    assert json.loads((done / "looks.json").read_text()) == [5, 6]
 
 
 SMALL = ("--sizes", "10", "--ratios", "1", "--repeats", "1")
@@ -236,6 +278,9 @@ def check_mlflow(folder: Path, cells: int = 24, sizes: str = "10,40") -> None:
         (("--retrain-kimg", "1"), ["--retrain-kimg", "--retrain"]),
         (("--retrain", "--retrain-kimg", "0"), ["--retrain-kimg", 0]),
         (("--name", "a/b"), ["--name", "'a/b'", "letters"]),
+        (("--arms", "real,dogs"), ["--arms", "'dogs'", "real+synthetic"]),
+        (("--arms", "real,real+oracle"), ["--arms", "real + oracle", "--retrain"]),
+        (("--detect", "3"), ["--detect", 3, "share"]),
     ],
 )
 def test_bad_input_is_said_before_anything_is_trained(place, tmp_path, capsys, more, parts):
@@ -266,5 +311,5 @@ def test_a_study_without_a_winner_names_the_generator_that_there_is(place, tmp_p
 
 def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(place, tmp_path, capsys):
     assert command.main(flags(place, tmp_path, "--dry-run")) == 0
-    assert tells(capsys.readouterr().out, "made", "24 cells", "small_cnn", "40 steps")
+    assert tells(capsys.readouterr().out, "made", "24 cells", "small_cnn", "20 steps")
     assert list(tmp_path.iterdir()) == []

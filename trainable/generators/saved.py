@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from spaces.errors import InputError
 from spaces.task import Task
 from trainable.data.dataset import Dataset, check_image_size
-from trainable.data.fingerprints import Seen, fingerprints
+from trainable.data.fingerprints import Seen, known
 from trainable.data.reading import Reading
 from trainable.gan.config import TrialConfig
 from trainable.gan.networks import Generator
@@ -78,12 +79,12 @@ class SavedGenerator:
         """Raise InputError unless it surely never saw the images `held`."""
         seen = self.images_seen("those that are held back")
         self._check_reading(held.report.reading)
-        marks = zip(held.sources, fingerprints(held.images), strict=True)
-        if known := [source for source, mark in marks if mark in seen]:
+        among = [held.sources[row] for row in np.flatnonzero(known(held.images, seen))]
+        if among:
             raise InputError(
-                f"{self.flag} {self.source} was trained on {len(known)} of the {held.n} images "
+                f"{self.flag} {self.source} was trained on {len(among)} of the {held.n} images "
                 "that are held back "
-                f"({', '.join(known[:_SHOWN])}{', …' if len(known) > _SHOWN else ''}), which "
+                f"({', '.join(among[:_SHOWN])}{', …' if len(among) > _SHOWN else ''}), which "
                 "would flatter every score on them; start from a generator that was trained with "
                 f"the same --data and --hold-back, or leave out {self.flag}"
             )

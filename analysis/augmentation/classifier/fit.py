@@ -12,11 +12,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from analysis.augmentation.classifier.networks import CLASSIFIERS, build
+from analysis.augmentation.design.arms import Taught
 from spaces.errors import InputError
 from trainable.basics.randomness import private_chance
 from trainable.gan.augment import augment
@@ -27,6 +29,8 @@ Labelled = tuple[Tensor, Tensor]
 
 CLASSICAL = ("translation", "zoom", "brightness", "contrast")
 """Augmentations of each batch; never flips: a heart has a side."""
+MIXUP_ALPHA = 0.4
+"""Of the Beta distribution of mixup's weights (Zhang et al. 2018, who have 0.1 to 0.4)."""
 _FLAGS = {"network": "--classifier", "steps": "--steps", "batch": "--batch", "lr": "--lr"}
 """Those of the recipe's fields that a user sets."""
 _AT_ONCE = 64  # images, where nothing is learned from them: a gigabyte at 256 x 256
@@ -44,7 +48,9 @@ class ClassifierRecipe:
         weight_decay: AdamW's, 0 or more.
         smoothing: share of the target spread over all classes, from 0 to below 1.
         evaluations: how often validation is measured, 1 to `steps` times, evenly spaced.
-        classical: whether each batch is augmented, see `CLASSICAL`.
+        taught: ``classical`` if each batch is varied, see `CLASSICAL`; ``mixup`` if its images are
+            mixed in pairs, and their classes in the same shares (Zhang et al. 2018); else
+            ``plain``.
     """
 
     network: str
@@ -54,7 +60,7 @@ class ClassifierRecipe:
     weight_decay: float
     smoothing: float
     evaluations: int
-    classical: bool
+    taught: Taught
 
     def __post_init__(self) -> None:
         """Raise InputError for a value out of its range."""
@@ -128,6 +134,7 @@ def fit(
         network = build(recipe.network, train[0].shape[1], classes, weights).to(device).train()
         rows = _rows(train[1], classes, recipe.steps, recipe.batch).to(device)
         rng = torch.Generator(device).manual_seed(seed)
+        shares = np.random.default_rng(seed).beta(MIXUP_ALPHA, MIXUP_ALPHA, recipe.steps).tolist()
         images, labels = (t.to(device) for t in train)
         optimiser = torch.optim.AdamW(
             network.parameters(), recipe.lr, weight_decay=recipe.weight_decay, fused=True
@@ -141,12 +148,15 @@ def fit(
         for evaluation in range(1, recipe.evaluations + 1):
             before, done = done, round(recipe.steps * evaluation / recipe.evaluations)
             total = torch.zeros((), device=device)
-            for batch in rows[before:done]:
-                x = images[batch].float() / 255
-                if recipe.classical:
+            for batch, share in zip(rows[before:done], shares[before:done], strict=True):
+                x, y = images[batch].float() / 255, F.one_hot(labels[batch], classes).float()
+                if recipe.taught == "classical":
                     x = augment(x, CLASSICAL, 1.0, rng)
+                elif recipe.taught == "mixup":
+                    other = torch.randperm(len(batch), generator=rng, device=device)
+                    x, y = (share * t + (1 - share) * t[other] for t in (x, y))
                 optimiser.zero_grad()
-                loss = F.cross_entropy(network(x), labels[batch], label_smoothing=recipe.smoothing)
+                loss = F.cross_entropy(network(x), y, label_smoothing=recipe.smoothing)
                 loss.backward()
                 optimiser.step()
                 schedule.step()

@@ -10,6 +10,7 @@ import numpy as np
 
 _HEALTHY = re.compile(r"\b(normal|healthy|negative|control|no finding|benign)\b")
 _BINS = 10
+_SENSITIVITY = 0.9  # that of ``specificity_at_90``
 
 
 def positive_class(classes: Sequence[str]) -> tuple[int, str]:
@@ -80,8 +81,10 @@ def classification_scores(
     negative one, where equal scores count half. ``sensitivity``, ``specificity``: shares of
     positive and of negative images that are right. ``type_1_error``: false positives among the
     negative, 1 - specificity. ``type_2_error``: false negatives among the positive,
-    1 - sensitivity. ``ece``: expected calibration error of the likeliest class's probability in 10
-    bins of equal width (Guo et al. 2017), which no threshold enters.
+    1 - sensitivity. ``specificity_at_90``: the specificity of the highest threshold that gives
+    these images a sensitivity of 0.9 or more: errors compared without a threshold chosen.
+    ``ece``: expected calibration error of the likeliest class's probability in 10 bins of equal
+    width (Guo et al. 2017), which no threshold enters.
 
     Args:
         probabilities: [n, K], K >= 2.
@@ -120,6 +123,9 @@ def classification_scores(
         "specificity": specificity,
         "type_1_error": 1 - specificity,
         "type_2_error": 1 - sensitivity,
+        "specificity_at_90": np.mean(
+            [_specificity_at(probabilities[:, c], labels == c) for c in against]
+        ),
         "ece": _calibration_error(probabilities, labels),
     }
     return {name: float(score) for name, score in scores.items()}
@@ -138,6 +144,12 @@ def _auroc(scores: np.ndarray, positive: np.ndarray) -> float:
     many = int(positive.sum())
     above = ranks[positive].sum() - many * (many + 1) / 2
     return float(above / (many * (len(scores) - many)))
+
+
+def _specificity_at(scores: np.ndarray, positive: np.ndarray) -> float:
+    found = np.sort(scores[positive])[::-1]
+    threshold = found[math.ceil(_SENSITIVITY * len(found)) - 1]
+    return float((scores[~positive] < threshold).mean())
 
 
 def _calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -1,9 +1,4 @@
-"""The cells of an augmentation study, and what each one's classifier learns from.
-
-The arms other than ``real`` and ``real + synthetic`` are what makes a gain believable: duplicated
-real images in the place of synthetic ones tell a gain by images from a gain by their number, and
-classical augmentation is the cheap thing to beat.
-"""
+"""The cells of an augmentation study, and what each one's classifier learns from."""
 
 from __future__ import annotations
 
@@ -13,22 +8,15 @@ from typing import Final, Literal, TypedDict
 
 import numpy as np
 
+from analysis.augmentation.design.arms import ARMS, Arm
 from spaces.errors import InputError
-
-REAL, ADDED, DUPLICATES = "real", "real + synthetic", "real + duplicates"
-CLASSICAL, BOTH, ALONE = "classical", "classical + synthetic", "synthetic only"
-BASE = (REAL, CLASSICAL)
-"""Arms without anything added, of ratio 0."""
-MIXED = (ADDED, DUPLICATES, BOTH, ALONE)
-"""Arms of a ratio above 0."""
-ARMS = (*BASE, *MIXED)
 
 Images = tuple[np.ndarray, np.ndarray]
 """Images uint8 [n, C, S, S] and their classes int64 [n]."""
 COMPLETE: Final = "complete"
 DIVERGED: Final = "diverged"
 Draw = Callable[[Sequence[int]], Images]
-"""Synthetic images: so many of each class."""
+"""So many images of each class."""
 
 
 class Broken(TypedDict):
@@ -45,11 +33,13 @@ class Trained(TypedDict):
         scores: on the test images, by name.
         probabilities: [n, K] of the test images.
         threshold: of the class to be found; None for more than two classes.
+        threshold_images: how many images it was chosen on.
         best_step: the evaluation that validation chose.
         history: all evaluations, see `analysis.augmentation.classifier.fit.Fitted`.
         images: how many it learned from.
-        generator: ``own`` if trained on the cell's real images alone, ``optimistic`` if the shared
-            one saw others, else ``shared``.
+        sigma: of the blur in the arms that have one, in pixels; else None.
+        generator: ``none`` if none drew, ``own`` if it was trained on the cell's real images alone,
+            ``optimistic`` if it saw others, else ``shared``.
         seconds: of training.
     """
 
@@ -57,9 +47,11 @@ class Trained(TypedDict):
     scores: dict[str, float]
     probabilities: list[list[float]]
     threshold: float | None
+    threshold_images: int
     best_step: int
     history: list[dict[str, float]]
     images: int
+    sigma: float | None
     generator: str
     seconds: float
 
@@ -73,8 +65,8 @@ class Cell:
 
     Attributes:
         size: real images, all classes together.
-        ratio: synthetic (or duplicated) images for each real one; 0 for the arms of `BASE`.
-        arm: one of `ARMS`.
+        ratio: images added for each real one; 0 for arms that add none.
+        arm: its name.
         repeat: which subset of the real images, which latents, and which seed.
     """
 
@@ -89,48 +81,54 @@ class Cell:
         return f"{self.size}-{self.ratio!r}-{self.arm.replace(' ', '')}-{self.repeat}"
 
     @property
-    def classical(self) -> bool:
-        """Whether its images are varied while it learns."""
-        return self.arm in (CLASSICAL, BOTH)
+    def what(self) -> Arm:
+        """Its arm."""
+        return ARMS[self.arm]
 
 
-def plan(sizes: Sequence[int], ratios: Sequence[float], repeats: int) -> list[Cell]:
+def plan(
+    sizes: Sequence[int], ratios: Sequence[float], repeats: int, arms: Sequence[str]
+) -> list[Cell]:
     """All cells, repeat by repeat, so that a study that is stopped has whole repeats."""
     return [
         Cell(size, ratio, arm, repeat)
         for repeat in range(repeats)
         for size in sizes
         for ratio in (0.0, *ratios)
-        for arm in (MIXED if ratio else BASE)
+        for arm in arms
+        if (ARMS[arm].added is None) == (ratio == 0)
     ]
 
 
-def compose(cell: Cell, real: Images, draw: Draw, seed: int = 0) -> Images:
-    """What the cell's classifier learns from, of the cell's `real` images.
+def compose(cell: Cell, real: Images, more: Draw) -> Images:
+    """What the cell's classifier learns from: `real` images, and `more`, as its arm says.
 
-    Every class gets `ratio` images for each real one of it, rounded, at least one. Duplicates go
-    around all real images of a class, in an order that `seed` and the repeat decide. As classifiers
-    draw their batches by class and with replacement, a whole number of duplicates changes nothing
-    but chance: the control says what equally many steps on the same images give.
+    Every class gets `ratio` images for each real one of it, rounded, at least one.
     """
-    if not cell.ratio:
+    arm = cell.what
+    if arm.added is None:
         return real
+    added = more([max(1, round(cell.ratio * n)) for n in np.bincount(real[1]).tolist()])
+    if arm.alone:
+        return added
+    return np.concatenate([real[0], added[0]]), np.concatenate([real[1], added[1]])
+
+
+def duplicates(real: Images, counts: Sequence[int], seed: Sequence[int]) -> Images:
+    """So many of the `real` images of each class again, in turn, in an order that `seed` decides.
+
+    As classifiers draw their batches by class and with replacement, a whole number of duplicates
+    changes nothing but chance: the control says what equally many steps on the same images give.
+    """
     images, labels = real
-    counts = [max(1, round(cell.ratio * n)) for n in np.bincount(labels).tolist()]
-    if cell.arm == DUPLICATES:
-        rng = np.random.default_rng([seed, cell.repeat, cell.size])
-        rows = np.concatenate(
-            [
-                np.resize(rng.permutation(np.flatnonzero(labels == index)), count)
-                for index, count in enumerate(counts)
-            ]
-        )
-        more, more_labels = images[rows], labels[rows]
-    else:
-        more, more_labels = draw(counts)
-    if cell.arm == ALONE:
-        return more, more_labels
-    return np.concatenate([images, more]), np.concatenate([labels, more_labels])
+    rng = np.random.default_rng(seed)
+    rows = np.concatenate(
+        [
+            np.resize(rng.permutation(np.flatnonzero(labels == index)), count)
+            for index, count in enumerate(counts)
+        ]
+    )
+    return images[rows], labels[rows]
 
 
 def parse_sizes(text: str) -> list[int | None]:

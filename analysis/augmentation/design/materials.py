@@ -16,7 +16,7 @@ from analysis.augmentation.design.partition import check_apart, nested_subsets
 from spaces.errors import InputError
 from trainable.basics.progress import Progress
 from trainable.data.dataset import Dataset
-from trainable.data.fingerprints import fingerprints
+from trainable.data.fingerprints import fingerprints, known
 from trainable.data.labelling import AS_FOLDERS, Labelling
 from trainable.data.reading import Reading
 from trainable.data.sources import EMBEDDED, load
@@ -88,6 +88,7 @@ class RealImages:
 
     Attributes:
         data: what there is to train and validate on.
+        group: who each image of `data` shows, int [n], see `tested`.
         rows: rows of `data` that a classifier learns from, by (size, repeat).
         valid: rows of `data` for validation.
         test: the test images.
@@ -98,6 +99,7 @@ class RealImages:
     """
 
     data: Dataset
+    group: np.ndarray
     rows: dict[tuple[int, int], np.ndarray]
     valid: np.ndarray
     test: Dataset
@@ -157,15 +159,11 @@ def load_real(
         )
     _check_kind(test, source, "--test", test_spec or f"{spec}, test split")
     check_apart(data, test, "--test")
-    known = [
-        name
-        for name, mark in zip(test.sources, fingerprints(test.images), strict=True)
-        if mark in source.seen
-    ]
-    if known:
+    among = [test.sources[row] for row in np.flatnonzero(known(test.images, source.seen))]
+    if among:
         raise InputError(
-            f"--test: the generator was trained on {len(known)} of its images "
-            f"({', '.join(known[:_NAMED])}{', …' if len(known) > _NAMED else ''}); test on images "
+            f"--test: the generator was trained on {len(among)} of its images or copies of them "
+            f"({', '.join(among[:_NAMED])}{', …' if len(among) > _NAMED else ''}); test on images "
             "that it never saw, or train another generator without them"
         )
     return data, test
@@ -189,11 +187,11 @@ def divide(
     """
     group, sentence = groups(data)
     marks = fingerprints(data.images)
-    seen = np.array([mark in source.seen for mark in marks])
+    seen = known(data.images, source.seen)
     touched = np.isin(group, group[seen])  # in a group that the generator knows something of
     valid = _validation(data, group, touched, seed)
     free = ~np.isin(group, group[valid])
-    pool, known = np.flatnonzero(free), int((free & seen).sum())
+    pool, among = np.flatnonzero(free), int((free & seen).sum())
     some = [size for size in sizes if size is not None and size != len(pool)]
     rows: dict[tuple[int, int], np.ndarray] = {}
     for repeat in range(repeats):
@@ -210,7 +208,7 @@ def divide(
     tested, told = groups(test)
     said = (
         f"training: {sentence}; {data.report}; {len(pool)} are to train on. Of the "
-        f"{len(source.seen)} images that the generator saw {known} are among them",
+        f"{len(source.seen)} images that the generator saw {among} are among them",
         "validation: "
         + ", ".join(f"{n} {name}" for n, name in zip(counts, data.classes, strict=True))
         + ", which the generator never saw",
@@ -218,7 +216,7 @@ def divide(
         f"{test.report})",
         *filter(None, [unlike(data, test, "test images")]),
     )
-    return RealImages(data, rows, valid, test, tested, beyond, said)
+    return RealImages(data, group, rows, valid, test, tested, beyond, said)
 
 
 def _validation(data: Dataset, group: np.ndarray, touched: np.ndarray, seed: int) -> np.ndarray:

@@ -89,7 +89,7 @@ def crossover(
 def crossover_sentence(
     sizes: Sequence[int],
     gains: Mapping[int, Sequence[float]],
-    p: Mapping[int, float],
+    told: Mapping[int, int],
     seed: int = 0,
     draws: int = 2000,
 ) -> str:
@@ -99,21 +99,16 @@ def crossover_sentence(
     is told only if somewhere the gain differs from zero.
 
     Args:
-        p: of the test that the gain at a size is zero, adjusted for the number of comparisons; it
-            differs from zero below 0.05.
+        told: 1 or -1 at the sizes where synthetic images are known to help or to harm, else 0.
 
     Other Args and Raises as of `crossover`.
     """
     found = crossover(sizes, gains, seed, draws)
     ordered = sorted(set(sizes))
-    told = [n for n in ordered if p[n] < 0.05]
     means = {n: mean_and_error(gains[n])[0] for n in ordered}
-    helped, harmed = [n for n in told if means[n] > 0], [n for n in told if means[n] < 0]
-    if not told:
-        return (
-            "no crossover can be told: the gain may be zero at every size "
-            f"({_listed(ordered)}; least adjusted p {min(p[n] for n in ordered):.2g})"
-        )
+    helped, harmed = ([n for n in ordered if told[n] == way] for way in (1, -1))
+    if not helped and not harmed:
+        return f"no crossover can be told: the gain may be zero at every size ({_listed(ordered)})"
     if found is None:
         side = "above" if helped else "below"
         touching = "at or " if 0 in means.values() else ""

@@ -6,21 +6,50 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.augmentation.design.cells import ADDED, ALONE, BOTH, CLASSICAL, DUPLICATES, REAL
+from analysis.augmentation.design.arms import (
+    ADDED,
+    AGAIN,
+    ALONE,
+    ARMS,
+    BLURRED,
+    BLURRED_ALONE,
+    BOTH,
+    CLASSICAL,
+    CONTROLS,
+    DUPLICATES,
+    EARLY,
+    MIXUP,
+    ORACLE,
+    REAL,
+    SELECTED,
+    SOFTENED,
+)
 from analysis.augmentation.findings.results import Arm, Findings
 from analysis.figures.style import BLUE, GREEN, ORANGE, RED, canvas, clean
 
+_SKY, _YELLOW, _PINK = "#56B4E9", "#E0C800", "#CC79A7"
 STYLES = {
     REAL: ("o", "#000000", "-"),
+    CLASSICAL: ("^", "#000000", "--"),
+    MIXUP: ("P", "#000000", ":"),
     ADDED: ("s", BLUE, "-"),
-    DUPLICATES: ("D", ORANGE, "--"),
-    CLASSICAL: ("^", GREEN, "-"),
-    BOTH: ("v", "#56B4E9", "-"),
+    DUPLICATES: ("D", ORANGE, "-"),
+    BLURRED: ("p", GREEN, "-"),
+    BOTH: ("s", _SKY, "--"),
+    AGAIN: ("D", _YELLOW, "--"),
+    SOFTENED: ("p", "#66C2A5", "--"),
     ALONE: ("X", RED, ":"),
+    BLURRED_ALONE: ("p", "#B15928", ":"),
+    EARLY: ("<", _PINK, "-"),
+    SELECTED: (">", "#6A3D9A", "-"),
+    ORACLE: ("*", "#808080", "-"),
 }
-"""Mark, colour (Okabe and Ito) and line of each arm."""
-_APART = 0.035
+"""Mark, colour (most are of Okabe and Ito) and line of each arm: plain ones are whole, classical
+ones dashed."""
+_APART = 0.02
 """Between arms at one size, in units of the axis, so that their intervals can be told apart."""
+_BESIDE = 0.02
+"""Likewise, between arms at one ratio."""
 _MARGIN = 3.0
 """Percent beyond 0 and 100 that are drawn."""
 _ENTRY = 1.7
@@ -34,13 +63,45 @@ def accuracy(findings: Findings, test: int) -> Figure:
     axes = figure.subplots(1, len(ratios), sharey=True, squeeze=False)[0]
     for ax, ratio in zip(axes, ratios, strict=True):
         for place, arm in enumerate(STYLES):
-            at = 0.0 if arm in (REAL, CLASSICAL) else ratio
+            at = ratio if ARMS[arm].added else 0.0
             _line(ax, findings, arm, at, "accuracy", place)
         ax.set_title(f"{ratio:g} added for each real image", fontsize=10)
         ax.set_xlabel("real training images")
         _sizes(ax, findings)
     axes[0].set_ylabel(f"accuracy on {test} real test images, %\nmean of repeats, 95 % interval")
     _legend(figure, axes)
+    return figure
+
+
+def benefit(findings: Findings) -> Figure:
+    """What synthetic images gain over each control, by real training-set size: a panel for each arm
+    that has controls, and each ratio."""
+    ratios, size = findings.ratios or [0.0], len(CONTROLS)
+    figure = canvas(1.5 + 3.6 * len(ratios), 1.2 + 3.0 * size)
+    axes = figure.subplots(size, len(ratios), sharex=True, sharey=True, squeeze=False)
+    for row, (arm, controls) in zip(axes, CONTROLS.items(), strict=True):
+        for ax, ratio in zip(row, ratios, strict=True):
+            for place, control in enumerate(controls):
+                found = [
+                    c for c in findings.comparisons
+                    if (c.ratio, c.second, c.first) == (ratio, arm, control)
+                ]  # fmt: skip
+                mark, colour, line = STYLES[control]
+                means, lows, highs = 100 * np.array([c.difference for c in found]).reshape(-1, 3).T
+                ax.errorbar(
+                    [c.size * (1 + _APART * (place - 1)) for c in found], means,
+                    np.nan_to_num([means - lows, highs - means]), marker=mark, linestyle=line,
+                    color=colour, markersize=5, linewidth=1.2, elinewidth=0.8, capsize=2,
+                    label=control,
+                )  # fmt: skip
+            ax.axhline(0, color="#808080", linewidth=0.8)
+            _sizes(ax, findings)
+        row[0].set_ylabel(f"{arm},\npoints of accuracy over")
+    for ax, ratio in zip(axes[0], ratios, strict=True):
+        ax.set_title(f"{ratio:g} added for each real image", fontsize=10)
+    for ax in axes[-1]:
+        ax.set_xlabel("real training images")
+    _legend(figure, axes.ravel(), whole=True)
     return figure
 
 
@@ -56,12 +117,13 @@ def errors(findings: Findings) -> Figure:
         for ax, size in zip(row, findings.sizes, strict=True):
             for place, arm in enumerate(STYLES):
                 own = [a for a in findings.arms() if a[0] == size and a[2] == arm]
-                if arm == CLASSICAL or not own:
+                if not ARMS[arm].added or not own:
                     continue
-                # Without anything added they are what they are added to.
-                base = {ADDED: REAL, DUPLICATES: REAL, BOTH: CLASSICAL}.get(arm)
-                own = [a for a in findings.arms() if a == (size, 0.0, base)] + own
-                _points(ax, findings, own, arm, [a[1] for a in own], score, 0.03 * (place - 2.5))
+                if not ARMS[arm].alone:  # without anything added they are what they are added to
+                    base = CLASSICAL if ARMS[arm].taught == "classical" else REAL
+                    own = [a for a in findings.arms() if a == (size, 0.0, base)] + own
+                shift = _BESIDE * (place - len(STYLES) / 2)
+                _points(ax, findings, own, arm, [a[1] for a in own], score, shift)
             clean(ax)
         row[0].set_ylabel(name)
     for ax, size in zip(axes[0], findings.sizes, strict=True):
@@ -79,7 +141,7 @@ def training(findings: Findings) -> Figure:
     ratio = findings.ratios[-1] if findings.ratios else 0.0
     for ax, size in zip(axes, findings.sizes, strict=True):
         for arm, (_, colour, line) in STYLES.items():
-            at = 0.0 if arm in (REAL, CLASSICAL) else ratio
+            at = ratio if ARMS[arm].added else 0.0
             curves = findings.histories((size, at, arm))
             if curves:
                 steps = [row["step"] for row in curves[0]]
@@ -96,7 +158,7 @@ def training(findings: Findings) -> Figure:
 def _line(ax: Axes, findings: Findings, arm: str, ratio: float, score: str, place: int) -> None:
     own = [(size, ratio, arm) for size in findings.sizes if (size, ratio, arm) in findings.arms()]
     if own:
-        shift = 1 + _APART * (place - 2.5)
+        shift = 1 + _APART * (place - len(STYLES) / 2)
         _points(ax, findings, own, arm, [a[0] * shift for a in own], score, 0.0)
 
 
@@ -120,14 +182,15 @@ def _sizes(ax: Axes, findings: Findings) -> None:
     ax.minorticks_off()
 
 
-def _legend(figure: Figure, axes: np.ndarray) -> None:
-    """One for all panels, below them; and no panel beyond 0 to 100 %."""
+def _legend(figure: Figure, axes: np.ndarray, *, whole: bool = False) -> None:
+    """One for all panels, below them; and unless `whole`, no panel beyond 0 to 100 %."""
     found = {}
     for ax in axes:
         handles, names = ax.get_legend_handles_labels()
         found |= dict(zip(names, handles, strict=True))
-        low, high = ax.get_ylim()  # intervals of few repeats reach beyond what can be
-        ax.set_ylim(max(low, -_MARGIN), min(high, 100 + _MARGIN))
+        if not whole:
+            low, high = ax.get_ylim()  # intervals of few repeats reach beyond what can be
+            ax.set_ylim(max(low, -_MARGIN), min(high, 100 + _MARGIN))
     order = [name for name in STYLES if name in found]
     columns = min(len(order), int(figure.get_figwidth() / _ENTRY))
     figure.legend(

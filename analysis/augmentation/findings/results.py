@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from analysis.augmentation.classifier.scores import steps_to
-from analysis.augmentation.design.cells import (
-    ADDED,
-    ALONE,
-    ARMS,
-    BOTH,
-    CLASSICAL,
-    COMPLETE,
-    DUPLICATES,
-    REAL,
-    Cell,
-    Result,
-    Trained,
-)
+from analysis.augmentation.design.arms import ADDED, ARMS, CONTROLS, DUPLICATES, PAIRS
+from analysis.augmentation.design.cells import COMPLETE, Cell, Result, Trained
+from analysis.augmentation.findings.claims import Claim, level_of
 from analysis.augmentation.findings.crossover import crossover_sentence
-from analysis.augmentation.findings.statistics import Estimate, holm, mean_interval, paired_test
-
-PAIRS = (
-    (DUPLICATES, ADDED),
-    (REAL, ADDED),
-    (CLASSICAL, ADDED),
-    (CLASSICAL, BOTH),
-    (REAL, DUPLICATES),
-    (REAL, ALONE),
-    (REAL, CLASSICAL),
+from analysis.augmentation.findings.statistics import (
+    Estimate,
+    Spread,
+    holm,
+    mean_interval,
+    paired_differences,
+    paired_test,
 )
-"""Which arm is held against which; the first is what tells whether synthetic images help."""
+
 SCORES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -43,8 +30,10 @@ SCORES = {
     "specificity": "specificity",
     "type_1_error": "type I error",
     "type_2_error": "type II error",
+    "specificity_at_90": "specificity at 90 %",
     "ece": "calibration error",
 }
+_ORDER = list(ARMS)
 Arm = tuple[int, float, str]
 """Size, ratio and arm: a cell without its repeat."""
 
@@ -57,8 +46,7 @@ class Comparison:
         size, ratio: of the second arm; the first may have no ratio.
         first, second: the arms.
         difference: of mean accuracy, second - first, with its 95 % interval.
-        p: of the same test, that the difference is zero.
-        adjusted: `p` for the number of comparisons in the whole study (Holm 1979).
+        p: of the same test, that the difference is zero; by itself, whatever else is compared.
         repeats: how many are paired.
     """
 
@@ -68,13 +56,7 @@ class Comparison:
     second: str
     difference: Estimate
     p: float
-    adjusted: float
     repeats: int
-
-    @property
-    def told(self) -> int:
-        """1 if the second arm is better beyond chance, -1 if worse, 0 if neither can be told."""
-        return int(np.sign(self.difference.mean)) if self.adjusted < 0.05 else 0
 
 
 class Findings:
@@ -92,15 +74,18 @@ class Findings:
         labels: np.ndarray,
         positive: int | None,
         clusters: np.ndarray | None = None,
+        looks: Sequence[int] = (),
     ):
         """`labels` [m] are the test images' classes, of which `positive` is to be found.
 
-        `clusters` [m] says who each of them shows, see `paired_test`.
+        `clusters` [m] says who each of them shows, see `paired_test`; `looks` are the numbers of
+        repeats at which the study was looked at, now among them.
         """
         self.complete = {c: r for c, r in sorted(results.items()) if r["status"] == COMPLETE}
         self.diverged = len(results) - len(self.complete)
         self.sizes = sorted({cell.size for cell in self.complete})
         self.ratios = sorted({cell.ratio for cell in self.complete} - {0.0})
+        self._results, self._looks = dict(results), looks
         self._labels, self._positive, self._clusters = labels, positive, clusters
         self._of: dict[Arm, dict[int, Trained]] = {}  # by repeat
         for cell, result in self.complete.items():
@@ -115,7 +100,7 @@ class Findings:
 
     def arms(self) -> list[Arm]:
         """Those that have a complete cell, in the order of tables."""
-        return sorted(self._of, key=lambda arm: (arm[0], ARMS.index(arm[2]), arm[1]))
+        return sorted(self._of, key=lambda arm: (arm[0], _ORDER.index(arm[2]), arm[1]))
 
     def values(self, arm: Arm, score: str) -> list[float]:
         """A score of each repeat."""
@@ -135,31 +120,59 @@ class Findings:
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """All of `PAIRS` wherever both arms have two repeats in common, adjusted as one family."""
-        tested: list[tuple[Arm, str, int, Estimate, float]] = []
+        """All of `PAIRS` wherever both arms have two repeats in common."""
+        found = []
         for first, second in PAIRS:
             for arm in self.arms():
                 pairs = self._decisions(first, arm) if arm[2] == second else ((), ())
                 if len(pairs[0]) > 1:
-                    found = paired_test(*pairs, clusters=self._clusters)
-                    tested.append((arm, first, len(pairs[0]), *found))
-        adjusted = holm([p for *_, p in tested])
-        return [
-            Comparison(size, ratio, first, second, difference, p, own, repeats)
-            for ((size, ratio, second), first, repeats, difference, p), own in zip(
-                tested, adjusted, strict=True
-            )
-        ]
+                    tested = paired_test(*pairs, clusters=self._clusters)
+                    found.append(Comparison(*arm[:2], first, second, *tested, len(pairs[0])))
+        return found
+
+    @cached_property
+    def claims(self) -> list[Claim]:
+        """For each size and ratio, and each arm with synthetic images that has a control."""
+        told: dict[Arm, int] = {}
+        for number, repeats in enumerate(sorted(self._looks), start=1):
+            for c in self.upto(repeats)._claims():
+                if c.adjusted < level_of(number):
+                    told.setdefault((c.size, c.ratio, c.arm), c.way)
+        return [replace(c, told=told.get((c.size, c.ratio, c.arm), 0)) for c in self._claims()]
+
+    @property
+    def spreads(self) -> list[Spread]:
+        """What synthetic images' gains over duplicates vary by, wherever there are two repeats."""
+        found = []
+        for arm in self.arms():
+            if arm[2] == ADDED:
+                pairs = self._decisions(DUPLICATES, arm)
+                if len(pairs[0]) > 1:
+                    found.append(Spread.of(paired_differences(*pairs, self._clusters)))
+        return found
+
+    def upto(self, repeats: int) -> Findings:
+        """What the first so many repeats say."""
+        results = {cell: result for cell, result in self._results.items() if cell.repeat < repeats}
+        return Findings(results, self._labels, self._positive, self._clusters)
+
+    def _claims(self) -> list[Claim]:
+        by_arm: dict[Arm, dict[str, Comparison]] = {}
+        for c in self.comparisons:
+            if c.first in CONTROLS.get(c.second, ()):
+                by_arm.setdefault((c.size, c.ratio, c.second), {})[c.first] = c
+        claims = [_claim(arm, controls) for arm, controls in sorted(by_arm.items())]
+        adjusted = holm([c.p for c in claims])
+        return [replace(c, adjusted=p) for c, p in zip(claims, adjusted, strict=True)]
 
     def sentences(self) -> list[str]:
-        """The answer: whether synthetic images beat as many duplicates, and from what size on."""
-        told = [c for c in self.comparisons if (c.first, c.second) == PAIRS[0]]
-        p = {(c.ratio, c.size): c.adjusted for c in told}
+        """The answer: whether synthetic images help, and from what size on."""
+        told = {(c.ratio, c.size): c.told for c in self.claims if c.arm == ADDED}
         return [
-            _verdict(told),
+            _verdict(self.claims),
             *(
                 f"{ratio:g} synthetic images for each real one: "
-                + crossover_sentence(sorted(gains), gains, {n: p[ratio, n] for n in gains})
+                + crossover_sentence(sorted(gains), gains, {n: told[ratio, n] for n in gains})
                 for ratio, gains in self.gains.items()
             ),
         ]
@@ -193,7 +206,7 @@ class Findings:
     def _decisions(self, first: str, second: Arm) -> tuple[np.ndarray, np.ndarray]:
         """Which test images each arm gets right, by their common repeats: bool [r, m] each."""
         size, ratio, _ = second
-        pairs = self._paired((size, ratio if first == DUPLICATES else 0.0, first), second)
+        pairs = self._paired((size, ratio if ARMS[first].added else 0.0, first), second)
         ours, theirs = (np.array([self._right(pair[i]) for pair in pairs], bool) for i in (0, 1))
         return ours, theirs
 
@@ -206,36 +219,52 @@ class Findings:
         return said == (self._labels == self._positive)
 
 
-def _verdict(comparisons: Sequence[Comparison]) -> str:
-    """What the comparisons with duplicated real images support."""
-    if not comparisons:
+def _claim(arm: Arm, controls: Mapping[str, Comparison]) -> Claim:
+    """What the comparisons of an arm with its controls come to."""
+    size, ratio, name = arm
+    sharp = [c for c in controls.values() if ARMS[c.first].added != "blurred"]
+
+    def decisive(way: int, among: Iterable[Comparison]) -> tuple[float, Comparison]:
+        """The largest p of being better (1) or worse (-1) than all, and whose it is."""
+        p = [(c.p if way * c.difference.mean > 0 else 1.0, c) for c in among]
+        return max(p, key=lambda each: (each[0], -way * each[1].difference.mean))
+
+    better, worse = decisive(1, controls.values()), decisive(-1, sharp or controls.values())
+    p, decides = min(better, worse, key=lambda each: each[0])
+    way = 0 if p == 1 else int(np.sign(decides.difference.mean))
+    ceiling = min(c.difference.high for c in controls.values())
+    return Claim(size, ratio, name, decides.first, decides.difference, ceiling, way, p)
+
+
+def _verdict(claims: Sequence[Claim]) -> str:
+    """What the claims come to."""
+    if not claims:
         return (
-            "whether synthetic images help cannot be said: that takes a ratio above 0 and two "
-            "repeats at least"
+            "whether synthetic images help cannot be said: that takes a ratio above 0, two repeats "
+            "at least, and an arm to compare with"
         )
-    better = [c for c in comparisons if c.told > 0]
-    worse = [c for c in comparisons if c.told < 0]
+    helps, harms = ([c for c in claims if c.told == way] for way in (1, -1))
     parts = []
-    if better:
-        parts.append(f"synthetic images beat as many duplicated real ones at {_places(better)}")
-    if worse:
-        parts.append(f"synthetic images do worse than duplicated real ones at {_places(worse)}")
+    if helps:
+        parts.append(f"synthetic images help beyond all controls: {_places(helps)}")
+    if harms:
+        parts.append(f"synthetic images do harm: {_places(harms)}")
     if not parts:
-        least = min(c.difference.low for c in comparisons)
-        most = max(c.difference.high for c in comparisons)
+        most = max(c.ceiling for c in claims)
         return (
-            "synthetic images are not seen to beat as many duplicated real ones, at any size and "
-            f"ratio here (differences in accuracy from {least:+.3f} to {most:+.3f} at 95 %)"
+            "synthetic images are not seen to help beyond what their controls do, at any size and "
+            f"ratio here; nowhere can they gain more than {most:+.3f} in accuracy (95 %, each by "
+            "itself)"
         )
-    rest = len(comparisons) - len(better) - len(worse)
+    rest = len(claims) - len(helps) - len(harms)
     if rest:
-        parts.append(f"at {rest} of {len(comparisons)} sizes and ratios no difference can be told")
+        parts.append(f"in {rest} of {len(claims)} cases neither can be told")
     return "; ".join(parts)
 
 
-def _places(comparisons: Iterable[Comparison]) -> str:
+def _places(claims: Iterable[Claim]) -> str:
     return ", ".join(
-        f"{c.size} real images and ratio {c.ratio:g} ({c.difference.mean:+.3f}, "
-        f"{c.difference.low:+.3f} to {c.difference.high:+.3f})"
-        for c in comparisons
+        f"{c.arm} at {c.size} real images and ratio {c.ratio:g} ({c.gain.mean:+.3f}, "
+        f"{c.gain.low:+.3f} to {c.gain.high:+.3f}, over {c.against})"
+        for c in claims
     )

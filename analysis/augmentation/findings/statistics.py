@@ -70,17 +70,68 @@ def paired_test(
     Raises:
         ValueError: not bool, not of one shape [r, m], or empty.
     """
-    first, second = _decisions(first, second)
-    difference = second.astype(float) - first
-    if clusters is not None:
-        difference = _by_cluster(difference, np.asarray(clusters))
+    difference = paired_differences(first, second, clusters)
     mean = float(difference.mean())
     if min(difference.shape) < 2:
         return Estimate(mean, math.nan, math.nan), 1.0
-    error, freedom = _crossed_error(difference)
+    error, freedom = Spread.of(difference).error(len(difference))
     half = float(stats.t.ppf(0.975, freedom)) * error
     p = 2 * float(stats.t.sf(abs(mean) / error, freedom)) if error > 0 else float(mean == 0)
     return Estimate(mean, mean - half, mean + half), p
+
+
+def paired_differences(
+    first: ArrayLike, second: ArrayLike, clusters: ArrayLike | None = None
+) -> np.ndarray:
+    """What `paired_test` takes the mean of: second - first, a row for each repeat and a column for
+    each cluster of images. Args and Raises as there."""
+    first, second = _decisions(first, second)
+    difference = second.astype(float) - first
+    return difference if clusters is None else _by_cluster(difference, np.asarray(clusters))
+
+
+class Spread(NamedTuple):
+    """What a mean difference over crossed repeats and images varies by, from mean squares.
+
+    Attributes:
+        by_repeat: mean square of the repeats: the rest's variance, and that of repeats times m.
+        by_image: variance of the images' own differences.
+        images: their number m, or that of their clusters.
+    """
+
+    by_repeat: float
+    by_image: float
+    images: int
+
+    @classmethod
+    def of(cls, table: np.ndarray) -> Spread:
+        """Of differences [r, m], two or more of each; no part is taken to be below zero."""
+        r, m = table.shape
+        rows, columns = table.mean(axis=1), table.mean(axis=0)
+        rest = table - rows[:, None] - columns + table.mean()
+        single = float((rest**2).sum()) / ((r - 1) * (m - 1))
+        by_repeat = max(m * float(rows.var(ddof=1)), single)
+        by_image = max(float(columns.var(ddof=1)) - single / r, 0.0)
+        return cls(by_repeat, by_image, m)
+
+    def error(self, repeats: int) -> tuple[float, float]:
+        """Standard error of the mean over so many repeats, and its degrees of freedom."""
+        total = self.by_repeat + repeats * self.by_image
+        freedom = (repeats - 1) * total / self.by_repeat if self.by_repeat > 0 else math.inf
+        return math.sqrt(total / (repeats * self.images)), freedom
+
+    def detectable(self, repeats: float, level: float, power: float = 0.8) -> float:
+        """The true difference that `paired_test` finds at `level` with the chance `power`.
+
+        To first order, (t(1 - level / 2) + t(power)) standard errors. `repeats` may be infinite:
+        what these test images can never tell.
+        """
+        if math.isinf(repeats):
+            error, freedom = math.sqrt(self.by_image / self.images), math.inf
+        else:
+            error, freedom = self.error(int(repeats))
+        quantiles = stats.t.ppf([1 - level / 2, power], freedom)
+        return float(quantiles.sum()) * error
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -135,18 +186,3 @@ def mean_and_error(values: ArrayLike) -> tuple[float, float, int]:
         raise ValueError(f"values are {values.tolist()}: need one or more finite numbers")
     error = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
     return round(float(values.mean()), 12), round(error, 12), n
-
-
-def _crossed_error(table: np.ndarray) -> tuple[float, float]:
-    """Standard error of the mean of `table` [r, m], rows and columns being random; its freedom.
-
-    Mean squares of rows, columns and rest; no part is taken to be below zero.
-    """
-    r, m = table.shape
-    rows, columns = table.mean(axis=1), table.mean(axis=0)
-    rest = table - rows[:, None] - columns + table.mean()
-    single = float((rest**2).sum()) / ((r - 1) * (m - 1))
-    by_row = max(m * float(rows.var(ddof=1)), single)
-    total = by_row + max(r * float(columns.var(ddof=1)) - single, 0.0)
-    freedom = (r - 1) * total / by_row if by_row > 0 else math.inf
-    return math.sqrt(total / (r * m)), freedom

@@ -13,14 +13,17 @@ from rich.table import Table
 
 from analysis.augmentation.classifier.scores import steps_to
 from analysis.augmentation.design.cells import COMPLETE, Cell, Result
+from analysis.augmentation.findings.claims import Claim
 from analysis.augmentation.findings.crossover import crossover
 from analysis.augmentation.findings.results import SCORES, Comparison, Findings
 from analysis.augmentation.findings.statistics import Estimate
 
-TABLE, COMPARISONS, CROSSOVERS = "cells.csv", "comparisons.csv", "crossovers.csv"
+TABLE, CLAIMS, COMPARISONS, CROSSOVERS = (
+    "cells.csv", "claims.csv", "comparisons.csv", "crossovers.csv"
+)  # fmt: skip
 
 ON_PAGE_ONLY = ("repeats", *(SCORES[name] for name in (
-    "balanced_accuracy", "sensitivity", "specificity", "ece"
+    "balanced_accuracy", "sensitivity", "specificity", "specificity_at_90", "ece"
 )))  # fmt: skip
 """Columns of scores that follow from others, or that few ask for; 80 columns do not hold all."""
 
@@ -44,18 +47,26 @@ def score_rows(findings: Findings, reach: float) -> Rows:
     return head, rows
 
 
+def claim_rows(claims: Sequence[Claim]) -> Rows:
+    """A row for each claim, points of accuracy."""
+    head = ["real", "ratio", "arm", "hardest control", "points over it", "95 %", "p adjusted",
+            "verdict"]  # fmt: skip
+    verdicts = {1: "helps", -1: "harms", 0: "not told"}
+    return head, [
+        [str(c.size), f"{c.ratio:g}", c.arm, c.against, *_points(c.gain), f"{c.adjusted:.3f}",
+         verdicts[c.told]]
+        for c in claims
+    ]  # fmt: skip
+
+
 def comparison_rows(comparisons: Sequence[Comparison]) -> Rows:
     """A row for each comparison, points of accuracy."""
-    head = ["real", "ratio", "arm", "against", "points of accuracy", "95 %", "p", "p adjusted"]
-    rows = []
-    for c in comparisons:
-        mean, low, high = (100 * value for value in c.difference)
-        ratio = f"{c.ratio:g}" if c.ratio else ""
-        rows.append([
-            str(c.size), ratio, c.second, c.first, f"{mean:+.1f}",
-            f"{low:+.1f} to {high:+.1f}", f"{c.p:.3f}", f"{c.adjusted:.3f}",
-        ])  # fmt: skip
-    return head, rows
+    head = ["real", "ratio", "arm", "against", "points of accuracy", "95 %", "p"]
+    return head, [
+        [str(c.size), f"{c.ratio:g}" if c.ratio else "", c.second, c.first,
+         *_points(c.difference), f"{c.p:.3f}"]
+        for c in comparisons
+    ]  # fmt: skip
 
 
 def as_table(title: str, rows: Rows, without: Collection[str] = ()) -> Table:
@@ -67,9 +78,9 @@ def as_table(title: str, rows: Rows, without: Collection[str] = ()) -> Table:
         title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
     )
     for i in shown:
-        words = head[i] in ("arm", "against")
+        words = head[i] in ("arm", "against", "hardest control", "verdict")
         table.add_column(
-            re.sub(" (error|to|of accuracy|adjusted)", r"\n\1", head[i]),
+            re.sub(" (error|to|of accuracy|over it|adjusted|control|at 90 %)", r"\n\1", head[i]),
             justify="left" if words else "right", no_wrap=not words, overflow="fold",
         )  # fmt: skip
     for row in body:
@@ -92,13 +103,16 @@ def write_table(folder: Path, results: Mapping[Cell, Result], reach: float) -> P
     with path.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
         facts_of = ("size", "ratio", "arm", "repeat", "status", "generator", "images", "best_step")
-        out.writerow((*facts_of, "steps", "threshold", "seconds", *names))
+        out.writerow(
+            (*facts_of, "steps", "sigma", "threshold", "threshold_images", "seconds", *names)
+        )
         for cell, result in sorted(results.items()):
             facts: list[object] = [cell.size, cell.ratio, cell.arm, cell.repeat, result["status"]]
             if result["status"] == COMPLETE:
                 facts += [result["generator"], result["images"], result["best_step"]]
                 steps = steps_to(result["history"], reach)
-                facts += ["" if math.isinf(steps) else f"{steps:.0f}", result["threshold"]]
+                facts += ["" if math.isinf(steps) else f"{steps:.0f}", result["sigma"]]
+                facts += [result["threshold"], result["threshold_images"]]
                 facts += [f"{result['seconds']:.2f}"]
                 facts += [f"{result['scores'][name]:.6f}" for name in names]
             out.writerow(facts)
@@ -106,26 +120,38 @@ def write_table(folder: Path, results: Mapping[Cell, Result], reach: float) -> P
 
 
 def write_comparisons(folder: Path, findings: Findings) -> list[Path]:
-    """Every comparison of two arms, and every crossover; differences are shares of images."""
-    compared, crossed = folder / COMPARISONS, folder / CROSSOVERS
-    with compared.open("w", encoding="utf-8", newline="") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(
-            ("size", "ratio", "arm", "against", "repeats", "difference", "low", "high",
-             "p", "p_adjusted")
-        )  # fmt: skip
-        for c in findings.comparisons:
-            figures = (*c.difference, c.p, c.adjusted)
-            out.writerow(
-                (c.size, c.ratio, c.second, c.first, c.repeats, *(f"{v:.6g}" for v in figures))
-            )
-    with crossed.open("w", encoding="utf-8", newline="") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(("ratio", "size", "low", "high", "share", "helps_below", "changes"))
-        for ratio, gains in findings.gains.items():
-            crossing = crossover(sorted(gains), gains)
-            out.writerow((ratio, *crossing) if crossing else (ratio, *[""] * 6))
-    return [compared, crossed]
+    """Claims, comparisons of two arms, and crossovers; differences are shares of images."""
+    tables: dict[str, tuple[Sequence[str], list[Sequence[object]]]] = {
+        CLAIMS: (
+            ("size", "ratio", "arm", "against", "gain", "low", "high", "ceiling", "p",
+             "p_adjusted", "told"),
+            [(c.size, c.ratio, c.arm, c.against, *_short(*c.gain, c.ceiling, c.p, c.adjusted),
+              c.told) for c in findings.claims],
+        ),
+        COMPARISONS: (
+            ("size", "ratio", "arm", "against", "repeats", "difference", "low", "high", "p"),
+            [(c.size, c.ratio, c.second, c.first, c.repeats, *_short(*c.difference, c.p))
+             for c in findings.comparisons],
+        ),
+        CROSSOVERS: (
+            ("ratio", "size", "low", "high", "share", "helps_below", "changes"),
+            [(ratio, *(crossover(sorted(gains), gains) or [""] * 6))
+             for ratio, gains in findings.gains.items()],
+        ),
+    }  # fmt: skip
+    for name, (head, rows) in tables.items():
+        with (folder / name).open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([head, *rows])
+    return [folder / name for name in tables]
+
+
+def _points(estimate: Estimate) -> list[str]:
+    mean, low, high = (100 * value for value in estimate)
+    return [f"{mean:+.1f}", f"{low:+.1f} to {high:+.1f}"]
+
+
+def _short(*figures: float) -> list[str]:
+    return [f"{figure:.6g}" for figure in figures]
 
 
 def _percent(estimate: Estimate) -> str:

@@ -16,7 +16,7 @@ from analysis.augmentation.design.cells import Cell, Result
 from spaces.errors import InputError
 from trainable.basics.files import write_whole
 
-SETTINGS, CELLS = "augmentation.json", "cells"
+SETTINGS, CELLS, LOOKS = "augmentation.json", "cells", "looks.json"
 
 
 class Store:
@@ -49,6 +49,26 @@ class Store:
                 f"--name {self.folder.name} is a study with other settings ({changes}); give "
                 "another --name, or the same settings to resume it"
             )
+
+    def look(self, repeats: int) -> list[int]:
+        """Note that results of so many repeats are looked at; all numbers at which they were.
+
+        Raises:
+            InputError: the file is not what this left.
+        """
+        path = self.folder / LOOKS
+        looks: list[int] = []
+        if path.exists():
+            try:
+                looks = [int(n) for n in json.loads(path.read_text())]
+            except (OSError, ValueError, TypeError) as error:
+                raise InputError(
+                    f"{path} is not what a study leaves there ({error}); give another --name"
+                ) from error
+        if repeats not in looks:
+            looks = sorted([*looks, repeats])
+            write_whole(path, json.dumps(looks))
+        return looks
 
     def keep(self, cell: Cell, result: Result) -> None:
         """Write a cell's result, whole or not at all."""

@@ -1,19 +1,18 @@
-"""The cells of an augmentation study on Ray: each trains one classifier, and tests it."""
+"""One cell of an augmentation study: a classifier is trained on what its arm says, and tested."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property, partial
 
 import numpy as np
-import ray
-import ray.exceptions
 import torch
 from torch import Tensor
 
-from analysis.augmentation.classifier.fit import ClassifierRecipe, fit, predict
+from analysis.augmentation.classifier.fit import ClassifierRecipe, Fitted, fit, predict
 from analysis.augmentation.classifier.scores import choose_threshold, classification_scores
+from analysis.augmentation.design.arms import Taught
 from analysis.augmentation.design.cells import (
     COMPLETE,
     DIVERGED,
@@ -21,15 +20,24 @@ from analysis.augmentation.design.cells import (
     Images,
     Result,
     compose,
+    duplicates,
 )
 from analysis.augmentation.design.materials import RealImages, Source
+from analysis.augmentation.design.partition import folds
 from analysis.augmentation.design.retrain import Which
-from trainable.distributed.resources import Resources
+from analysis.augmentation.design.softness import blurred, matching_sigma
 from trainable.gan.run import DivergedError
 from trainable.generators.image_generator import draw_images
 
+ENOUGH = 40
+"""Validation images of either class from which on they alone set the threshold: a rate of theirs is
+then known to 8 points at best."""
+FOLDS = 2
+"""Into which a cell's real images are divided where they help to set it."""
 _DIGITS = 6
 """Of probabilities that are kept."""
+_SPECTRA = 200  # generated images whose mean spectrum is matched
+_CANDIDATES = 3  # images drawn for each that is selected
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +46,9 @@ class Materials:
 
     Attributes:
         real: the real images.
-        source: the generator.
-        own: generators that are to draw instead, by size and repeat.
-        recipe: how classifiers are trained; cells of classical arms vary their images.
+        source: the generator under study.
+        own: generators that are to draw instead.
+        recipe: how classifiers are trained; a cell's arm says how its images are taught.
         weights: what classifiers start from, or None.
         positive: the class whose detection counts, of two; else None.
         seed: of everything.
@@ -54,6 +62,12 @@ class Materials:
     seed: int
     own: Mapping[Which, Source] = field(default_factory=dict)
 
+    @property
+    def crossed(self) -> bool:
+        """Whether validation has too few images to set a threshold alone."""
+        counts = np.bincount(self.real.validation[1], minlength=2)
+        return self.positive is not None and int(counts.min()) < ENOUGH
+
 
 def train_cell(materials: Materials, cell: Cell, device: str, threads: int) -> Result:
     """Train and test the cell's classifier; the same result for the same cell on a CPU.
@@ -62,85 +76,136 @@ def train_cell(materials: Materials, cell: Cell, device: str, threads: int) -> R
     """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+    work = _Work(materials, cell, device)
     real = materials.real
-    source = materials.own.get((cell.size, cell.repeat), materials.source)
-    chance = np.random.SeedSequence([materials.seed, cell.size, cell.repeat])
-    seed, latents = (int(x) for x in chance.generate_state(2))
-
-    def draw(counts: Sequence[int]) -> Images:
-        return draw_images(source.images, source.latent, counts, latents, device)
-
-    train = compose(cell, real.training(cell.size, cell.repeat), draw, materials.seed)
-    valid, test = real.validation, (real.test.images, real.test.labels)
-    recipe = replace(materials.recipe, classical=cell.classical)
     try:
-        fitted = fit(
-            recipe, _tensors(train), _tensors(valid), len(source.classes),
-            seed=seed, device=device, weights=materials.weights,
-        )  # fmt: skip
+        train = work.compose(work.real)
+        fitted = work.fit(train)
+        on_valid, on_test = (
+            work.predict(fitted, images) for images in (real.validation[0], real.test.images)
+        )
+        threshold, judged = None, 0
+        if materials.positive is not None:
+            scores, labels = work.held_apart(on_valid)
+            positive = labels == materials.positive
+            threshold = choose_threshold(scores[:, materials.positive], positive)
+            judged = len(labels)
     except DivergedError as error:
         return {"status": DIVERGED, "reason": str(error)}
-    on_valid, on_test = (
-        predict(fitted.network, torch.tensor(part[0]), device).numpy().round(_DIGITS)
-        for part in (valid, test)
-    )
-    positive, threshold = materials.positive, None
-    if positive is not None:
-        threshold = choose_threshold(on_valid[:, positive], valid[1] == positive)
     return {
         "status": COMPLETE,
-        "scores": classification_scores(on_test, test[1], positive=positive, threshold=threshold),
+        "scores": classification_scores(
+            on_test, real.test.labels, positive=materials.positive, threshold=threshold
+        ),
         "probabilities": on_test.tolist(),
         "threshold": threshold,
+        "threshold_images": judged,
         "best_step": fitted.best_step,
         "history": fitted.history,
         "images": len(train[1]),
-        "generator": _generator(materials, cell),
+        "sigma": work.sigma if cell.what.added == "blurred" else None,
+        "generator": work.generator,
         "seconds": fitted.seconds,
     }
 
 
-def _generator(materials: Materials, cell: Cell) -> str:
-    which = cell.size, cell.repeat
-    if which in materials.own:
-        return "own"
-    return "optimistic" if materials.real.beyond[which] else "shared"
+class _Work:
+    """How a cell's images are made, and its classifiers trained."""
+
+    def __init__(self, materials: Materials, cell: Cell, device: str):
+        self._materials, self._cell, self._device = materials, cell, device
+        self._at = cell.size, cell.repeat
+        chance = np.random.SeedSequence([materials.seed, *self._at])
+        self._seed, self._latents = (int(x) for x in chance.generate_state(2))
+        self.real = materials.real.training(*self._at)
+
+    def compose(self, real: Images) -> Images:
+        """What a classifier of these `real` images learns from."""
+        return compose(self._cell, real, partial(self._more, real))
+
+    def fit(self, train: Images, taught: Taught | None = None) -> Fitted:
+        recipe = replace(self._materials.recipe, taught=taught or self._cell.what.taught)
+        return fit(
+            recipe, _tensors(train), _tensors(self._materials.real.validation),
+            len(self._materials.source.classes), seed=self._seed, device=self._device,
+            weights=self._materials.weights,
+        )  # fmt: skip
+
+    def predict(self, fitted: Fitted, images: np.ndarray) -> np.ndarray:
+        found = predict(fitted.network, torch.tensor(images), self._device)
+        return found.numpy().round(_DIGITS)
+
+    def held_apart(self, on_valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities of images that were not learned from, and their classes.
+
+        They are the validation images, and where these are too few also the cell's own real ones,
+        each judged by a classifier that was trained without its fold.
+        """
+        real = self._materials.real
+        scores, labels = [on_valid], [real.validation[1]]
+        rows = real.rows[self._at]
+        if self._materials.crossed:
+            fold = folds(real.group[rows], FOLDS, [self._seed, 1])
+            for k in range(FOLDS):
+                kept = self.real[0][fold != k], self.real[1][fold != k]
+                if len(np.unique(kept[1])) == 2 and (fold == k).any():
+                    fitted = self.fit(self.compose(kept))
+                    scores.append(self.predict(fitted, self.real[0][fold == k]))
+                    labels.append(self.real[1][fold == k])
+        return np.concatenate(scores), np.concatenate(labels)
+
+    @property
+    def generator(self) -> str:
+        """Whose images the cell has, see `Trained`."""
+        added = self._cell.what.added
+        if added in (None, "duplicates", "blurred"):
+            return "none"
+        if self._source is not self._materials.source:
+            return "own"
+        return "optimistic" if self._materials.real.beyond[self._at] else "shared"
+
+    @cached_property
+    def sigma(self) -> float:
+        """Of the blur that makes real images as soft as the generator's."""
+        classes = len(self._materials.source.classes)
+        return matching_sigma(self.real[0], self._draw([-(-_SPECTRA // classes)] * classes)[0])
+
+    @property
+    def _source(self) -> Source:
+        shared, own, added = self._materials.source, self._materials.own, self._cell.what.added
+        if added == "oracle":
+            return shared
+        if added == "early":
+            return own[Which(*self._at, early=True)]
+        return own.get(Which(*self._at), shared)
+
+    def _draw(self, counts: Sequence[int]) -> Images:
+        source = self._source
+        return draw_images(source.images, source.latent, counts, self._latents, self._device)
+
+    def _more(self, real: Images, counts: Sequence[int]) -> Images:
+        added = self._cell.what.added
+        if added in ("duplicates", "blurred"):
+            seed = [self._materials.seed, self._cell.repeat, self._cell.size]
+            images, labels = duplicates(real, counts, seed)
+            return (blurred(images, self.sigma) if added == "blurred" else images), labels
+        return self._select(counts) if added == "selected" else self._draw(counts)
+
+    def _select(self, counts: Sequence[int]) -> Images:
+        """Of several images drawn for each, those that a classifier of the real images takes for
+        what they are to be; where too few, then those that it comes closest to."""
+        images, labels = self._draw([_CANDIDATES * count for count in counts])
+        found = self.predict(self._judge, images)
+        doubt = np.where(found.argmax(1) == labels, 0.0, 1 - found[np.arange(len(found)), labels])
+        order = np.argsort(doubt, kind="stable")
+        rows = [order[labels[order] == k][:count] for k, count in enumerate(counts)]
+        chosen = np.concatenate(rows)
+        return images[chosen], labels[chosen]
+
+    @cached_property
+    def _judge(self) -> Fitted:
+        return self.fit(self.real, "plain")
 
 
 def _tensors(images: Images) -> tuple[Tensor, Tensor]:
     return torch.tensor(images[0]), torch.tensor(images[1])
-
-
-def run_on_ray(
-    function: Callable[..., Any],
-    shared: Any,
-    given: Sequence[Any],
-    resources: Resources,
-    workers: int,
-    keep: Callable[[Any, Any], None],
-    lose: Callable[[Any, str], None],
-) -> None:
-    """Call ``function(shared, one, device, threads)`` for each `one` given, on Ray.
-
-    `workers` run at a time. As they come, `keep` is given each result, and `lose` the reason of
-    each that failed.
-    """
-    shared = ray.put(shared)
-    gpus = resources.gpus_per_trial or 0
-    task: Any = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus)(function)
-    ahead = list(reversed(given))
-    running: dict[Any, Any] = {}
-    while ahead or running:
-        while ahead and len(running) < workers:
-            one = ahead.pop()
-            running[task.remote(shared, one, resources.device, resources.cpus_per_trial)] = one
-        [done], _ = ray.wait(list(running))
-        one = running.pop(done)
-        try:
-            result = ray.get(done)
-        except ray.exceptions.RayTaskError as error:  # it raised; else its worker was lost
-            lose(one, f"{type(error.cause).__name__}: {error.cause}".splitlines()[0])
-        except ray.exceptions.RayError as error:
-            lose(one, str(error).splitlines()[0])
-        else:
-            keep(one, result)

@@ -31,11 +31,11 @@ from scipy.sparse.csgraph import connected_components
 
 from trainable.data.dataset import Dataset
 from trainable.data.fingerprints import pixel_digests
+from trainable.data.likeness import area_means, difference_bits
 
 BITS = 6
 CORRELATION = 0.985
 
-_GREY = np.array([19595.0, 38470.0, 7471.0])  # ITU-R 601 times 65536, as Pillow has it
 _VIEW = 16
 _BLOCK = 64  # images at a time: 32 MB at 256 pixels
 
@@ -54,9 +54,12 @@ def perceptual_hash(images: np.ndarray) -> np.ndarray:
     Returns:
         uint64 [n].
     """
-    means = _means(images, 8, 9)
-    bits = (means[:, :, 1:] > means[:, :, :-1]).reshape(len(images), 64)
-    return np.packbits(bits, axis=1).view(">u8").astype(np.uint64).reshape(len(images))
+    return (
+        np.packbits(difference_bits(images, 8), axis=1)
+        .view(">u8")
+        .astype(np.uint64)
+        .reshape(len(images))
+    )
 
 
 def look_alikes(images: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -130,31 +133,9 @@ def _chains(keys: Iterable[Hashable | None]) -> Iterator[tuple[int, int]]:
             yield first[key], row
 
 
-def _means(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Area averages of the grey images, up to a factor: float64 [n, rows, columns], whole numbers.
-
-    A pixel that straddles two areas counts in both by its share.
-    """
-    size = images.shape[-1]
-    down, across = _areas(size, rows), _areas(size, columns).T
-    weights = _GREY if images.shape[1] == 3 else _GREY.sum(keepdims=True)
-    means = np.empty((len(images), rows, columns))
-    for start in range(0, len(images), _BLOCK):
-        block = images[start : start + _BLOCK]
-        means[start : start + _BLOCK] = down @ np.einsum("c,ncyx->nyx", weights, block) @ across
-    return means
-
-
-def _areas(size: int, parts: int) -> np.ndarray:
-    """How much of each of `size` pixels lies in each of `parts` areas: whole numbers."""
-    edges, pixels = np.arange(parts + 1) * size, np.arange(size + 1) * parts
-    ends = np.minimum(edges[1:, None], pixels[None, 1:])
-    return np.clip(ends - np.maximum(edges[:-1, None], pixels[None, :-1]), 0, None).astype(float)
-
-
 def _views(images: np.ndarray) -> np.ndarray:
     """16 x 16 means of mean 0 and norm 1, whose products are correlations: float32 [n, 256]."""
-    views = _means(images, _VIEW, _VIEW).reshape(len(images), _VIEW * _VIEW)
+    views = area_means(images, _VIEW, _VIEW).reshape(len(images), _VIEW * _VIEW)
     views -= views.mean(1, keepdims=True)
     norms = np.linalg.norm(views, axis=1, keepdims=True)
     return (views / np.maximum(norms, 1.0)).astype(np.float32)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from analysis.augmentation.classifier import fit as fitting
 from analysis.augmentation.classifier.fit import ClassifierRecipe, Fitted, fit, predict
-from analysis.augmentation.classifier.networks import load_weights
+from analysis.augmentation.classifier.networks import Classifier, load_weights
 from tests.helpers.refusals import refused
 from tests.helpers.toys import make_data
 from trainable.gan.run import DivergedError
 
-RECIPE = ClassifierRecipe("small_cnn", 24, 8, 3e-3, 1e-2, 0.1, 4, False)
+RECIPE = ClassifierRecipe("small_cnn", 24, 8, 3e-3, 1e-2, 0.1, 4, "plain")
 LITE = "efficientnet-lite0"
 
 
@@ -52,9 +54,9 @@ def same(a: nn.Module, b: nn.Module) -> bool:
     return all(value.equal(theirs[key]) for key, value in a.state_dict().items())
 
 
-@pytest.mark.parametrize("classical", [False, True])
-def test_a_fit_is_the_same_bits_for_its_seed_and_leaves_global_draws_alone(classical):
-    recipe = replace(RECIPE, classical=classical, steps=8)
+@pytest.mark.parametrize("taught", ["plain", "classical", "mixup"])
+def test_a_fit_is_the_same_bits_for_its_seed_and_leaves_global_draws_alone(taught):
+    recipe = replace(RECIPE, taught=taught, steps=8)
     before = torch.get_rng_state()
     first = fit(recipe, TRAIN, VALID, 2, seed=3)
     assert torch.get_rng_state().equal(before)
@@ -118,8 +120,33 @@ def test_batches_are_augmented_only_if_asked_and_never_flipped(monkeypatch):
     monkeypatch.setattr(fitting, "augment", spy)
     fit(RECIPE, TRAIN, VALID, 2, seed=0)
     assert asked == []
-    fit(replace(RECIPE, classical=True), TRAIN, VALID, 2, seed=0)
+    fit(replace(RECIPE, taught="classical"), TRAIN, VALID, 2, seed=0)
     assert asked == [("translation", "zoom", "brightness", "contrast")] * RECIPE.steps
+
+
+def test_mixup_mixes_images_and_their_classes_in_the_same_shares(monkeypatch):
+    """Of black and white images: how bright one is tells what its target has to be."""
+    images = torch.tensor([0, 255], dtype=torch.uint8).repeat(10).view(-1, 1, 1, 1)
+    train = images.expand(-1, 1, 32, 32).contiguous(), torch.arange(20) % 2
+    bright, targets = [], []
+    forward, loss = Classifier.forward, functional.cross_entropy
+
+    def seen(self: Classifier, x: Tensor) -> Tensor:
+        if self.training:
+            bright.append(x.mean((1, 2, 3)))
+        return forward(self, x)
+
+    def asked(logits: Tensor, target: Tensor, **more: Any) -> Tensor:
+        if target.is_floating_point():
+            targets.append(target[:, 1])
+        return loss(logits, target, **more)
+
+    monkeypatch.setattr(Classifier, "forward", seen)
+    monkeypatch.setattr(functional, "cross_entropy", asked)
+    fit(replace(RECIPE, taught="mixup"), train, train, 2, seed=0)
+    assert len(targets) == RECIPE.steps
+    torch.testing.assert_close(torch.cat(targets), torch.cat(bright))
+    assert ((torch.cat(targets) > 0.1) & (torch.cat(targets) < 0.9)).any()
 
 
 def test_pretrained_weights_are_where_a_fit_starts():

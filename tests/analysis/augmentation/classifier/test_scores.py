@@ -18,7 +18,7 @@ from tests.helpers.refusals import tells
 
 NAMES = [
     "accuracy", "balanced_accuracy", "auroc", "sensitivity", "specificity", "type_1_error",
-    "type_2_error", "ece",
+    "type_2_error", "specificity_at_90", "ece",
 ]  # fmt: skip
 
 
@@ -134,10 +134,11 @@ def test_scores_by_hand():
     found = classification_scores(probabilities, labels, positive=1, threshold=0.5)
     assert list(found) == NAMES
     # Pairs: 0.35 beats 1 of 4; 0.55 beats 2 and ties with 1; 0.95 beats 4.
+    # A sensitivity of 0.9 takes all three, at 0.35: one negative is below.
     # Bins, confidence less accuracy: (0.5, 0.6] 0.55 right, wrong, right; (0.6, 0.7] 0.65 wrong;
     # (0.8, 0.9] 0.9 right and 0.9 wrong; (0.9, 1] 0.95 right.
     ece = (abs(3 * 0.55 - 2) + 0.65 + abs(2 * 0.9 - 1) + 0.05) / 7
-    expected = [4 / 7, (2 / 3 + 2 / 4) / 2, 7.5 / 12, 2 / 3, 2 / 4, 2 / 4, 1 / 3, ece]
+    expected = [4 / 7, (2 / 3 + 2 / 4) / 2, 7.5 / 12, 2 / 3, 2 / 4, 2 / 4, 1 / 3, 1 / 4, ece]
     assert list(found.values()) == pytest.approx(expected)
 
 
@@ -161,6 +162,8 @@ def test_two_classes_agree_with_scikit_learn(seed):
     assert found["specificity"] == pytest.approx(recall_score(labels, decided, pos_label=0))
     assert found["type_1_error"] == pytest.approx(1 - found["specificity"])
     assert found["type_2_error"] == pytest.approx(1 - found["sensitivity"])
+    false, true, _ = roc_curve(labels, probabilities[:, 1], drop_intermediate=False)
+    assert found["specificity_at_90"] == pytest.approx(1 - false[true >= 0.9 - 1e-9].min())
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -180,8 +183,8 @@ def test_what_is_certain_and_right_is_perfect_and_what_is_certain_and_wrong_is_n
     labels = np.array([0, 1, 0, 1])
     right = classification_scores(np.eye(2)[labels], labels, positive=1, threshold=0.5)
     wrong = classification_scores(np.eye(2)[1 - labels], labels, positive=1, threshold=0.5)
-    assert list(right.values()) == [1, 1, 1, 1, 1, 0, 0, 0]
-    assert list(wrong.values()) == [0, 0, 0, 0, 0, 1, 1, 1]
+    assert list(right.values()) == [1, 1, 1, 1, 1, 0, 0, 1, 0]
+    assert list(wrong.values()) == [0, 0, 0, 0, 0, 1, 1, 0, 1]
 
 
 def test_calibrated_confidence_has_no_error():

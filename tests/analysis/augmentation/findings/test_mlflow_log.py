@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from mlflow.tracking import MlflowClient
 
-from analysis.augmentation.design.cells import ADDED, COMPLETE, DIVERGED, REAL, Cell, Result
+from analysis.augmentation.design.arms import ADDED, REAL
+from analysis.augmentation.design.cells import COMPLETE, DIVERGED, Cell, Result
 from analysis.augmentation.findings.mlflow_log import CELL, EXPERIMENT, FinishedStudy, log_study
 from analysis.augmentation.findings.results import Findings
 
