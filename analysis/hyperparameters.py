@@ -3,18 +3,29 @@
 Above, each hyperparameter's importance for FID, at the first rung, which every trial was to reach,
 and at the last that enough reached. Below, FID at the first rung and seconds an epoch against the
 values of the most important ones. Scores after different amounts of training are never compared.
+With --score classifier, the error of classifiers that learned from the images takes FID's place.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from functools import partial
 
 from analysis.command import draw_figure, figure_parser
 from trainable.basics.command import command_line
+from trainable.basics.parser import Parser
 
-parser = partial(figure_parser, "hyperparameters", __doc__)
+
+def parser() -> Parser:
+    """The flags."""
+    p = figure_parser("hyperparameters", __doc__)
+    p.add_argument(
+        "--score",
+        choices=("fid", "classifier"),
+        default="fid",
+        help="what matters for (default: fid)",
+    )
+    return p
 
 
 @command_line()

@@ -28,7 +28,7 @@ from analysis.study.importance import (
     too_few,
     values_of,
 )
-from analysis.study.rungs import at, at_rung
+from analysis.study.rungs import at, at_rung, by_classifier
 from analysis.study.table import StudyTable
 from spaces.errors import InputError
 
@@ -50,8 +50,8 @@ def found(table: StudyTable, seed: int = 0) -> list[Importances]:
     return [one for one in both if one is not None]
 
 
-def draw(table: StudyTable, seed: int = 0) -> Figure:
-    """The figure."""
+def draw(table: StudyTable, seed: int = 0, score: str = "FID") -> Figure:
+    """The figure; `score` is what FID here is."""
     both = found(table, seed)
     names = list(both[0].by_name)
     effects = names[:EFFECTS]
@@ -61,7 +61,8 @@ def draw(table: StudyTable, seed: int = 0) -> Figure:
     for ax, one, colour in zip(axes, both, (BLUE, ORANGE), strict=False):
         _draw_importances(ax, table, one, names[:SHOWN], colour)
     above.suptitle(
-        f"{table.name}: share of importance for {table.score}\nPED-ANOVA with 95 % intervals; "
+        f"{table.name}: share of importance for "
+        f"{table.score if score == 'FID' else score}\nPED-ANOVA with 95 % intervals; "
         "hollow marks: chance would give the largest of all as much",
         x=0.01, ha="left",
     )  # fmt: skip
@@ -72,13 +73,13 @@ def draw(table: StudyTable, seed: int = 0) -> Figure:
         _draw_effect(column[1], table, name, _epoch_seconds(table), GREEN)
         column[1].set_xlabel(name)
     where = at(table, both[0].rung)
-    grid[0, 0].set_ylabel(f"FID {where}\nlower is better")
+    grid[0, 0].set_ylabel(f"{score} {where}\nlower is better")
     grid[1, 0].set_ylabel("seconds an epoch")
     for row in grid:
         plain_log(row[0])
     below.suptitle(
         "each dot is a trial; the line is the median, over a fifth of the trials at a time or "
-        f"per choice; FID of all trials {where}",
+        f"per choice; {score} of all trials {where}",
         x=0.01, ha="left", fontsize=9,
     )  # fmt: skip
     return figure
@@ -165,6 +166,9 @@ def _draw_effect(ax: Axes, table: StudyTable, name: str, y: pd.Series, colour: s
     clean(ax)
 
 
-def drawn(table: StudyTable, _: argparse.Namespace) -> Drawn:
+def drawn(table: StudyTable, args: argparse.Namespace) -> Drawn:
     """The figure of `python -m analysis.hyperparameters`."""
+    if args.score == "classifier":
+        table = by_classifier(table)
+        return Drawn(draw(table, score="classifiers' error, %,"), summary(table))
     return Drawn(draw(table), summary(table))

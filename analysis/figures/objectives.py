@@ -22,7 +22,7 @@ from scipy import stats
 
 from analysis.figures.style import OTHER, STYLES, Drawn, canvas, clean, in_order, plain_log, words
 from analysis.study.artifacts import fetch_grids
-from analysis.study.rungs import at, first_at, rungs
+from analysis.study.rungs import at, first_at, no_classifier, rungs
 from analysis.study.table import StudyTable
 from analysis.study.trials import feasible
 from spaces.errors import InputError
@@ -67,10 +67,7 @@ def scored(table: StudyTable) -> list[Row]:
             f"--study {table.name}: no trial has both scores, so there is nothing to compare"
         )
     if not rows:
-        raise InputError(
-            f"--study {table.name} has no classification accuracy score, as it held back no "
-            "images; search with --hold-back 0.25, or with --objective classifier"
-        )
+        raise no_classifier(table)
     return rows
 
 

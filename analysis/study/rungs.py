@@ -9,12 +9,13 @@ was not among the best.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from analysis.study.table import StudyTable
 from analysis.study.trials import BROKEN
+from spaces.errors import InputError
 from trainable.trial.schedule import rungs_below
 
 
@@ -70,6 +71,27 @@ def at_rung(table: StudyTable, rung: float) -> AtRung:
         for number, status in zip(table.trials["number"], table.trials["status"], strict=True)
     }
     return AtRung(rung, pd.Series(fid, dtype=float))
+
+
+def by_classifier(table: StudyTable) -> StudyTable:
+    """The same study, with the error of classifiers that learned from its images, in percent, in
+    the place of FID along the curves.
+
+    Raises:
+        InputError: no image was held back for them.
+    """
+    curves = table.curves.assign(fid=100 * (1 - table.curves["cas"])).dropna(subset=["fid"])
+    if curves.empty:
+        raise no_classifier(table)
+    return replace(table, curves=curves)
+
+
+def no_classifier(table: StudyTable) -> InputError:
+    """That a study has no score of classifiers."""
+    return InputError(
+        f"--study {table.name} has no classification accuracy score, as it held back no images; "
+        "search with --hold-back 0.25, or with --objective classifier"
+    )
 
 
 def axis(table: StudyTable) -> str:

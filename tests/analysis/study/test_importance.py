@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from argparse import Namespace
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -239,6 +240,19 @@ def test_the_figure_names_what_was_found():
     assert tells(first, "epoch 10")
     assert ": rate " in first
     assert ": rate " in last
+
+
+def test_what_matters_for_classifiers_is_found_by_their_error():
+    """Where that ranks trials as FID does, the same matters."""
+    table = planted()
+    without = replace(table, curves=table.curves.assign(cas=math.nan))
+    with refused("--study planted", "--hold-back"):
+        hyperparameters.drawn(without, Namespace(score="classifier"))
+    fid = table.curves["fid"]
+    other = replace(table, curves=table.curves.assign(cas=1 - fid / fid.max() / 2))
+    drawn = hyperparameters.drawn(other, Namespace(score="classifier"))
+    assert drawn.said == hyperparameters.drawn(table, Namespace(score="fid")).said
+    assert tells(drawn.figure.axes[2].get_ylabel(), "classifiers' error")
 
 
 def test_learning_curves_count_who_got_where():
