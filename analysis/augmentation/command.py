@@ -23,7 +23,7 @@ from analysis.augmentation.findings.mlflow_log import EXPERIMENT, FinishedStudy,
 from analysis.augmentation.flags import check_name
 from analysis.augmentation.running.looking import Looking
 from analysis.augmentation.running.store import Store
-from analysis.augmentation.running.train_cell import ENOUGH, FOLDS, Materials
+from analysis.augmentation.running.train_cell import Materials
 from analysis.augmentation.running.work import Work
 from analysis.study.artifacts import fetch_generator, kept_instead
 from analysis.study.table import load_study
@@ -177,10 +177,6 @@ def _about(
         f"study {name}: {len(cells)} cells at most, {materials.recipe.network}, "
         f"{materials.recipe.steps} steps each",
         *real.said,
-        f"thresholds: validation has fewer than {ENOUGH} images of a class, so that {FOLDS} more "
-        "classifiers a cell judge its own real images in turn"
-        if materials.crossed
-        else "",
         *more,
     ]
     if retraining is not None:

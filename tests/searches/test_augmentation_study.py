@@ -70,7 +70,7 @@ def flags(place: SimpleNamespace, output: Path, *more: str) -> list[str]:
     return [
         "--model", str(place.model), "--data", str(place.folder / "data"),
         "--output", str(output), "--tracking-uri", f"sqlite:///{output / 'mlflow.db'}",
-        "--sizes", "10,40", "--ratios", "0,1", "--repeats", "2", "--steps", "20",
+        "--sizes", "10,40", "--ratios", "0,1", "--repeats", "2", "--steps", "40",
         "--arms", ARMS, "--batch", "8", "--address", "local", *more,
     ]  # fmt: skip
 
@@ -311,5 +311,5 @@ def test_a_study_without_a_winner_names_the_generator_that_there_is(place, tmp_p
 
 def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(place, tmp_path, capsys):
     assert command.main(flags(place, tmp_path, "--dry-run")) == 0
-    assert tells(capsys.readouterr().out, "made", "24 cells", "small_cnn", "20 steps")
+    assert tells(capsys.readouterr().out, "made", "24 cells", "small_cnn", "40 steps")
     assert list(tmp_path.iterdir()) == []

@@ -33,7 +33,6 @@ class Trained(TypedDict):
         scores: on the test images, by name.
         probabilities: [n, K] of the test images.
         threshold: of the class to be found; None for more than two classes.
-        threshold_images: how many images it was chosen on.
         best_step: the evaluation that validation chose.
         history: all evaluations, see `analysis.augmentation.classifier.fit.Fitted`.
         images: how many it learned from.
@@ -47,7 +46,6 @@ class Trained(TypedDict):
     scores: dict[str, float]
     probabilities: list[list[float]]
     threshold: float | None
-    threshold_images: int
     best_step: int
     history: list[dict[str, float]]
     images: int

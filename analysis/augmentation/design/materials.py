@@ -88,7 +88,6 @@ class RealImages:
 
     Attributes:
         data: what there is to train and validate on.
-        group: who each image of `data` shows, int [n], see `tested`.
         rows: rows of `data` that a classifier learns from, by (size, repeat).
         valid: rows of `data` for validation.
         test: the test images.
@@ -99,7 +98,6 @@ class RealImages:
     """
 
     data: Dataset
-    group: np.ndarray
     rows: dict[tuple[int, int], np.ndarray]
     valid: np.ndarray
     test: Dataset
@@ -216,7 +214,7 @@ def divide(
         f"{test.report})",
         *filter(None, [unlike(data, test, "test images")]),
     )
-    return RealImages(data, group, rows, valid, test, tested, beyond, said)
+    return RealImages(data, rows, valid, test, tested, beyond, said)
 
 
 def _validation(data: Dataset, group: np.ndarray, touched: np.ndarray, seed: int) -> np.ndarray:

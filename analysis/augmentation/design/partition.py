@@ -81,12 +81,6 @@ def _quota(size: int, label: int, kinds: int) -> int:
     return (size + kinds - 1 - label) // kinds
 
 
-def folds(group: np.ndarray, count: int, seed: int | Sequence[int]) -> np.ndarray:
-    """The fold of each image, 0 to `count` - 1: whole groups, in equal numbers, by `seed`."""
-    known, of_row = np.unique(group, return_inverse=True)
-    return np.random.default_rng(seed).permutation(len(known))[of_row] % count
-
-
 def overlaps(train: Dataset, other: Dataset) -> list[tuple[str, str, str]]:
     """What two data sets share: (source in `train`, source in `other`, why), in their order.
 

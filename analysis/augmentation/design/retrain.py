@@ -166,10 +166,19 @@ class Retraining:
         """The generator of `which`, None if it is not there yet.
 
         Raises:
-            InputError: the file is not what `keep` wrote.
+            InputError: the file is not what `keep` wrote, or was trained for another length.
         """
         path = self._file(which)
-        return self._read(path) if path.exists() else None
+        if not path.exists():
+            return None
+        source, length = self._read(path), self._length(early=which.early)
+        shown = source.start.about.get("images_seen", 0)
+        if not length <= shown <= length + which.size + self._config.batch_size:
+            raise InputError(
+                f"--retrain-kimg: {path} was shown {shown:,} images, not {length:,}; give another "
+                "--name, or the same value to resume the study"
+            )
+        return source
 
     def _read(self, path: Path) -> Source:
         return Source.of(SavedGenerator.read(str(path), path, "--retrain"))

@@ -103,17 +103,14 @@ def write_table(folder: Path, results: Mapping[Cell, Result], reach: float) -> P
     with path.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
         facts_of = ("size", "ratio", "arm", "repeat", "status", "generator", "images", "best_step")
-        out.writerow(
-            (*facts_of, "steps", "sigma", "threshold", "threshold_images", "seconds", *names)
-        )
+        out.writerow((*facts_of, "steps", "sigma", "threshold", "seconds", *names))
         for cell, result in sorted(results.items()):
             facts: list[object] = [cell.size, cell.ratio, cell.arm, cell.repeat, result["status"]]
             if result["status"] == COMPLETE:
                 facts += [result["generator"], result["images"], result["best_step"]]
                 steps = steps_to(result["history"], reach)
                 facts += ["" if math.isinf(steps) else f"{steps:.0f}", result["sigma"]]
-                facts += [result["threshold"], result["threshold_images"]]
-                facts += [f"{result['seconds']:.2f}"]
+                facts += [result["threshold"], f"{result['seconds']:.2f}"]
                 facts += [f"{result['scores'][name]:.6f}" for name in names]
             out.writerow(facts)
     return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -23,17 +23,11 @@ from analysis.augmentation.design.cells import (
     duplicates,
 )
 from analysis.augmentation.design.materials import RealImages, Source
-from analysis.augmentation.design.partition import folds
 from analysis.augmentation.design.retrain import Which
 from analysis.augmentation.design.softness import blurred, matching_sigma
 from trainable.gan.run import DivergedError
 from trainable.generators.image_generator import draw_images
 
-ENOUGH = 40
-"""Validation images of either class from which on they alone set the threshold: a rate of theirs is
-then known to 8 points at best."""
-FOLDS = 2
-"""Into which a cell's real images are divided where they help to set it."""
 _DIGITS = 6
 """Of probabilities that are kept."""
 _SPECTRA = 200  # generated images whose mean spectrum is matched
@@ -62,12 +56,6 @@ class Materials:
     seed: int
     own: Mapping[Which, Source] = field(default_factory=dict)
 
-    @property
-    def crossed(self) -> bool:
-        """Whether validation has too few images to set a threshold alone."""
-        counts = np.bincount(self.real.validation[1], minlength=2)
-        return self.positive is not None and int(counts.min()) < ENOUGH
-
 
 def train_cell(materials: Materials, cell: Cell, device: str, threads: int) -> Result:
     """Train and test the cell's classifier; the same result for the same cell on a CPU.
@@ -79,27 +67,23 @@ def train_cell(materials: Materials, cell: Cell, device: str, threads: int) -> R
     work = _Work(materials, cell, device)
     real = materials.real
     try:
-        train = work.compose(work.real)
+        train = work.images()
         fitted = work.fit(train)
-        on_valid, on_test = (
-            work.predict(fitted, images) for images in (real.validation[0], real.test.images)
-        )
-        threshold, judged = None, 0
-        if materials.positive is not None:
-            scores, labels = work.held_apart(on_valid)
-            positive = labels == materials.positive
-            threshold = choose_threshold(scores[:, materials.positive], positive)
-            judged = len(labels)
     except DivergedError as error:
         return {"status": DIVERGED, "reason": str(error)}
+    on_valid, on_test = (
+        work.predict(fitted, images) for images in (real.validation[0], real.test.images)
+    )
+    positive, threshold = materials.positive, None
+    if positive is not None:
+        threshold = choose_threshold(on_valid[:, positive], real.validation[1] == positive)
     return {
         "status": COMPLETE,
         "scores": classification_scores(
-            on_test, real.test.labels, positive=materials.positive, threshold=threshold
+            on_test, real.test.labels, positive=positive, threshold=threshold
         ),
         "probabilities": on_test.tolist(),
         "threshold": threshold,
-        "threshold_images": judged,
         "best_step": fitted.best_step,
         "history": fitted.history,
         "images": len(train[1]),
@@ -119,9 +103,9 @@ class _Work:
         self._seed, self._latents = (int(x) for x in chance.generate_state(2))
         self.real = materials.real.training(*self._at)
 
-    def compose(self, real: Images) -> Images:
-        """What a classifier of these `real` images learns from."""
-        return compose(self._cell, real, partial(self._more, real))
+    def images(self) -> Images:
+        """What the cell's classifier learns from."""
+        return compose(self._cell, self.real, self._more)
 
     def fit(self, train: Images, taught: Taught | None = None) -> Fitted:
         recipe = replace(self._materials.recipe, taught=taught or self._cell.what.taught)
@@ -134,25 +118,6 @@ class _Work:
     def predict(self, fitted: Fitted, images: np.ndarray) -> np.ndarray:
         found = predict(fitted.network, torch.tensor(images), self._device)
         return found.numpy().round(_DIGITS)
-
-    def held_apart(self, on_valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities of images that were not learned from, and their classes.
-
-        They are the validation images, and where these are too few also the cell's own real ones,
-        each judged by a classifier that was trained without its fold.
-        """
-        real = self._materials.real
-        scores, labels = [on_valid], [real.validation[1]]
-        rows = real.rows[self._at]
-        if self._materials.crossed:
-            fold = folds(real.group[rows], FOLDS, [self._seed, 1])
-            for k in range(FOLDS):
-                kept = self.real[0][fold != k], self.real[1][fold != k]
-                if len(np.unique(kept[1])) == 2 and (fold == k).any():
-                    fitted = self.fit(self.compose(kept))
-                    scores.append(self.predict(fitted, self.real[0][fold == k]))
-                    labels.append(self.real[1][fold == k])
-        return np.concatenate(scores), np.concatenate(labels)
 
     @property
     def generator(self) -> str:
@@ -183,11 +148,11 @@ class _Work:
         source = self._source
         return draw_images(source.images, source.latent, counts, self._latents, self._device)
 
-    def _more(self, real: Images, counts: Sequence[int]) -> Images:
+    def _more(self, counts: Sequence[int]) -> Images:
         added = self._cell.what.added
         if added in ("duplicates", "blurred"):
             seed = [self._materials.seed, self._cell.repeat, self._cell.size]
-            images, labels = duplicates(real, counts, seed)
+            images, labels = duplicates(self.real, counts, seed)
             return (blurred(images, self.sigma) if added == "blurred" else images), labels
         return self._select(counts) if added == "selected" else self._draw(counts)
 

@@ -312,17 +312,6 @@ def test_what_each_arm_learns_from():
     assert sorted(times[3:]) == [1, 2]
 
 
-def test_real_images_help_to_set_the_threshold_where_validation_is_small(phantoms, monkeypatch):
-    cell = Cell(20, 0.0, REAL, 0)
-    given = study(phantoms, Noise(), [20], repeats=1, recipe=BRIEF)
-    large = trained(given, cell)
-    monkeypatch.setattr(train_cell_module, "ENOUGH", 51)  # 50 of a class are held back
-    small = trained(given, cell)
-    assert large["threshold_images"] == 100
-    assert small["threshold_images"] == 100 + 20
-    assert small["probabilities"] == large["probabilities"]
-
-
 @pytest.mark.parametrize(
     ("text", "parts"), [("real,cats", ["--arms", "'cats'", "mixup"]), ("real,real", ["twice"])]
 )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
 from sklearn.metrics import balanced_accuracy_score, recall_score, roc_auc_score, roc_curve
 
 from analysis.augmentation.classifier.scores import (
@@ -75,43 +79,58 @@ def test_three_classes_have_no_positive_one():
 # Thresholds
 
 
+def threshold(negative: ArrayLike, positive: ArrayLike) -> float:
+    scores, known = (
+        np.r_[negative, positive],
+        np.r_[np.zeros(np.size(negative)), np.ones(np.size(positive))],
+    )
+    order = np.random.default_rng(0).permutation(len(scores))
+    return choose_threshold(scores[order], known[order] > 0)
+
+
 @pytest.mark.parametrize(
-    ("negative", "positive", "threshold"),
+    ("negative", "positive", "expected"),
     [
         ([0.1, 0.2], [0.8, 0.9], 0.5),
-        ([0.1, 0.2], [0.3, 0.9], 0.25),
-        ([0.6, 0.7], [0.9, 1.0], 0.8),
-        # Both 0.25 and 0.7 get three of four right; 0.7 is nearer to 0.5.
-        ([0.1, 0.6], [0.4, 0.8], 0.7),
-        # One of four negative ones above the one positive: 1 + 3/4, against 0 + 1.
-        ([0.1, 0.2, 0.3, 0.9], [0.5], 0.4),
-        ([0.3], [0.3], 0.65),  # nothing tells them apart: 0.15 and 0.65 are what there is
-        ([1.0], [1.0], 0.5),
-        ([0.9], [0.2], 0.1),  # 0.55 has both wrong; 0.1 and 0.95 one
+        ([0.2], [0.8], 0.5),
+        ([0.3], [0.3], 0.3),
+        ([0.5], [0.9], 0.75),  # logits 0 and log 9: halfway log 3
+        ([0.9], [0.2], 0.6),  # logits log 9 and -log 4: halfway log 1.5
+        ([0.0], [1.0], 0.5),
     ],
 )
-def test_thresholds_by_hand(negative, positive, threshold):
-    scores = np.array(negative + positive)
-    known = np.array([False] * len(negative) + [True] * len(positive))
-    order = np.random.default_rng(0).permutation(len(scores))
-    assert choose_threshold(scores[order], known[order]) == pytest.approx(threshold)
+def test_thresholds_by_hand(negative, positive, expected):
+    assert threshold(negative, positive) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_no_other_threshold_is_better(seed):
-    probabilities, labels = drawn(41, 2, seed)
-    scores, known = probabilities[:, 1], labels == 1
-    found = choose_threshold(scores, known)
-    false, true, _ = roc_curve(known, scores)
-    reached = balanced_accuracy_score(known, scores >= found)
-    assert reached == pytest.approx((1 + (true - false).max()) / 2)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_threshold_is_of_the_logistic_model_whose_one_parameter_is_its_intercept(seed):
+    rng = np.random.default_rng(seed)
+    scores, known = rng.uniform(0.01, 0.99, 30), rng.uniform(size=30) < 0.3
+    weights = np.where(known, 1 / known.sum(), 1 / (~known).sum())
+
+    def cross_entropy(shift: float) -> float:
+        p = expit(logit(scores) + shift)
+        return -float((weights * np.log(np.where(known, p, 1 - p))).sum())
+
+    found: Any = minimize_scalar(cross_entropy, bounds=(-9, 9), method="bounded")
+    assert choose_threshold(scores, known) == pytest.approx(expit(-found.x), abs=1e-4)
 
 
-def test_neighbouring_floats_can_be_told_apart():
-    low = np.nextafter(1.0, 0)
-    for below, above in ((low, 1.0), (np.nextafter(low, 0), low)):
-        found = choose_threshold(np.array([below, above]), np.array([False, True]))
-        assert below < found <= above
+def test_classes_count_alike_however_many_images_they_have():
+    once = threshold([0.1, 0.4], [0.3, 0.9])
+    assert threshold([0.1, 0.4] * 7, [0.3, 0.9]) == pytest.approx(once)
+
+
+def test_few_images_give_it_less_luck_than_the_best_of_them():
+    """Of normal logits, a unit apart, whose best threshold is known to be 0.5."""
+    rng, found = np.random.default_rng(1), []
+    for _ in range(300):
+        scores = expit(rng.normal([[-0.5], [0.5]], 1, (2, 12)))
+        false, true, at = roc_curve(np.repeat([0, 1], 12), scores.ravel())
+        found.append((threshold(*scores), at[(true - false).argmax()]))
+    ours, youden = np.abs(np.array(found) - 0.5).mean(axis=0)
+    assert ours < youden / 2
 
 
 @pytest.mark.parametrize(
