@@ -17,6 +17,7 @@ from analysis.augmentation.findings.tables import (
     as_table,
     claim_rows,
     comparison_rows,
+    rate_rows,
     score_rows,
     write_comparisons,
     write_table,
@@ -36,6 +37,7 @@ DIFFERENCES = (
     "all differences in accuracy, by the same test; each stands by itself, so that one in twenty "
     "leaves out 0 by chance"
 )
+RATES = "optimiser steps to {:.0%} on validation, as a multiple of a control's"
 
 
 def conclude(
@@ -72,7 +74,11 @@ def conclude(
         + f"\n\nPercent, {MEANS}:\n\n{as_markdown(scores)}\n"
         + "\n".join(
             f"{title.capitalize()}:\n\n{as_markdown(rows)}"
-            for title, rows in ((CLAIMED, claimed), (DIFFERENCES, compared))
+            for title, rows in (
+                (CLAIMED, claimed),
+                (DIFFERENCES, compared),
+                (RATES.format(reach), rate_rows(findings.rates(reach))),
+            )
             if rows[1]
         ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,6 +58,17 @@ class Comparison:
     difference: Estimate
     p: float
     repeats: int
+
+
+class Rate(NamedTuple):
+    """How many times as many steps the second arm takes to an accuracy as the first does, with its
+    95 % interval over repeats; below 1 it learns faster."""
+
+    size: int
+    ratio: float
+    first: str
+    second: str
+    times: Estimate
 
 
 class Findings:
@@ -140,6 +152,23 @@ class Findings:
                     told.setdefault((c.size, c.ratio, c.arm), c.way)
         return [replace(c, told=told.get((c.size, c.ratio, c.arm), 0)) for c in self._claims()]
 
+    def rates(self, accuracy: float) -> list[Rate]:
+        """How much faster each arm with controls reaches an accuracy on validation than they do.
+
+        Where a training never did, it counts as one evaluation longer than it was: a ratio of two
+        such says nothing, and one of them too little.
+        """
+        found = []
+        for arm in self.arms():
+            for control in CONTROLS.get(arm[2], ()):
+                pairs = self._pairs(control, arm)
+                if len(pairs) > 1:
+                    steps = [[_steps(result["history"], accuracy) for result in p] for p in pairs]
+                    logs = np.log(np.array(steps))
+                    times = Estimate(*np.exp(mean_interval(logs[:, 1] - logs[:, 0])))
+                    found.append(Rate(*arm[:2], control, arm[2], times))
+        return found
+
     @property
     def spreads(self) -> list[Spread]:
         """What synthetic images' gains over duplicates vary by, wherever there are two repeats."""
@@ -203,10 +232,13 @@ class Findings:
         ours, theirs = self._repeats(first), self._repeats(second)
         return [(ours[n], theirs[n]) for n in sorted(ours.keys() & theirs.keys())]
 
+    def _pairs(self, first: str, second: Arm) -> list[tuple[Trained, Trained]]:
+        size, ratio, _ = second
+        return self._paired((size, ratio if ARMS[first].added else 0.0, first), second)
+
     def _decisions(self, first: str, second: Arm) -> tuple[np.ndarray, np.ndarray]:
         """Which test images each arm gets right, by their common repeats: bool [r, m] each."""
-        size, ratio, _ = second
-        pairs = self._paired((size, ratio if ARMS[first].added else 0.0, first), second)
+        pairs = self._pairs(first, second)
         ours, theirs = (np.array([self._right(pair[i]) for pair in pairs], bool) for i in (0, 1))
         return ours, theirs
 
@@ -217,6 +249,12 @@ class Findings:
             return probabilities.argmax(1) == self._labels
         said = probabilities[:, self._positive] >= result["threshold"]
         return said == (self._labels == self._positive)
+
+
+def _steps(history: Sequence[Mapping[str, float]], accuracy: float) -> float:
+    """Steps to an accuracy; one evaluation beyond the last if it was never reached."""
+    beyond = history[-1]["step"] * (1 + 1 / len(history))
+    return min(steps_to(history, accuracy), beyond)
 
 
 def _claim(arm: Arm, controls: Mapping[str, Comparison]) -> Claim:

@@ -15,7 +15,7 @@ from analysis.augmentation.classifier.scores import steps_to
 from analysis.augmentation.design.cells import COMPLETE, Cell, Result
 from analysis.augmentation.findings.claims import Claim
 from analysis.augmentation.findings.crossover import crossover
-from analysis.augmentation.findings.results import SCORES, Comparison, Findings
+from analysis.augmentation.findings.results import SCORES, Comparison, Findings, Rate
 from analysis.augmentation.findings.statistics import Estimate
 
 TABLE, CLAIMS, COMPARISONS, CROSSOVERS = (
@@ -66,6 +66,16 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> Rows:
         [str(c.size), f"{c.ratio:g}" if c.ratio else "", c.second, c.first,
          *_points(c.difference), f"{c.p:.3f}"]
         for c in comparisons
+    ]  # fmt: skip
+
+
+def rate_rows(rates: Sequence[Rate]) -> Rows:
+    """A row for each ratio of steps."""
+    head = ["real", "ratio", "arm", "against", "times its steps", "95 %"]
+    return head, [
+        [str(r.size), f"{r.ratio:g}", r.second, r.first, f"{r.times.mean:.2f}",
+         f"{r.times.low:.2f} to {r.times.high:.2f}"]
+        for r in rates
     ]  # fmt: skip
 
 

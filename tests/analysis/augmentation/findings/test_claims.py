@@ -102,6 +102,20 @@ def test_what_a_look_found_stands_though_a_later_one_does_not_see_it():
     assert ways(Findings(results, later._labels, 1, looks=(5, 10))) == {1}
 
 
+def test_a_rate_is_the_geometric_mean_ratio_of_steps_and_never_counts_as_one_look_more():
+    found = findings({ADDED: 0, DUPLICATES: 0}, repeats=2, sizes=(20,))
+    reached = {(ADDED, 0): 10, (DUPLICATES, 0): 20, (ADDED, 1): 20, (DUPLICATES, 1): None}
+    for cell, result in found.complete.items():
+        at = reached[cell.arm, cell.repeat]
+        result["history"] = [
+            {"step": step, "valid_accuracy": 0.9 if at is not None and step >= at else 0.5}
+            for step in (10, 20)
+        ]
+    (rate,) = found.rates(0.8)
+    assert rate.times.mean == pytest.approx(math.sqrt(1 / 2 * 20 / 30))
+    assert (rate.first, rate.second) == (DUPLICATES, ADDED)
+
+
 def test_looks_share_five_percent_however_many_there_will_be():
     assert sum(level_of(k) for k in range(1, 50)) == pytest.approx(0.05)
     assert looks_before(3) == looks_before(5) == []
