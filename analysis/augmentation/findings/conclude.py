@@ -73,7 +73,7 @@ def conclude(
         "\n".join(f"- {escaped(line)}" for line in (*said, *about))
         + f"\n\nPercent, {MEANS}:\n\n{as_markdown(scores)}\n"
         + "\n".join(
-            f"{title.capitalize()}:\n\n{as_markdown(rows)}"
+            f"{title[0].upper()}{title[1:]}:\n\n{as_markdown(rows)}"
             for title, rows in (
                 (CLAIMED, claimed),
                 (DIFFERENCES, compared),
@@ -91,7 +91,7 @@ def conclude(
     for name, figure in figures.items():
         files += save(figure, folder, name)
     title = f"percent, {MEANS}; {page.name} has more scores, and every difference"
-    console.print(as_table(title, scores, ON_PAGE_ONLY))
+    console.print(as_table(title, scores, (*ON_PAGE_ONLY, scores[0][-1])))
     if findings.claims:
         console.print(as_table(CLAIMED, claimed))
     for line in said:

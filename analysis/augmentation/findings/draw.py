@@ -61,8 +61,9 @@ def accuracy(findings: Findings, test: int) -> Figure:
     ratios = findings.ratios or [0.0]
     figure = canvas(1.5 + 3.6 * len(ratios), 4.2)
     axes = figure.subplots(1, len(ratios), sharey=True, squeeze=False)[0]
+    drawn = _drawn(findings)
     for ax, ratio in zip(axes, ratios, strict=True):
-        for place, arm in enumerate(STYLES):
+        for arm, place in drawn.items():
             at = ratio if ARMS[arm].added else 0.0
             _line(ax, findings, arm, at, "accuracy", place)
         ax.set_title(f"{ratio:g} added for each real image", fontsize=10)
@@ -113,17 +114,17 @@ def errors(findings: Findings) -> Figure:
         ("type_1_error", "type I error, %\n(others called positive)"),
         ("type_2_error", "type II error, %\n(positive ones missed)"),
     )
+    drawn = _drawn(findings)
     for row, (score, name) in zip(axes, kinds, strict=True):
         for ax, size in zip(row, findings.sizes, strict=True):
-            for place, arm in enumerate(STYLES):
+            for arm, place in drawn.items():
                 own = [a for a in findings.arms() if a[0] == size and a[2] == arm]
                 if not ARMS[arm].added or not own:
                     continue
                 if not ARMS[arm].alone:  # without anything added they are what they are added to
                     base = CLASSICAL if ARMS[arm].taught == "classical" else REAL
                     own = [a for a in findings.arms() if a == (size, 0.0, base)] + own
-                shift = _BESIDE * (place - len(STYLES) / 2)
-                _points(ax, findings, own, arm, [a[1] for a in own], score, shift)
+                _points(ax, findings, own, arm, [a[1] for a in own], score, _BESIDE * place)
             clean(ax)
         row[0].set_ylabel(name)
     for ax, size in zip(axes[0], findings.sizes, strict=True):
@@ -155,10 +156,16 @@ def training(findings: Findings) -> Figure:
     return figure
 
 
-def _line(ax: Axes, findings: Findings, arm: str, ratio: float, score: str, place: int) -> None:
+def _drawn(findings: Findings) -> dict[str, float]:
+    """The study's arms in the order of `STYLES`, and their places beside each other, around 0."""
+    names = [name for name in STYLES if any(arm[2] == name for arm in findings.arms())]
+    return {name: place - (len(names) - 1) / 2 for place, name in enumerate(names)}
+
+
+def _line(ax: Axes, findings: Findings, arm: str, ratio: float, score: str, place: float) -> None:
     own = [(size, ratio, arm) for size in findings.sizes if (size, ratio, arm) in findings.arms()]
     if own:
-        shift = 1 + _APART * (place - len(STYLES) / 2)
+        shift = 1 + _APART * place
         _points(ax, findings, own, arm, [a[0] * shift for a in own], score, 0.0)
 
 
