@@ -69,12 +69,10 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
     name = args.name or _name(source, args)
     check_name(name)  # a file's record may say anything
     folder = args.output / "augmentation" / name
-    early = EARLY in args.arms
     retraining = None
-    if args.retrain or early:
-        retraining = Retraining(
-            source, real, folder, args.seed, own=args.retrain, early=early, kimg=args.retrain_kimg
-        )
+    if args.retrain:
+        early = EARLY in args.arms
+        retraining = Retraining(source, real, folder, args.seed, early, args.retrain_kimg)
     cells = [
         cell for cell in plan(real.sizes, args.ratios, args.repeats, args.arms)
         if cell.arm != ORACLE or real.beyond[cell.size, cell.repeat]
@@ -82,7 +80,7 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
     settings = {  # but for sizes, ratios, arms and repeats: more of these may come another time
         "generator_sha256": source.start.sha256, "data_digest": data.digest,
         "test_digest": test.digest, "seed": args.seed,
-        "retrain": retraining.images if retraining is not None and args.retrain else None,
+        "retrain": None if retraining is None else retraining.images,
         "recipe": asdict(recipe), "positive": positive,
         "validation": [data.sources[row] for row in real.valid.tolist()],
         "weights": None if weights is None else _digest(weights),
@@ -98,7 +96,7 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
         with locked(folder):
             store.claim(json.loads(json.dumps(settings)))
             work = Work(store, cells, materials, retraining, console)
-            looked = Looking(store, materials, args, console)
+            looked = Looking(store, cells, materials, args, console)
             results = work.run(where, looked.stops, looked.enough)
             findings = looked.findings(results)
             about += optimism(findings.optimistic, len(source.seen))

@@ -71,7 +71,7 @@ def parser() -> Parser:
     )  # fmt: skip
     what.add_argument(
         "--retrain-kimg", type=float, metavar="N",
-        help="with --retrain or real+early: show each N thousand images (default: as many as the "
+        help="with --retrain: show each N thousand images (default: as many as the "
         "generator's own training did)",
     )  # fmt: skip
     what.add_argument("--positive", metavar="CLASS", help="of two classes, the positive one")
@@ -123,12 +123,18 @@ def check_flags(args: argparse.Namespace) -> None:
         raise InputError(f"--detect is {args.detect:g}, but must be a share between 0 and 1")
     args.sizes, args.ratios = parse_sizes(args.sizes), parse_ratios(args.ratios)
     args.arms = parse_arms(args.arms)
-    if ORACLE in args.arms and not args.retrain:
+    own = [arm for arm in (EARLY, ORACLE) if arm in args.arms]
+    if own and not args.retrain:
         raise InputError(
-            f"--arms has {ORACLE!r}, which is beyond what a size's own generator can do; give "
+            f"--arms has {own[0]!r}, which is held against generators of the sizes' own; give "
             "--retrain, which trains these, or leave it out"
         )
-    if args.retrain_kimg is not None and not args.retrain and EARLY not in args.arms:
+    if not args.ratios and all(ARMS[arm].added for arm in args.arms):
+        raise InputError(
+            "--ratios has no number above 0, and --arms none that adds nothing, so that there is "
+            "nothing to train; give --ratios 1, or --arms real"
+        )
+    if args.retrain_kimg is not None and not args.retrain:
         raise InputError("--retrain-kimg says how --retrain trains; give both, or neither")
     if args.name is not None:
         check_name(args.name)

@@ -115,7 +115,7 @@ def test_a_killed_study_goes_on_without_repeating_a_cell(place, tmp_path, capsys
         assert float(c["p"]) <= float(c["p_adjusted"])
     assert len(list(csv.DictReader((folder / "crossovers.csv").open()))) == 1
     page = (folder / "findings.md").read_text()
-    assert page.count("| 40 |") == 6 + 2 + 7  # arms, claims and comparisons
+    assert page.count("| 40 |") == 6 + 2 + 7 + 3  # arms, claims, comparisons, rates
     check_mlflow(tmp_path)
     capsys.readouterr()
     assert command.main(flags(place, tmp_path)) == 0  # again: nothing to train
@@ -280,6 +280,7 @@ def check_mlflow(folder: Path, cells: int = 24, sizes: str = "10,40") -> None:
         (("--name", "a/b"), ["--name", "'a/b'", "letters"]),
         (("--arms", "real,dogs"), ["--arms", "'dogs'", "real+synthetic"]),
         (("--arms", "real,real+oracle"), ["--arms", "real + oracle", "--retrain"]),
+        (("--ratios", "0", "--arms", "real+synthetic"), ["--ratios", "--arms", "nothing to train"]),
         (("--detect", "3"), ["--detect", 3, "share"]),
     ],
 )

@@ -15,6 +15,7 @@ from trainable.data.likeness import difference_bits
 
 _SHOWN = 3
 _DIGITS = 16
+_FEWEST = 48  # of an image's differences that are there, if its look is to tell it
 _ROWS = 16  # of areas, of which an image's look is the differences
 LOOK_BITS = 8
 """Of 256, by which looks of one image may differ. Of 1,553 chest films no two differ by fewer than
@@ -44,16 +45,17 @@ def fingerprints(images: np.ndarray) -> list[str]:
 def known(images: np.ndarray, seen: Collection[str]) -> np.ndarray:
     """Which of `images` are among those whose fingerprints are `seen`: bool [n].
 
-    They have the same pixels, or look the same but for `LOOK_BITS`: saved again in another way. A
-    flat image, which looks like all flat ones, is known by its pixels alone.
+    They have the same pixels, or look the same but for `LOOK_BITS`: saved again in another way. An
+    image that is mostly flat, which looks like all such, is known by its pixels alone.
     """
     marks = fingerprints(images)
     exact = {mark[:_DIGITS] for mark in seen}
     found = np.array([mark[:_DIGITS] in exact for mark in marks], bool)
     looks, theirs = (_looks(m) for m in (marks, [m for m in seen if len(m) > _DIGITS]))
-    if len(theirs):
-        apart = np.bitwise_count(looks[:, None] ^ theirs).sum(-1)
-        found |= (apart <= LOOK_BITS).any(1) & looks.any(1)
+    theirs = theirs[np.bitwise_count(theirs).sum(1) >= _FEWEST]
+    for row, look in enumerate(looks):
+        if not found[row] and len(theirs):
+            found[row] = np.bitwise_count(look ^ theirs).sum(1).min() <= LOOK_BITS
     return found
 
 

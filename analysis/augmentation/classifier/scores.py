@@ -40,15 +40,14 @@ def positive_class(classes: Sequence[str]) -> tuple[int, str]:
 
 
 def choose_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
-    """The threshold at which classes that come equally often are called equally often as they come.
+    """The threshold where the probability is 0.5 once the intercept has been calibrated again.
 
-    It is where the probability is 0.5 after the intercept was calibrated again (Steyerberg 2009,
-    chapter 20): the shift of all logits that makes their mean probability the share of positives,
-    each class counting half. To take the threshold of the best balanced accuracy instead (Youden
-    1950) is to follow single images: over 30 classifiers of 356 chest films, thresholds from 12
-    films of each class gave balanced accuracies of 84.2 % on the others, with a standard deviation
-    of 1.3 points between draws of the 12, where Youden's gave 83.1 and 2.6; from 40, 84.7 and 1.3,
-    where his gave 84.0 and 1.7.
+    That is the shift of all logits that makes their mean probability a half, each class counting
+    half of it (Steyerberg 2009, chapter 20). To take the threshold of the best balanced accuracy
+    instead (Youden 1950) is to follow single images: over 30 classifiers of 356 chest films,
+    thresholds from 12 films of each class gave balanced accuracies of 84.2 % on the others, with a
+    standard deviation of 1.3 points between draws of the 12, where Youden's gave 83.1 and 2.6;
+    from 40, 84.7 and 1.3, where his gave 84.0 and 1.7.
 
     Args:
         scores: probabilities [n] of the positive class, of images that were not learned from.

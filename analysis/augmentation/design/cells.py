@@ -148,7 +148,7 @@ def parse_sizes(text: str) -> list[int | None]:
 
 
 def parse_ratios(text: str) -> list[float]:
-    """``0,0.5,1`` as ascending numbers above 0; the arms without synthetic images always run.
+    """``0,0.5,1`` as ascending numbers above 0; arms that add nothing run without them.
 
     Raises:
         InputError: a part is no number from 0 up, or comes twice.

@@ -16,7 +16,7 @@ from analysis.augmentation.design.partition import check_apart, nested_subsets
 from spaces.errors import InputError
 from trainable.basics.progress import Progress
 from trainable.data.dataset import Dataset
-from trainable.data.fingerprints import fingerprints, known
+from trainable.data.fingerprints import known
 from trainable.data.labelling import AS_FOLDERS, Labelling
 from trainable.data.reading import Reading
 from trainable.data.sources import EMBEDDED, load
@@ -184,7 +184,6 @@ def divide(
         InputError: there are too few images for validation, or for a size.
     """
     group, sentence = groups(data)
-    marks = fingerprints(data.images)
     seen = known(data.images, source.seen)
     touched = np.isin(group, group[seen])  # in a group that the generator knows something of
     valid = _validation(data, group, touched, seed)
@@ -200,7 +199,7 @@ def divide(
         if len(some) < len(sizes):
             rows[len(pool), repeat] = pool
     beyond = {
-        which: len(source.seen - {marks[row] for row in found}) for which, found in rows.items()
+        which: max(0, len(source.seen) - int(seen[found].sum())) for which, found in rows.items()
     }
     counts = np.bincount(data.labels[valid], minlength=len(data.classes))
     tested, told = groups(test)

@@ -55,27 +55,25 @@ class Retraining:
         real: RealImages,
         folder: Path,
         seed: int,
-        *,
-        own: bool,
-        early: bool,
+        early: bool = False,
         kimg: float | None = None,
     ):
         """Find what training needs, and whether it can be done.
 
-        With `own`, one is trained where the generator under study saw more than the real images;
-        with `early`, one that is stopped early is trained everywhere. Each is shown `kimg` thousand
-        images, or as many as the generator under study.
+        One is trained where the generator under study saw more than the real images; with `early`,
+        one that is stopped early is trained everywhere. Each is shown `kimg` thousand images, or
+        as many as the generator under study.
 
         Raises:
             InputError: the generator's record lacks how long it was trained, its backbone cannot be
                 had, it began with another generator, or its configuration does not fit so few
                 images; `kimg` is not positive.
         """
-        about, flag = source.start.about, "--retrain" if own else "--arms"
+        about = source.start.about
         if "images_seen" not in about:
             raise InputError(
                 f"{source.start.flag} {source.start.source} does not say how long it was trained, "
-                f"which {flag} needs; export it with this version"
+                f"which --retrain needs; export it with this version"
             )
         if kimg is not None and not 0 < kimg < float("inf"):
             raise InputError(f"--retrain-kimg is {kimg:g}, but must be positive, such as 100")
@@ -85,12 +83,12 @@ class Retraining:
         if about["settings"].get("init_from"):
             raise InputError(
                 f"{source.start.flag} {source.start.source} began with another generator, which "
-                f"knows images of its own: {flag} cannot make it again from fewer"
+                f"knows images of its own: --retrain cannot make it again from fewer"
             )
         self._config = TrialConfig.from_params(about["params"])
         name = str(about["settings"].get("backbone", "none"))
         self._backbone: Backbone | None = load_backbone(name)
-        needed = [Which(*at) for at, count in real.beyond.items() if own and count]
+        needed = [Which(*at) for at, count in real.beyond.items() if count]
         needed += [Which(*at, early=True) for at in real.rows if early]
         self.wanted = sorted(needed)
         for which in self.wanted:
@@ -98,7 +96,7 @@ class Retraining:
                 self._config.check_task(backed_task(self._images(which).task, self._backbone))
             except InputError as error:
                 raise InputError(
-                    f"--sizes: no generator can be trained on {which.size} images as {flag} asks "
+                    f"--sizes: --retrain cannot train a generator on {which.size} images "
                     f"({error}); leave that size out"
                 ) from error
 
@@ -107,6 +105,8 @@ class Retraining:
         about = self._source.start.about
         early = sum(which.early for which in self.wanted)
         full = len(self.wanted) - early
+        if not self.wanted:
+            return ""
         parts = []
         if full:
             parts.append(f"{full} on {self.images:,} with repeats")
@@ -173,7 +173,8 @@ class Retraining:
             return None
         source, length = self._read(path), self._length(early=which.early)
         shown = source.start.about.get("images_seen", 0)
-        if not length <= shown <= length + which.size + self._config.batch_size:
+        spare = which.size + 16 * self._config.batch_size  # an epoch ends with a whole step
+        if not length <= shown <= length + spare:
             raise InputError(
                 f"--retrain-kimg: {path} was shown {shown:,} images, not {length:,}; give another "
                 "--name, or the same value to resume the study"

@@ -13,7 +13,7 @@ extended at any time, which fixed plans such as O'Brien and Fleming's do not all
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from analysis.augmentation.findings.statistics import Estimate, Spread
@@ -39,6 +39,9 @@ class Claim:
         p: that it is not so.
         adjusted: `p` for the number of claims (Holm 1979).
         told: `way` if a look found it beyond chance, else 0.
+        repeats: how many the figures rest on: if a later look no longer shows what one told, those
+            of the one that did.
+        missing: controls that it could not be held against.
     """
 
     size: int
@@ -49,6 +52,8 @@ class Claim:
     ceiling: float
     way: int
     p: float
+    repeats: int
+    missing: tuple[str, ...]
     adjusted: float = 1.0
     told: int = 0
 
@@ -74,29 +79,37 @@ def plain(claims: Sequence[Claim], detect: float) -> bool:
     return bool(claims) and all(c.told or c.ceiling < detect for c in claims)
 
 
-def power_sentence(spreads: Sequence[Spread], repeats: int, detect: float, looks: int) -> str:
+def power_sentence(
+    spreads: Sequence[Sequence[Spread]],
+    repeats: int,
+    detect: float,
+    looks: Callable[[int], int],
+) -> str:
     """What a study of so many repeats can tell, as its first ones suggest.
 
     Args:
-        spreads: of synthetic images against duplicates, where both have been trained.
+        spreads: for each claim, of its gains over each control: the widest decides.
         repeats: planned.
         detect: the difference in accuracy that matters.
-        looks: how many there will be; the last decides.
+        looks: how many looks a study of so many repeats has had at its end; the last decides.
     """
-    level = level_of(looks) / len(spreads)
 
-    def least(count: float) -> float:
-        found = sorted(spread.detectable(count, level, POWER) for spread in spreads)
+    def least(count: float, planned: int) -> float:
+        level = level_of(looks(planned)) / len(spreads)
+        found = sorted(
+            max(spread.detectable(count, level, POWER) for spread in controls)
+            for controls in spreads
+        )
         return found[len(found) // 2]
 
     said = (
-        f"{repeats} repeats can tell a gain of {least(repeats):.1%} in accuracy with a chance of "
-        f"{POWER:.0%}, as one of {len(spreads)} claims"
+        f"{repeats} repeats can tell a gain of {least(repeats, repeats):.1%} in accuracy with a "
+        f"chance of {POWER:.0%}, as one of {len(spreads)} claims"
     )
-    bound = least(math.inf)
-    if least(repeats) <= detect:
+    bound = least(math.inf, repeats)
+    if least(repeats, repeats) <= detect:
         return said
     if bound >= detect:
         return f"{said}; {detect:.1%} takes more test images: with these, {bound:.1%} is the limit"
-    needed = next((n for n in range(repeats, _MOST) if least(n) <= detect), None)
+    needed = next((n for n in range(repeats, _MOST) if least(n, n) <= detect), None)
     return said if needed is None else f"{said}; {detect:.1%} would take --repeats {needed}"

@@ -31,7 +31,8 @@ FOUND = "findings.md"
 MEANS = "mean of repeats ± half of the 95 % interval"
 CLAIMED = (
     "what is claimed of synthetic images: they help where they beat every control, by one test "
-    "over repeats and test images; p adjusted for all claims (Holm)"
+    "over repeats and test images; p adjusted for all claims (Holm), which tells below {:.2g} at "
+    "this look"
 )
 DIFFERENCES = (
     "all differences in accuracy, by the same test; each stands by itself, so that one in twenty "
@@ -75,7 +76,7 @@ def conclude(
         + "\n".join(
             f"{title[0].upper()}{title[1:]}:\n\n{as_markdown(rows)}"
             for title, rows in (
-                (CLAIMED, claimed),
+                (CLAIMED.format(findings.level), claimed),
                 (DIFFERENCES, compared),
                 (RATES.format(reach), rate_rows(findings.rates(reach))),
             )
@@ -93,7 +94,7 @@ def conclude(
     title = f"percent, {MEANS}; {page.name} has more scores, and every difference"
     console.print(as_table(title, scores, (*ON_PAGE_ONLY, scores[0][-1])))
     if findings.claims:
-        console.print(as_table(CLAIMED, claimed))
+        console.print(as_table(CLAIMED.format(findings.level), claimed))
     for line in said:
         say(console, line)
     files.append(page)

@@ -108,7 +108,10 @@ def crossover_sentence(
     means = {n: mean_and_error(gains[n])[0] for n in ordered}
     helped, harmed = ([n for n in ordered if told[n] == way] for way in (1, -1))
     if not helped and not harmed:
-        return f"no crossover can be told: the gain may be zero at every size ({_listed(ordered)})"
+        return (
+            "no crossover can be told: synthetic images are not known to help or to harm at any "
+            f"size ({_listed(ordered)})"
+        )
     if found is None:
         side = "above" if helped else "below"
         touching = "at or " if 0 in means.values() else ""

@@ -87,6 +87,8 @@ def benefit(findings: Findings) -> Figure:
                     c for c in findings.comparisons
                     if (c.ratio, c.second, c.first) == (ratio, arm, control)
                 ]  # fmt: skip
+                if not found:
+                    continue
                 mark, colour, line = STYLES[control]
                 means, lows, highs = 100 * np.array([c.difference for c in found]).reshape(-1, 3).T
                 ax.errorbar(

@@ -91,7 +91,7 @@ class Findings:
         """`labels` [m] are the test images' classes, of which `positive` is to be found.
 
         `clusters` [m] says who each of them shows, see `paired_test`; `looks` are the numbers of
-        repeats at which the study was looked at, now among them.
+        repeats at which the study was looked at, in the order of the looks.
         """
         self.complete = {c: r for c, r in sorted(results.items()) if r["status"] == COMPLETE}
         self.diverged = len(results) - len(self.complete)
@@ -107,7 +107,11 @@ class Findings:
     def optimistic(self) -> list[int]:
         """Sizes at which a generator drew that had seen more than the cell's real images."""
         return sorted(
-            {c.size for c, r in self.complete.items() if c.ratio and r["generator"] == "optimistic"}
+            {
+                c.size
+                for c, r in self.complete.items()
+                if r["generator"] == "optimistic" and c.what.added != "oracle"
+            }
         )
 
     def arms(self) -> list[Arm]:
@@ -145,12 +149,24 @@ class Findings:
     @cached_property
     def claims(self) -> list[Claim]:
         """For each size and ratio, and each arm with synthetic images that has a control."""
-        told: dict[Arm, int] = {}
-        for number, repeats in enumerate(sorted(self._looks), start=1):
+        told: dict[Arm, Claim] = {}
+        for number, repeats in enumerate(self._looks, start=1):
             for c in self.upto(repeats)._claims():
                 if c.adjusted < level_of(number):
-                    told.setdefault((c.size, c.ratio, c.arm), c.way)
-        return [replace(c, told=told.get((c.size, c.ratio, c.arm), 0)) for c in self._claims()]
+                    told.setdefault((c.size, c.ratio, c.arm), c)
+        claims = []
+        for c in self._claims():
+            found = told.get((c.size, c.ratio, c.arm))
+            if found is None:
+                claims.append(c)
+            else:
+                claims.append(replace(c if c.way == found.way else found, told=found.way))
+        return claims
+
+    @property
+    def level(self) -> float:
+        """At which the latest look claims."""
+        return level_of(max(1, len(self._looks)))
 
     def rates(self, accuracy: float) -> list[Rate]:
         """How much faster each arm with controls reaches an accuracy on validation than they do.
@@ -170,20 +186,25 @@ class Findings:
         return found
 
     @property
-    def spreads(self) -> list[Spread]:
-        """What synthetic images' gains over duplicates vary by, wherever there are two repeats."""
+    def spreads(self) -> list[list[Spread]]:
+        """For each claim, what its gains over the controls vary by."""
         found = []
-        for arm in self.arms():
-            if arm[2] == ADDED:
-                pairs = self._decisions(DUPLICATES, arm)
-                if len(pairs[0]) > 1:
-                    found.append(Spread.of(paired_differences(*pairs, self._clusters)))
+        for c in self._claims():
+            arm = c.size, c.ratio, c.arm
+            tables = [
+                paired_differences(*self._decisions(control, arm), self._clusters)
+                for control in CONTROLS[c.arm]
+                if control not in c.missing
+            ]
+            if all(min(table.shape) > 1 for table in tables):
+                found.append([Spread.of(table) for table in tables])
         return found
 
     def upto(self, repeats: int) -> Findings:
         """What the first so many repeats say."""
         results = {cell: result for cell, result in self._results.items() if cell.repeat < repeats}
-        return Findings(results, self._labels, self._positive, self._clusters)
+        looks = [look for look in self._looks if look <= repeats]
+        return Findings(results, self._labels, self._positive, self._clusters, looks)
 
     def _claims(self) -> list[Claim]:
         by_arm: dict[Arm, dict[str, Comparison]] = {}
@@ -271,7 +292,11 @@ def _claim(arm: Arm, controls: Mapping[str, Comparison]) -> Claim:
     p, decides = min(better, worse, key=lambda each: each[0])
     way = 0 if p == 1 else int(np.sign(decides.difference.mean))
     ceiling = min(c.difference.high for c in controls.values())
-    return Claim(size, ratio, name, decides.first, decides.difference, ceiling, way, p)
+    missing = tuple(control for control in CONTROLS[name] if control not in controls)
+    repeats = min(c.repeats for c in controls.values())
+    return Claim(
+        size, ratio, name, decides.first, decides.difference, ceiling, way, p, repeats, missing
+    )
 
 
 def _verdict(claims: Sequence[Claim]) -> str:
@@ -284,15 +309,16 @@ def _verdict(claims: Sequence[Claim]) -> str:
     helps, harms = ([c for c in claims if c.told == way] for way in (1, -1))
     parts = []
     if helps:
-        parts.append(f"synthetic images help beyond all controls: {_places(helps)}")
+        parts.append(f"synthetic images help beyond their controls: {_places(helps)}")
     if harms:
         parts.append(f"synthetic images do harm: {_places(harms)}")
     if not parts:
         most = max(c.ceiling for c in claims)
+        missing = sorted({control for c in claims for control in c.missing})
         return (
             "synthetic images are not seen to help beyond what their controls do, at any size and "
             f"ratio here; nowhere can they gain more than {most:+.3f} in accuracy (95 %, each by "
-            "itself)"
+            f"itself{'; not compared with ' + ', '.join(missing) if missing else ''})"
         )
     rest = len(claims) - len(helps) - len(harms)
     if rest:
@@ -303,6 +329,7 @@ def _verdict(claims: Sequence[Claim]) -> str:
 def _places(claims: Iterable[Claim]) -> str:
     return ", ".join(
         f"{c.arm} at {c.size} real images and ratio {c.ratio:g} ({c.gain.mean:+.3f}, "
-        f"{c.gain.low:+.3f} to {c.gain.high:+.3f}, over {c.against})"
+        f"{c.gain.low:+.3f} to {c.gain.high:+.3f}, over {c.against}, {c.repeats} repeats"
+        f"{'; not compared with ' + ' and '.join(c.missing) if c.missing else ''})"
         for c in claims
     )

@@ -50,24 +50,28 @@ class Store:
                 "another --name, or the same settings to resume it"
             )
 
-    def look(self, repeats: int) -> list[int]:
-        """Note that results of so many repeats are looked at; all numbers at which they were.
+    def looks(self) -> list[int]:
+        """Numbers of repeats at which results were looked at, in the order of the looks.
 
         Raises:
-            InputError: the file is not what this left.
+            InputError: the file is not what `look` left.
         """
         path = self.folder / LOOKS
-        looks: list[int] = []
-        if path.exists():
-            try:
-                looks = [int(n) for n in json.loads(path.read_text())]
-            except (OSError, ValueError, TypeError) as error:
-                raise InputError(
-                    f"{path} is not what a study leaves there ({error}); give another --name"
-                ) from error
+        if not path.exists():
+            return []
+        try:
+            return [int(n) for n in json.loads(path.read_text())]
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} is not what a study leaves there ({error}); give another --name"
+            ) from error
+
+    def look(self, repeats: int) -> list[int]:
+        """Note that results of so many repeats are looked at; returns `looks`."""
+        looks = self.looks()
         if repeats not in looks:
-            looks = sorted([*looks, repeats])
-            write_whole(path, json.dumps(looks))
+            looks.append(repeats)
+            write_whole(self.folder / LOOKS, json.dumps(looks))
         return looks
 
     def keep(self, cell: Cell, result: Result) -> None:

@@ -132,7 +132,7 @@ def test_a_perfect_generator_helps_where_real_images_are_few(phantoms, monkeypat
     found = findings(given, of(10, 8.0, (REAL, DUPLICATES, ADDED), repeats=5))
     assert told(found) == {ADDED: 1}
     assert mean(found, 10, 8.0, ADDED) > mean(found, 10, 8.0, DUPLICATES) + 0.1
-    assert tells(found.sentences()[0], "help beyond all controls", ADDED, 10)
+    assert tells(found.sentences()[0], "help beyond their controls", ADDED, 10)
 
 
 def test_a_generator_of_noise_harms(phantoms):

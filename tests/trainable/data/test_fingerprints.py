@@ -44,6 +44,12 @@ def test_marks_of_older_records_know_the_same_pixels_alone(phantoms):
     assert not known(images, []).any()
 
 
+def test_images_that_are_black_but_for_a_spot_are_not_taken_for_each_other():
+    images = np.zeros((2, 1, 32, 32), np.uint8)
+    images[0, 0, 4:8, 4:8], images[1, 0, 20:24, 12:16] = 200, 200
+    assert known(images, fingerprints(images[:1])).tolist() == [True, False]
+
+
 def test_flat_images_are_not_taken_for_each_other():
     flat = np.stack([np.full((1, 32, 32), level, np.uint8) for level in (0, 9, 200)])
     assert known(flat, fingerprints(flat[:1])).tolist() == [True, False, False]

@@ -76,14 +76,16 @@ def test_images_harm_if_they_are_worse_than_none_and_than_duplicates():
     equal = dict.fromkeys(CONTROLLED, 0.0)
     harmful = findings({**equal, ADDED: -1.0})
     assert ways(harmful) == {-1}
-    assert tells(harmful.sentences()[0], "harm", ADDED, "over")
+    assert tells(harmful.sentences()[0], "harm", ADDED, "over", "5 repeats")
     assert ways(findings({**equal, ADDED: -1.0, DUPLICATES: -1.0})) == {0}
     assert ways(findings({**equal, ADDED: -1.0, BLURRED: -1.0})) == {-1}  # a blur may harm as well
 
 
 def test_interval_and_p_are_of_one_test_and_all_claims_one_family():
     found = findings({**dict.fromkeys((*CONTROLLED, ALONE), 0.0), ADDED: 0.6})
-    assert {(c.first, c.second) for c in found.comparisons} <= set(PAIRS)
+    assert {(c.first, c.second) for c in found.comparisons} == {
+        (first, second) for first, second in PAIRS if {first, second} <= {*CONTROLLED, ALONE}
+    }
     for c in found.comparisons:
         assert (c.p < 0.05) == (c.difference.low > 0 or c.difference.high < 0)
     claims = found.claims
@@ -99,7 +101,30 @@ def test_what_a_look_found_stands_though_a_later_one_does_not_see_it():
     later = findings({ADDED: -1.0, DUPLICATES: 0.0}, repeats=10)
     results = later._results | lucky._results  # the first five repeats are lucky ones
     assert ways(Findings(results, later._labels, 1, looks=(10,))) == {0}
-    assert ways(Findings(results, later._labels, 1, looks=(5, 10))) == {1}
+    both = Findings(results, later._labels, 1, looks=(5, 10))
+    assert ways(both) == {1}
+    for claim in both.claims:  # with the figures that told it, not those that speak against it
+        assert claim.gain.low > 0
+        assert claim.repeats == 5
+    again = Findings(results, later._labels, 1, looks=(10, 5))  # looked at ten first
+    assert again.level == level_of(2)
+
+
+def test_a_claim_names_the_controls_that_it_could_not_be_held_against():
+    found = findings({ADDED: 1.0, REAL: 0.0})
+    assert {claim.missing for claim in found.claims} == {(DUPLICATES, BLURRED)}
+    assert tells(found.sentences()[0], "help", f"not compared with {DUPLICATES} and {BLURRED}")
+    equal = findings({ADDED: 0.0, REAL: 0.0})
+    assert tells(equal.sentences()[0], "not seen to help", DUPLICATES)
+    assert findings(dict.fromkeys(CONTROLLED, 0.0)).claims[0].missing == ()
+
+
+def test_of_one_repeat_or_one_group_of_images_nothing_is_foretold():
+    assert findings({ADDED: 0.0, DUPLICATES: 0.0}, repeats=1).spreads == []
+    found = findings({ADDED: 0.0, DUPLICATES: 0.0})
+    one = Findings(found._results, found._labels, 1, np.zeros(200, int))
+    assert one.spreads == []
+    assert [len(controls) for controls in found.spreads] == [1, 1]
 
 
 def test_a_rate_is_the_geometric_mean_ratio_of_steps_and_never_counts_as_one_look_more():
@@ -132,7 +157,8 @@ def test_of_studies_without_any_effect_one_in_twenty_claims_one_at_most():
 
 
 def test_an_answer_is_plain_where_claims_are_told_or_gains_must_be_small():
-    helps = findings({**dict.fromkeys(CONTROLLED, 0.0), ADDED: 1.0}).claims
+    helpful = findings({**dict.fromkeys(CONTROLLED, 0.0), ADDED: 1.0}, 10, (5,))
+    helps = helpful.upto(5).claims
     equal = findings(dict.fromkeys(CONTROLLED, 0.0)).claims
     assert plain(helps, 0.001)
     assert not plain(equal, 0.001)
@@ -174,4 +200,5 @@ def _true(lead: float) -> float:
     ],
 )
 def test_a_study_says_what_it_will_be_able_to_tell(spread, detect, parts):
-    assert tells(power_sentence([spread, spread], 10, detect, 2), *parts)
+    said = power_sentence([[spread], [spread, Spread(0.0, 0.0, 500)]], 10, detect, lambda _: 2)
+    assert tells(said, *parts, "2 claims")
