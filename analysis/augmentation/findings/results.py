@@ -97,7 +97,8 @@ class Findings:
         self.diverged = len(results) - len(self.complete)
         self.sizes = sorted({cell.size for cell in self.complete})
         self.ratios = sorted({cell.ratio for cell in self.complete} - {0.0})
-        self._results, self._looks = dict(results), looks
+        self._results = dict(results)
+        self._levels = {repeats: level_of(look) for look, repeats in enumerate(looks, start=1)}
         self._labels, self._positive, self._clusters = labels, positive, clusters
         self._of: dict[Arm, dict[int, Trained]] = {}  # by repeat
         for cell, result in self.complete.items():
@@ -150,9 +151,9 @@ class Findings:
     def claims(self) -> list[Claim]:
         """For each size and ratio, and each arm with synthetic images that has a control."""
         told: dict[Arm, Claim] = {}
-        for number, repeats in enumerate(self._looks, start=1):
+        for repeats, level in self._levels.items():
             for c in self.upto(repeats)._claims():
-                if c.adjusted < level_of(number):
+                if c.adjusted < level:
                     told.setdefault((c.size, c.ratio, c.arm), c)
         claims = []
         for c in self._claims():
@@ -166,7 +167,7 @@ class Findings:
     @property
     def level(self) -> float:
         """At which the latest look claims."""
-        return level_of(max(1, len(self._looks)))
+        return min(self._levels.values(), default=level_of(1))
 
     def rates(self, accuracy: float) -> list[Rate]:
         """How much faster each arm with controls reaches an accuracy on validation than they do.
@@ -203,8 +204,9 @@ class Findings:
     def upto(self, repeats: int) -> Findings:
         """What the first so many repeats say."""
         results = {cell: result for cell, result in self._results.items() if cell.repeat < repeats}
-        looks = [look for look in self._looks if look <= repeats]
-        return Findings(results, self._labels, self._positive, self._clusters, looks)
+        found = Findings(results, self._labels, self._positive, self._clusters)
+        found._levels = {of: level for of, level in self._levels.items() if of <= repeats}
+        return found
 
     def _claims(self) -> list[Claim]:
         by_arm: dict[Arm, dict[str, Comparison]] = {}

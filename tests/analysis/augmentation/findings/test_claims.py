@@ -107,7 +107,7 @@ def test_what_a_look_found_stands_though_a_later_one_does_not_see_it():
         assert claim.gain.low > 0
         assert claim.repeats == 5
     again = Findings(results, later._labels, 1, looks=(10, 5))  # looked at ten first
-    assert again.level == level_of(2)
+    assert again.level == again.upto(5).level == level_of(2)
 
 
 def test_a_claim_names_the_controls_that_it_could_not_be_held_against():
