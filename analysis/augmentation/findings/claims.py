@@ -12,7 +12,6 @@ extended at any time, which fixed plans such as O'Brien and Fleming's do not all
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ PILOT = 3
 FIRST_LOOK = 5
 """Repeats at the first look; each further one is at twice as many."""
 POWER = 0.8
-_MOST = 1000  # repeats that are ever proposed
+_MOST = 500  # repeats that are ever proposed
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,8 @@ def power_sentence(
         looks: how many looks a study of so many repeats has had at its end; the last decides.
     """
 
-    def least(count: float, planned: int) -> float:
-        level = level_of(looks(planned)) / len(spreads)
+    def least(count: int) -> float:
+        level = level_of(looks(count)) / len(spreads)
         found = sorted(
             max(spread.detectable(count, level, POWER) for spread in controls)
             for controls in spreads
@@ -103,13 +102,16 @@ def power_sentence(
         return found[len(found) // 2]
 
     said = (
-        f"{repeats} repeats can tell a gain of {least(repeats, repeats):.1%} in accuracy with a "
-        f"chance of {POWER:.0%}, as one of {len(spreads)} claims"
+        f"{repeats} repeats can tell a gain of {least(repeats):.1%} in accuracy with a chance of "
+        f"{POWER:.0%}, as one of {len(spreads)} claims"
     )
-    bound = least(math.inf, repeats)
-    if least(repeats, repeats) <= detect:
+    if least(repeats) <= detect:
         return said
-    if bound >= detect:
-        return f"{said}; {detect:.1%} takes more test images: with these, {bound:.1%} is the limit"
-    needed = next((n for n in range(repeats, _MOST) if least(n, n) <= detect), None)
-    return said if needed is None else f"{said}; {detect:.1%} would take --repeats {needed}"
+    tried = {count: least(count) for count in range(repeats, _MOST)}
+    needed = next((count for count, found in tried.items() if found <= detect), None)
+    if needed is not None:
+        return f"{said}; {detect:.1%} would take --repeats {needed}"
+    return (
+        f"{said}; {detect:.1%} takes more test images: with these, no number of repeats tells less "
+        f"than {min(tried.values()):.1%}"
+    )

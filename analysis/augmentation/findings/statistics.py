@@ -120,16 +120,12 @@ class Spread(NamedTuple):
         freedom = (repeats - 1) * total / self.by_repeat if self.by_repeat > 0 else math.inf
         return math.sqrt(total / (repeats * self.images)), freedom
 
-    def detectable(self, repeats: float, level: float, power: float = 0.8) -> float:
+    def detectable(self, repeats: int, level: float, power: float = 0.8) -> float:
         """The true difference that `paired_test` finds at `level` with the chance `power`.
 
-        To first order, (t(1 - level / 2) + t(power)) standard errors. `repeats` may be infinite:
-        what these test images can never tell.
+        To first order, (t(1 - level / 2) + t(power)) standard errors.
         """
-        if math.isinf(repeats):
-            error, freedom = math.sqrt(self.by_image / self.images), math.inf
-        else:
-            error, freedom = self.error(int(repeats))
+        error, freedom = self.error(repeats)
         quantiles = stats.t.ppf([1 - level / 2, power], freedom)
         return float(quantiles.sum()) * error
 

@@ -196,7 +196,7 @@ def _true(lead: float) -> float:
     [
         (Spread(0.2, 0.0, 500), 0.2, ["10 repeats"]),
         (Spread(5.0, 0.0, 500), 0.05, ["10 repeats", "5.0% would take --repeats"]),
-        (Spread(0.2, 0.2, 100), 0.03, ["3.0% takes more test images", "limit"]),
+        (Spread(0.2, 0.2, 100), 0.03, ["3.0% takes more test images", "no number of repeats"]),
     ],
 )
 def test_a_study_says_what_it_will_be_able_to_tell(spread, detect, parts):
