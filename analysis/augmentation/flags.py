@@ -31,7 +31,7 @@ def parser() -> Parser:
     )
     which.add_argument("--study", metavar="NAME", help="the first winner of this search")
     what.add_argument(
-        "--data", required=True, help="real images to train and validate on, as for search.run"
+        "--data", required=True, help="real images to train and validate on, as for cgan-search run"
     )
     add_labelling(
         what, classes="the generator's classes, in its order (default: as in its training)"
@@ -40,17 +40,18 @@ def parser() -> Parser:
         "--test", metavar="DATA", help="real images to test on (default: the test split of --data)"
     )
     what.add_argument(
-        "--sizes", default="25,50,100,all",
+        "--sizes", default="25,50,100,all", metavar="LIST",
         help="numbers of real training images, all classes together (default: 25,50,100,all)",
     )  # fmt: skip
     what.add_argument(
-        "--ratios", default="1,4",
+        "--ratios", default="1,4", metavar="LIST",
         help="synthetic images for each real one, or those that take their place (default: 1,4)",
     )  # fmt: skip
     what.add_argument(
-        "--arms", default=",".join(USUAL).replace(" ", ""),
-        help="what classifiers learn from (default: %(default)s; there are also "
-        f"{', '.join(name for name in ARMS if name not in USUAL).replace(' + ', '+')})",
+        "--arms", default=",".join(USUAL), metavar="LIST",
+        help="what classifiers learn from, names separated by commas, spaces as you like (default: "
+        f"{', '.join(USUAL)}; there are also "
+        f"{', '.join(name for name in ARMS if name not in USUAL)})",
     )  # fmt: skip
     what.add_argument(
         "--repeats", type=int, default=10, metavar="N",
