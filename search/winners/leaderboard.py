@@ -242,7 +242,7 @@ def differences(rows: list[Row], base: Params) -> Table:
         title="Differences from the default", title_justify="left", box=None,
         padding=(0, 2, 0, 0), pad_edge=False,
     )  # fmt: skip
-    out.add_column("")
+    out.add_column("", overflow="fold")  # long names break rather than lose their ends
     for head in ("default", *(f"trial {row.record.number}" for row in rows)):
         out.add_column(head, justify="right", no_wrap=True)
     every = [row.record.params for row in rows]
