@@ -15,7 +15,15 @@ from rich.console import Console
 
 from search.study.gates import GATES
 from search.study.records import TrialRecord
-from search.winners.leaderboard import Row, candidates, differing, rank, table, write_csv
+from search.winners.leaderboard import (
+    Row,
+    candidates,
+    differences,
+    differing,
+    rank,
+    table,
+    write_csv,
+)
 from tests.helpers.fake_tune import YARDSTICK, config, made_report
 from tests.helpers.refusals import refused, tells
 from trainable.metrics.intervals import Interval
@@ -285,3 +293,19 @@ def test_of_two_goals_the_front_comes_first_and_its_ends_before_its_middle():
 
 def test_a_study_without_a_trial_has_no_rows():
     assert rank([], {}, Objective.parse("fid"), YARDSTICK) == []
+
+
+def test_names_of_differences_keep_their_ends_in_80_columns():
+    name, long = "instance_noise_halflife_kimg", "translation+brightness+contrast"
+    rows = [
+        Row(n, replace(record(n, 50.0), params={name: 11.4, "augment": "none"}), None, (), False, 1)
+        for n in (1, 2, 3)
+    ]
+    out = io.StringIO()
+    console = Console(file=out, width=80)
+    console.print(differences(rows, {name: 5.5, "augment": long}))
+    said = out.getvalue()
+    assert long in said
+    assert "…" not in said
+    broken = [line.split(" ")[0] for line in said.splitlines()]
+    assert name in "".join(broken)
