@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -45,6 +46,7 @@ _NARROW = 1.5
 """Scores within such a factor get an axis as if they spanned it: two trainings differ by 5 %."""
 _SHARE = 0.6
 """Of an axis, for the scores themselves."""
+_LINE = 11  # points between two marks at one edge
 _NO_FILES: Mapping[str, Callable[[], bytes]] = MappingProxyType({})
 
 
@@ -136,19 +138,22 @@ def fid_axis(ax: Axes, fids: Iterable[float], yardstick: Sequence[Yardmark]) -> 
             low, high = min(low, mark.fid), max(high, mark.fid)
     margin = max((high / low) ** 0.07, math.sqrt(_NARROW * low / high))
     ax.set_ylim(low / margin, high * margin)
+    beyond = Counter[bool]()  # marks at the edges, by whether below: one above another
     for mark in marks:
         inside = low <= mark.fid <= high
         if inside:
             ax.axhline(mark.fid, linestyle=mark.line, color="0.25", linewidth=1.2, zorder=1)
         if not mark.text:
             continue
-        below = mark.fid < low
+        below, above = mark.fid < low, mark.fid > high
+        shift = 0 if inside else _LINE * beyond[below]
+        beyond[below] += not inside
         at = (1, mark.fid) if inside else (1, 0 if below else 1)
         ax.annotate(
             mark.text if inside else f"{mark.text} {'▼' if below else '▲'}", at,
             xycoords=ax.get_yaxis_transform() if inside else "axes fraction",
-            xytext=(-2, -3 if mark.fid > high else 3), textcoords="offset points", ha="right",
-            va="top" if mark.fid > high else "bottom", fontsize=8, color="0.25",
+            xytext=(-2, -3 - shift if above else 3 + shift), textcoords="offset points",
+            ha="right", va="top" if above else "bottom", fontsize=8, color="0.25",
         )  # fmt: skip
 
 

@@ -120,6 +120,15 @@ def test_logarithmic_axes_have_some_round_ticks(low, high):
     assert all(float(f"{tick:.3g}") == pytest.approx(tick) for tick in shown)
 
 
+def test_marks_beyond_one_edge_stand_one_above_another():
+    figure = canvas(4, 3)
+    ax = figure.subplots()
+    fid_axis(ax, [200.0, 260.0], [Yardmark(fid, ":", f"floor {fid}") for fid in (19.6, 20.8)])
+    figure.draw_without_rendering()
+    one, other = (text.get_window_extent() for text in ax.texts)
+    assert not one.overlaps(other)
+
+
 def test_command_writes_both_figures_and_leaves_matplotlib_alone(uri, tmp_path, capsys):
     before = dict(matplotlib.rcParams)
     had_pyplot = "matplotlib.pyplot" in sys.modules
