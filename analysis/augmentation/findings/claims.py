@@ -12,6 +12,7 @@ extended at any time, which fixed plans such as O'Brien and Fleming's do not all
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -105,13 +106,13 @@ def power_sentence(
         f"{repeats} repeats can tell a gain of {least(repeats):.1%} in accuracy with a chance of "
         f"{POWER:.0%}, as one of {len(spreads)} claims"
     )
-    if least(repeats) <= detect:
-        return said
-    tried = {count: least(count) for count in range(repeats, _MOST)}
-    needed = next((count for count, found in tried.items() if found <= detect), None)
-    if needed is not None:
-        return f"{said}; {detect:.1%} would take --repeats {needed}"
+    limit = math.inf
+    for count in range(repeats, _MOST):
+        limit = min(limit, least(count))
+        if limit <= detect:
+            enough = count == repeats
+            return said if enough else f"{said}; {detect:.1%} would take --repeats {count}"
     return (
         f"{said}; {detect:.1%} takes more test images: with these, no number of repeats tells less "
-        f"than {min(tried.values()):.1%}"
+        f"than {limit:.1%}"
     )

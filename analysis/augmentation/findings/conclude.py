@@ -63,6 +63,7 @@ def conclude(
         say(console, "no classifier could be trained: see the reasons above")
         return files
     files += write_comparisons(folder, findings)
+    claimed_title = CLAIMED.format(findings.level)
     scores, claimed = score_rows(findings, reach), claim_rows(findings.claims)
     compared = comparison_rows(findings.comparisons)
     said = findings.sentences()
@@ -76,7 +77,7 @@ def conclude(
         + "\n".join(
             f"{title[0].upper()}{title[1:]}:\n\n{as_markdown(rows)}"
             for title, rows in (
-                (CLAIMED.format(findings.level), claimed),
+                (claimed_title, claimed),
                 (DIFFERENCES, compared),
                 (RATES.format(reach), rate_rows(findings.rates(reach))),
             )
@@ -94,7 +95,7 @@ def conclude(
     title = f"percent, {MEANS}; {page.name} has more scores, and every difference"
     console.print(as_table(title, scores, (*ON_PAGE_ONLY, scores[0][-1])))
     if findings.claims:
-        console.print(as_table(CLAIMED.format(findings.level), claimed))
+        console.print(as_table(claimed_title, claimed))
     for line in said:
         say(console, line)
     files.append(page)

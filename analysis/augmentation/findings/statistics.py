@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
+from scipy.special import stdtrit
 
 
 class Estimate(NamedTuple):
@@ -120,13 +121,13 @@ class Spread(NamedTuple):
         freedom = (repeats - 1) * total / self.by_repeat if self.by_repeat > 0 else math.inf
         return math.sqrt(total / (repeats * self.images)), freedom
 
-    def detectable(self, repeats: int, level: float, power: float = 0.8) -> float:
+    def detectable(self, repeats: int, level: float, power: float) -> float:
         """The true difference that `paired_test` finds at `level` with the chance `power`.
 
         To first order, (t(1 - level / 2) + t(power)) standard errors.
         """
         error, freedom = self.error(repeats)
-        quantiles = stats.t.ppf([1 - level / 2, power], freedom)
+        quantiles = stdtrit(freedom, [1 - level / 2, power])  # a hundredth of scipy.stats' time
         return float(quantiles.sum()) * error
 
 

@@ -39,8 +39,8 @@ class Looking:
 
     def enough(self, results: Mapping[Cell, Result], repeats: int) -> bool:
         """Say what so many repeats show of the study's power, and whether its answer is plain."""
-        planned = {c: r for c, r in results.items() if (c.size, c.ratio, c.arm) in self._places}
         if repeats == PILOT < self._planned:
+            planned = {c: r for c, r in results.items() if (c.size, c.ratio, c.arm) in self._places}
             self._foretell(self._findings(planned, ()).upto(repeats))
         if repeats not in self._looks:
             return False

@@ -160,16 +160,12 @@ class _Work:
         """Of several images drawn for each, those that a classifier of the real images takes for
         what they are to be; where too few, then those that it comes closest to."""
         images, labels = self._draw([_CANDIDATES * count for count in counts])
-        found = self.predict(self._judge, images)
+        found = self.predict(self.fit(self.real, "plain"), images)
         doubt = np.where(found.argmax(1) == labels, 0.0, 1 - found[np.arange(len(found)), labels])
         order = np.argsort(doubt, kind="stable")
         rows = [order[labels[order] == k][:count] for k, count in enumerate(counts)]
         chosen = np.concatenate(rows)
         return images[chosen], labels[chosen]
-
-    @cached_property
-    def _judge(self) -> Fitted:
-        return self.fit(self.real, "plain")
 
 
 def _tensors(images: Images) -> tuple[Tensor, Tensor]:

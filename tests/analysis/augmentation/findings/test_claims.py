@@ -179,7 +179,7 @@ def test_the_detectable_difference_is_found_as_often_as_said():
         return arms[0], arms[1]
 
     pilots = [Spread.of(paired_differences(*decisions(3, 0.5))) for _ in range(50)]
-    least = float(np.median([spread.detectable(repeats, 0.05) for spread in pilots]))
+    least = float(np.median([spread.detectable(repeats, 0.05, 0.8) for spread in pilots]))
     lead = min(np.linspace(0.1, 2, 60), key=lambda lead: abs(_true(lead) - least))
     found = [paired_test(*decisions(repeats, lead))[1] < 0.05 for _ in range(tries)]
     assert 0.7 <= np.mean(found) <= 0.92
