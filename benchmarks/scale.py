@@ -58,7 +58,8 @@ from benchmarks.free_trials import (
 from search.capacity.gpu_share import Capacity
 from search.proposals.ledger import Ledger
 from search.study.records import read_records
-from search.tracking.tracker import Tracker, check
+from search.tracking.projection import check
+from search.tracking.tracker import RemoteProjection, Tracker
 from search.tune.reporting import Audience
 from search.tune.run_trials import run_trials
 from search.tune.rungs import Rungs
@@ -186,7 +187,7 @@ def without_ray(folder: Path, args: argparse.Namespace) -> None:
         store = f"sqlite:///{folder / 'mlflow.db'}"
         problem = check(store)
         assert problem is None, problem
-        tracker = Tracker(study, driver.storage, store)
+        tracker = Tracker(RemoteProjection(study, driver.storage.url, store))
         tracker.start()
     rows = windows(driver, args, tracker.wake if tracker else lambda: None)
     driver.ledger.close()

@@ -4,9 +4,9 @@ The driver is real: `search.tune.run_trials.run_trials` with Tune's loop, ASHA, 
 progress. Ray is not: what Tune would send to a worker an object in this process gets, and answers
 after so many virtual seconds. The clock goes on by the CPU time that the driver's thread takes,
 and by what Ray's calls and TPE's proposals were measured to cost with so many trials under way and
-ended; trials are drawn at random. The threads that write database and MLflow take what was
-measured of their acts, and all three share an interpreter: of n at work each has 1 / n of it. Disk
-and network are free.
+ended; trials are drawn at random. The thread that writes the database and the process that writes
+MLflow take what was measured of their acts; the thread shares the driver's interpreter, and while
+both are at work each has half of it. Disk, network and cores are free.
 
     python -m benchmarks.scaling [--workers 8 64 512] [--minutes 10 1] [--each 8] [--most 1536]
                                  [--past 8000] [--check 2 16] [--seen 250 750]
@@ -16,8 +16,8 @@ beside their simulation; and the simulations: complete trials of `--minutes`, `-
 `--most` in all, each also as it is after `--past` trials. Of the past TPE sees the best and the
 newest trials (`search.proposals.tpe_window`), by default as in a search; `--seen 99999 0` is all.
 What is measured of a proposal, after 0 to 10,000 ended trials, is what it costs beyond a random
-draw. `full at` is the number of workers at which a thread, or all three together, would want the
-whole interpreter.
+draw. `full at` is the number of workers at which a thread or the process would want the whole of an
+interpreter, or both threads the one that they share.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from search.proposals.ledger import Ledger
 from search.proposals.samplers import build_sampler
 from search.proposals.writer import StudyWriter
 from search.tracking.projection import Projection
-from search.tracking.tracker import Tracker
+from search.tracking.tracker import RemoteProjection, Tracker
 from search.tune.reporting import Audience
 from search.tune.run_trials import run_trials
 from spaces.catalog import full
@@ -65,7 +65,8 @@ from trainable.trial.report import Status
 
 REPORTS = 18
 """Of a complete trial."""
-THREADS = {"driver": "MainThread", "writer": "study-writer", "tracker": "mlflow-tracker"}
+THREADS = {"driver": "MainThread", "writer": "study-writer"}
+KINDS = (*THREADS, "tracker")
 RESOURCES = Resources("local", 1, 0.0, None, 1e9)
 
 
@@ -150,7 +151,7 @@ def measure_proposals() -> tuple[Costs, dict[str, Any]]:
 
 
 def measure_store(folder: Path) -> Costs:
-    """The writer's acts and the tracker's news, from trials that a benchmark makes up."""
+    """The writer's acts and the news for MLflow, from trials that a benchmark makes up."""
     acts: dict[str, list[float]] = defaultdict(list)
 
     def timed(kind: str, act: Any) -> Any:
@@ -161,7 +162,7 @@ def measure_store(folder: Path) -> Costs:
             act = timed(kind, getattr(StudyWriter, kind))
             stack.enter_context(mock.patch.object(StudyWriter, kind, act))
         study = Study(folder / "store", 100, REPORTS)
-        projection = Projection(study.folder, study.storage, new_store(folder))
+        projection = Projection(study.folder, study.storage.url, new_store(folder))
 
         def a_round(trials: list[Any] = (), at: int = 0) -> float:
             for entry in trials:
@@ -198,14 +199,17 @@ def search(root: Path, costs: Costs | None, workers: int, trials: int, usual: fl
     workload = free.free_workload(folder, REPORTS, 1 if costs else workers)
     workload.usual = usual
     world = World(costs or {}, workers, usual, past)
-    tracker = Tracker(folder, opened.storage, "" if costs else new_store(folder))
+    store = "" if costs else new_store(folder)
+    projection = RemoteProjection(folder, opened.storage.url, store)
+    tracker = Tracker(projection)
 
     def wake() -> None:
         tracker.wake()
         ids = {thread.name: thread.ident for thread in threading.enumerate()}
         if all(name in ids for name in THREADS.values()):  # the writer ends before the last call
             clocks = [time.pthread_getcpuclockid(ids[name]) for name in THREADS.values()]
-            world.samples.append([time.time(), *map(time.clock_gettime, clocks)])
+            spent = [*map(time.clock_gettime, clocks), free.seconds_of(projection)]
+            world.samples.append([time.time(), *spent])
 
     with ExitStack() as stack:
         for name, stand_in in world.stand_ins().items() if costs else ():
@@ -246,13 +250,13 @@ def figures(workers: int, usual: float, told: list[Any], samples: Any) -> dict[s
     next_, new = ([1000 * w for _, at, w, _ in chosen if (at == 1) == k and w == w] for k in (0, 1))
     lost = sum(next_ + new) / 1000
     row = {"reports/s": len(chosen) / span, "new trials/s": len(new) / span}
-    for name, cpu in zip(THREADS, samples.T[1:], strict=True):
+    for name, cpu in zip(KINDS, samples.T[1:], strict=True):
         took = float(np.diff(np.interp([since, until], samples[:, 0], cpu))[0])
         row |= {f"{name} %": 100 * took / span, f"{name} ms a report": 1000 * took / len(chosen)}
     # Workers that wait ask for less: what they would ask for if they did not.
-    wanted = [row[f"{name} %"] / 100 * (1 + lost / spent) for name in THREADS]
-    for name, share in zip((*THREADS, "all three"), (*wanted, sum(wanted)), strict=True):
-        row[f"{name} full at"] = workers / share
+    wanted = {name: row[f"{name} %"] / 100 * (1 + lost / spent) for name in KINDS}
+    wanted["driver and writer"] = sum(wanted[name] for name in THREADS)
+    row |= {f"{name} full at": workers / share for name, share in wanted.items()}
     for said, waits in (("next report", next_), ("next trial", new)):
         row |= {f"{said} waits, ms": mean(waits), f"{said} 95 %": np.quantile(waits, 0.95)}
     return row | {"lost %": 100 * lost / (lost + spent)}

@@ -65,6 +65,7 @@ from benchmarks.free_trials import (
     mark,
     new_study,
     read_marks,
+    seconds_of,
     study_config,
 )
 from search.capacity.gpu_share import Capacity
@@ -72,7 +73,8 @@ from search.proposals.samplers import STARTUP
 from search.study.database import load_study, open_storage
 from search.study.folder import StudyFolder
 from search.study.records import TrialRecord, read_records
-from search.tracking.tracker import Tracker, check
+from search.tracking.projection import check
+from search.tracking.tracker import RemoteProjection, Tracker
 from search.tune.reporting import Audience
 from search.tune.run_trials import run_trials
 from spaces.catalog import full
@@ -127,7 +129,8 @@ def ours(folder: Path, store: str, trials: int, reports: int, workers: int) -> T
     config = replace(study_config(folder.name, trials, reports, prune=False), sampler="tpe")
     study, storage = opened = new_study(folder, config)
     workload = free_workload(folder, reports, workers)
-    tracker = Tracker(folder, storage, store)
+    projection = RemoteProjection(folder, storage.url, store)
+    tracker = Tracker(projection)
     cpu, began = time.process_time(), time.time()
     tracker.start()
     audience = Audience(Console(file=io.StringIO()), wake=tracker.wake)
@@ -137,7 +140,9 @@ def ours(folder: Path, store: str, trials: int, reports: int, workers: int) -> T
     late = time.time() - ended
     assert outcome.done, outcome
     assert all(len(r.reports) == reports for r in read_records(study))
-    return Turn(began, ended, late, time.process_time() - cpu, read_marks(workload.marks))
+    spent = time.process_time() - cpu + seconds_of(projection)
+    projection.close()
+    return Turn(began, ended, late, spent, read_marks(workload.marks))
 
 
 def stock_space(trial: optuna.Trial) -> dict[str, Any]:

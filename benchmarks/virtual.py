@@ -69,7 +69,8 @@ class Actor:
 
 
 class World:
-    """Virtual time, the three threads, and what Tune gets for Ray."""
+    """Virtual time, the driver's two threads and the tracker's process, and what Tune gets for
+    Ray."""
 
     actor, ObjectRef = SimpleNamespace(ActorClass=object), Answer
 
@@ -101,13 +102,17 @@ class World:
             if self.woken and not self.tracker.jobs and self.now >= self.rest:
                 self.woken = False
                 self.tracker.put(self.a_round(), self.after_round)
-            busy = [thread for thread in self.threads if thread.jobs]
+            busy = [thread for thread in (self.driver, self.writer) if thread.jobs]
+            beside = [self.tracker] if self.tracker.jobs else []
             end = math.inf if self.driver.jobs else until
             end = min(end, self.rest) if self.woken and self.rest > self.now else end
-            spent = min([end - self.now, *(thread.left * len(busy) for thread in busy)])
+            left = [thread.left * len(busy) for thread in busy] + [t.left for t in beside]
+            spent = min([end - self.now, *left])
             self.now += spent
             for thread in busy:
                 thread.work(spent / len(busy))
+            for thread in beside:
+                thread.work(spent)
 
     def a_round(self) -> float:
         """What it costs the tracker to write all that the database has by now."""

@@ -6,8 +6,9 @@ import argparse
 import json
 import shutil
 import signal
+import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,8 @@ from search.study.folder import (
 from search.study.records import TrialRecord, read_records
 from search.study.settings_file import write_settings
 from search.study.transaction import one_transaction
-from search.tracking.tracker import Tracker, check
+from search.tracking.projection import prepare_mlflow
+from search.tracking.tracker import RemoteProjection, Tracker
 from search.tune.reporting import Audience
 from search.tune.run_trials import Outcome, run_trials
 from search.winners.afresh import compare_afresh, say_of
@@ -109,10 +111,13 @@ def _search(
     ours = not folder.exists()
     folder.mkdir(exist_ok=True)
     ending = Ending(args, prepared.config, console)
-    with locked(folder):
+    uri = args.tracking_uri or default_tracking(args.output)
+    database = StudyFolder(folder, database=args.database).database_url
+    with locked(folder), closing(RemoteProjection(folder, database, uri)) as projection:
+        tracker = Tracker(projection, partial(say, console))
         try:
             with ending.said_at_once():
-                return _locked_search(args, prepared, where, ending, since)
+                return _locked_search(args, prepared, where, ending, tracker, since)
         except EndedError as ended:
             return ended.code
         except BaseException:
@@ -123,17 +128,23 @@ def _search(
 
 
 def _locked_search(
-    args: argparse.Namespace, prepared: Prepared, where: Resources, ending: Ending, since: float
-) -> int:
+    args: argparse.Namespace, prepared: Prepared, where: Resources, ending: Ending,
+    tracker: Tracker, since: float,
+) -> int:  # fmt: skip
     """Run the trials that the study owes, then score, rank and keep the winners."""
     console, name = ending.console, prepared.config.name
     folder = args.output / name
     if args.database and isinstance(prepared, NewStudy):
         check_free(open_storage(args.database), name, StudyFolder(folder).read_key())
-    uri = _open_mlflow(args, folder, console)
+    asked = tracker.ask()  # answered while Ray starts
     with ExitStack() as ray:
         with stage(console, "starting Ray"):
             where, workers = ray.enter_context(connected(where, partial(say, console)))
+        with stage(console, "opening MLflow"):
+            problem = asked.result()
+        if problem:
+            uri = without_password(tracker.uri)
+            say(console, f"MLflow at {uri} does not answer ({problem}); results stay in {folder}")
         ray.enter_context(ending.said_at_once())
         ray.enter_context(ending.head_watched(head_address()))
         capacity = Capacity(where, workers)
@@ -147,7 +158,6 @@ def _locked_search(
         if isinstance(prepared, ResumedStudy):
             _say_standing(config, read_records(study), console)
         _say_duration(args, plan, console)
-        tracker = Tracker(folder, opened.storage, uri, partial(say, console))
         tracker.start()
         workload = replace(plan.workload, untrained=study.user_attrs["yardstick"]["untrained"])
         audience = Audience(console, args.progress, tracker.wake)
@@ -157,6 +167,7 @@ def _locked_search(
         if outcome.stopped or outcome.halted or (not outcome.done and in_time):
             return _stopped(ending, outcome, tracker)
         where = plan.capacity.resources
+        threading.Thread(target=prepare_mlflow, daemon=True).start()  # `_hand_over` needs it
         rows = conclude(study, config, workload, where, folder, console, outcome.avoided)
         print_winners(rows, default(workload.task), console)
         _prove(study, rows, replace(plan, workload=workload), ending, since, outcome.avoided)
@@ -168,7 +179,7 @@ def _locked_search(
             f"MLflow is missing part of the study ({tracker.problem}); everything is in "
             f"{folder}. Once it is back:\n  {again}",
         )
-    _say_next(StudyFolder(folder, uri), version, console)
+    _say_next(StudyFolder(folder, tracker.uri), version, console)
     if not outcome.done:
         more = StudyFolder.of(args, name).command("resume", run_flags(args))
         say(console, f"  {more} --time-budget 1h   # the time budget has run out; this resumes")
@@ -197,17 +208,6 @@ def _prove(
     again = StudyFolder.of(ending.args, config.name).command("resume", run_flags(ending.args))
     tried = [row.record for row in rows]
     say(ending.console, say_of(study, champion, tried, usual, again))
-
-
-def _open_mlflow(args: argparse.Namespace, folder: Path, console: Console) -> str:
-    """The address of the tracking store; a search goes on without one, and says so."""
-    uri = args.tracking_uri or default_tracking(args.output)
-    with stage(console, "opening MLflow"):
-        problem = check(uri)
-    if problem:
-        shown_uri = without_password(uri)
-        say(console, f"MLflow at {shown_uri} does not answer ({problem}); results stay in {folder}")
-    return uri
 
 
 def _stopped(ending: Ending, outcome: Outcome, tracker: Tracker) -> int:

@@ -22,7 +22,7 @@ from search.study.asked import left_open
 from search.study.database import open_storage
 from search.study.folder import check_output, default_tracking
 from search.study.trial_files import create_storage, existing_storage
-from search.tracking.tracker import check
+from search.tracking.projection import check
 from spaces.errors import InputError
 from spaces.presets import default
 from trainable.basics.addresses import sqlite_file, without_password

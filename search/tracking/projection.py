@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.study.config import StudyConfig
-from search.study.database import load_study
+from search.study.database import load_study, open_storage
 from search.study.folder import BEST, LEADERBOARD, SETTINGS, TRIALS
 from search.study.records import TrialRecord, read_record
 from search.study.versions import settings_of
@@ -25,7 +26,13 @@ from search.tracking.sample_grids import KEPT, log_grids, logged_epochs
 from search.tracking.text import code_tags, description, trial_name, trial_tags
 from search.tracking.written_run import WrittenRun
 from trainable.basics.progress import Progress
-from trainable.tracking.client import create_tracking, experiment_id, quiet_mlflow, search_runs
+from trainable.tracking.client import (
+    create_tracking,
+    experiment_id,
+    quiet_mlflow,
+    reason,
+    search_runs,
+)
 from trainable.tracking.names import (
     BEST_FID,
     DATA,
@@ -44,7 +51,6 @@ from trainable.trial.report import Status, trial_folder
 if TYPE_CHECKING:  # importing mlflow costs 2.5 s: only those who use it pay
     import optuna
     from mlflow.tracking import MlflowClient
-    from optuna.storages import RDBStorage
 
 ARTIFACTS = (SETTINGS, LEADERBOARD, BEST)
 _COUNTS = ("n_real", "n_generated", "half_n", "counts")  # of the yardstick: facts, not scores
@@ -70,17 +76,43 @@ def connect(uri: str) -> MlflowClient:
     return MlflowClient(uri, uri)
 
 
+def check(uri: str, limit: float = 10.0) -> str | None:
+    """Why the tracking store at `uri` cannot be used now, or None.
+
+    Creates the tables of a new SQLite store, once, 3 to 8 s. Others have `limit` seconds.
+    """
+    answers: list[str | None] = []
+
+    def ask() -> None:
+        try:
+            connect(uri).get_experiment_by_name(EXPERIMENT)
+            answers.append(None)
+        except Exception as error:
+            answers.append(reason(error))
+
+    try:
+        prepare_mlflow()  # here, so that the import's seconds are not the store's
+    except Exception as error:
+        return reason(error)
+    # A thread, as a database behind a dead route hangs in its driver beyond any setting of ours.
+    asking = threading.Thread(target=ask, daemon=True, name="mlflow-check")
+    asking.start()
+    asking.join(None if uri.startswith("sqlite:") else limit)
+    return answers[0] if answers else f"no answer within {limit:g} s"
+
+
 class Projection:
-    """The study in `folder`, written to the MLflow store at `uri`. For one thread.
+    """The study in `folder` and the database at the URL `database`, written to the MLflow store at
+    `uri`. For one thread.
 
     Attributes:
-        folder, uri: see above.
+        folder, database, uri: see above.
     """
 
-    def __init__(self, folder: Path, storage: RDBStorage, uri: str):
+    def __init__(self, folder: Path, database: str, uri: str):
         self.folder = folder
+        self.database = database
         self.uri = uri
-        self._storage = storage
         self._study: optuna.Study | None = None
         self._config: StudyConfig | None = None
         self._classes: list[str] = []
@@ -89,6 +121,10 @@ class Projection:
         self._runs: dict[str, WrittenRun] | None = None  # by `TRIAL`; the parent's key is ""
         # How trials ended that are written in full, and FID of those that are complete.
         self._settled: dict[int, tuple[Status, float]] = {}
+
+    def check(self) -> str | None:
+        """See `check`."""
+        return check(self.uri)
 
     def sync(self, status: str | None = None, watch: Progress | None = None) -> None:
         """Write what MLflow lacks. `status` ends the parent run, as FINISHED or `PAUSED`.
@@ -128,9 +164,9 @@ class Projection:
             self._describe(study, client, [read_record(trial) for trial in trials])
 
     def _open(self) -> tuple[optuna.Study, MlflowClient]:
-        """The thread's own study, not the driver's, and the experiment, created if absent."""
+        """The study, by a connection of its own, and the experiment, created if absent."""
         if self._study is None:
-            self._study = load_study(self.folder.name, self._storage)
+            self._study = load_study(self.folder.name, open_storage(self.database))
             self._config = settings_of(self._study)
             self._classes = list(self._study.user_attrs.get("yardstick", {}).get("counts", {}))
         if self._client is None:
@@ -203,7 +239,7 @@ class Projection:
         assert self._config is not None
         run, yardstick = self._runs[""], study.user_attrs.get("yardstick", {})
         said = description(
-            self._config, yardstick, records, self.folder, self.uri, self._storage.url,
+            self._config, yardstick, records, self.folder, self.uri, self.database,
             study.user_attrs.get("run_flags", ()),
         )  # fmt: skip
         run.write(client, {}, [], {NOTE: said})

@@ -1,9 +1,9 @@
-"""MLflow off the hot path: whether it answers, and the thread that keeps it up to date.
+"""MLflow off the hot path: whether it answers, and what keeps it up to date.
 
 The search never waits for MLflow and never ends because of it. Ray's callbacks `wake` the tracker,
-which costs microseconds; its thread writes what the store lacks (see
-`search.tracking.projection`), and after a failure goes on trying, ever less often, until the store
-is back.
+which costs microseconds; its thread has a process of its own write what the store lacks (see
+`search.tracking.projection`), and after a failure, or a loss of the process, goes on trying, ever
+less often, until all is there.
 """
 
 from __future__ import annotations
@@ -14,57 +14,53 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
-from optuna.storages import RDBStorage
-
 from search.tracking.flat import PAUSED
-from search.tracking.projection import Projection, connect, prepare_mlflow
+from search.tracking.projection import Projection
 from trainable.basics.addresses import without_password
+from trainable.basics.child import Child
 from trainable.tracking.client import reason
-from trainable.tracking.names import EXPERIMENT
 
 _LONGEST_WAIT = 60.0
 _log = logging.getLogger(__name__)
 
 
-def check(uri: str, limit: float = 10.0) -> str | None:
-    """Why the tracking store at `uri` cannot be used now, or None.
+class RemoteProjection:
+    """A `Projection` in a process of its own, as what it writes takes more time than the driver's
+    own work, and would take it from the driver: threads share an interpreter."""
 
-    Creates the tables of a new SQLite store, once, 3 to 8 s. Others have `limit` seconds.
-    """
-    answers: list[str | None] = []
+    def __init__(self, folder: Path, database: str, uri: str):
+        self.uri = uri
+        self._child = Child(Projection, folder, database, uri, say_why=reason)
 
-    def ask() -> None:
-        try:
-            connect(uri).get_experiment_by_name(EXPERIMENT)
-            answers.append(None)
-        except Exception as error:
-            answers.append(reason(error))
+    def check(self) -> str | None:
+        """Why MLflow cannot be used now, or None."""
+        return self._child.call("check")
 
-    try:
-        prepare_mlflow()  # here, so that the import's seconds are not the store's
-    except Exception as error:
-        return reason(error)
-    # A thread, as a database behind a dead route hangs in its driver beyond any setting of ours.
-    asking = threading.Thread(target=ask, daemon=True, name="mlflow-check")
-    asking.start()
-    asking.join(None if uri.startswith("sqlite:") else limit)
-    return answers[0] if answers else f"no answer within {limit:g} s"
+    def sync(self, status: str | None = None) -> None:
+        """See `Projection.sync`."""
+        self._child.call("sync", status)
+
+    def run_id(self, number: int | None = None) -> str | None:
+        """See `Projection.run_id`."""
+        return self._child.call("run_id", number)
+
+    def close(self) -> None:
+        """End the process, whatever it is at."""
+        self._child.close()
 
 
 class Tracker:
-    """The thread that projects the study in `folder` onto MLflow while the search runs.
+    """The thread that has the study written to MLflow while the search runs.
 
     Attributes:
+        projection: what writes it; `run_id` may be asked from any thread.
         uri: the store's address.
         problem: why MLflow lacks something at present, or None.
-        projection: what was written; `run_id` may be asked from any thread.
     """
 
     def __init__(
         self,
-        folder: Path,
-        storage: RDBStorage,
-        uri: str,
+        projection: RemoteProjection | Projection,
         say: Callable[[str], None] = _log.warning,
         *,
         pause: float = 1.0,
@@ -74,8 +70,8 @@ class Tracker:
         Reports that come within `pause` seconds of the last write are written together.
         """
         self.problem: str | None = None
-        self.projection = Projection(folder, storage, uri)
-        self.uri = uri
+        self.projection = projection
+        self.uri = projection.uri
         self._say = say
         self._pause = pause
         self._wake = threading.Event()
@@ -85,6 +81,19 @@ class Tracker:
         self._done = False
         # A daemon: a process whose store hangs must still be able to end.
         self._thread = threading.Thread(target=self._loop, daemon=True, name="mlflow-tracker")
+
+    def ask(self) -> Future[str | None]:
+        """Why MLflow cannot be used now, or None; the answer comes while others work."""
+        answer: Future[str | None] = Future()
+
+        def check() -> None:
+            try:
+                answer.set_result(self.projection.check())
+            except Exception as error:
+                answer.set_result(reason(error))
+
+        threading.Thread(target=check, daemon=True, name="mlflow-check").start()
+        return answer
 
     def start(self) -> None:
         """Begin, with a first write at once."""

@@ -8,8 +8,7 @@ from search.study.database import interrupt_running, open_study
 from search.study.folder import StudyFolder
 from search.study.versions import settings_of
 from search.tracking.flat import PAUSED
-from search.tracking.projection import Projection
-from search.tracking.tracker import check
+from search.tracking.projection import Projection, check
 from search.winners.conclude import arrange, hand_over, leaderboard
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
@@ -37,7 +36,7 @@ def publish(folder: StudyFolder, console: Console) -> int:
                 f"MLflow at {without_password(folder.tracking)} does not answer ({problem}); start "
                 "it, or name another store with --tracking-uri"
             )
-        projection = Projection(folder.path, storage, folder.tracking)
+        projection = Projection(folder.path, storage.url, folder.tracking)
         rows = leaderboard(study, Objective.parse(config.objective))
         done = sum(row.record.ended is not None for row in rows) >= config.trials
         try:

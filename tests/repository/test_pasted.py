@@ -24,6 +24,7 @@ from search.run import main
 from search.study.config import StudyConfig
 from search.study.flags import parser, resume_parser
 from search.study.folder import SETTINGS, StudyFolder, default_tracking
+from search.tracking.projection import Projection
 from search.tracking.text import description
 from search.tracking.tracker import Tracker
 from search.tune.run_trials import Outcome
@@ -188,9 +189,8 @@ def test_the_trackers_thread_survives_any_name(tmp_path):
     """Rich took `[/x]` for the end of a style, and raised in the thread that writes MLflow."""
     screen = io.StringIO()
     console = make_console(file=screen, force_terminal=True)
-    storage: Any = None
     uri = f"http://me:sec/ret@[/x]:{tmp_path}"
-    tracker = Tracker(tmp_path / "[/x]", storage, uri, partial(say, console))
+    tracker = Tracker(Projection(tmp_path / "[/x]", "", uri), partial(say, console))
     tracker.start()
     assert not tracker.close(timeout=20)
     assert tracker.problem is not None

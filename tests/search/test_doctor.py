@@ -10,7 +10,7 @@ from rich.console import Console
 
 from search.doctor import examine as doctor
 from search.study.flags import parser
-from search.tracking import tracker as tracking
+from search.tracking import projection as tracking
 from tests.helpers.refusals import tells
 from tests.helpers.searches import shared_ray
 from tests.helpers.toys import make_data, write_pictures

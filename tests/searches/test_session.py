@@ -34,6 +34,7 @@ from search.study.database import open_study
 from search.study.flags import parser
 from search.study.folder import StudyFolder
 from search.study.records import read_records
+from search.tracking.projection import Projection
 from search.tracking.tracker import Tracker
 from search.winners.afresh import AFRESH
 from search.winners.conclude import hand_over
@@ -386,7 +387,7 @@ def test_the_champion_is_the_best_that_passes_and_answers(lives, place):
         )  # fmt: skip
         run = newest(folder / "trials" / f"{row.record.number:05d}")["run"]
         export_generator(run, make_data(n=24), exported(folder, row), provenance, {})
-    tracker = Tracker(folder, storage, uri)
+    tracker = Tracker(Projection(folder, storage.url, uri))
     tracker.start()
     assert tracker.flush()
     run_id = tracker.projection.run_id

@@ -24,13 +24,14 @@ from search.proposals.writer import tell_end
 from search.study.database import create_study, interrupt_running, load_study, open_storage
 from search.study.folder import StudyFolder
 from search.study.records import REPORT
-from search.tracking.projection import Projection, connect, study_key
-from search.tracking.tracker import Tracker, check
+from search.tracking.projection import Projection, check, connect, study_key
+from search.tracking.tracker import RemoteProjection, Tracker
 from search.tracking.written_run import WrittenRun
 from spaces.presets import default
 from tests.helpers.fake_tune import TASK, Search, config
 from tests.helpers.refusals import refused, tells
-from trainable.tracking.client import create_tracking
+from trainable.basics.child import ChildError
+from trainable.tracking.client import create_tracking, reason
 from trainable.tracking.names import EXPERIMENT
 from trainable.trial.report import Status, trial_folder
 
@@ -104,12 +105,12 @@ def folder(tmp_path, request):
 
 
 def projection_of(folder, uri):
-    return Projection(folder, opened(folder)[1], uri)
+    return Projection(folder, StudyFolder(folder).database_url, uri)
 
 
 def follow(folder, uri, *more):
-    """A tracker that hurries."""
-    return Tracker(folder, opened(folder)[1], uri, *more, pause=0.01)
+    """A tracker that hurries, and does it all in this process."""
+    return Tracker(projection_of(folder, uri), *more, pause=0.01)
 
 
 def runs(uri, folder):
@@ -269,7 +270,7 @@ def test_a_study_whose_folder_is_a_link_of_another_name_is_written(uri, folder, 
     folder.rename(tmp_path / "moved")
     link.symlink_to(tmp_path / "moved")
     storage = open_storage(StudyFolder(link).database_url)
-    Projection(link, storage, uri).sync("FINISHED")
+    Projection(link, storage.url, uri).sync("FINISHED")
     client, (parent,), children = runs(uri, link)
     assert len(children) == 5
     assert parent.info.run_name == folder.name
@@ -286,7 +287,7 @@ def test_artifacts_of_a_linked_study_lie_beside_the_other_studies(tmp_path):
     storage = open_storage(StudyFolder(link).database_url)
     create_study(storage, config(name="s"), YARDSTICK, {}, [])
     uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
-    Projection(link, storage, uri).sync("FINISHED")
+    Projection(link, storage.url, uri).sync("FINISHED")
     experiment = connect(uri).get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
     assert experiment.artifact_location == (tmp_path / "runs" / "mlartifacts").as_uri()
@@ -351,6 +352,43 @@ def test_a_tracker_follows_the_study(uri, folder):
     assert tracker.close(0)  # again, at no cost
 
 
+def test_its_process_may_be_killed_and_nothing_is_lost(uri, folder, capfd):
+    """In a real process, as only such a one can be killed."""
+    said = []
+    with closing(RemoteProjection(folder, StudyFolder(folder).database_url, uri)) as projection:
+        tracker = Tracker(projection, said.append, pause=0.01)
+        assert tracker.ask().result() is None
+        tracker.start()
+        assert tracker.flush(60)
+        first = projection.run_id(0)
+        process = projection._child._process
+        assert process is not None
+        process.kill()
+        say(folder, 4, report(1, 30.0))
+        tracker.wake()
+        assert tracker.close(60)
+        assert projection.run_id(0) is not None
+        assert projection.run_id(0) == first
+    _, [parent], children = runs(uri, folder)
+    assert parent.info.status == "FINISHED"
+    assert children[4].data.metrics["fid"] == 30
+    assert tracker.problem is None
+    assert all("was lost" in line for line in said)  # none, if nothing was asked meanwhile
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_fault_there_is_said_as_here(folder, uri, tmp_path):
+    (tmp_path / "file").touch()
+    bad = f"sqlite:///{tmp_path}/file/x.db"
+    with closing(RemoteProjection(folder, StudyFolder(folder).database_url, bad)) as projection:
+        assert projection.check() == check(bad)
+        with pytest.raises(ChildError) as found:
+            projection.sync()
+    with pytest.raises(OSError, match="File exists") as here:
+        projection_of(folder, bad).sync()
+    assert str(found.value) == reason(here.value)
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
@@ -367,7 +405,7 @@ def test_check_says_why_not(bad, reason):
 
 def test_a_store_is_created_whole_or_not_at_all(tmp_path):
     path = tmp_path / "runs" / "mlflow.db"
-    code = f"from search.tracking.tracker import check; check('sqlite:///{path}')"
+    code = f"from search.tracking.projection import check; check('sqlite:///{path}')"
     (tmp_path / "tmp").mkdir()
     process = subprocess.Popen(
         [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path / "tmp")}
@@ -487,7 +525,7 @@ def test_names_and_code_are_those_of_when_it_was_trained(uri, tmp_path, monkeypa
     search.report("d", 12, 70.0, "complete")
     search.ledger.close()
     monkeypatch.setattr("search.proposals.ledger.code_version", lambda: codes[2])
-    Projection(folder, search.storage, uri).sync("FINISHED")
+    Projection(folder, search.storage.url, uri).sync("FINISHED")
     _, [parent], children = runs(uri, folder)
     names = [c.info.run_name for c in children]
     assert names == ["trial-00000 default", "trial-00001 enqueued", "trial-00002", "trial-00003"]

@@ -288,7 +288,7 @@ def study(uri, tmp_path_factory) -> tuple[dict[str, Any], Projection]:
     params = small_params(DATA, g_lr=1.5e-05, penalty_interval=3, beta2=1 / 3, warmup_kimg=0.0)
     for changes in ({}, params):
         study.ask().set_user_attr("params", changes)
-    projection = Projection(folder, storage, uri)
+    projection = Projection(folder, storage.url, uri)
     projection.sync()
     return params, projection
 

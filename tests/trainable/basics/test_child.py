@@ -1,0 +1,118 @@
+"""A process beside this one: what is called there, what comes back, and when it ends.
+
+Each test starts one, half a second's work: there is nothing to test without.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from spaces.errors import InputError
+from tests.helpers.refusals import refused
+from trainable.basics.child import Child, ChildError
+
+
+class Desk:
+    """What is called in the other process."""
+
+    def __init__(self, start: int):
+        self.total = start
+
+    def add(self, more: int) -> int:
+        self.total += more
+        return self.total
+
+    def where(self) -> tuple[int, str, str]:
+        return os.getpid(), str(Path.cwd()), sys.path[0]
+
+    def fail(self, error: Exception) -> None:
+        raise error
+
+    def unspeakable(self) -> None:
+        raise UnpicklableError(lambda: 0)
+
+    def sleep(self) -> None:
+        time.sleep(600)
+
+
+class UnpicklableError(Exception):
+    pass
+
+
+def why(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:20]}"
+
+
+@pytest.fixture
+def child():
+    with closing(Child(Desk, 40, say_why=why)) as made:
+        yield made
+
+
+def test_it_keeps_its_object_and_its_place(child, tmp_path, monkeypatch):
+    """In the user's folder, but a ``spaces.py`` there is not taken for ours."""
+    (tmp_path / "spaces.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    assert (child.call("add", 1), child.call("add", 1)) == (41, 42)
+    process, folder, first = child.call("where")
+    assert process != os.getpid()
+    assert folder == str(tmp_path)
+    assert Path(first, "trainable").is_dir()
+
+
+def test_what_is_raised_there_is_raised_here_in_words(child):
+    with refused("--x is 1"):
+        child.call("fail", InputError("--x is 1"))
+    with pytest.raises(ChildError, match=r"^ValueError: no$"):
+        child.call("fail", ValueError("no"))
+    with pytest.raises(ChildError, match="Unpicklable"):
+        child.call("unspeakable")
+    with pytest.raises(ChildError, match="AttributeError"):
+        child.call("nothing")
+    assert child.call("add", 1) == 41
+
+
+def test_one_that_was_killed_is_started_again(child):
+    process = child.call("where")[0]
+    threading.Timer(0.2, os.kill, (process, signal.SIGKILL)).start()
+    with pytest.raises(ConnectionError, match="lost"):
+        child.call("sleep")
+    assert child.call("add", 1) == 41
+
+
+def test_it_hears_no_ctrl_c_and_dies_with_us(tmp_path):
+    code = (
+        "from tests.trainable.basics.test_child import *\n"
+        "child = Child(Desk, 0, say_why=why)\n"
+        "print(child.call('where')[0], flush=True)\n"
+        "child.call('sleep')\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert parent.stdout is not None
+    with parent:
+        child = int(parent.stdout.readline())
+        assert os.getpgid(child) != os.getpgid(parent.pid)
+        os.kill(child, signal.SIGINT)
+        time.sleep(0.2)
+        assert lives(child)
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while lives(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def lives(process: int) -> bool:
+    # Of the machine's first process, which may not hear of it: a zombie is dead.
+    asked = ["ps", "-o", "stat=", "-p", str(process)]
+    state = subprocess.run(asked, capture_output=True, text=True)
+    return state.stdout.strip() not in ("", "Z", "Zs")
