@@ -6,10 +6,10 @@ pixels, a row of 8 for each of 2 classes), are written to a new SQLite store at 
 
 Then as in a search: a process for each worker trains the default configuration on one thread (32
 pixels, artificial films, and its backbone), while this process takes their evaluations' reports,
-writes the study's database, and has MLflow written by a process beside it: an evaluation of each worker
-every `--pace` seconds. Blocks with that and without take turns, so that what else the machine does
-falls on both alike. Training is measured in images a second of wall clock, all workers together;
-the CPU time of both processes says what was there to lose, with less noise.
+writes the study's database, and has MLflow written by a process beside it: an evaluation of each
+worker every `--pace` seconds. Blocks with that and without take turns, so that what else the
+machine does falls on both alike. Training is measured in images a second of wall clock, all workers
+together; the CPU time of both processes says what was there to lose, with less noise.
 
     python -m benchmarks.publish [--trials 100] [--evaluations 20]
                                  [--blocks 6] [--seconds 60] [--pace 30] [--workers 2]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import publish, scale, search
+from benchmarks import gpu, publish, scale, search
+from tests.helpers.refusals import tells
 from tests.helpers.searches import shared_ray
+from tests.helpers.toys import make_data, write_pictures
+from trainable.trial import evaluation
 
 
 @pytest.fixture
@@ -51,3 +57,42 @@ def test_writing_a_study_to_mlflow_is_measured(told):
     said = told(publish, "--trials", "2", "--evaluations", "3", "--blocks", "0")
     assert "2 trials of 3 evaluations with grids: " in said
     assert " 12 files of " in said  # a grid and its thumbnail for each
+
+
+def test_a_gpu_is_measured_in_parts_on_a_cpu_in_two_goes(tmp_path, monkeypatch, capsys):
+    """Two trials at once are two processes: that is what the part is about."""
+    monkeypatch.setattr(gpu, "WARM_UP", 2)
+    monkeypatch.setattr(evaluation, "GENERATED", 24)
+    monkeypatch.delitem(gpu.PARTS, "search")  # others run those
+    flags = [
+        "gpu", "--device", "cpu", "--data", pictures(tmp_path), "--out", str(tmp_path / "found"),
+        "--image-sizes", "32", "--packing", "2", "--minutes", "0.01", "0.02", "--seconds", "0.2",
+    ]  # fmt: skip
+
+    def told(*more: str) -> tuple[str, dict[str, list[dict[str, Any]]]]:
+        monkeypatch.setattr(sys, "argv", [*flags, *more])
+        gpu.main()
+        lines = map(json.loads, (tmp_path / "found").read_text().splitlines())
+        return capsys.readouterr().out, {line["part"]: line["rows"] for line in lines}
+
+    said, parts = told("--within", "0.55")
+    assert tells(said, "left: packing 32 (2 min)", "memory 32")
+    assert "packing 32" not in parts
+    before = parts["step 32"]
+    said, parts = told()
+    assert "left" not in said
+    assert sorted(parts) == sorted(f"{name} 32" for name in gpu.PARTS)
+    assert parts["step 32"] == before
+    assert [row["trials"] for row in parts["packing 32"]] == [2]
+    assert [row["minutes"] for row in parts["quality 32"]] == [0.01, 0.02]
+    rates = [
+        row["images / s"] for name, rows in parts.items() for row in rows if "images / s" in row
+    ]
+    assert min(rates) > 0
+    assert 0 < parts["evaluation 32"][-1]["ms"] < 100  # a share
+    assert tells(said, *gpu.PARTS)
+
+
+def pictures(folder: Path) -> str:
+    write_pictures(folder / "set", make_data(n=24))
+    return str(folder / "set")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from trainable.pretrained.convolve import convolve
 
 _STAGES = (
     # kernel, stride, expansion, channels, repeats
@@ -32,16 +33,6 @@ def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3)
 
 
-def _same(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """`conv` of square x with SAME padding, to side / stride rounded up, the smaller part first."""
-    side, kernel, stride = x.shape[2], conv.kernel_size[0], conv.stride[0]
-    total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
-    if total % 2 == 0:
-        return F.conv2d(x, conv.weight, conv.bias, conv.stride, total // 2, 1, conv.groups)
-    before, after = total // 2, total - total // 2
-    return conv(F.pad(x, (before, after, before, after)))
-
-
 class _Block(nn.Module):
     """Inverted bottleneck: expand 1x1, depthwise, project 1x1; a shortcut where shapes allow."""
 
@@ -59,9 +50,9 @@ class _Block(nn.Module):
         self.shortcut = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.relu6(self._bn0(self._expand_conv(x)), inplace=True) if self.expands else x
-        h = F.relu6(self._bn1(_same(h, self._depthwise_conv)), inplace=True)
-        h = self._bn2(self._project_conv(h))
+        h = convolve(x, self._expand_conv, self._bn0, "relu6") if self.expands else x
+        h = convolve(h, self._depthwise_conv, self._bn1, "relu6", same=True)
+        h = convolve(h, self._project_conv, self._bn2)
         return h + x if self.shortcut else h
 
 
@@ -98,14 +89,14 @@ class Lite(nn.Module):
         self._fc = nn.Linear(1280, 1000)
 
     def _stem(self, x: Tensor) -> Tensor:
-        return F.relu6(self._bn0(_same(x, self._conv_stem)), inplace=True)
+        return convolve(x, self._conv_stem, self._bn0, "relu6", same=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Average-pooled output of the last convolution."""
         x = self._stem(x)
         for block in self._blocks:
             x = block(x)
-        return F.relu6(self._bn1(self._conv_head(x)), inplace=True).mean((2, 3))
+        return convolve(x, self._conv_head, self._bn1, "relu6").mean((2, 3))
 
     def taps(self, x: Tensor) -> list[Tensor]:
         """Features on the grids of 1/4, 1/8, 1/16 and 1/32 of the side."""

@@ -11,6 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import inception as tv
 
+from trainable.pretrained.convolve import convolve
+
+
+class _Conv(tv.BasicConv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return convolve(x, self.conv, self.bn, "relu")
+
 
 def _average(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
@@ -41,7 +48,7 @@ class _C(tv.InceptionC):
 
 class _E(tv.InceptionE):
     def __init__(self, channels: int, *, maximum: bool):
-        super().__init__(channels)
+        super().__init__(channels, conv_block=_Conv)
         self.maximum = maximum
 
     def _forward(self, x: Tensor) -> list[Tensor]:
@@ -61,7 +68,7 @@ class FIDInception(nn.Module):
 
     def __init__(self):
         super().__init__()
-        conv = tv.BasicConv2d
+        conv = _Conv
         self.Conv2d_1a_3x3 = conv(3, 32, kernel_size=3, stride=2)
         self.Conv2d_2a_3x3 = conv(32, 32, kernel_size=3)
         self.Conv2d_2b_3x3 = conv(32, 64, kernel_size=3, padding=1)
@@ -69,15 +76,15 @@ class FIDInception(nn.Module):
         self.Conv2d_3b_1x1 = conv(64, 80, kernel_size=1)
         self.Conv2d_4a_3x3 = conv(80, 192, kernel_size=3)
         self.maxpool2 = nn.MaxPool2d(3, 2)
-        self.Mixed_5b = _A(192, 32)
-        self.Mixed_5c = _A(256, 64)
-        self.Mixed_5d = _A(288, 64)
-        self.Mixed_6a = tv.InceptionB(288)
-        self.Mixed_6b = _C(768, 128)
-        self.Mixed_6c = _C(768, 160)
-        self.Mixed_6d = _C(768, 160)
-        self.Mixed_6e = _C(768, 192)
-        self.Mixed_7a = tv.InceptionD(768)
+        self.Mixed_5b = _A(192, 32, conv_block=_Conv)
+        self.Mixed_5c = _A(256, 64, conv_block=_Conv)
+        self.Mixed_5d = _A(288, 64, conv_block=_Conv)
+        self.Mixed_6a = tv.InceptionB(288, conv_block=_Conv)
+        self.Mixed_6b = _C(768, 128, conv_block=_Conv)
+        self.Mixed_6c = _C(768, 160, conv_block=_Conv)
+        self.Mixed_6d = _C(768, 160, conv_block=_Conv)
+        self.Mixed_6e = _C(768, 192, conv_block=_Conv)
+        self.Mixed_7a = tv.InceptionD(768, conv_block=_Conv)
         self.Mixed_7b = _E(1280, maximum=False)
         self.Mixed_7c = _E(2048, maximum=True)
         self.fc = nn.Linear(2048, 1008)

@@ -16,7 +16,7 @@ from trainable.gan.config import BACKBONES as CHOICES
 from trainable.gan.config import least_size
 from trainable.pretrained.backbones import Backbone, load_backbone, shares_features
 from trainable.pretrained.catalog import BACKBONES, WEIGHTS
-from trainable.pretrained.efficientnet_lite import Lite, _same
+from trainable.pretrained.efficientnet_lite import Lite
 
 
 def _vgg16() -> nn.Module:
@@ -183,21 +183,6 @@ def test_lites_score_classes_as_their_publisher_has_it(variant, size, classes, s
     best = logits.topk(3)
     assert best.indices.tolist() == classes
     assert best.values.tolist() == pytest.approx(scores, abs=2e-3)
-
-
-@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2), (1, 1)])
-def test_same_padding_is_tensorflows(kernel, stride):
-    """Output i is centred so that the whole row of windows hangs over evenly, or by one right."""
-    conv = nn.Conv2d(1, 1, kernel, stride, bias=False)
-    nn.init.ones_(conv.weight)
-    for side in range(1, 20):
-        outputs = -(-side // stride)
-        total = max((outputs - 1) * stride + kernel - side, 0)
-        x = torch.arange(1.0, side + 1).expand(1, 1, side, side)
-        padded = F.pad(x, (total // 2, total - total // 2) * 2)
-        found = _same(x, conv)
-        assert found.shape[2:] == (outputs, outputs)
-        assert torch.allclose(found, F.conv2d(padded, conv.weight, stride=stride))
 
 
 # Images in
