@@ -22,6 +22,7 @@ from trainable.gan import footprint as module
 from trainable.gan.config import TrialConfig
 from trainable.gan.footprint import footprint
 from trainable.gan.run import Run
+from trainable.pretrained import convolve
 from trainable.pretrained.backbones import Backbone, backed_task, load_backbone
 
 WIDER: dict[str, Any] = {"g_width": 12, "d_width": 12}
@@ -122,8 +123,11 @@ def numbers(run: Run, backbone: Backbone) -> int:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_state_activations_and_multiply_adds_are_those_of_a_real_run(data, backbone, name):
+def test_state_activations_and_multiply_adds_are_those_of_a_real_run(
+    data, backbone, name, monkeypatch
+):
     """Weights, gradients, moments and mean; what autograd keeps; and what steps take on average."""
+    monkeypatch.setattr(convolve, "_FUSES", False)  # PyTorch does not count those
     config = case(data, name)
     run = run_of(config, data, backbone)
     found = footprint(config, run.task)
