@@ -1,10 +1,11 @@
 """What one GPU does with this project, in parts; Ray need not be there.
 
-    benchmarks/gpu.sh [--data FOLDER] [--out gpu.jsonl] [--within 9m]
+    benchmarks/gpu.sh [--data FOLDER] [--out gpu.jsonl] [--within MINUTES]
 
-Each part is a line of `--out` once it is done, and is not run again. None begins that may not end
-`--within` the given time, so the same command, run twice on a machine that is lent for ten minutes
-at a time, does them all. At the end the tables of all parts are printed, and which are left.
+Each part is a line of `--out` once it is done, and is not run again there. None begins that may not
+end `--within` so many minutes: on a machine that is lent for ten at a time, the same command does
+them all in two goes, in three with a search. One that fails is said, and does not keep the others
+from running. At the end the tables of all parts are printed, and which are left.
 
 - ``step``: images a second of the training step, against a plain DCGAN loop (`benchmarks.train`);
 - ``packing``: so many trials at once, images a second together, with CUDA's multi-process service
@@ -13,8 +14,8 @@ at a time, does them all. At the end the tables of all parts are printed, and wh
   have of a trial of the default's length;
 - ``memory``: what a trial holds; whether a process that runs out of memory disturbs its neighbour;
 - ``quality``: FID after so many minutes of training;
-- ``search``: where Ray is installed, a whole search of `--trials` trials, and how its best compares
-  with the default.
+- ``search``: where Ray is installed, a whole search of `--trials` trials within
+  `--search-minutes`, and how its best and the default score on fresh images.
 
 ``--device cpu`` runs the same parts on a CPU, to try the script.
 """
@@ -23,16 +24,20 @@ from __future__ import annotations
 
 import argparse
 import csv
+import gc
 import importlib.util
 import json
 import multiprocessing
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,14 +95,14 @@ def step(options: argparse.Namespace, size: int) -> list[Row]:
     return rows
 
 
-def packed(options: argparse.Namespace, size: int, ready: Any, told: Any) -> None:
-    """One of several processes that train at once."""
+def packed(options: argparse.Namespace, size: int, ready: Any) -> float:
+    """One of several processes that train at once; its images a second."""
     torch.set_num_threads(1)
     run = a_run(options, size)
     for _ in range(WARM_UP):
         run.train_step()
-    ready.wait(300)
-    told.put(train_for(run, options.seconds))
+    ready.wait(120)
+    return train_for(run, options.seconds)
 
 
 def packing(options: argparse.Namespace, size: int) -> list[Row]:
@@ -106,19 +111,15 @@ def packing(options: argparse.Namespace, size: int) -> list[Row]:
     for service in (False, True):
         with multi_process_service(service and options.device == "cuda") as runs:
             for trials in options.packing if runs or not service else ():
-                ready, told = spawn.Barrier(trials), spawn.Queue()
-                given = (options, size, ready, told)
-                workers = [spawn.Process(target=packed, args=given) for _ in range(trials)]
-                for worker in workers:
-                    worker.start()
-                rates = [told.get(timeout=600) for _ in workers]
-                for worker in workers:
-                    worker.join()
+                # A pool says so when a process dies, where a queue would be waited for.
+                with ProcessPoolExecutor(trials, spawn) as pool, spawn.Manager() as manager:
+                    ready = manager.Barrier(trials)
+                    given = [(options, size, ready)] * trials
+                    rates = list(pool.map(packed, *zip(*given, strict=True)))
                 rows.append(
                     {"trials": trials, "MPS": runs, "pixels": size, "images / s": sum(rates)}
                 )
-    alone = rows[0]["images / s"] / rows[0]["trials"]
-    return [row | {"x one trial": row["images / s"] / alone} for row in rows]
+    return [row | {"a trial": row["images / s"] / row["trials"]} for row in rows]
 
 
 @contextmanager
@@ -127,11 +128,10 @@ def multi_process_service(wanted: bool) -> Iterator[bool]:
     control = ["nvidia-cuda-mps-control"]
     with tempfile.TemporaryDirectory() as folder:
         places = {f"CUDA_MPS_{kind}_DIRECTORY": folder for kind in ("PIPE", "LOG")}
-        try:
-            if not wanted or subprocess.run([*control, "-d"], env=os.environ | places).returncode:
-                yield False
-                return
-        except FileNotFoundError:
+        if not wanted or shutil.which(control[0]) is None:
+            yield False
+            return
+        if subprocess.run([*control, "-d"], env=os.environ | places).returncode:
             yield False
             return
         os.environ.update(places)
@@ -194,13 +194,15 @@ def neighbour(options: argparse.Namespace, size: int, told: Any) -> None:
             run = a_run(options, size, g_width=240, d_width=160, batch_size=128)
             for _ in range(WARM_UP):
                 run.train_step()
-            told.put("did not run out of memory")
-        except torch.OutOfMemoryError:
-            told.put("out of memory")
+            told.put("one that has enough memory")
+        except Exception as error:  # CUDA has many ways to say so
+            told.put(f"one that fails ({str(error).splitlines()[0][:60]})")
 
 
 def memory(options: argparse.Namespace, size: int) -> list[Row]:
     """See above."""
+    gc.collect()  # of the parts before
+    limit_memory(options.device, None)
     run = a_run(options, size)
     for _ in range(WARM_UP):
         run.train_step()
@@ -214,26 +216,28 @@ def memory(options: argparse.Namespace, size: int) -> list[Row]:
     told = spawn.Queue()
     other = spawn.Process(target=neighbour, args=(options, size, told), daemon=True)
     other.start()
-    said = told.get(timeout=300)
-    beside = train_for(run, options.seconds)
-    other.kill()
+    try:
+        said = told.get(timeout=120)
+        beside = train_for(run, options.seconds)
+    finally:
+        other.kill()
     finite = all(value.isfinite().all() for value in run.G.state_dict().values())
-    state = f"beside one that is {said}; weights {'finite' if finite else 'not finite'}"
+    state = f"beside {said}; weights {'finite' if finite else 'not finite'}"
     return [*rows, {"": state, "pixels": size, "images / s": beside, "MB held": held}]
 
 
 def quality(options: argparse.Namespace, size: int) -> list[Row]:
     """See above."""
     evaluator, run = evaluator_of(options, size), a_run(options, size)
-    floor, rows, spent = evaluator.real, [], 0.0
-    for minutes in options.minutes:
+    rows, spent = [], 0.0
+    for minutes in sorted(options.minutes):
         rate = train_for(run, 60 * minutes - spent)
         spent = 60 * minutes
         scores = evaluator.scores(run, seed=0)
         rows.append({
             "pixels": size, "minutes": minutes, "thousand images": run.images_seen / 1000,
             "images / s": rate, "FID": scores["fid"], "diversity": scores["diversity"],
-            "copies": scores["copy_rate"], "real images": len(floor.features),
+            "copies": scores["copy_rate"], "real images": evaluator.data.n,
         })  # fmt: skip
     return rows
 
@@ -255,20 +259,27 @@ def search(options: argparse.Namespace, size: int) -> list[Row]:
         with Path(output, "gpu", "leaderboard.csv").open() as file:
             found = list(csv.DictReader(file))
     best, usual = found[0], next(row for row in found if row["trial"] == "0")
-    row = {"trials": len(found), "pixels": size, "seconds": spent}
-    return [row | {"best FID": float(best["fid"]), "the default's": float(usual["fid"])}]
+    return [{
+        "trials": len(found), "pixels": size, "seconds": spent, "best": best["trial"],
+        "its fresh FID": best["fresh_fid_mean"], "the default's": usual["fresh_fid_mean"] or "-",
+        "the default is": usual["status"],
+    }]  # fmt: skip
 
 
 PARTS: dict[str, tuple[Callable[[argparse.Namespace, int], list[Row]], float]] = {
-    "step": (step, 30), "packing": (packing, 150), "evaluation": (evaluation, 25),
+    "step": (step, 30), "packing": (packing, 20), "evaluation": (evaluation, 25),
     "memory": (memory, 40), "quality": (quality, 30), "search": (search, 60),
 }  # fmt: skip
-"""Each part, and seconds that it takes beside what the flags say."""
+"""Each part, and seconds that it takes beside what the flags say; of packing, each number does."""
 
 
 def wanted(options: argparse.Namespace) -> list[tuple[str, int, float]]:
     """All parts: name, image size, and seconds that it may take."""
-    more = {"quality": 60 * max(options.minutes), "search": 60 * options.search_minutes}
+    rounds = (2 if options.device == "cuda" else 1) * len(options.packing)
+    more = {
+        "quality": 60 * max(options.minutes), "search": 60 * options.search_minutes,
+        "packing": (rounds - 1) * PARTS["packing"][1] + rounds * options.seconds,
+    }  # fmt: skip
     small, *_ = options.image_sizes
     parts = [
         (name, size, seconds + more.get(name, 0.0))
@@ -322,8 +333,13 @@ def main() -> None:
         if time.monotonic() - began + seconds > 60 * options.within:
             left.append(f"{part} ({format_duration(seconds)})")
             continue
-        console.print(f"{part}, at most {format_duration(seconds)}")
-        kept[part] = PARTS[name][0](options, size)
+        console.print(f"{part}, about {format_duration(seconds)}")
+        try:
+            kept[part] = PARTS[name][0](options, size)
+        except Exception as error:
+            traceback.print_exc()
+            left.append(f"{part} ({type(error).__name__})")
+            continue
         with options.out.open("a") as file:
             file.write(json.dumps({"part": part, "rows": kept[part]}) + "\n")
     where = torch.cuda.get_device_name() if options.device == "cuda" else "one CPU thread"

@@ -215,6 +215,7 @@ def search(root: Path, costs: Costs | None, workers: int, trials: int, usual: fl
         for name, stand_in in world.stand_ins().items() if costs else ():
             stack.enter_context(mock.patch(name, stand_in))
         if not costs:
+            assert tracker.ask().result() is None
             tracker.start()
         audience = Audience(Console(file=io.StringIO()), wake=world.wake if costs else wake)
         outcome = run_trials(

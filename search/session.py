@@ -6,7 +6,6 @@ import argparse
 import json
 import shutil
 import signal
-import threading
 import time
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
@@ -36,7 +35,6 @@ from search.study.folder import (
 from search.study.records import TrialRecord, read_records
 from search.study.settings_file import write_settings
 from search.study.transaction import one_transaction
-from search.tracking.projection import prepare_mlflow
 from search.tracking.tracker import RemoteProjection, Tracker
 from search.tune.reporting import Audience
 from search.tune.run_trials import Outcome, run_trials
@@ -167,7 +165,6 @@ def _locked_search(
         if outcome.stopped or outcome.halted or (not outcome.done and in_time):
             return _stopped(ending, outcome, tracker)
         where = plan.capacity.resources
-        threading.Thread(target=prepare_mlflow, daemon=True).start()  # `_hand_over` needs it
         rows = conclude(study, config, workload, where, folder, console, outcome.avoided)
         print_winners(rows, default(workload.task), console)
         _prove(study, rows, replace(plan, workload=workload), ending, since, outcome.avoided)

@@ -1,9 +1,9 @@
 """MLflow off the hot path: whether it answers, and what keeps it up to date.
 
 The search never waits for MLflow and never ends because of it. Ray's callbacks `wake` the tracker,
-which costs microseconds; its thread has a process of its own write what the store lacks (see
-`search.tracking.projection`), and after a failure, or a loss of the process, goes on trying, ever
-less often, until all is there.
+which costs microseconds; its thread lets a separate process write what the store lacks (see
+`search.tracking.projection`), and after a failure, or after that process was lost, goes on trying,
+ever less often, until everything is written.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 from search.tracking.flat import PAUSED
 from search.tracking.projection import Projection
 from trainable.basics.addresses import without_password
-from trainable.basics.child import Child
+from trainable.basics.child import Child, ClosedError
 from trainable.tracking.client import reason
 
 _LONGEST_WAIT = 60.0
@@ -80,7 +81,7 @@ class Tracker:
         self._final: str | None = None
         self._done = False
         # A daemon: a process whose store hangs must still be able to end.
-        self._thread = threading.Thread(target=self._loop, daemon=True, name="mlflow-tracker")
+        self._thread = threading.Thread(target=self._run, daemon=True, name="mlflow-tracker")
 
     def ask(self) -> Future[str | None]:
         """Why MLflow cannot be used now, or None; the answer comes while others work."""
@@ -129,6 +130,10 @@ class Tracker:
             self._thread.join(timeout)
         return self._done
 
+    def _run(self) -> None:
+        with suppress(ClosedError):  # the search is over, and has said what is missing
+            self._loop()
+
     def _loop(self) -> None:
         wait = self._pause
         while True:
@@ -154,6 +159,8 @@ class Tracker:
     def _sync(self, status: str | None) -> bool:
         try:
             self.projection.sync(status)
+        except ClosedError:
+            raise
         except Exception as error:
             if self.problem is None:
                 self._say(

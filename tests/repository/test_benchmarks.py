@@ -75,14 +75,13 @@ def test_a_gpu_is_measured_in_parts_on_a_cpu_in_two_goes(tmp_path, monkeypatch, 
         lines = map(json.loads, (tmp_path / "found").read_text().splitlines())
         return capsys.readouterr().out, {line["part"]: line["rows"] for line in lines}
 
-    said, parts = told("--within", "0.55")
-    assert tells(said, "left: packing 32 (2 min)", "memory 32")
-    assert "packing 32" not in parts
-    before = parts["step 32"]
+    said, parts = told("--within", "0.4")
+    assert tells(said, "left: step 32 (30 s)", "quality 32")
+    before = parts["packing 32"]
     said, parts = told()
     assert "left" not in said
     assert sorted(parts) == sorted(f"{name} 32" for name in gpu.PARTS)
-    assert parts["step 32"] == before
+    assert parts["packing 32"] == before
     assert [row["trials"] for row in parts["packing 32"]] == [2]
     assert [row["minutes"] for row in parts["quality 32"]] == [0.01, 0.02]
     rates = [
@@ -91,6 +90,28 @@ def test_a_gpu_is_measured_in_parts_on_a_cpu_in_two_goes(tmp_path, monkeypatch, 
     assert min(rates) > 0
     assert 0 < parts["evaluation 32"][-1]["ms"] < 100  # a share
     assert tells(said, *gpu.PARTS)
+
+
+def test_a_part_that_fails_keeps_no_other_from_running(tmp_path, monkeypatch, capsys):
+    parts = {
+        "packing": (lambda options, size: 1 / 0, 1.0),
+        "memory": (lambda *_: [{"MB": 1.5}], 1.0),
+    }
+    monkeypatch.setattr(gpu, "PARTS", parts)
+    flags = [
+        "gpu",
+        "--device",
+        "cpu",
+        "--data",
+        pictures(tmp_path),
+        "--out",
+        str(tmp_path / "found"),
+    ]
+    monkeypatch.setattr(sys, "argv", [*flags, "--image-sizes", "32"])
+    gpu.main()
+    said, faults = capsys.readouterr()
+    assert tells(said, "left: packing 32 (ZeroDivisionError)", "1.5")
+    assert "1 / 0" in faults
 
 
 def pictures(folder: Path) -> str:

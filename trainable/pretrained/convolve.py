@@ -1,8 +1,10 @@
 """A convolution of a frozen network with what follows it, in one pass over memory where possible.
 
-On x86 CPUs oneDNN applies the activation as it writes the convolution's result. PyTorch has that
-for code that it compiles (`torch.compile`, which needs a C++ compiler at hand), under a name of its
-own and without gradients. Features differ by some 1e-6 relative: another order of summation.
+On x86 CPUs oneDNN applies the activation as it writes the convolution's result. PyTorch offers this
+to compiled code only (`torch.compile`, which needs a C++ compiler at hand), as a private operator
+without gradients, whose activations turn NaN into 0. So it is used in inference mode alone, where
+images are bytes, and not in training, where NaN must be seen. Features differ by some 1e-6
+relative: another order of summation.
 """
 
 from __future__ import annotations
@@ -14,7 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_FUSES = platform.machine().lower() in ("x86_64", "amd64") and torch.backends.mkldnn.is_available()
+_FUSES = (
+    platform.machine().lower() in ("x86_64", "amd64")
+    and torch.backends.mkldnn.is_available()
+    and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+)
 _SCALARS = {"none": [], "relu": [], "relu6": [0.0, 6.0]}
 _NAMES = {"none": "none", "relu": "relu", "relu6": "hardtanh"}
 
@@ -35,7 +41,9 @@ def convolve(
     weight, padding = conv.weight, conv.padding
     if same:
         x, weight, padding = _padded(x, conv)
-    plain = x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad
+    plain = (
+        x.device.type == "cpu" and x.dtype == torch.float32 and torch.is_inference_mode_enabled()
+    )
     if _FUSES and plain and isinstance(norm, nn.Identity):
         return torch.ops.mkldnn._convolution_pointwise(
             x, weight, conv.bias, padding, conv.stride, conv.dilation, conv.groups,
