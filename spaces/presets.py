@@ -70,7 +70,7 @@ def backed(task: Task) -> Params:
         "backbone_interval": 4,
         "backbone_weight": 0.3,
         "backbone_size": 96 if task.backbone == "inception_v3" else 64,
-        "backbone_projection": "random",
+        "backbone_projection": "learned",
         "backbone_channels": 32,
         "backbone_width": 32,
         "backbone_lr": 5e-4,

@@ -45,7 +45,7 @@ RECIPES: dict[str, dict[str, Any]] = {
               **UNPENALISED},
     "adaptive": {**ADAPTIVE, "augment": "zoom+flip", "upsampling": "bilinear", "g_norm": "none"},
     "auxiliary": BACKED,
-    "auxiliary twice": {**BACKED, **ADAPTIVE, "d_steps": 2, "backbone_projection": "learned"},
+    "auxiliary twice": {**BACKED, **ADAPTIVE, "d_steps": 2, "backbone_projection": "random"},
     "only": ONLY,
 }  # fmt: skip
 

@@ -150,14 +150,15 @@ def test_an_update_reports_loss_and_mean_logits_as_they_were(backbone):
 
 
 @pytest.mark.parametrize("role", ["auxiliary", "only"])
-def test_the_verdict_is_weighted_and_reaches_the_fakes_and_nothing_else(backbone, role):
+@pytest.mark.parametrize("projection", ["random", "learned"])
+def test_the_verdict_is_weighted_and_reaches_the_fakes_and_nothing_else(backbone, role, projection):
     only = {"backbone_role": "only", "backbone_interval": None, "backbone_weight": None}
     own_d = (
         "d_depth", "d_width", "d_residuals", "d_norm", "d_conditioning", "loss", "penalty",
         "penalty_weight", "penalty_interval", "lr_ratio",
     )  # fmt: skip
     changes = only | dict.fromkeys(own_d) if role == "only" else {"backbone_weight": 2.5}
-    adversary = player(backbone, **changes)
+    adversary = player(backbone, backbone_projection=projection, **changes)
     assert (adversary.phase(1) is not None) == (role == "only")
     adversary.network.eval()  # no power iteration
     real, fake, y = batch()
@@ -176,7 +177,8 @@ def test_the_verdict_is_weighted_and_reaches_the_fakes_and_nothing_else(backbone
     assert all(w.grad is None for w in (*network.parameters(), *backbone.parameters()))
     # Afterwards what is learned, and only that, is learned again.
     moving = {n.split(".")[0] for n, w in network.named_parameters() if w.requires_grad}
-    assert moving == {"hidden", "heads", "embeds"}
+    learned = {"mixes"} if projection == "learned" else set()
+    assert moving == {"hidden", "heads", "embeds"} | learned
 
 
 def test_an_update_leaves_the_generators_side_alone(backbone):
