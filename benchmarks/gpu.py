@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import gc
 import importlib.util
 import json
@@ -61,6 +62,8 @@ from trainable.trial.evaluation import Evaluator, real_set, witness_of
 
 Row = dict[str, Any]
 WARM_UP = 50  # steps, in which each kind of step is recorded
+STEPS = 16  # between two looks at the clock
+TIMES = 3  # that what is short is timed, after a first one
 IMAGES, EVALUATIONS = 180_000, 18  # of a complete trial
 TIGHT_MB = 256.0  # too little for a step of ten times the width
 
@@ -77,7 +80,7 @@ def train_for(run: Run, seconds: float) -> float:
     """Train for so long; images a second."""
     seen, began = run.images_seen, time.perf_counter()
     while (spent := time.perf_counter() - began) < seconds:
-        for _ in range(15):
+        for _ in range(STEPS - 1):
             run.train_step()
         run.train_step().tolist()  # waits for the device
     return (run.images_seen - seen) / spent
@@ -145,7 +148,7 @@ def multi_process_service(wanted: bool) -> Iterator[bool]:
 
 def evaluation(options: argparse.Namespace, size: int) -> list[Row]:
     """See above."""
-    evaluator, run = evaluator_of(options, size), a_run(options, size)
+    evaluator, run = evaluator_of(options.data, options.device, size), a_run(options, size)
     for _ in range(WARM_UP):
         run.train_step()
     rate = train_for(run, options.seconds)
@@ -170,19 +173,20 @@ def evaluation(options: argparse.Namespace, size: int) -> list[Row]:
 
 
 def seconds_of(part: Callable[[], object]) -> float:
-    """The median of three, after a first one."""
+    """The median time of a part."""
     took = []
-    for _ in range(4):
+    for _ in range(1 + TIMES):
         began = time.perf_counter()
         part()
         took.append(time.perf_counter() - began)
     return statistics.median(took[1:])
 
 
-def evaluator_of(options: argparse.Namespace, size: int) -> Evaluator:
-    """What scores runs at that size."""
-    data = load(options.data, size)
-    extractor = load_extractor("efficientnet-lite0")[0].to(options.device)
+@functools.cache
+def evaluator_of(images: str, device: str, size: int) -> Evaluator:
+    """What scores runs on those images at that size."""
+    data = load(images, size)
+    extractor = load_extractor("efficientnet-lite0")[0].to(device)
     return Evaluator(data, extractor, real_set(data, extractor), witness_of(data, None, seed=0))
 
 
@@ -228,7 +232,7 @@ def memory(options: argparse.Namespace, size: int) -> list[Row]:
 
 def quality(options: argparse.Namespace, size: int) -> list[Row]:
     """See above."""
-    evaluator, run = evaluator_of(options, size), a_run(options, size)
+    evaluator, run = evaluator_of(options.data, options.device, size), a_run(options, size)
     rows, spent = [], 0.0
     for minutes in sorted(options.minutes):
         rate = train_for(run, 60 * minutes - spent)
