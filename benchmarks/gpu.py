@@ -76,6 +76,14 @@ def a_run(options: argparse.Namespace, size: int, **changes: Any) -> Run:
     return Run(config, data, seed=0, device=options.device, backbone=backbone)
 
 
+def warmed(options: argparse.Namespace, size: int, **changes: Any) -> Run:
+    """The same, once each kind of step is recorded."""
+    run = a_run(options, size, **changes)
+    for _ in range(WARM_UP):
+        run.train_step()
+    return run
+
+
 def train_for(run: Run, seconds: float) -> float:
     """Train for so long; images a second."""
     seen, began = run.images_seen, time.perf_counter()
@@ -101,9 +109,7 @@ def step(options: argparse.Namespace, size: int) -> list[Row]:
 def packed(options: argparse.Namespace, size: int, ready: Any) -> float:
     """One of several processes that train at once; its images a second."""
     torch.set_num_threads(1)
-    run = a_run(options, size)
-    for _ in range(WARM_UP):
-        run.train_step()
+    run = warmed(options, size)
     ready.wait(120)
     return train_for(run, options.seconds)
 
@@ -128,29 +134,25 @@ def packing(options: argparse.Namespace, size: int) -> list[Row]:
 @contextmanager
 def multi_process_service(wanted: bool) -> Iterator[bool]:
     """CUDA's service for the processes that are started in the block; whether it runs."""
-    control = ["nvidia-cuda-mps-control"]
+    control = "nvidia-cuda-mps-control"
     with tempfile.TemporaryDirectory() as folder:
         places = {f"CUDA_MPS_{kind}_DIRECTORY": folder for kind in ("PIPE", "LOG")}
-        if not wanted or shutil.which(control[0]) is None:
-            yield False
-            return
-        if subprocess.run([*control, "-d"], env=os.environ | places).returncode:
+        there = wanted and shutil.which(control) is not None
+        if not there or subprocess.run([control, "-d"], env=os.environ | places).returncode:
             yield False
             return
         os.environ.update(places)
         try:
             yield True
         finally:
-            subprocess.run(control, input=b"quit\n", check=False)
+            subprocess.run([control], input=b"quit\n", check=False)
             for name in places:
                 del os.environ[name]
 
 
 def evaluation(options: argparse.Namespace, size: int) -> list[Row]:
     """See above."""
-    evaluator, run = evaluator_of(options.data, options.device, size), a_run(options, size)
-    for _ in range(WARM_UP):
-        run.train_step()
+    evaluator, run = evaluator_of(options.data, options.device, size), warmed(options, size)
     rate = train_for(run, options.seconds)
     labels, extractor = evaluator.labels, evaluator.extractor
     with tempfile.TemporaryDirectory() as folder:
@@ -195,9 +197,7 @@ def neighbour(options: argparse.Namespace, size: int, told: Any) -> None:
     while True:
         limit_memory(options.device, TIGHT_MB)
         try:
-            run = a_run(options, size, g_width=240, d_width=160, batch_size=128)
-            for _ in range(WARM_UP):
-                run.train_step()
+            warmed(options, size, g_width=240, d_width=160, batch_size=128)
             told.put("one that has enough memory")
         except Exception as error:  # CUDA has many ways to say so
             told.put(f"one that fails ({str(error).splitlines()[0][:60]})")
@@ -207,9 +207,7 @@ def memory(options: argparse.Namespace, size: int) -> list[Row]:
     """See above."""
     gc.collect()  # of the parts before
     limit_memory(options.device, None)
-    run = a_run(options, size)
-    for _ in range(WARM_UP):
-        run.train_step()
+    run = warmed(options, size)
     alone = train_for(run, options.seconds)
     gpu = options.device == "cuda"
     held = torch.cuda.max_memory_reserved() / 2**20 if gpu else float("nan")
