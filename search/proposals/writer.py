@@ -11,6 +11,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from search.study.database import set_interrupted
+from search.study.new_trial import add_trial
 from search.study.records import REPORT, WrittenReport, goals, read_record
 from search.study.transaction import one_transaction
 from trainable.trial.report import ScoredReport, Status
@@ -115,8 +116,7 @@ class StudyWriter:
         Raises:
             RuntimeError: the database gave it another number.
         """
-        trial_id = self._storage.create_new_trial(self._study_id, trial)
-        given = self._storage.get_trial_number_from_id(trial_id)
+        given = add_trial(self._storage, self._study_id, trial)
         if given != number:
             raise RuntimeError(
                 f"trial {number} became {given}: another program is adding trials to this study"

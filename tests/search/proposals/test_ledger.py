@@ -14,9 +14,11 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from search.proposals import writer
 from search.proposals.history import SHORTFALL
 from search.proposals.ledger import Ledger
 from search.study.database import load_study, open_storage
+from search.study.new_trial import add_trial
 from search.study.records import read_records
 from spaces.presets import default
 from tests.helpers.fake_tune import TASK, Search, config, made_report, space
@@ -136,21 +138,19 @@ def test_a_trial_that_something_else_adds_is_noticed(tmp_path):
     s.ledger.close()
 
 
-def test_what_is_written_is_what_was_drawn_however_late_the_writer_comes(tmp_path):
+def test_what_is_written_is_what_was_drawn_however_late_the_writer_comes(tmp_path, monkeypatch):
     """A slow disk: a trial's reports come before the trial itself is written."""
     s = Search(tmp_path / "s")
     gate, reports = hold_up(s), []
     s.start("a")
     for resource in range(1, 7):
         s.report("a", resource, 50.0 - resource)
-    created = s.storage.create_new_trial
 
-    def create(study_id, template_trial=None):
-        assert template_trial is not None
-        reports.append(dict(template_trial.intermediate_values))
-        return created(study_id, template_trial)
+    def add(storage, study_id, trial):
+        reports.append(dict(trial.intermediate_values))
+        return add_trial(storage, study_id, trial)
 
-    s.storage.create_new_trial = create  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setattr(writer, "add_trial", add)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Optuna warns of a value that it has already
         gate.set()
