@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,6 +25,30 @@ from trainable.distributed.resources import Resources
 
 _LINES = 20
 """Of progress, where there is no terminal for a bar."""
+
+
+class _Pace:
+    """What one kind of work takes: the time at it, over how many were done in that."""
+
+    def __init__(self, missing: int):
+        self.missing, self.done = missing, 0
+        self._spent, self._since = 0.0, 0.0
+
+    def begin(self) -> None:
+        """From now on it is worked at."""
+        self._since = time.monotonic()
+
+    def tick(self) -> None:
+        """One more is done."""
+        now = time.monotonic()
+        self._spent, self._since = self._spent + now - self._since, now
+        self.done += 1
+
+    @property
+    def left(self) -> float:
+        """Seconds for the rest; NaN before one is done."""
+        rest = self.missing - self.done
+        return rest * self._spent / self.done if self.done else math.nan if rest else 0.0
 
 
 class Work:
@@ -63,85 +88,100 @@ class Work:
             OSError: a result cannot be written.
         """
         results = self._store.read()
-        before = sum(cell in results for cell in self._cells)
-        if before:
-            self._print(f"{before} cells are already done, {len(self._cells) - before} remain")
-        self._began, self._trained = time.monotonic(), 0
+        missing = [cell for cell in self._cells if cell not in results]
+        if before := len(self._cells) - len(missing):
+            self._print(f"{before} cells are already done, {len(missing)} remain")
+        self._own = self._kept(missing)
+        self._cell = _Pace(len(missing))
+        self._generator = _Pace(len(self._wanted(missing)) - len(self._own))
         settled: tuple[Resources, int] | None = None
         with ExitStack() as ray:
             for first, last in itertools.pairwise((0, *stops)):
-                missing = [c for c in self._cells if first <= c.repeat < last and c not in results]
-                if missing and settled is None:
+                now = [cell for cell in missing if first <= cell.repeat < last]
+                if now and settled is None:
                     with stage(self._console, "starting Ray"):
                         settled = ray.enter_context(connected(where, self._print))
                     self._print(f"{settled[1]} at a time on {settled[0].device}")
-                if missing and settled is not None:
-                    self._train(missing, results, before, *settled)
+                if now and settled is not None:
+                    self._train(now, results, *settled)
                 if enough(results, last):
                     break
         return results
 
+    def _wanted(self, cells: Sequence[Cell]) -> list[Which]:
+        """The generators of their own that `cells` need."""
+        needed = {_drawn_by(cell) for cell in cells}
+        return [w for w in self._retraining.wanted if w in needed] if self._retraining else []
+
+    def _kept(self, cells: Sequence[Cell]) -> dict[Which, Source]:
+        """Those of them that are there."""
+        if self._retraining is None:
+            return {}
+        read = {which: self._retraining.read(which) for which in self._wanted(cells)}
+        return {which: source for which, source in read.items() if source is not None}
+
     def _train(
-        self,
-        cells: Sequence[Cell],
-        results: dict[Cell, Result],
-        before: int,
-        where: Resources,
-        workers: int,
+        self, cells: Sequence[Cell], results: dict[Cell, Result], where: Resources, workers: int
     ) -> None:
         """Train `cells` into `results`, and first the generators that they need."""
         materials = self._materials
         if self._retraining is not None:
-            needed = {_drawn_by(cell) for cell in cells}
-            wanted = [which for which in self._retraining.wanted if which in needed]
-            own = self._retrained(self._retraining, wanted, where, workers)
+            wanted = self._wanted(cells)
+            self._retrain(self._retraining, wanted, where, workers)
+            own = {which: self._own[which] for which in wanted if which in self._own}
             materials = replace(materials, own=own)
             without = set(wanted) - own.keys()
             cells = [cell for cell in cells if _drawn_by(cell) not in without]
-        total, done = len(self._cells), before + self._trained
-        with stage(self._console, "training", total, done) as progress:
+        pace, total = self._cell, len(self._cells)
+        before = total - pace.missing
+        with stage(self._console, "training", total, before + pace.done) as progress:
 
             def keep(cell: Cell, result: Result) -> None:
                 self._store.keep(cell, result)
                 results[cell] = result
-                self._trained += 1
-                progress(before + self._trained, total)
+                pace.tick()
+                progress(before + pace.done, total)
                 if result["status"] != COMPLETE:
                     self._print(f"cell {cell.key}: {result['reason']}")
-                self._line(self._trained, total - before, self._began)
+                self._line(pace, "cells")
 
+            pace.begin()
             run_on_ray(train_cell, materials, cells, where, workers, keep, self._lose)
 
-    def _retrained(
+    def _retrain(
         self, retraining: Retraining, wanted: Sequence[Which], where: Resources, workers: int
-    ) -> dict[Which, Source]:
-        """All generators of their own that could be had."""
-        before = {which: retraining.read(which) for which in wanted}
-        own = {which: source for which, source in before.items() if source is not None}
-        missing = [which for which in wanted if which not in own]
+    ) -> None:
+        """Have all generators of their own that can be had."""
+        missing = [which for which in wanted if which not in self._own]
         if not missing:
-            return own
-        began = time.monotonic()
-        with stage(self._console, "training generators", len(wanted), len(own)) as progress:
+            return
+        there = len(wanted) - len(missing)
+        with stage(self._console, "training generators", len(wanted), there) as progress:
 
             def keep(which: Which, drawn: Drawn) -> None:
-                own[which] = retraining.keep(which, drawn)
-                progress(len(own), len(wanted))
-                self._line(len(own) - len(wanted) + len(missing), len(missing), began)
+                self._own[which] = retraining.keep(which, drawn)
+                self._generator.tick()
+                progress(sum(which in self._own for which in wanted), len(wanted))
+                self._line(self._generator, "generators")
 
+            self._generator.begin()
             run_on_ray(Retraining.train, retraining, missing, where, workers, keep, self._lose)
-        return own
 
     def _lose(self, what: Which | Cell, why: str) -> None:
         self.lost += 1
         name = what.key if isinstance(what, Cell) else f"the generator of {what.size} images"
         self._print(f"{name} failed and is left out; the same command retries it: {why}")
 
-    def _line(self, done: int, total: int, began: float) -> None:
-        if self._console.is_interactive or done % max(1, total // _LINES):
+    def _line(self, pace: _Pace, what: str) -> None:
+        if self._console.is_interactive or pace.done % max(1, pace.missing // _LINES):
             return
-        left = (time.monotonic() - began) / done * (total - done)
-        self._print(f"{done} of {total} done, about {format_duration(left)} left")
+        left = self._cell.left + self._generator.left
+        whole = not math.isnan(left)  # before the first cell there is no telling
+        known = format_duration(left if whole else pace.left)
+        self._print(
+            f"{pace.done} of {pace.missing} {what} done, about {known} left "
+            f"{'in all' if whole else 'for these'}"
+        )
 
     def _print(self, text: str) -> None:
         say(self._console, text)
