@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -50,6 +53,10 @@ _APART = 0.02
 """Between arms at one size, in units of the axis, so that their intervals can be told apart."""
 _BESIDE = 0.02
 """Likewise, between arms at one ratio."""
+_LABEL = 0.13
+"""Width of a size's text, in widths of a panel."""
+_WIDE = 14.0
+"""Inches for all panels of a row, at most."""
 _MARGIN = 3.0
 """Percent beyond 0 and 100 that are drawn."""
 _ENTRY = 1.7
@@ -110,7 +117,7 @@ def benefit(findings: Findings) -> Figure:
 
 def errors(findings: Findings) -> Figure:
     """Type I and type II error by ratio: a panel for each size."""
-    figure = canvas(1.5 + 3.2 * len(findings.sizes), 6.2)
+    figure = canvas(1.5 + min(3.2 * len(findings.sizes), _WIDE), 6.2)
     axes = figure.subplots(2, len(findings.sizes), sharex=True, sharey="row", squeeze=False)
     kinds = (
         ("type_1_error", "type I error, %\n(others called positive)"),
@@ -132,14 +139,15 @@ def errors(findings: Findings) -> Figure:
     for ax, size in zip(axes[0], findings.sizes, strict=True):
         ax.set_title(f"{size} real images", fontsize=10)
     for ax in axes[1]:
-        ax.set_xlabel("images added for each real one")
+        ax.set_xlabel("images added\nfor each real one")
+        ax.set_xticks([0.0, *findings.ratios], [f"{at:g}" for at in (0.0, *findings.ratios)])
     _legend(figure, axes.ravel())
     return figure
 
 
 def training(findings: Findings) -> Figure:
     """Validation accuracy by optimiser step: a panel for each size, at its largest ratio."""
-    figure = canvas(1.5 + 3.6 * len(findings.sizes), 4.2)
+    figure = canvas(1.5 + min(3.6 * len(findings.sizes), _WIDE), 4.2)
     axes = figure.subplots(1, len(findings.sizes), sharey=True, squeeze=False)[0]
     ratio = findings.ratios[-1] if findings.ratios else 0.0
     for ax, size in zip(axes, findings.sizes, strict=True):
@@ -150,7 +158,7 @@ def training(findings: Findings) -> Figure:
                 steps = [row["step"] for row in curves[0]]
                 mean = np.mean([[row["valid_accuracy"] for row in c] for c in curves], axis=0)
                 ax.plot(steps, 100 * mean, line, color=colour, label=arm)
-        ax.set_title(f"{size} real images, {ratio:g} added for each", fontsize=10)
+        ax.set_title(f"{size} real images,\n{ratio:g} added for each", fontsize=10)
         ax.set_xlabel("optimiser steps")
         clean(ax)
     axes[0].set_ylabel("accuracy on validation, %\nmean of repeats")
@@ -187,8 +195,18 @@ def _points(
 def _sizes(ax: Axes, findings: Findings) -> None:
     clean(ax)
     ax.set_xscale("log")
-    ax.set_xticks(findings.sizes, [str(size) for size in findings.sizes])
+    ax.set_xticks(findings.sizes, size_labels(findings.sizes))
     ax.minorticks_off()
+
+
+def size_labels(sizes: Sequence[int]) -> list[str]:
+    """A text for each size on a logarithmic axis, none where it would touch that of a larger."""
+    labels, last = [], math.inf
+    for size in reversed(sizes):
+        free = math.log(last / size) > _LABEL * math.log(sizes[-1] / sizes[0])
+        labels.append(str(size) if free else "")
+        last = size if free else last
+    return labels[::-1]
 
 
 def _legend(figure: Figure, axes: np.ndarray, *, whole: bool = False) -> None:
