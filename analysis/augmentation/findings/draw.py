@@ -54,7 +54,7 @@ _APART = 0.02
 _BESIDE = 0.02
 """Likewise, between arms at one ratio."""
 _LABEL = 0.13
-"""Width of a size's text, in widths of a panel."""
+"""Width of a tick's text, as a share of the distance between the first and the last tick."""
 _WIDE = 14.0
 """Inches for all panels of a row, at most."""
 _MARGIN = 3.0
@@ -140,7 +140,7 @@ def errors(findings: Findings) -> Figure:
         ax.set_title(f"{size} real images", fontsize=10)
     for ax in axes[1]:
         ax.set_xlabel("images added\nfor each real one")
-        ax.set_xticks([0.0, *findings.ratios], [f"{at:g}" for at in (0.0, *findings.ratios)])
+        ax.set_xticks(added := [0.0, *findings.ratios], labels_apart(added, added))
     _legend(figure, axes.ravel())
     return figure
 
@@ -195,17 +195,19 @@ def _points(
 def _sizes(ax: Axes, findings: Findings) -> None:
     clean(ax)
     ax.set_xscale("log")
-    ax.set_xticks(findings.sizes, size_labels(findings.sizes))
+    places = [math.log(size) for size in findings.sizes]
+    ax.set_xticks(findings.sizes, labels_apart(findings.sizes, places))
     ax.minorticks_off()
 
 
-def size_labels(sizes: Sequence[int]) -> list[str]:
-    """A text for each size on a logarithmic axis, none where it would touch that of a larger."""
+def labels_apart(values: Sequence[float], places: Sequence[float]) -> list[str]:
+    """A text for each of ascending values at their places on an axis, none where it would touch
+    that of a larger value."""
     labels, last = [], math.inf
-    for size in reversed(sizes):
-        free = math.log(last / size) > _LABEL * math.log(sizes[-1] / sizes[0])
-        labels.append(str(size) if free else "")
-        last = size if free else last
+    for value, place in zip(reversed(values), reversed(places), strict=True):
+        free = last - place > _LABEL * (places[-1] - places[0])
+        labels.append(f"{value:g}" if free else "")
+        last = place if free else last
     return labels[::-1]
 
 

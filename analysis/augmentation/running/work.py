@@ -31,12 +31,12 @@ class _Pace:
     """What one kind of work takes: the time at it, over how many were done in that."""
 
     def __init__(self, missing: int):
-        self.missing, self.done = missing, 0
-        self._spent, self._since = 0.0, 0.0
+        self.missing, self.done, self.lost = missing, 0, 0
+        self._spent, self._since, self._workers = 0.0, 0.0, 1
 
-    def begin(self) -> None:
-        """From now on it is worked at."""
-        self._since = time.monotonic()
+    def begin(self, workers: int) -> None:
+        """From now on so many work at it."""
+        self._since, self._workers = time.monotonic(), workers
 
     def tick(self) -> None:
         """One more is done."""
@@ -47,8 +47,11 @@ class _Pace:
     @property
     def left(self) -> float:
         """Seconds for the rest; NaN before one is done."""
-        rest = self.missing - self.done
-        return rest * self._spent / self.done if self.done else math.nan if rest else 0.0
+        rest = self.missing - self.done - self.lost
+        if not self.done:
+            return math.nan if rest else 0.0
+        # The first that is done is one of those that all workers began with.
+        return rest * self._spent / max(self.done, min(self._workers, self.missing))
 
 
 class Work:
@@ -131,7 +134,9 @@ class Work:
             own = {which: self._own[which] for which in wanted if which in self._own}
             materials = replace(materials, own=own)
             without = set(wanted) - own.keys()
-            cells = [cell for cell in cells if _drawn_by(cell) not in without]
+            with_theirs = [cell for cell in cells if _drawn_by(cell) not in without]
+            self._cell.lost += len(cells) - len(with_theirs)
+            cells = with_theirs
         pace, total = self._cell, len(self._cells)
         before = total - pace.missing
         with stage(self._console, "training", total, before + pace.done) as progress:
@@ -145,7 +150,7 @@ class Work:
                     self._print(f"cell {cell.key}: {result['reason']}")
                 self._line(pace, "cells")
 
-            pace.begin()
+            pace.begin(workers)
             run_on_ray(train_cell, materials, cells, where, workers, keep, self._lose)
 
     def _retrain(
@@ -164,11 +169,12 @@ class Work:
                 progress(sum(which in self._own for which in wanted), len(wanted))
                 self._line(self._generator, "generators")
 
-            self._generator.begin()
+            self._generator.begin(workers)
             run_on_ray(Retraining.train, retraining, missing, where, workers, keep, self._lose)
 
     def _lose(self, what: Which | Cell, why: str) -> None:
         self.lost += 1
+        (self._cell if isinstance(what, Cell) else self._generator).lost += 1
         name = what.key if isinstance(what, Cell) else f"the generator of {what.size} images"
         self._print(f"{name} failed and is left out; the same command retries it: {why}")
 
@@ -176,11 +182,11 @@ class Work:
         if self._console.is_interactive or pace.done % max(1, pace.missing // _LINES):
             return
         left = self._cell.left + self._generator.left
-        whole = not math.isnan(left)  # before the first cell there is no telling
+        whole = not math.isnan(left)  # before one of each kind is done there is no telling
         known = format_duration(left if whole else pace.left)
         self._print(
             f"{pace.done} of {pace.missing} {what} done, about {known} left "
-            f"{'in all' if whole else 'for these'}"
+            f"{'for all' if whole else 'for these'}"
         )
 
     def _print(self, text: str) -> None:

@@ -56,7 +56,7 @@ def wait_for_problem(search: Search) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("call", ["create_new_trial", "set_trial_user_attr"])
+@pytest.mark.parametrize("call", ["_get_prepared_new_trial", "set_trial_user_attr"])
 def test_a_database_that_fails_halts_the_search_and_keeps_what_it_had(tmp_path, monkeypatch, call):
     s = Search(tmp_path / "s", trials=9)
     s.start("a")
@@ -84,7 +84,7 @@ def test_a_database_that_fails_halts_the_search_and_keeps_what_it_had(tmp_path, 
     s.ledger.flush()
     s.ledger.close()
     records = read_records(s.study)
-    assert len(records) == (1 if call == "create_new_trial" else 2)
+    assert len(records) == (1 if call == "_get_prepared_new_trial" else 2)
     assert [r["resource"] for r in records[0].reports] == [1]
     again = Search(tmp_path / "s", trials=9)
     assert [again.start("x"), again.start("y")] == [0, 1]

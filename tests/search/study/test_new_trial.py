@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
+
 import optuna
 import pytest
+import sqlalchemy.event
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from search.study.database import load_study, open_storage
 from search.study.new_trial import add_trial
@@ -27,6 +33,22 @@ def drawn() -> list[optuna.trial.FrozenTrial]:
             trial.set_user_attr("params", {"größe": [1, None, float("inf")], "place": place})
             trial.set_constraint("trains", 0.0)
     return study.get_trials()
+
+
+def deadlock(storage: RDBStorage, times: int) -> Callable[[], int]:
+    """Let the first `times` writes of values fail as a server's do that ends a deadlock; returns
+    how to ask how many there were."""
+    met = [0]
+
+    def execute(cursor, statement, *_) -> None:
+        if statement.startswith("INSERT INTO trial_params"):
+            met[0] += 1
+            if met[0] <= times:
+                raise sqlite3.OperationalError("deadlock detected")
+
+    for event in ("do_execute", "do_executemany"):
+        sqlalchemy.event.listen(storage.engine, event, execute)
+    return lambda: met[0]
 
 
 def read(trial: optuna.trial.FrozenTrial) -> tuple:
@@ -66,3 +88,15 @@ def test_one_that_is_cut_anywhere_is_not_there(tmp_path, drawn):
         cuts += 1
     assert cuts >= 3, "nothing was cut between two writes"
     assert len(study.get_trials()) == 1
+
+
+def test_a_deadlock_is_tried_again_and_one_that_stays_is_named(tmp_path, drawn):
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
+    study = optuna.create_study(storage=storage)
+    tries = deadlock(storage, 2)
+    assert add_trial(storage, study._study_id, drawn[0]) == 0
+    assert tries() == 3
+    deadlock(storage, 1000)
+    with pytest.raises(OperationalError, match="deadlock detected"):
+        add_trial(storage, study._study_id, drawn[1])
+    assert [t.params for t in study.get_trials()] == [drawn[0].params]

@@ -1,8 +1,10 @@
 """Texts of figures that must not touch each other."""
 
+import math
+
 import pytest
 
-from analysis.augmentation.findings.draw import size_labels
+from analysis.augmentation.findings.draw import labels_apart
 
 
 @pytest.mark.parametrize(
@@ -16,4 +18,9 @@ from analysis.augmentation.findings.draw import size_labels
     ],
 )
 def test_a_size_is_written_where_there_is_room(sizes, shown):
-    assert size_labels(sizes) == shown
+    assert labels_apart(sizes, [math.log(size) for size in sizes]) == shown
+
+
+def test_so_is_a_ratio():
+    ratios = [0.0, 0.25, 0.5, 1.0, 2.0, 4.0]
+    assert labels_apart(ratios, ratios) == ["", "0.25", "", "1", "2", "4"]
