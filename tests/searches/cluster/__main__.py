@@ -1,6 +1,6 @@
 """A cluster of hosts with addresses of their own, under fire: `make test-cluster`.
 
-    python -m tests.searches.cluster [--data FOLDER] [--trials 4] [--epochs 12] [--only
+    python -m tests.searches.cluster [--data FOLDER] [--trials 4] [--epochs 24] [--only
     fire,token,...]
 
 Each host is a set of Linux namespaces on a bridge (see `tests.searches.cluster.hosts`), on which a
@@ -317,7 +317,7 @@ def main() -> int:
     parser.add_argument("--data", default="phantom")
     parser.add_argument("--trials", type=int, default=4)
     parser.add_argument(
-        "--epochs", type=int, default=12, help="of a trial, divisible by 3, from 9 on"
+        "--epochs", type=int, default=24, help="of a trial, divisible by 3, from 9 on"
     )
     parser.add_argument("--only", default=",".join(SCENES))
     parser.add_argument("--patience", type=int, default=3600, help="seconds for one of them")
