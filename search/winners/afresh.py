@@ -29,6 +29,7 @@ from trainable.metrics.seed_noise import FID_NOISE, p_value, ratio
 from trainable.tracking.client import reason
 from trainable.tracking.names import IMPROVEMENT
 from trainable.trial.evaluation import Assessment
+from trainable.trial.objective import Objective
 from trainable.trial.trial import train_afresh
 from trainable.trial.workload import Workload
 
@@ -169,8 +170,15 @@ def say_of(
             )
     # Where some were trained, and all of one side broke down, as many again would change nothing.
     enough = max(2, settings_of(study).replicates + (AFRESH in study.user_attrs))
+    goals = Objective.parse(settings_of(study).objective).goals
+    by_fid = [goal.text for goal in goals] == ["fid"]
+    luck = (
+        f"two trainings differ by some {FID_NOISE.sd:.0%} of FID"
+        if by_fid
+        else "how far another training moves that is not known"
+    )
     return (
         f"whether trial {best.number} is better than the default is not known: {told} was chosen "
-        f"for its score, and two trainings differ by some {FID_NOISE.sd:.0%} of FID. To train both "
-        f"afresh:\n  {again} --replicates {enough}"
+        f"for its {' and '.join(goal.name for goal in goals)}, and {luck}. To train both afresh"
+        f"{'' if by_fid else ' and compare their FID'}:\n  {again} --replicates {enough}"
     )

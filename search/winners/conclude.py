@@ -12,7 +12,7 @@ from rich.console import Console
 
 from search.study.config import StudyConfig
 from search.study.folder import BEST, LEADERBOARD, NO_WINNERS, WINNERS
-from search.study.gates import failed_gates
+from search.study.gates import GATES, failed_gates, gates_of
 from search.study.records import read_records
 from search.study.trial_files import fetch
 from search.tracking.champion import (
@@ -45,7 +45,7 @@ from trainable.data.film import PICTURE, write_last
 from trainable.data.sheets import grid_files
 from trainable.distributed.resources import Resources
 from trainable.generators.export import CONFIG, Provenance, export_generator
-from trainable.tracking.names import FRESH_IMAGES, GATES_FAILED, fresh_score
+from trainable.tracking.names import FRESH_IMAGES, GATES_FAILED, fresh_score, gate_limit
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
@@ -79,7 +79,8 @@ def conclude(
         OSError: something cannot be written.
     """
     images = config.winner_images * len(workload.data.classes)
-    waiting = candidates(read_records(study))
+    records = read_records(study)
+    waiting, gates = candidates(records), gates_of(records)
     assessed: dict[int, Assessment] = {}
     while waiting:
         best, waiting = waiting[: config.top_k], waiting[config.top_k :]
@@ -90,8 +91,8 @@ def conclude(
             if record.number not in found:
                 say(console, f"trial {record.number} has no valid checkpoint; it is not scored")
         assessed |= found
-        won = any(not failed_gates(assessment.scores) for assessment in found.values())
-        if won or not any(map(may_pass, waiting)):
+        won = any(not failed_gates(assessment.scores, gates) for assessment in found.values())
+        if won or not any(may_pass(record, gates) for record in waiting):
             break
     kept = {str(number): assessment.to_json() for number, assessment in assessed.items()}
     study.set_user_attr("assessed", kept)
@@ -176,6 +177,10 @@ def print_winners(rows: list[Row], base: Params, console: Console) -> None:
     for row in assessed:
         if row.failed:
             say(console, f"trial {row.record.number} is no winner: {'; '.join(row.failed)}")
+        elif row.assessment and (usual := failed_gates(row.assessment.scores, GATES)):
+            here = ", ".join(f"{gate.limit:.2f}" for gate in row.gates if gate not in GATES)
+            short = f"trial {row.record.number} wins short of the usual limit ({'; '.join(usual)})"
+            say(console, f"{short}: here it is {here}, by what the default reaches")
     if not any(row.wins for row in rows):
         kept = f"; those scored again are in {WINNERS}/{NO_WINNERS}" if assessed else ""
         say(console, f"no trial passes the gates, so no champion is registered{kept}")
@@ -242,4 +247,5 @@ def _scores(row: Row) -> dict[str, float]:
         **{fresh_score(k): v for k, v in found.scores.items()},
         "fid_over_floor": row.over_floor,
         GATES_FAILED: float(len(row.failed)),
+        **{gate_limit(gate.score): gate.limit for gate in row.gates if gate not in GATES},
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from rich.table import Table
 
 from search.study.config import StudyConfig
-from search.study.gates import failed_gates, shortfall
+from search.study.gates import Gate, failed_gates, gates_of, shortfall
 from search.study.records import TrialRecord, short
 from spaces.task import Params
 from trainable.basics.terminal import printable
@@ -41,7 +41,8 @@ class Row:
             improve where images vary less.
         record: the trial.
         assessment: its scores on fresh latents, for the best trials.
-        failed: gates that it does not pass.
+        gates: the study's.
+        failed: those of them that it does not pass, in words.
         tie: whether its configuration cannot be told from that which scores best; not of the
             first row. FID tells it where they differ by more than two trainings of one
             configuration may; how far those lie apart in another objective is not known, so that
@@ -52,6 +53,7 @@ class Row:
     rank: int
     record: TrialRecord
     assessment: Assessment | None
+    gates: tuple[Gate, ...]
     failed: tuple[str, ...]
     tie: bool
     over_floor: float
@@ -72,14 +74,15 @@ def candidates(records: list[TrialRecord]) -> list[TrialRecord]:
     scored = [r for r in records if r.goals and not r.status.infeasible]
     complete = [r for r in scored if r.status == "complete"]
     stopped = [r for r in scored if r.status != "complete"]
-    passing = [r for r in complete if may_pass(r)]
-    failing = [r for r in complete if not may_pass(r)]
+    gates = gates_of(records)
+    passing = [r for r in complete if may_pass(r, gates)]
+    failing = [r for r in complete if not may_pass(r, gates)]
     return _best_first(passing) + _best_first(failing) + _best_first(stopped)
 
 
-def may_pass(record: TrialRecord) -> bool:
+def may_pass(record: TrialRecord, gates: Sequence[Gate]) -> bool:
     """Whether a trial ran to the end, and passed there the gates that an evaluation tells of."""
-    return record.status == "complete" and not shortfall(record.last or {})
+    return record.status == "complete" and not shortfall(record.last or {}, gates)
 
 
 def _best_first(records: list[TrialRecord]) -> list[TrialRecord]:
@@ -95,8 +98,10 @@ def rank(
     yardstick: Yardstick,
 ) -> list[Row]:
     """All trials, best first; those without a score come last, by number."""
+    gates = gates_of(records)
+    faults = {number: failed_gates(found.scores, gates) for number, found in assessed.items()}
     known = [record for record in records if record.number in assessed]
-    failing = [record for record in known if failed_gates(assessed[record.number].scores)]
+    failing = [record for record in known if faults[record.number]]
     passing = [record for record in known if record not in failing]
     rest = [record for record in records if record not in known]
     untrained = yardstick["untrained"]
@@ -113,7 +118,8 @@ def rank(
                 rank=len(rows) + 1,
                 record=record,
                 assessment=found,
-                failed=failed_gates(found.scores) if found else (),
+                gates=gates,
+                failed=faults.get(record.number, ()),
                 tie=record.number in ties,
                 over_floor=fid / yardstick["floor"],
             )

@@ -11,7 +11,7 @@ from search.study.gates import GATES
 from trainable.basics.markdown import escaped
 from trainable.generators.export import CONFIG
 from trainable.generators.weights_file import GeneratorRecord
-from trainable.tracking.names import FRESH_IMAGES
+from trainable.tracking.names import FRESH_IMAGES, gate_limit
 
 _INTERVALS = {"fresh_fid": "FID", "fresh_kid": "KID", "fresh_cas": "CAS"}
 
@@ -61,7 +61,7 @@ def card(about: GeneratorRecord) -> str:
         "## Gates",
         *(
             f"- {gate.name} {others[gate.score]:.4g}, {'at least' if gate.least else 'at most'} "
-            f"{gate.limit:g}"
+            f"{scores.get(gate_limit(gate.score), gate.limit):.3g}"
             for gate in GATES
             if gate.score in others
         ),

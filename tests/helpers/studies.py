@@ -26,9 +26,16 @@ from trainable.trial.trial import Trial
 PASSING = {"copy_rate": 0.01, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.6}
 
 
-def record(number: int, fid: float, status: str = "complete", resource: int = 12) -> TrialRecord:
-    report = made_report(resource, status, fid=fid, objective=fid)
-    return TrialRecord(number, Status(status), "", {}, {}, (report,), 0.0, 1.0)
+def record(
+    number: int,
+    fid: float,
+    status: str = "complete",
+    resource: int = 12,
+    origin: str = "",
+    **more: float,
+) -> TrialRecord:
+    report = made_report(resource, status, fid=fid, objective=fid, **more)
+    return TrialRecord(number, Status(status), "", {}, {}, (report,), 0.0, 1.0, origin)
 
 
 SOME = Interval(50.0, 60.0, 55.0)

@@ -72,6 +72,11 @@ def fresh_score(score: str) -> str:
     return f"fresh/{score}"
 
 
+def gate_limit(score: str) -> str:
+    """The metric of a gate's limit, where the study's own default moved it."""
+    return f"limit/{score}"
+
+
 def fresh_interval(score: str, end: str) -> str:
     """The metric of a score on fresh images; `end` is ``mean``, ``low`` or ``high``."""
     return f"fresh_{score}_{end}"

@@ -177,3 +177,12 @@ def test_what_is_said_holds_the_interval_and_how_it_came_about(trained):
     assert "not known" in say_of(study, other, [], USUAL, AGAIN)
     default: Any = SimpleNamespace(number=0, params=USUAL)
     assert "the default itself" in say_of(study, default, tried, USUAL, AGAIN)
+
+
+def test_of_another_objective_it_is_not_said_how_far_trainings_differ():
+    best: Any = BEST
+    for objective, named in (("classifier", "classifier's error"), ("fid,kid", "FID and KID")):
+        study: Any = Study(objective=objective, hold_back=0.25)
+        said = say_of(study, best, [], USUAL, AGAIN)
+        assert tells(said, f"chosen for its {named}", "not known", "compare their FID")
+        assert "5%" not in said

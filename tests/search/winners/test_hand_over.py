@@ -23,6 +23,7 @@ from trainable.data.dataset import Dataset
 from trainable.data.film import PICTURE
 from trainable.generators.export import CONFIG, WEIGHTS
 from trainable.metrics.intervals import Interval
+from trainable.tracking.names import gate_limit
 from trainable.trial.evaluation import Assessment
 from trainable.trial.objective import Objective
 
@@ -36,14 +37,15 @@ class Study:
     user_attrs = {"id": "0123456789ab"}  # noqa: RUF012
 
 
-def rows(*scores: dict[str, float]) -> list[Row]:
-    """Trials assessed so, and one that was not."""
+def rows(*scores: dict[str, float], diversity: float = 0.95) -> list[Row]:
+    """Trials assessed so, and one that was not, of which the default varies as given."""
     intervals = Interval(58, 62, 60), Interval(0.01, 0.01, 0.01)
     assessed = {
         n: Assessment({**own, "fid": 50.0, "kid": 0.01}, 2000, *intervals)
         for n, own in enumerate(scores)
     }
-    records = [record(n, 50.0 + n) for n in range(len(scores) + 1)]
+    records = [record(n, 50.0 + n) for n in range(len(scores))]
+    records.append(record(len(scores), 50.0, origin="default", diversity=diversity))
     return rank(records, assessed, Objective.parse("fid"), YARDSTICK)
 
 
@@ -109,6 +111,24 @@ def test_where_nothing_won_the_terminal_names_what_there_is():
     out = io.StringIO()
     print_winners(rows(PASSING), {}, make_console(file=out, width=500))
     assert "no trial" not in out.getvalue()
+    assert "usual" not in out.getvalue()
+
+
+def test_a_winner_by_a_moved_gate_is_told_on_the_terminal_and_to_mlflow(
+    logged, tmp_path, monkeypatch
+):
+    found = rows({**PASSING, "diversity": 0.75}, PASSING, diversity=0.77)
+    out = io.StringIO()
+    print_winners(found, {}, make_console(file=out, width=500))
+    (said,) = (line for line in out.getvalue().splitlines() if "usual" in line)
+    assert tells(said, "trial 0", "diversity 0.75", 0.82, 0.72)
+    told: list[Verdict] = []
+    monkeypatch.setattr(winners, "log_winner", lambda *args: told.append(args[-1]))
+    handed_over(found, tmp_path)
+    assert [v.scores[gate_limit("diversity")] for v in told] == pytest.approx([0.72, 0.72])
+    told.clear()
+    handed_over(rows(PASSING), tmp_path)
+    assert gate_limit("diversity") not in told[0].scores
 
 
 def test_the_best_are_laid_beside_the_default():

@@ -60,6 +60,8 @@ def test_who_passes_the_gates_at_the_last_evaluation_is_scored_again_first():
         record(4, 30.0, "pruned", 2, diversity=0.9),
     ]  # fmt: skip
     assert [r.number for r in candidates(records)] == [2, 0, 3, 1, 4]
+    records[1] = replace(records[1], origin="default")  # then 0.7 is what this study can do
+    assert [r.number for r in candidates(records)] == [3, 1, 2, 0, 4]
 
 
 GOOD = {"copy_rate": 0.01, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 0.6}
@@ -98,6 +100,15 @@ def test_leaderboard_ranks_by_fresh_scores_gates_first(tmp_path):
     assert first["fresh_kid_mean"] == "0.01"
     assert copies["failed_gates"].startswith(copied)
     assert (last["trial"], last["status"], last["fid"]) == ("1", "failed", "")
+
+
+def test_who_varies_as_little_as_the_default_may_win():
+    records = [record(0, 60.0, diversity=0.76), record(1, 50.0), record(2, 40.0)]
+    assessed = {n: assessment(r.fid, diversity=0.76 - 0.04 * n) for n, r in enumerate(records)}
+    for origin, winners in (("", []), ("default", [1, 0])):
+        records[0] = replace(records[0], origin=origin)
+        rows = rank(records, assessed, Objective.parse("fid"), YARDSTICK)
+        assert [row.record.number for row in rows if row.wins] == winners
 
 
 def ranked_by_fid(*fresh: Assessment) -> list[Row]:
@@ -297,8 +308,9 @@ def test_a_study_without_a_trial_has_no_rows():
 
 def test_names_of_differences_keep_their_ends_in_80_columns():
     name, long = "instance_noise_halflife_kimg", "translation+brightness+contrast"
+    params = {name: 11.4, "augment": "none"}
     rows = [
-        Row(n, replace(record(n, 50.0), params={name: 11.4, "augment": "none"}), None, (), False, 1)
+        Row(n, replace(record(n, 50.0), params=params), None, GATES, (), False, 1)
         for n in (1, 2, 3)
     ]
     out = io.StringIO()

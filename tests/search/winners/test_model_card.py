@@ -6,6 +6,7 @@ from search.study.gates import GATES
 from search.winners.model_card import card
 from tests.helpers.refusals import tells
 from trainable.generators.weights_file import GeneratorRecord
+from trainable.tracking.names import gate_limit
 
 ABOUT: GeneratorRecord = {
     "study": "s", "trial": 7, "classes": ["normal", "ill"], "latent_size": 8,
@@ -40,6 +41,12 @@ def test_the_card_says_what_is_known():
     assert lines.index("| activation | relu |") < lines.index("| g_lr | 0.002 |")
     assert any("**Not for diagnosis**" in line for line in lines)
     assert len([line for line in lines if line.startswith("- ")]) == 2 < len(GATES)
+
+
+def test_a_gate_that_the_default_moved_stands_where_it_did():
+    scores = {**ABOUT["scores"], gate_limit("diversity"): 0.7123}
+    lines = card({**ABOUT, "scores": scores}).splitlines()
+    assert tells(beginning(lines, "- within-class diversity"), 0.93, "at least 0.712")
 
 
 def test_a_card_of_before_had_the_number_of_images_in_the_names():
