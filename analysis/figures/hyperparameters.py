@@ -2,7 +2,8 @@
 
 Above, each hyperparameter's importance for FID, at the first rung, which every trial was to reach,
 and at the last that enough reached. Below, FID at the first rung and seconds an epoch against the
-values of the most important ones. Scores after different amounts of training are never compared.
+values of the most important ones. Printed are these, and rank correlations with FID at the first
+rung. Scores after different amounts of training are never compared.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from optuna.distributions import CategoricalDistribution
 
 from analysis.figures.style import BLUE, GREEN, ORANGE, Drawn, canvas, clean, plain_log
+from analysis.study.directions import directions
 from analysis.study.importance import (
     Importances,
     check_differ,
@@ -73,22 +75,23 @@ def draw(table: StudyTable, seed: int = 0, score: str = "FID") -> Figure:
         _draw_effect(column[1], table, name, _epoch_seconds(table), GREEN)
         column[1].set_xlabel(name)
     where = at(table, both[0].rung)
-    grid[0, 0].set_ylabel(f"{score} {where}\nlower is better")
+    grid[0, 0].set_ylabel(f"{score}\n{where}, lower is better")
     grid[1, 0].set_ylabel("seconds an epoch")
     for row in grid:
         plain_log(row[0])
     below.suptitle(
         "each dot is a trial; the line is the median, over a fifth of the trials at a time or "
-        f"per choice; {score} of all trials {where}",
+        f"per choice; {score}, of all trials {where}",
         x=0.01, ha="left", fontsize=9,
     )  # fmt: skip
     return figure
 
 
-def summary(table: StudyTable, seed: int = 0) -> list[str]:
-    """The most important hyperparameters at each rung, in lines."""
-    lines = []
-    for one in found(table, seed):
+def summary(table: StudyTable, seed: int = 0, score: str = "FID") -> list[str]:
+    """The most important hyperparameters at each rung, and which way they go at the first, in
+    lines."""
+    lines, both = [], found(table, seed)
+    for one in both:
         said = ", ".join(
             f"{name} {of.share:.0%} ({of.low:.0%} to {of.high:.0%})"
             for name, of in list(one.by_name.items())[:SAID]
@@ -98,6 +101,15 @@ def summary(table: StudyTable, seed: int = 0) -> list[str]:
             f"{at(table, one.rung)}, {one.observed} of {one.trials} trials, good are the best "
             f"{one.good}: {said or 'nothing beyond chance'}"
         )
+    rung = both[0].rung
+    ways = ", ".join(
+        f"{way.name} {way.rho:+.2f} ({way.low:+.2f} to {way.high:+.2f})"
+        for way in directions(table, rung, seed=seed)[:SAID]
+    )
+    lines.append(
+        f"rank correlation with {score} {at(table, rung)}, + for worse: "
+        f"{ways or 'none beyond chance'}"
+    )
     return lines
 
 
@@ -157,6 +169,8 @@ def _draw_effect(ax: Axes, table: StudyTable, name: str, y: pd.Series, colour: s
         parts = order.x if few else np.arange(len(order)) * _BINS // max(1, len(order))
         middles = order.groupby(np.asarray(parts)).median()
         ax.plot(middles.x, middles.y, color="black", linewidth=1.8)
+        if few and not is_log(kind):
+            ax.set_xticks(sorted(places.unique()))
         if is_log(kind):
             ax.set_xscale("log")
             narrow = math.log10(places.max() / places.min()) < 2
@@ -170,5 +184,6 @@ def drawn(table: StudyTable, args: argparse.Namespace) -> Drawn:
     """The figure of `python -m analysis.hyperparameters`."""
     if args.score == "classifier":
         table = by_classifier(table)
-        return Drawn(draw(table, score="classifiers' error, %,"), summary(table))
+        score = "classifiers' error"
+        return Drawn(draw(table, score=f"{score}, %"), summary(table, score=score))
     return Drawn(draw(table), summary(table))

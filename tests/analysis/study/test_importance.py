@@ -236,7 +236,7 @@ def test_the_figure_names_what_was_found():
     titles = [ax.get_title(loc="left") for ax in figure.axes[:2]]
     assert tells(titles[0], "epoch 10")
     assert tells(titles[1], "epoch 90")
-    first, last = hyperparameters.summary(table)
+    first, last, _ = hyperparameters.summary(table)
     assert tells(first, "epoch 10")
     assert ": rate " in first
     assert ": rate " in last
@@ -251,7 +251,8 @@ def test_what_matters_for_classifiers_is_found_by_their_error():
     fid = table.curves["fid"]
     other = replace(table, curves=table.curves.assign(cas=1 - fid / fid.max() / 2))
     drawn = hyperparameters.drawn(other, Namespace(score="classifier"))
-    assert drawn.said == hyperparameters.drawn(table, Namespace(score="fid")).said
+    *said, ways = hyperparameters.drawn(table, Namespace(score="fid")).said
+    assert drawn.said == [*said, ways.replace("FID", "classifiers' error")]
     assert tells(drawn.figure.axes[2].get_ylabel(), "classifiers' error")
 
 
