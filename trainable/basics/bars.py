@@ -7,7 +7,7 @@ from rich.progress import Progress as Display
 from rich.table import Column
 from rich.text import Text
 
-from trainable.basics.wording import format_duration
+from trainable.basics.wording import times
 
 __all__ = ["Display", "columns"]
 
@@ -37,9 +37,5 @@ class _Times(ProgressColumn):
     """
 
     def render(self, task: Task) -> Text:
-        elapsed, own = task.elapsed or 0.0, task.completed - task.fields["before"]
-        said = f"{format_duration(elapsed)} elapsed"
-        if task.total is not None and own > 0:
-            left = elapsed * max(0.0, task.total - task.completed) / own
-            said += f", about {format_duration(left)} left"
-        return Text(said)
+        before = task.fields["before"]
+        return Text(times(task.elapsed or 0.0, task.completed, task.total, before))

@@ -1,14 +1,21 @@
-"""How far long work is, and bars that show it: on terminals only, and gone at the end."""
+"""How far long work is: bars on terminals, gone at the end, and elsewhere a line a minute."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
+from trainable.basics.terminal import say
+from trainable.basics.wording import times
+
 if TYPE_CHECKING:
     from rich.console import Console
 
+SILENCE = 60.0
+"""Seconds after which a log hears of work that goes on."""
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and with how much there is."""
@@ -36,10 +43,35 @@ def stage(
     console. `done` of the `total` was done before: no time is reckoned for that.
     """
     if not console.is_interactive:
-        yield unseen
+        with _lines(console, label, total, done) as progress:
+            yield progress
         return
     from trainable.basics.bars import Display, columns  # rich is slow to import
 
     with Display(*columns(), console=console, transient=True) as display:
         task = display.add_task(label, total=total, completed=done, before=done)
         yield lambda now, of: display.update(task, completed=now, total=of)
+
+
+@contextmanager
+def _lines(console: Console, label: str, total: int | None, before: int) -> Iterator[Progress]:
+    began, ended = time.monotonic(), threading.Event()
+    far = before, total
+
+    def progress(done: int, of: int) -> None:
+        nonlocal far
+        far = done, of
+
+    def tell() -> None:
+        while not ended.wait(SILENCE):
+            done, of = far
+            count = "" if of is None else f" {done} of {of},"
+            say(console, f"{label}:{count} {times(time.monotonic() - began, done, of, before)}")
+
+    teller = threading.Thread(target=tell, name="progress", daemon=True)
+    teller.start()
+    try:
+        yield progress
+    finally:
+        ended.set()
+        teller.join()

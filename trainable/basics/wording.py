@@ -54,3 +54,15 @@ def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     where none is by `likeness`, a share of the letters."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def times(elapsed: float, done: float, total: float | None, before: float = 0) -> str:
+    """Seconds of work that have gone and, at the speed so far, are left, in words.
+
+    `before` of what is done was done before it began.
+    """
+    said = f"{format_duration(elapsed)} elapsed"
+    if total is not None and done > before:
+        left = elapsed * max(0.0, total - done) / (done - before)
+        said += f", about {format_duration(left)} left"
+    return said

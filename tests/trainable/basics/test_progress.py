@@ -1,9 +1,10 @@
-"""Bars: what a terminal shows of long work, that other output never changes, and who tells what."""
+"""What a terminal shows of long work, and what a log; and who tells what."""
 
 from __future__ import annotations
 
 import io
 import re
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from search.winners.assess import assess_on_ray
 from tests.helpers.searches import shared_ray
 from tests.helpers.toys import TinyExtractor, Told, make_data
 from trainable.basics import bars
+from trainable.basics import progress as progress_module
 from trainable.basics.progress import silent, stage
 from trainable.distributed.resources import Resources
 from trainable.trial.evaluation import real_set
@@ -105,7 +107,7 @@ def test_the_bar_gives_way_on_a_short_line():
 
 
 @pytest.mark.parametrize("options", [{}, {"force_terminal": False}, {"force_terminal": True}])
-def test_elsewhere_nothing_at_all_is_written(options, monkeypatch):
+def test_elsewhere_short_work_writes_nothing(options, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     screen = io.StringIO()
     console = Console(file=screen, **options)
@@ -113,6 +115,32 @@ def test_elsewhere_nothing_at_all_is_written(options, monkeypatch):
         progress(1, 3)
         time.sleep(0.2)  # rich draws ten times a second
     assert screen.getvalue() == ""
+
+
+def test_elsewhere_long_work_says_how_far_it_is_now_and_then_until_it_ends(monkeypatch):
+    monkeypatch.setattr(progress_module, "SILENCE", 0.01)
+    heard, told = threading.Event(), []
+
+    def hear(console: Console, text: str) -> None:
+        told.append(text)
+        heard.set()
+
+    monkeypatch.setattr(progress_module, "say", hear)
+    console = Console(file=io.StringIO())
+    for total, far, said in (
+        (None, None, "reading: 0 s elapsed"),
+        (4, None, "reading: 1 of 4, 0 s elapsed"),
+        (4, 3, "reading: 3 of 4, 0 s elapsed, about 0 s left"),
+    ):
+        with suppress(KeyboardInterrupt), stage(console, "reading", total, 1) as progress:
+            if far:
+                progress(far, 4)
+            told.clear()
+            heard.clear()
+            assert heard.wait(30)
+            raise KeyboardInterrupt
+        assert told[-1] == said
+    assert not any(thread.name == "progress" for thread in threading.enumerate())
 
 
 def test_nobody_need_watch():
