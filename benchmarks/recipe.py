@@ -87,6 +87,8 @@ ABLATIONS = (
     Variant("no warm-up", changes={"warmup_kimg": 0.0}),
     Variant("relativistic, R1 and R2", changes={"loss": "relativistic", "penalty": "r1+r2"}),
     Variant("width 16", changes={"g_width": 16}),
+    Variant("normal initial weights", changes={"init": "normal"}),
+    Variant("orthogonal initial weights", changes={"init": "orthogonal"}),
 )  # fmt: skip
 
 

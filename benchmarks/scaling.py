@@ -54,6 +54,7 @@ from search.proposals import tpe_window
 from search.proposals.ledger import Ledger
 from search.proposals.samplers import build_sampler
 from search.proposals.writer import StudyWriter
+from search.study.transaction import transact
 from search.tracking.projection import Projection
 from search.tracking.tracker import RemoteProjection, Tracker
 from search.tune.reporting import Audience
@@ -157,10 +158,16 @@ def measure_store(folder: Path) -> Costs:
     def timed(kind: str, act: Any) -> Any:
         return lambda *args: acts[kind].append(cpu_of(lambda: act(*args)))
 
+    def transaction(*args: Any) -> None:
+        there = sum(map(sum, acts.values()))
+        took = cpu_of(lambda: transact(*args))
+        acts["commit"].append(took + there - sum(map(sum, acts.values())))
+
     with ExitStack() as stack:
         for kind in ("create", "report", "end"):
             act = timed(kind, getattr(StudyWriter, kind))
             stack.enter_context(mock.patch.object(StudyWriter, kind, act))
+        stack.enter_context(mock.patch("search.proposals.writer.transact", transaction))
         study = Study(folder / "store", 100, REPORTS)
         projection = Projection(study.folder, study.storage.url, new_store(folder))
 

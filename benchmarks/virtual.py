@@ -85,6 +85,7 @@ class World:
         self.coming: list[tuple[float, int, Answer]] = []
         self.there: set[Answer] = set()
         self.actors: list[Actor] = []
+        self.batches: deque[int] = deque()  # the transaction of each act of the writer
         self.samples: list[list[float]] = []  # when, and the threads' CPU seconds
 
     @contextmanager
@@ -132,21 +133,28 @@ class World:
     def write(self, kind: str, number: int, at: int = 0) -> None:
         """The writer gets an act; the tracker sees it once it is done."""
 
+        # What comes while one is written is another transaction, together.
+        batches = self.batches
+        opens = not batches or batches[-1] == batches[0]
+        batches.append((batches[-1] if batches else 0) + opens)
+
         def done() -> None:
+            batches.popleft()
             self.running += {"create": 1, "end": -1}.get(kind, 0)
             self.news[kind] += 1
             if kind == "report":
                 self.heard.add(number)
                 self.news["grid"] += PICTURED if at == PICTURED else at > PICTURED
 
-        self.writer.put(self.costs[f"writer {kind}"], done)
+        commit = opens * self.costs["writer commit"]
+        self.writer.put(self.costs[f"writer {kind}"] + commit, done)
 
     def study_writer(self, *_: Any) -> Any:
         at = free.EVERY
         writer = SimpleNamespace(
             create=lambda number, trial: self.write("create", number),
             report=lambda number, report: self.write("report", number, report["resource"] // at),
-            end=lambda number, status, reason: self.write("end", number),
+            end=lambda number, status, reason, ended: self.write("end", number),
             put=lambda act: act(writer), flush=lambda: None, close=lambda: None,
         )  # fmt: skip
         return writer

@@ -20,8 +20,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.proposals.history import SHORTFALL
 from search.proposals.samplers import build_sampler
+from search.proposals.telling import GOALS, tell_end, tell_report, untold_reports
 from search.proposals.tpe_window import WindowedStorage
-from search.proposals.writer import GOALS, StudyWriter, tell_end, tell_report, untold_reports
+from search.proposals.writer import StudyWriter
 from search.study.config import StudyConfig
 from search.study.database import directions
 from search.study.gates import shortfall
@@ -188,7 +189,8 @@ class Ledger:
         """End a trial, once: what the status means to Optuna's samplers is decided here."""
         tell_end(self._sampled, entry.trial, status, reason)
         self.ended += 1
-        self._write(lambda writer: writer.end(entry.number, status, reason))
+        ended = self._memory.get_trial(entry.trial._trial_id)
+        self._write(lambda writer: writer.end(entry.number, status, reason, ended))
 
     def interrupt(self, entry: Entry) -> None:
         """Say that a trial stopped with the search."""

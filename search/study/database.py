@@ -251,11 +251,11 @@ def interrupt_running(study: optuna.Study, storage: RDBStorage) -> None:
     Only for who holds the study's lock: another search's trials would be taken from it.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        set_interrupted(storage, trial._trial_id)
+        with one_transaction(storage):
+            set_interrupted(storage, trial._trial_id)
 
 
 def set_interrupted(storage: RDBStorage, trial_id: int) -> None:
-    """Say that a trial stopped with the search."""
-    with one_transaction(storage):
-        storage.set_trial_user_attr(trial_id, "status", Status.INTERRUPTED.value)
-        storage.set_trial_state_values(trial_id, TrialState.WAITING)
+    """Say that a trial stopped with the search; to be called in `one_transaction`."""
+    storage.set_trial_user_attr(trial_id, "status", Status.INTERRUPTED.value)
+    storage.set_trial_state_values(trial_id, TrialState.WAITING)

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from optuna.storages import RDBStorage
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
+
+TRIES = 5
+"""As many as Optuna's own: servers end one of two transactions that wait for each other."""
+PAUSE = 0.2
+"""Seconds before another try, at most."""
+_Written = TypeVar("_Written")
+
+
+def transact(storage: RDBStorage, write: Callable[[], _Written]) -> _Written:
+    """What `write` returns, called in `one_transaction`.
+
+    It is called again if the database ended that transaction for another's sake.
+
+    Raises:
+        Exception: as `one_transaction`.
+    """
+    tries = 0
+    while True:
+        try:
+            with one_transaction(storage):
+                return write()
+        except OperationalError:
+            tries += 1
+            if tries == TRIES:
+                raise
+            time.sleep(random.uniform(0, PAUSE))
 
 
 @contextmanager

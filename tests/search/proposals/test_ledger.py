@@ -18,8 +18,8 @@ from search.proposals import writer
 from search.proposals.history import SHORTFALL
 from search.proposals.ledger import Ledger
 from search.study.database import load_study, open_storage
-from search.study.new_trial import add_trial
 from search.study.records import read_records
+from search.study.trial_rows import add_trial
 from spaces.presets import default
 from tests.helpers.fake_tune import TASK, Search, config, made_report, space
 from tests.helpers.refusals import tells
@@ -56,7 +56,7 @@ def wait_for_problem(search: Search) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("call", ["_get_prepared_new_trial", "set_trial_user_attr"])
+@pytest.mark.parametrize("call", ["_get_prepared_new_trial", "check_trial_is_updatable"])
 def test_a_database_that_fails_halts_the_search_and_keeps_what_it_had(tmp_path, monkeypatch, call):
     s = Search(tmp_path / "s", trials=9)
     s.start("a")
@@ -70,6 +70,7 @@ def test_a_database_that_fails_halts_the_search_and_keeps_what_it_had(tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(s.storage, call, fail)
         s.start("b")
+        s.ledger.flush()  # else both might be one transaction
         s.report("a", 2, 40.0)
         wait_for_problem(s)
         assert s.ledger.problem is not None

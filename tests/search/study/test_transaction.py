@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import TrialState, create_trial
 
 from search.proposals.writer import StudyWriter
 from tests.helpers.fake_tune import Search, made_report
@@ -21,7 +23,7 @@ def content(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("objective", ["fid", "fid,kid"])
-@pytest.mark.parametrize("act", ["report", "complete", "diverged", "interrupt", "run"])
+@pytest.mark.parametrize("act", ["report", "complete", "diverged", "interrupt", "run", "together"])
 def test_an_act_that_is_cut_anywhere_leaves_the_database_as_it_was(tmp_path, act, objective):
     """Half of it would be taken for the whole: a report of which Optuna never heard, an end."""
     s = Search(tmp_path / "s", objective=objective)
@@ -32,19 +34,33 @@ def test_an_act_that_is_cut_anywhere_leaves_the_database_as_it_was(tmp_path, act
         s.searcher.interrupt_rest()
     s.ledger.close()
     report = made_report(2, objective=40.0, **both, order=1)
+    values = [50.0, *both.values()]
+    drawn = create_trial(state=TrialState.RUNNING, user_attrs={"params": {"g_lr": 0.1}})
+    ended = create_trial(values=values, system_attrs={"constraints:trains": 1.0})
     acts = {
-        "report": lambda writer: writer.report(0, report),
-        "complete": lambda writer: writer.end(0, Status.COMPLETE, "why"),
-        "diverged": lambda writer: writer.end(0, Status.DIVERGED, "why"),
-        "interrupt": lambda writer: writer.interrupt(0),
-        "run": lambda writer: writer.run(0, {"version": "2"}),
-    }
+        "report": [lambda writer: writer.report(0, report)],
+        "complete": [lambda writer: writer.end(0, Status.COMPLETE, "why", ended)],
+        "diverged": [lambda writer: writer.end(0, Status.DIVERGED, "why", ended)],
+        "interrupt": [lambda writer: writer.interrupt(0)],
+        "run": [lambda writer: writer.run(0, {"version": "2"})],
+        "together": [lambda writer: writer.create(1, drawn),
+                     lambda writer: writer.report(0, report),
+                     lambda writer: writer.end(1, Status.COMPLETE, "", ended)],
+    }  # fmt: skip
     before, cuts = content(tmp_path / "s"), 0
     while True:
         problems: list[str] = []
         writer = StudyWriter(s.study, s.storage, problems.append)
         undo = cut_at(s.storage, cuts)
-        writer.put(acts[act])
+        all_wait = threading.Event()
+
+        def wait(_: StudyWriter, all_wait: threading.Event = all_wait) -> None:
+            all_wait.wait()
+
+        writer.put(wait)
+        for one in acts[act]:
+            writer.put(one)
+        all_wait.set()
         writer.close()
         undo()
         if not problems:

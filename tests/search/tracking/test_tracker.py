@@ -20,7 +20,7 @@ from PIL import Image
 
 from analysis.study.table import load_study as load_table
 from search import publish
-from search.proposals.writer import tell_end
+from search.proposals.telling import tell_end
 from search.study.database import create_study, interrupt_running, load_study, open_storage
 from search.study.folder import StudyFolder
 from search.study.records import REPORT
