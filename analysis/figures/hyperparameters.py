@@ -102,14 +102,14 @@ def summary(table: StudyTable, seed: int = 0, score: str = "FID") -> list[str]:
             f"{one.good}: {said or 'nothing beyond chance'}"
         )
     rung = both[0].rung
-    ways = ", ".join(
-        f"{way.name} {way.rho:+.2f} ({way.low:+.2f} to {way.high:+.2f})"
-        for way in directions(table, rung, seed=seed)[:SAID]
-    )
-    lines.append(
-        f"rank correlation with {score} {at(table, rung)}, + for worse: "
-        f"{ways or 'none beyond chance'}"
-    )
+    if (ways := directions(table, rung, seed=seed)) is not None:
+        said = ", ".join(
+            f"{way.name} {way.rho:+.2f} ({way.low:+.2f} to {way.high:+.2f})" for way in ways[:SAID]
+        )
+        lines.append(
+            f"rank correlation with {score} {at(table, rung)}, + for worse: "
+            f"{said or 'none beyond chance'}"
+        )
     return lines
 
 

@@ -34,8 +34,8 @@ class Direction:
     high: float
 
 
-def directions(table: StudyTable, rung: float, *, seed: int = 0) -> list[Direction]:
-    """Those beyond chance, strongest first, among trials with a score at the rung.
+def directions(table: StudyTable, rung: float, *, seed: int = 0) -> list[Direction] | None:
+    """Those beyond chance, strongest first, among trials with a score at the rung; None if too few.
 
     Each is held against the largest that trials dealt out at random would show anywhere (Westfall
     and Young 1993), so that one study in twenty names any where none moves FID. A hyperparameter
@@ -44,7 +44,9 @@ def directions(table: StudyTable, rung: float, *, seed: int = 0) -> list[Directi
     fid = at_rung(table, rung).observed
     numbers = np.array(fid.index)
     columns = _columns(table, numbers)
-    if len(fid) < FEWEST or not columns:
+    if len(fid) < FEWEST:
+        return None
+    if not columns:
         return []
     rng = np.random.default_rng(seed)
     values = fid.to_numpy(dtype=float)
@@ -53,6 +55,7 @@ def directions(table: StudyTable, rung: float, *, seed: int = 0) -> list[Directi
     size = np.array([
         np.abs(spearman(x, dealt[:, there])) * (len(x) - 1) ** 0.5 for there, x in columns.values()
     ])  # fmt: skip
+    size = np.nan_to_num(size)  # where scores are all the same
     largest = size.max(axis=0)
     found = []
     for (name, (there, x)), mine in zip(columns.items(), size, strict=True):
@@ -75,7 +78,8 @@ def _columns(table: StudyTable, numbers: np.ndarray) -> dict[str, tuple[np.ndarr
         if not isinstance(kind, CategoricalDistribution):
             found[name] = there, np.array(values[there], dtype=float)
             continue
-        for choice in kind.choices:
+        # Of two choices the one says all of the other.
+        for choice in kind.choices[len(kind.choices) == 2 :]:
             chosen = np.array([float(value == choice) for value in values[there]])
             if FEWEST // 2 <= chosen.sum() <= len(chosen) - FEWEST // 2:
                 found[f"{name}={choice}"] = there, chosen

@@ -61,7 +61,7 @@ class StudyWriter:
             try:
                 # The order is the truth's: nothing is written after what was lost.
                 if acts[0] is not None and not broken:
-                    transact(self._storage, partial(self._all, acts))
+                    self._write(acts)
             except Exception as error:
                 broken = True
                 cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
@@ -70,10 +70,20 @@ class StudyWriter:
             for _ in acts:
                 self._acts.task_done()
 
-    def _all(self, acts: list[Callable[[StudyWriter], None] | None]) -> None:
-        for act in acts:
-            if act is not None:
+    def _write(self, acts: list[Callable[[StudyWriter], None] | None]) -> None:
+        wanted = [act for act in acts if act is not None]
+
+        def write() -> None:
+            for act in wanted:
                 act(self)
+
+        try:
+            transact(self._storage, write)
+        except Exception:
+            if len(wanted) == 1:
+                raise
+            for act in wanted:  # those before the one that fails are kept
+                transact(self._storage, partial(act, self))
 
     def _id(self, number: int) -> int:
         if number not in self._ids:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -79,12 +80,15 @@ def gates_of(records: Iterable[TrialRecord]) -> tuple[Gate, ...]:
     default = next((last for last in ends if last), None)
     if default is None:
         return GATES
-    return tuple(
-        gate
-        if gate.lowest is None
-        else replace(gate, limit=min(gate.limit, max(gate.lowest, default[gate.score] - ALIKE)))
-        for gate in GATES
-    )
+    return tuple(_moved(gate, default) for gate in GATES)
+
+
+def _moved(gate: Gate, default: Mapping[str, Any]) -> Gate:
+    if gate.lowest is None:
+        return gate
+    # To two digits, as it is shown: what reads as passing passes.
+    own = math.floor(round(100 * (default[gate.score] - ALIKE), 6)) / 100
+    return replace(gate, limit=min(gate.limit, max(gate.lowest, own)))
 
 
 def shortfall(scores: Mapping[str, Any], gates: Iterable[Gate] = GATES) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -16,6 +17,8 @@ TRIES = 5
 """As many as Optuna's own: servers end one of two transactions that wait for each other."""
 PAUSE = 0.2
 """Seconds before another try, at most."""
+PATIENCE = 10.0
+"""Seconds after which a failed try is no such end, but a database that has kept us waiting."""
 _Written = TypeVar("_Written")
 
 
@@ -29,14 +32,21 @@ def transact(storage: RDBStorage, write: Callable[[], _Written]) -> _Written:
     """
     tries = 0
     while True:
+        began = time.monotonic()
         try:
             with one_transaction(storage):
                 return write()
-        except OperationalError:
+        except (OperationalError, StorageInternalError) as error:
             tries += 1
-            if tries == TRIES:
+            if tries == TRIES or time.monotonic() - began > PATIENCE or not _ended(error):
                 raise
             time.sleep(random.uniform(0, PAUSE))
+
+
+def _ended(error: Exception) -> bool:
+    """Whether the database may have ended a transaction, of which then nothing was kept."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return isinstance(cause, OperationalError) and not cause.connection_invalidated
 
 
 @contextmanager

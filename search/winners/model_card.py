@@ -61,7 +61,7 @@ def card(about: GeneratorRecord) -> str:
         "## Gates",
         *(
             f"- {gate.name} {others[gate.score]:.4g}, {'at least' if gate.least else 'at most'} "
-            f"{scores.get(gate_limit(gate.score), gate.limit):.3g}"
+            f"{scores.get(gate_limit(gate.score), gate.limit):g}"
             for gate in GATES
             if gate.score in others
         ),

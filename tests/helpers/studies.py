@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,16 +83,16 @@ class CutError(Exception):
 
 
 def cut_at(storage: RDBStorage, number: int) -> Callable[[], None]:
-    """Let the statement of that number, counted from 0, fail, of those that write, or a commit
-    after them; returns how to undo it."""
+    """Let statements fail from that number on, counted from 0, of those that write, and commits
+    after them, as a kill does; returns how to undo it."""
     left = itertools.count(-number)
 
     def write(connection, cursor, statement, *_) -> None:
-        if statement.split()[0] in ("INSERT", "UPDATE", "DELETE") and next(left) == 0:
+        if statement.split()[0] in ("INSERT", "UPDATE", "DELETE") and next(left) >= 0:
             raise CutError
 
     def commit(connection) -> None:
-        if next(left) == 0:
+        if next(left) >= 0:
             raise CutError
 
     sqlalchemy.event.listen(storage.engine, "before_cursor_execute", write)
@@ -102,3 +103,19 @@ def cut_at(storage: RDBStorage, number: int) -> Callable[[], None]:
         sqlalchemy.event.remove(storage.engine, "commit", commit)
 
     return undo
+
+
+def deadlock(storage: RDBStorage, times: int, statement: str) -> Callable[[], int]:
+    """Let the first `times` statements that begin so fail as a server's do that ends a deadlock;
+    returns how to ask how many there were."""
+    met = [0]
+
+    def execute(cursor, said, *_) -> None:
+        if said.startswith(statement):
+            met[0] += 1
+            if met[0] <= times:
+                raise sqlite3.OperationalError("deadlock detected")
+
+    for event in ("do_execute", "do_executemany"):
+        sqlalchemy.event.listen(storage.engine, event, execute)
+    return lambda: met[0]

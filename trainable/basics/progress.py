@@ -56,17 +56,23 @@ def stage(
 @contextmanager
 def _lines(console: Console, label: str, total: int | None, before: int) -> Iterator[Progress]:
     began, ended = time.monotonic(), threading.Event()
-    far = before, total
+    far, gone = (before, total), False
 
     def progress(done: int, of: int) -> None:
         nonlocal far
         far = done, of
 
     def tell() -> None:
-        while not ended.wait(SILENCE):
-            done, of = far
-            count = "" if of is None else f" {done} of {of},"
-            say(console, f"{label}:{count} {times(time.monotonic() - began, done, of, before)}")
+        nonlocal gone
+        try:
+            while not ended.wait(SILENCE):
+                done, of = far
+                count = "" if of is None else f" {done} of {of},"
+                say(console, f"{label}:{count} {times(time.monotonic() - began, done, of, before)}")
+        except SystemExit:  # so rich says that a pipe's reader has gone
+            gone = True
+        except OSError:  # a full disk, say: the work does not end for these lines
+            pass
 
     teller = threading.Thread(target=tell, name="progress", daemon=True)
     teller.start()
@@ -75,3 +81,5 @@ def _lines(console: Console, label: str, total: int | None, before: int) -> Iter
     finally:
         ended.set()
         teller.join()
+    if gone:
+        raise SystemExit(1)

@@ -32,7 +32,7 @@ def drawn(seed: int, trials: int = 60, effect: float = 1.0) -> StudyTable:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_moves_fid_is_named_with_its_sign(seed):
-    found = {one.name: one for one in directions(drawn(seed), 10)}
+    found = {one.name: one for one in directions(drawn(seed), 10) or ()}
     assert (
         {"rate", "kind=COVID+"} <= found.keys() <= {"rate", "kind=COVID+", "kind=a (1)", "kind=b"}
     )
@@ -50,7 +50,20 @@ def test_where_nothing_moves_fid_one_study_in_twenty_names_any():
 
 
 def test_too_few_say_nothing():
-    assert directions(drawn(0, trials=9), 10) == []
+    assert directions(drawn(0, trials=9), 10) is None
+    table = drawn(0)
+    table.curves["fid"] = 50.0
+    assert directions(table, 10) == []
+
+
+def test_of_two_choices_one_is_named():
+    rng = np.random.default_rng(0)
+    made = {}
+    for number in range(40):
+        chosen = bool(rng.integers(2))
+        fid = 60.0 + 10 * chosen + float(rng.standard_normal())
+        made[number] = "pruned", {"residual": chosen}, [(10, fid)]
+    assert [way.name for way in directions(study(made), 10) or ()] == ["residual=True"]
 
 
 def test_it_is_scipys_along_many_at_once():

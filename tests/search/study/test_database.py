@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import optuna
@@ -93,16 +93,15 @@ def test_a_study_begins_whole_or_not_at_all(tmp_path):
     """What a search leaves that is killed at any write is no study, and the same name is free."""
     storage, cuts = open_storage(f"sqlite:///{tmp_path / 'study.db'}"), 0
     learnt = [create_trial(value=1.0)]
-    while True:
+    study = None
+    while study is None:
         undo = cut_at(storage, cuts)
-        try:
+        with suppress(CutError, StorageInternalError):
             study = create_study(storage, config(), YARDSTICK, {}, [], learnt=learnt)
-            break
-        except (CutError, StorageInternalError):
+        undo()
+        if study is None:
             assert optuna.get_all_study_names(storage) == []
             cuts += 1
-        finally:
-            undo()
     assert cuts > 10
     assert len(read_learnt(study, storage)) == 1
 

@@ -13,7 +13,8 @@ from optuna.trial import TrialState, create_trial
 
 from search.proposals.writer import StudyWriter
 from tests.helpers.fake_tune import Search, made_report
-from tests.helpers.studies import cut_at
+from tests.helpers.refusals import tells
+from tests.helpers.studies import cut_at, deadlock
 from trainable.trial.report import Status
 
 
@@ -52,16 +53,7 @@ def test_an_act_that_is_cut_anywhere_leaves_the_database_as_it_was(tmp_path, act
         problems: list[str] = []
         writer = StudyWriter(s.study, s.storage, problems.append)
         undo = cut_at(s.storage, cuts)
-        all_wait = threading.Event()
-
-        def wait(_: StudyWriter, all_wait: threading.Event = all_wait) -> None:
-            all_wait.wait()
-
-        writer.put(wait)
-        for one in acts[act]:
-            writer.put(one)
-        all_wait.set()
-        writer.close()
+        put_together(writer, acts[act])
         undo()
         if not problems:
             break
@@ -69,6 +61,65 @@ def test_an_act_that_is_cut_anywhere_leaves_the_database_as_it_was(tmp_path, act
         cuts += 1
     assert cuts >= 3, "nothing was cut between two writes"
     assert content(tmp_path / "s") != before
+
+
+def put_together(writer: StudyWriter, acts: list[Any]) -> None:
+    """Have the writer meet them all at once."""
+    all_wait = threading.Event()
+    writer.put(lambda _: (all_wait.wait(), None)[1])
+    for act in acts:
+        writer.put(act)
+    all_wait.set()
+    writer.close()
+
+
+@pytest.mark.parametrize("times", [2, 1000])
+def test_what_waits_is_written_again_after_a_deadlock(tmp_path, times):
+    """Whatever the acts are, and whoever wrote: Optuna wraps what the database says."""
+    s = Search(tmp_path / "s")
+    for name in ("a", "b"):
+        s.start(name)
+        s.report(name, 1, 50.0)
+    s.searcher.interrupt_rest()
+    s.ledger.close()
+    drawn = create_trial(state=TrialState.RUNNING, user_attrs={"params": {}})
+    report = made_report(2, objective=40.0, order=2)
+    acts: list[Any] = [
+        lambda writer: writer.create(2, drawn),
+        lambda writer: writer.run(0, {"version": "2"}),
+        lambda writer: writer.report(0, report),
+        lambda writer: writer.end(0, Status.COMPLETE, "", create_trial(value=40.0)),
+        lambda writer: writer.interrupt(2),
+        lambda writer: writer.run(1, None),
+    ]
+    before, problems = content(tmp_path / "s"), []
+    met = deadlock(s.storage, times, "UPDATE trials")
+    put_together(StudyWriter(s.study, s.storage, problems.append), acts)
+    assert met() >= times or problems
+    if times == 1000:
+        (problem,) = problems
+        assert tells(problem, "deadlock detected")
+        assert content(tmp_path / "s") == before
+        return
+    assert not problems
+    states = [t.state for t in s.study.get_trials()]
+    assert states == [TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING]
+    assert s.study.get_trials()[0].intermediate_values == {1: 50.0, 2: 40.0}
+
+
+def test_of_what_waits_all_is_kept_that_came_before_what_fails(tmp_path):
+    s = Search(tmp_path / "s")
+    s.start("a")
+    s.ledger.close()
+    problems: list[str] = []
+    bad = made_report(2, objective=40.0, order=1, score={1, 2})  # a set is no JSON
+    put_together(StudyWriter(s.study, s.storage, problems.append), [
+        lambda writer: writer.report(0, made_report(1, objective=50.0, order=0)),
+        lambda writer: writer.report(0, bad),
+        lambda writer: writer.report(0, made_report(3, objective=30.0, order=2)),
+    ])  # fmt: skip
+    assert len(problems) == 1
+    assert s.study.get_trials()[0].intermediate_values == {1: 50.0}
 
 
 @pytest.mark.parametrize("objective", ["fid", "fid,kid"])

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-import sqlite3
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
 import optuna
 import pytest
-import sqlalchemy.event
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
@@ -21,6 +17,7 @@ from search.study.database import load_study, open_storage
 from search.study.transaction import transact
 from search.study.trial_rows import add_to_trial, add_trial, end_trial
 from tests.helpers.fake_tune import made_report
+from tests.helpers.studies import deadlock
 from trainable.trial.report import Status
 
 
@@ -40,22 +37,6 @@ def drawn() -> list[optuna.trial.FrozenTrial]:
             trial.set_user_attr("params", {"größe": [1, None, float("inf")], "place": place})
             trial.set_constraint("trains", 0.0)
     return study.get_trials()
-
-
-def deadlock(storage: RDBStorage, times: int) -> Callable[[], int]:
-    """Let the first `times` writes of values fail as a server's do that ends a deadlock; returns
-    how to ask how many there were."""
-    met = [0]
-
-    def execute(cursor, statement, *_) -> None:
-        if statement.startswith("INSERT INTO trial_params"):
-            met[0] += 1
-            if met[0] <= times:
-                raise sqlite3.OperationalError("deadlock detected")
-
-    for event in ("do_execute", "do_executemany"):
-        sqlalchemy.event.listen(storage.engine, event, execute)
-    return lambda: met[0]
 
 
 def read(trial: optuna.trial.FrozenTrial) -> tuple:
@@ -128,11 +109,11 @@ def test_reports_and_ends_read_as_if_optuna_had_written_them(tmp_path, drawn, go
 def test_a_deadlock_is_tried_again_and_one_that_stays_is_named(tmp_path, drawn):
     storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
     study = optuna.create_study(storage=storage)
-    tries = deadlock(storage, 2)
+    tries = deadlock(storage, 2, "INSERT INTO trial_params")
     first, second = (partial(add_trial, storage, study._study_id, drawn[n]) for n in (0, 1))
     assert transact(storage, first)[0] == 0
     assert tries() == 3
-    deadlock(storage, 1000)
+    deadlock(storage, 1000, "INSERT INTO trial_params")
     with pytest.raises(OperationalError, match="deadlock detected"):
         transact(storage, second)
     assert [t.params for t in study.get_trials()] == [drawn[0].params]

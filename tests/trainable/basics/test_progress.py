@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import queue
 import re
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -119,28 +120,42 @@ def test_elsewhere_short_work_writes_nothing(options, monkeypatch):
 
 def test_elsewhere_long_work_says_how_far_it_is_now_and_then_until_it_ends(monkeypatch):
     monkeypatch.setattr(progress_module, "SILENCE", 0.01)
-    heard, told = threading.Event(), []
-
-    def hear(console: Console, text: str) -> None:
-        told.append(text)
-        heard.set()
-
-    monkeypatch.setattr(progress_module, "say", hear)
+    told: queue.Queue[str] = queue.Queue()
+    monkeypatch.setattr(progress_module, "say", lambda console, text: told.put(text))
     console = Console(file=io.StringIO())
     for total, far, said in (
-        (None, None, "reading: 0 s elapsed"),
-        (4, None, "reading: 1 of 4, 0 s elapsed"),
-        (4, 3, "reading: 3 of 4, 0 s elapsed, about 0 s left"),
+        (None, None, r"reading: \d+ s elapsed"),
+        (4, None, r"reading: 1 of 4, \d+ s elapsed"),
+        (4, 3, r"reading: 3 of 4, \d+ s elapsed, about \d+ s left"),
     ):
         with suppress(KeyboardInterrupt), stage(console, "reading", total, 1) as progress:
             if far:
                 progress(far, 4)
-            told.clear()
-            heard.clear()
-            assert heard.wait(30)
+            while not re.fullmatch(said, told.get(timeout=30)):
+                pass
             raise KeyboardInterrupt
-        assert told[-1] == said
+        while not told.empty():
+            told.get()
     assert not any(thread.name == "progress" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("fault", [SystemExit(1), OSError("disk full")])
+def test_a_reader_that_has_gone_ends_the_command_and_a_full_disk_does_not(fault, monkeypatch):
+    monkeypatch.setattr(progress_module, "SILENCE", 0.01)
+    met, went_on = threading.Event(), False
+
+    def say(*_: object) -> None:
+        met.set()
+        raise fault
+
+    monkeypatch.setattr(progress_module, "say", say)
+    with ExitStack() as ending:
+        if isinstance(fault, SystemExit):
+            ending.enter_context(pytest.raises(SystemExit))
+        with stage(Console(file=io.StringIO()), "reading"):
+            assert met.wait(30)
+        went_on = True
+    assert went_on == isinstance(fault, OSError)
 
 
 def test_nobody_need_watch():
