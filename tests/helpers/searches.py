@@ -203,7 +203,10 @@ class Place:
         path = self.folder / "runs" / self.study
         if not study_folder.StudyFolder(path).began:
             return {}
-        study = load_study(self.study, open_storage(StudyFolder(path).database_url))
+        try:
+            study = load_study(self.study, open_storage(StudyFolder(path).database_url))
+        except KeyError:  # the file is there, and the study will be
+            return {}
         records = read_records(study)
         return {(x.number, r["resource"]): r["objective"] for x in records for r in x.reports}
 
