@@ -136,10 +136,16 @@ class Child:
         self._link.close()
 
 
+def _leave(*_: object) -> None:
+    """Clean up, undisturbed by a second signal: parent and `listen` may both send one."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit()
+
+
 def serve(descriptor: int) -> None:
     """Do in this process what a `Child` in another asks for, until that one ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # though only who names this process can send it
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # which cleans up
+    signal.signal(signal.SIGTERM, _leave)
     link = Connection(descriptor)
     sys.path[:] = dict.fromkeys([sys.path[0], *link.recv()])
     asked: queue.Queue[Any] = queue.Queue()
