@@ -42,10 +42,9 @@ def directions(table: StudyTable, rung: float, *, seed: int = 0) -> list[Directi
     that fewer than ten trials have, or a choice that fewer than five have or lack, says nothing.
     """
     fid = at_rung(table, rung).observed
-    numbers = np.array(fid.index)
-    columns = _columns(table, numbers)
     if len(fid) < FEWEST:
         return None
+    columns = _columns(table, np.array(fid.index))
     if not columns:
         return []
     rng = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ from rich.text import Text
 from search.display.standings import Best, RunningTrial, Standings
 from search.study.records import changes, goals
 from trainable.basics.terminal import printable
-from trainable.basics.wording import format_duration
+from trainable.basics.wording import format_duration, times
 from trainable.data.sheets import grid_file
 from trainable.trial.objective import Objective
 from trainable.trial.report import Status, has_scores, trial_folder
@@ -56,7 +56,7 @@ class Screen:
         parts = [", ".join(counts)]
         if standings.best is not None:
             parts.append(f"best {self.score(standings.best)}")
-        parts.append(_times(elapsed, left))
+        parts.append(times(elapsed, left))
         return " | ".join(parts)
 
     def summary(self, elapsed: float) -> str:
@@ -96,7 +96,7 @@ class Screen:
         row = Table.grid(padding=(0, 1), expand=True)
         row.add_column(ratio=1)
         row.add_column(no_wrap=True)
-        row.add_row(ProgressBar(total=total, completed=ended), _times(elapsed, left))
+        row.add_row(ProgressBar(total=total, completed=ended), times(elapsed, left))
         return Group(title, row)
 
     def _rungs(self) -> str:
@@ -187,8 +187,3 @@ def _rate(seat: RunningTrial, sign: Sign | None) -> str:
     if report is None or not report["train_seconds"]:
         return ""
     return f"{report['images_seen'] / report['train_seconds']:.0f}"
-
-
-def _times(elapsed: float, left: float | None) -> str:
-    said = f"{format_duration(elapsed)} elapsed"
-    return said if left is None else f"{said}, about {format_duration(left)} left"

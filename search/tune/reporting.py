@@ -16,11 +16,10 @@ from rich.live import Live
 from search.display.screen import Screen
 from search.display.standings import Standings
 from search.tune.searcher import StudySearcher
+from trainable.basics.progress import SILENCE
 from trainable.basics.terminal import say
 from trainable.trial.report import Report, Status, has_scores
 
-SILENCE = 60.0
-"""Seconds after which something is said of trials under way, on what is no terminal."""
 _LOOK = 1.0  # seconds between looks at that
 RETRIES = 3
 """Times a trial whose worker died is started again from its checkpoint."""

@@ -7,7 +7,7 @@ from rich.progress import Progress as Display
 from rich.table import Column
 from rich.text import Text
 
-from trainable.basics.wording import times
+from trainable.basics.wording import time_left, times
 
 __all__ = ["Display", "columns"]
 
@@ -37,5 +37,6 @@ class _Times(ProgressColumn):
     """
 
     def render(self, task: Task) -> Text:
-        before = task.fields["before"]
-        return Text(times(task.elapsed or 0.0, task.completed, task.total, before))
+        elapsed = task.elapsed or 0.0
+        left = time_left(elapsed, task.completed, task.total, task.fields["before"])
+        return Text(times(elapsed, left))

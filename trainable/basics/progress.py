@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from trainable.basics.terminal import say
-from trainable.basics.wording import times
+from trainable.basics.wording import time_left, times
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +68,9 @@ def _lines(console: Console, label: str, total: int | None, before: int) -> Iter
             while not ended.wait(SILENCE):
                 done, of = far
                 count = "" if of is None else f" {done} of {of},"
-                say(console, f"{label}:{count} {times(time.monotonic() - began, done, of, before)}")
+                elapsed = time.monotonic() - began
+                left = time_left(elapsed, done, of, before)
+                say(console, f"{label}:{count} {times(elapsed, left)}")
         except SystemExit:  # so rich says that a pipe's reader has gone
             gone = True
         except OSError:  # a full disk, say: the work does not end for these lines

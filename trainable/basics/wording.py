@@ -56,13 +56,14 @@ def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def times(elapsed: float, done: float, total: float | None, before: float = 0) -> str:
-    """Seconds of work that have gone and, at the speed so far, are left, in words.
-
-    `before` of what is done was done before it began.
-    """
+def times(elapsed: float, left: float | None) -> str:
+    """Seconds of work that have gone and, where that is known, are left, in words."""
     said = f"{format_duration(elapsed)} elapsed"
-    if total is not None and done > before:
-        left = elapsed * max(0.0, total - done) / (done - before)
-        said += f", about {format_duration(left)} left"
-    return said
+    return said if left is None else f"{said}, about {format_duration(left)} left"
+
+
+def time_left(elapsed: float, done: float, total: float | None, before: float) -> float | None:
+    """Seconds at the speed so far, if that is known; `before` of what is done was done before."""
+    if total is None or done <= before:
+        return None
+    return elapsed * max(0.0, total - done) / (done - before)
