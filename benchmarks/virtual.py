@@ -20,7 +20,7 @@ from search.proposals.samplers import build_sampler
 PICTURED = 6  # from this report of a trial on, MLflow gets its grids
 START, PAUSE = 3.0, 1.0  # seconds until a worker has torch, and between the tracker's rounds
 MANY = (0, 10, 100, 1000, 4000, 10_000)  # trials that have ended, for which proposals are timed,
-RUNNING = (0, 64, 512)  # and trials under way
+RUNNING = (0, 64, 256)  # and trials under way
 Costs = dict[str, Any]  # CPU seconds of a thread; pairs are offset and slope
 
 
@@ -159,7 +159,7 @@ class World:
         )  # fmt: skip
         return writer
 
-    def sampler(self, name: str, seed: int, number: int) -> Any:
+    def sampler(self, name: str, seed: int, number: int, ahead: Any) -> Any:
         with self.outside():
             running = min(number, self.workers)
             ended = self.past + number - running
@@ -190,20 +190,19 @@ class World:
     def wait(self, futures: list[Answer], num_returns: int = 1, timeout: float = 0.0) -> Any:
         with self.outside():
             end = self.now + timeout
-            self.go(cpu=self.past * self.costs["scan"])
             while True:
                 while self.coming and self.coming[0][0] <= self.now:
                     self.there.add(heapq.heappop(self.coming)[2])
-                found = [f for f in futures if f in self.there][:1] if self.there else []
+                found = [f for f in futures if f in self.there][:num_returns] if self.there else []
                 if found or self.now >= end:
                     break
                 self.go(until=min(end, self.coming[0][0] if self.coming else end))
-            self.there -= set(found)
-            offset, slope = self.costs["ray event" if found else "ray look"]
-            self.go(cpu=offset + slope * len(futures))
+            (event, slope), (look, _) = self.costs["ray event"], self.costs["ray look"]
+            self.go(cpu=look + len(found) * (event - look) + slope * len(futures))
         return found, futures
 
     def get(self, answer: Answer) -> Any:
+        self.there.discard(answer)
         return answer.value
 
     def stand_ins(self) -> dict[str, Any]:
@@ -220,6 +219,7 @@ class World:
         return {
             f"{manager}.actor_manager.ray": self,
             f"{manager}.event_manager.ray": self,
+            "search.tune.controller.ray": self,
             f"{ray_tune}.class_cache.ray": SimpleNamespace(remote=lambda **_: self.hire),
             f"{ray_tune}.tune_controller.PlacementGroupResourceManager": lambda: pool,
             "search.proposals.ledger.StudyWriter": self.study_writer,

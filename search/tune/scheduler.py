@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.study.records import goals
@@ -23,11 +24,20 @@ class StudyASHA(FIFOScheduler):
         """`placement` says where trials run, if not Ray alone."""
         super().__init__()
         self.rungs, self.placement = rungs, placement
+        self._added: dict[str, Trial] = {}
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A trial begins, or begins again."""
+        self._added[trial.trial_id] = trial
         if self.placement is not None:
             self.placement.place(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The oldest that waits. Tune's own FIFO asks all that the search ever had."""
+        for trial in [trial for trial in self._added.values() if trial.is_finished()]:
+            del self._added[trial.trial_id]
+        waiting = (t for t in self._added.values() if t.status == Trial.PENDING)
+        return next(waiting, None)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """A trial's worker failed; whether it is tried again is Tune's business."""

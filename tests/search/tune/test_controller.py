@@ -1,0 +1,102 @@
+"""Tune's loop as ours: what is taken in one round, and which trial is next."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.tune.experiment import Trial
+
+from search.tune.controller import TOGETHER, ActorManager
+from search.tune.rungs import Rungs
+from search.tune.scheduler import StudyASHA
+from tests.helpers.fake_tune import config
+
+MANAGER = "ray.air.execution._internal"
+
+
+class Workers:
+    """Stands in for Ray: answers are there, or are not."""
+
+    def __init__(self) -> None:
+        self.there: list[str] = []
+
+    def wait(self, asked: list[str], num_returns: int, timeout: float | None) -> Any:
+        ready = [one for one in asked if one in self.there][:num_returns]
+        return ready, [one for one in asked if one not in ready]
+
+    def get(self, one: str) -> str:
+        return one
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
+    made = Workers()
+    for place in (f"{MANAGER}.actor_manager", f"{MANAGER}.event_manager", "search.tune.controller"):
+        monkeypatch.setattr(f"{place}.ray", made)
+    return made
+
+
+def manager() -> ActorManager:
+    pool: Any = SimpleNamespace(get_resource_futures=list)
+    return ActorManager(pool)
+
+
+def test_all_answers_that_are_there_are_taken_in_one_round(workers: Workers) -> None:
+    made, taken = manager(), []
+    for name in "abcde":
+        made._actor_task_events.track_future(name, on_result=taken.append)  # pyright: ignore
+    assert not made.next(0)
+    workers.there += "bde"
+    assert made.next(0)
+    assert sorted(taken) == ["b", "d", "e"]
+    assert not made.next(0)
+    workers.there += "ac"
+    assert made.next(0)
+    assert sorted(taken) == list("abcde")
+    assert not made.next(0)
+
+
+def test_of_very_many_the_first_asked_are_taken(workers: Workers) -> None:
+    made, taken = manager(), []
+    for name in (names := [f"{n:03}" for n in range(3 * TOGETHER)]):
+        made._actor_task_events.track_future(name, on_result=taken.append)  # pyright: ignore
+    workers.there += names
+    assert made.next(0)
+    assert len(taken) == TOGETHER
+    # Tune draws the first of them.
+    assert set(taken[1:]) <= set(names[:TOGETHER])
+
+
+def test_what_a_dead_worker_was_asked_is_not_taken(workers: Workers) -> None:
+    made, taken = manager(), []
+    events = made._actor_task_events
+
+    def dies(answer: str) -> None:
+        taken.append(answer)
+        for other in "abc":
+            events.discard_future(other)  # pyright: ignore
+
+    for name in "abc":
+        events.track_future(name, on_result=dies)  # pyright: ignore
+    workers.there += "abc"
+    assert made.next(0)
+    assert len(taken) == 1
+
+
+def test_the_oldest_that_waits_is_next() -> None:
+    scheduler = StudyASHA(Rungs(config()))
+    assert scheduler.choose_trial_to_run(None) is None
+    made = [Trial("nothing", stub=True) for _ in range(4)]
+    for trial in made:
+        scheduler.on_trial_add(None, trial)
+    for trial, status in zip(made, ("TERMINATED", "RUNNING", "PENDING", "PENDING"), strict=True):
+        trial.set_status(status)
+    assert scheduler.choose_trial_to_run(None) is made[2]
+    made[1].set_status(Trial.PENDING)  # its worker died, and it begins again
+    scheduler.on_trial_add(None, made[1])
+    assert scheduler.choose_trial_to_run(None) is made[1]
+    for trial in made[1:]:
+        trial.set_status(Trial.ERROR)
+    assert scheduler.choose_trial_to_run(None) is None
