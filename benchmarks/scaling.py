@@ -3,13 +3,13 @@
 The driver is real: `search.tune.run_trials.run_trials` with Tune's loop, ASHA, the ledger, plain
 progress. Ray is not: what Tune would send to a worker an object in this process gets, and answers
 after so many virtual seconds. The clock goes on by the CPU time that the driver's thread takes,
-and by what Ray's calls and TPE's proposals were measured to cost with so many trials under way and
-ended; trials are drawn at random. The thread that writes the database and the process that writes
-MLflow take what was measured of their acts; the thread shares the driver's interpreter, and while
-both are at work each has half of it. Disk, network and cores are free.
+and by what Ray's calls and the sampler's proposals were measured to cost with so many trials under
+way and ended; trials are drawn at random. The thread that writes the database and the process that
+writes MLflow take what was measured of their acts; the thread shares the driver's interpreter, and
+while both are at work each has half of it. Disk, network and cores are free.
 
     python -m benchmarks.scaling [--workers 8 64 512] [--minutes 10 1] [--each 8] [--most 1536]
-                                 [--past 8000] [--check 2 16] [--seen 250 750]
+                                 [--past 8000] [--check 2 16] [--sampler auto] [--seen 250 750]
 
 Prints what was measured; real searches, of `--check` processes that sleep instead of training,
 beside their simulation; and the simulations: complete trials of `--minutes`, `--each` a worker,
@@ -37,13 +37,11 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from statistics import mean, median
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import ray
-from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 
 from benchmarks import free_trials as free
@@ -51,6 +49,7 @@ from benchmarks.publish import Study, new_store
 from benchmarks.virtual import MANY, PICTURED, RUNNING, Costs, World, interval
 from search.capacity.gpu_share import Capacity
 from search.proposals import tpe_window
+from search.proposals.anchored import TOGETHER
 from search.proposals.ledger import Ledger
 from search.proposals.samplers import build_sampler
 from search.proposals.writer import StudyWriter
@@ -122,9 +121,10 @@ def measure_ray(params: dict[str, Any]) -> Costs:
     return {"ray event": event, "ray look": look, "latency": median(trips)}
 
 
-def measure_proposals() -> tuple[Costs, dict[str, Any]]:
-    """What TPE costs beyond a random draw, and Tune's look at each trial; and some parameters."""
+def measure_proposals(sampler: str) -> tuple[Costs, dict[str, Any]]:
+    """What the sampler costs beyond a random draw; and some parameters."""
     config = free.study_config("proposals", 10**6, REPORTS, prune=True)
+    config = replace(config, sampler=sampler)
     drawn = Ledger(replace(config, sampler="random"), None, None)
     plain, params = [], {}
     for number in range(400):
@@ -144,11 +144,9 @@ def measure_proposals() -> tuple[Costs, dict[str, Any]]:
         ):
             for _ in range(running):
                 ledger.draw(full, free.TASK)
-        took.flat[at] = median(cpu_of(lambda: ledger.draw(full, free.TASK)) for _ in range(5))  # noqa: B023
-    trials = [SimpleNamespace(status="TERMINATED")] * 10**5
-    tune = SimpleNamespace(get_trials=lambda: trials)
-    scan = cpu_of(lambda: FIFOScheduler().choose_trial_to_run(tune)) / len(trials)
-    return {"propose": took - median(plain), "scan": scan}, params
+        draws = max(5, 2 * (running // TOGETHER))  # one thinks for several
+        took.flat[at] = mean(cpu_of(lambda: ledger.draw(full, free.TASK)) for _ in range(draws))  # noqa: B023
+    return {"propose": took - median(plain)}, params
 
 
 def measure_store(folder: Path) -> Costs:
@@ -287,13 +285,14 @@ def main() -> None:
     parser.add_argument("--past", type=int, default=8000, help="trials ended (default: 8000)")
     parser.add_argument("--check", type=int, nargs="*", default=[2, 16], help="real workers")
     seen = [tpe_window.BEST, tpe_window.NEWEST]
+    parser.add_argument("--sampler", default="auto", help="whose proposals (default: auto)")
     parser.add_argument("--seen", type=int, nargs=2, default=seen, help="by TPE: best, newest")
     args = parser.parse_args()
     tpe_window.BEST, tpe_window.NEWEST = args.seen
     cores = mock.patch.object(cluster, "local_cores", return_value=max([1, *args.check]))
     with tempfile.TemporaryDirectory() as name, cores, cluster.connected(RESOURCES):
         root = Path(name)
-        costs, params = measure_proposals()
+        costs, params = measure_proposals(args.sampler)
         costs |= measure_ray(params) | measure_store(root)
         proposals = zip(RUNNING, costs["propose"], strict=True)
         listed = {f"propose, {n} trials under way": took for n, took in proposals}

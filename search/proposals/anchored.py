@@ -6,7 +6,8 @@ counts against none. A Gaussian process on z (Matern 3/2, noise by how far a tri
 mutations of the trials that it believes best, some draws around the anchors, and a few from the
 whole space; the largest expected improvement (Jones et al. 1998) is proposed. Trials under way
 without a score count with what the process expects of them ("kriging believer", Ginsbourger et al.
-2010), so that many workers do not try the same.
+2010), so that many workers do not try the same. With very many of them, several trials are thought
+of at once, each then believed as if it were under way.
 
 An anchor is a trial whose values were given: the default, which a search tries first, or what a
 user enqueued. Without one the space is drawn from at random for a while, and the trial that came
@@ -17,16 +18,20 @@ from __future__ import annotations
 
 import math
 import random
+from collections import deque
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.spatial.distance import cdist
 from scipy.stats import norm
+from threadpoolctl import ThreadpoolController
 
 from search.proposals.encoding import Encoder
 from search.proposals.history import NOISE, History
@@ -40,6 +45,8 @@ MUTANTS, AROUND, ANYWHERE = 60, 25, 8
 """Candidates for a proposal: mutations of the best, draws around the anchors, and from all over."""
 PARENTS = 3
 """Trials that are mutated."""
+TOGETHER = 16
+"""One more trial is thought of at once for each so many under way."""
 LENGTH = 4.0
 """Of the kernel, in the encoding's units: two numbers at opposite ends differ by 2."""
 EXPECTED = 0.15
@@ -47,16 +54,22 @@ EXPECTED = 0.15
 LEAST = 0.05
 """Least variance of z over the space: a few trials that are alike do not make a plain."""
 
+Ahead = deque[dict[str, Any]]
+_libraries = cache(ThreadpoolController)  # looks through all that is loaded
+
 
 class AnchoredSampler(BaseSampler):
     """See the module. For any define-by-run space, and one goal or several.
 
     A proposal depends on the study's trials and on `seed` alone. So it is the same in a resumed
-    study, if each proposal has its own sampler with a seed of its own.
+    study, if each proposal has its own sampler with a seed of its own; but for those thought of
+    ahead, where 32 trials and more are under way.
     """
 
-    def __init__(self, seed: int | None = None):
+    def __init__(self, seed: int | None = None, ahead: Ahead | None = None):
+        """`ahead`: where samplers of one study keep what one of them thought of for the next."""
         self._rng = random.Random(seed)
+        self._ahead: Ahead = deque() if ahead is None else ahead
         self._independent = RandomSampler(seed)
 
     def reseed_rng(self) -> None:
@@ -89,6 +102,8 @@ class AnchoredSampler(BaseSampler):
         """Values for all of `search_space`, whether or not they will be asked for."""
         if not search_space:
             return {}
+        with suppress(IndexError):
+            return self._ahead.popleft()
         others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
         history = History.of(others, study.directions, self._rng)
         seen = len(history.params)
@@ -97,10 +112,15 @@ class AnchoredSampler(BaseSampler):
         if seen < NEAR or np.isnan(history.z).all():
             anchor = history.params[history.anchors[0]]
             return mutated(anchor, search_space, self._rng)
-        return self._best(history, search_space)
+        under_way = sum(t.state is TrialState.RUNNING for t in others)
+        # More threads would wait for cores that train, for several times what one takes.
+        with _libraries().limit(limits=1, user_api="blas"):
+            first, *rest = self._best(history, search_space, max(1, under_way // TOGETHER))
+        self._ahead.extend(rest)
+        return first
 
-    def _best(self, history: History, known: Distributions) -> dict[str, Any]:
-        """The candidate of the largest expected improvement."""
+    def _best(self, history: History, known: Distributions, count: int) -> list[dict[str, Any]]:
+        """The candidates of the largest expected improvement."""
         rng, encoder = self._rng, Encoder(known)
         process = Process(encoder.encode(history.params), history)
         parents = [history.params[place] for place in np.argsort(process.believed)[:PARENTS]]
@@ -110,7 +130,7 @@ class AnchoredSampler(BaseSampler):
         candidates += [{n: anywhere(d, rng) for n, d in known.items()} for _ in range(ANYWHERE)]
         conditions = Conditions(history.params, known)
         asked = encoder.encode([conditions.asked(values) for values in candidates])
-        return candidates[int(process.improvement(asked).argmax())]
+        return [candidates[place] for place in process.best(asked, count)]
 
 
 class Process:
@@ -126,34 +146,56 @@ class Process:
         z = history.z[known]
         self._mean = EXPECTED if history.anchored else float(z.mean())
         self._variance = max(LEAST, float(((z - self._mean) ** 2).mean()))
-        self._condition(at[known], z, history.noise[known])
-        self.believed, _ = self.predict(at)
+        self._at, self._factor, self._off = at[:0], np.zeros((0, 0)), z[:0]
+        self._add(at[known], z - self._mean, history.noise[known])
+        self.believed = self.predict(at)
         unseen = np.flatnonzero(np.isnan(history.z))
         if len(unseen):
-            z = np.concatenate([z, self.believed[unseen]])
-            noise = np.concatenate([history.noise[known], np.full(len(unseen), NOISE)])
-            self._condition(np.concatenate([at[known], at[unseen]]), z, noise)
+            off = self.believed[unseen] - self._mean
+            self._add(at[unseen], off, np.full(len(unseen), NOISE))
         self._least = float(self.believed[known].min())
 
-    def _condition(self, at: np.ndarray, z: np.ndarray, noise: np.ndarray) -> None:
-        covariance = self._kernel(at, at) + np.diag(noise**2)
-        self._at, self._factor = at, cholesky(covariance, lower=True)
-        self._weights = cho_solve((self._factor, True), z - self._mean)
+    def _add(self, at: np.ndarray, off: np.ndarray, noise: np.ndarray) -> None:
+        """Condition on more trials: the Cholesky factor of before is the upper left of the new."""
+        among = self._kernel(at, at) + np.diag(noise**2)
+        across = solve_triangular(self._factor, self._kernel(self._at, at), lower=True)
+        corner = cholesky(among - across.T @ across, lower=True)
+        self._factor = np.block([[self._factor, np.zeros_like(across)], [across.T, corner]])
+        self._at = np.concatenate([self._at, at])
+        self._off = np.concatenate([self._off, off])
+        self._weights = cho_solve((self._factor, True), self._off)
 
     def _kernel(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Matern 3/2 (Rasmussen and Williams 2006, equation 4.17)."""
         distance = math.sqrt(3) / LENGTH * cdist(left, right)
         return self._variance * (1 + distance) * np.exp(-distance)
 
-    def predict(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of z at encoded values [m, size]."""
-        covariance = self._kernel(at, self._at)
-        mean = self._mean + covariance @ self._weights
-        explained = solve_triangular(self._factor, covariance.T, lower=True)
-        return mean, np.sqrt(np.maximum(self._variance - (explained**2).sum(0), 1e-8))
+    def predict(self, at: np.ndarray) -> np.ndarray:
+        """Mean of z at encoded values [m, size]."""
+        return self._mean + self._kernel(at, self._at) @ self._weights
 
-    def improvement(self, at: np.ndarray) -> np.ndarray:
+    def covariance(self, at: np.ndarray) -> np.ndarray:
+        """Of z at encoded values [m, size], [m, m]."""
+        explained = solve_triangular(self._factor, self._kernel(self._at, at), lower=True)
+        return self._kernel(at, at) - explained.T @ explained
+
+    def best(self, at: np.ndarray, count: int = 1) -> list[int]:
+        """Places of `count` encoded values, one after another the one of the largest improvement.
+
+        Each that is chosen is believed: that leaves the mean as it is, and less to be gained near.
+        """
+        mean, covariance = self.predict(at), self.covariance(at)
+        chosen: list[int] = []
+        for _ in range(min(count, len(at))):
+            gain = self.improvement(mean, covariance.diagonal())
+            gain[chosen] = -1.0
+            chosen.append(place := int(gain.argmax()))
+            shared = covariance[place]
+            covariance = covariance - np.outer(shared, shared) / (shared[place] + NOISE**2)
+        return chosen
+
+    def improvement(self, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
         """Expected improvement on the lowest mean of the trials with a z."""
-        mean, sd = self.predict(at)
+        sd = np.sqrt(np.maximum(variance, 1e-8))
         gain = (self._least - mean) / sd
         return sd * (gain * norm.cdf(gain) + norm.pdf(gain))

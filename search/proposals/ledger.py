@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ import optuna
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from search.proposals.anchored import Ahead
 from search.proposals.history import SHORTFALL
 from search.proposals.samplers import build_sampler
 from search.proposals.telling import GOALS, tell_end, tell_report, untold_reports
@@ -87,6 +89,7 @@ class Ledger:
         for trial in known:
             self._remember(trial)
         self._started = len(known)
+        self._ahead: Ahead = deque()
         self.ended = sum(trial.state.is_finished() for trial in known)
         reports = (report for trial in known for report in read_record(trial).reports)
         self._order = max((r["order"] for r in reports), default=-1) + 1
@@ -130,7 +133,7 @@ class Ledger:
         number = self._started
         self._started += 1
         name, seed = self._config.sampler, self._config.seed
-        self._sampled.sampler = build_sampler(name, seed, number)
+        self._sampled.sampler = build_sampler(name, seed, number, self._ahead)
         place = next((i for i in range(len(self._queue)) if i not in self._queued), None)
         if place is not None:
             self._queued.add(place)

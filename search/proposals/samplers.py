@@ -7,25 +7,28 @@ import warnings
 import numpy as np
 import optuna
 
-from search.proposals.anchored import AnchoredSampler
+from search.proposals.anchored import Ahead, AnchoredSampler
 
 STARTUP = 10
 """Random trials before a sampler that learns is asked."""
 
 
-def build_sampler(name: str, seed: int, number: int) -> optuna.samplers.BaseSampler:
+def build_sampler(
+    name: str, seed: int, number: int, ahead: Ahead | None = None
+) -> optuna.samplers.BaseSampler:
     """The sampler that proposes trial `number`, and no other.
 
     A new one for each proposal depends on the study and on its own seed alone, not on what it
     proposed before: so a resumed search proposes what an uninterrupted one would have. The cost is
-    a look through the study's trials, which the proposal takes anyway.
+    a look through the study's trials, which the proposal takes anyway. `ahead` is what "auto" has
+    thought of for the next proposals, with very many trials under way.
     """
     own = int(np.random.SeedSequence([seed, number, 1]).generate_state(1)[0])
     with warnings.catch_warnings():  # multivariate, group and gp count as experimental
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         match name:
             case "auto":
-                return AnchoredSampler(own)
+                return AnchoredSampler(own, ahead)
             case "random":
                 return optuna.samplers.RandomSampler(seed=own)
             case "tpe":

@@ -1,6 +1,7 @@
 """The sampler that starts from an anchor, in plain Optuna studies of define-by-run spaces."""
 
 import statistics
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -126,9 +127,9 @@ def test_the_process_is_scikit_learn_s(is_anchored):
     oracle.fit(at, z - mean)
     new = np.random.default_rng(1).uniform(-1, 1, (20, 3))
     process = Process(at, history)
-    expected = oracle.predict(new, return_std=True)
-    np.testing.assert_allclose(process.predict(new)[0], mean + expected[0])
-    np.testing.assert_allclose(process.predict(new)[1], expected[1])
+    expected, covariance = oracle.predict(new, return_cov=True)
+    np.testing.assert_allclose(process.predict(new), mean + expected)
+    np.testing.assert_allclose(process.covariance(new), covariance, atol=1e-12)
     np.testing.assert_allclose(process.believed, mean + oracle.predict(at))
 
 
@@ -136,10 +137,11 @@ def test_expected_improvement_is_the_mean_of_what_is_gained():
     at, history = planted(np.array([0.0, 0.4, -0.2, 0.3]))
     process = Process(at, history)
     new = np.array([[0.1, -0.3, 0.6], [1.0, 1.0, -1.0]])
-    mean, sd = process.predict(new)
+    mean, variance = process.predict(new), process.covariance(new).diagonal()
+    sd = np.sqrt(variance)
     z = norm.ppf((np.arange(100_000) + 0.5) / 100_000)
     gains = np.maximum(process.believed.min() - (mean[:, None] + sd[:, None] * z), 0).mean(1)
-    np.testing.assert_allclose(process.improvement(new), gains, rtol=1e-3)
+    np.testing.assert_allclose(process.improvement(mean, variance), gains, rtol=1e-3)
 
 
 def test_a_trial_under_way_counts_as_believed_and_makes_its_place_less_tempting():
@@ -148,9 +150,50 @@ def test_a_trial_under_way_counts_as_believed_and_makes_its_place_less_tempting(
     alone, _ = planted(z[:3])
     fewer = Process(alone, History([{}] * 3, z[:3], history.noise[:3], [0], True))
     process = Process(at, history)
-    np.testing.assert_allclose(process.predict(at)[0], fewer.predict(at)[0])
-    assert process.improvement(at[3:])[0] < fewer.improvement(at[3:])[0]
-    assert process.believed[3] == pytest.approx(fewer.predict(at)[0][3])
+    np.testing.assert_allclose(process.predict(at), fewer.predict(at))
+    assert tempts(process, at[3:]) < tempts(fewer, at[3:])
+    assert process.believed[3] == pytest.approx(fewer.predict(at)[3])
+
+
+def tempts(process: Process, at: np.ndarray) -> float:
+    return process.improvement(process.predict(at), process.covariance(at).diagonal())[0]
+
+
+def test_several_at_once_are_those_of_one_after_another():
+    z = np.array([0.0, 0.4, -0.2, 0.3])
+    at, history = planted(z)
+    candidates = np.random.default_rng(2).uniform(-1, 1, (30, 3))
+    chosen: list[int] = []
+    for _ in range(6):
+        seen = np.concatenate([z, np.full(len(chosen), np.nan)])
+        noise = np.concatenate([history.noise, np.full(len(chosen), 0.05)])
+        under_way = History([{}] * len(seen), seen, noise, [0], True)
+        left = [place for place in range(30) if place not in chosen]
+        process = Process(np.concatenate([at, candidates[chosen]]), under_way)
+        chosen.append(left[process.best(candidates[left])[0]])
+    assert Process(at, history).best(candidates, 6) == chosen
+    assert Process(at, history).best(candidates[:4], 6) == Process(at, history).best(
+        candidates[:4], 4
+    )
+
+
+def test_with_very_many_trials_under_way_several_are_thought_of_at_once(monkeypatch):
+    thoughts = []
+    think = AnchoredSampler._best
+    monkeypatch.setattr(
+        AnchoredSampler, "_best", lambda *args: thoughts.append(args[-1]) or think(*args)
+    )
+    study, ahead = search(0, 12), deque()
+    thoughts.clear()
+    asked = []
+    for number in range(64):
+        study.sampler = AnchoredSampler(number, ahead)
+        asked.append(study.ask())
+        cost(asked[-1])
+    # One at a time for the first 32, then two, then three.
+    assert thoughts == [1] * 32 + [2] * 8 + [3] * 6
+    # A few values moved may meet again.
+    assert len({tuple(sorted(trial.params.items())) for trial in asked}) > 54
 
 
 @pytest.fixture(autouse=True)
