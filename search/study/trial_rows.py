@@ -9,15 +9,16 @@ To be called within `search.study.transaction.one_transaction` or `transact`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
-from sqlalchemy import delete, insert
+from sqlalchemy import Delete, Insert, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 
@@ -59,7 +60,7 @@ def add_to_trial(
     _unfinished(storage, session, trial_id)
     _set_attributes(session, models.TrialUserAttributeModel, trial_id, attributes)
     table = models.TrialIntermediateValueModel
-    _drop(session, table, trial_id, table.step.in_(list(steps)))
+    _drop(session, table, trial_id, "step", steps)
     kept = {step: table.intermediate_value_to_stored_repr(v) for step, v in steps.items()}
     _add(session, table, trial_id, [
         {"step": step, "intermediate_value": value, "intermediate_value_type": kind}
@@ -76,7 +77,7 @@ def end_trial(
         KeyError, optuna.exceptions.UpdateFinishedTrialError: as `add_to_trial`.
     """
     session = storage.scoped_session()
-    trial = _unfinished(storage, session, trial_id)
+    _unfinished(storage, session, trial_id)
     _set_attributes(session, models.TrialUserAttributeModel, trial_id, attributes)
     _set_attributes(session, models.TrialSystemAttributeModel, trial_id, ended.system_attrs)
     table = models.TrialValueModel
@@ -85,22 +86,22 @@ def end_trial(
         {"objective": place, "value": value, "value_type": kind}
         for place, (value, kind) in enumerate(kept)
     ])  # fmt: skip
-    trial.state = ended.state  # pyright: ignore[reportAttributeAccessIssue]
-    trial.datetime_complete = datetime.now()
-    session.flush()
+    values = {"of": trial_id, "now": ended.state, "at": datetime.now()}
+    session.connection().execute(_ENDING, values)
 
 
-def _unfinished(storage: RDBStorage, session: Session, trial_id: int) -> models.TrialModel:
-    trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
-    storage.check_trial_is_updatable(trial_id, trial.state)  # pyright: ignore[reportArgumentType]
-    return trial
+def _unfinished(storage: RDBStorage, session: Session, trial_id: int) -> None:
+    state = session.connection().execute(_STATE, {"of": trial_id}).scalar_one_or_none()
+    if state is None:
+        raise KeyError(models.NOT_FOUND_MSG)
+    storage.check_trial_is_updatable(trial_id, state)
 
 
 def _set_attributes(
     session: Session, table: Any, trial_id: int, named: Mapping[str, object]
 ) -> None:
     """In place of those that have the same names."""
-    _drop(session, table, trial_id, table.key.in_(list(named)))
+    _drop(session, table, trial_id, "key", named)
     _add(session, table, trial_id, _attributes(named))
 
 
@@ -108,10 +109,33 @@ def _attributes(named: Mapping[str, object]) -> list[dict[str, Any]]:
     return [{"key": key, "value_json": json.dumps(value)} for key, value in named.items()]
 
 
-def _drop(session: Session, table: Any, trial_id: int, which: Any) -> None:
-    session.execute(delete(table.__table__).where(table.trial_id == trial_id, which))
+def _drop(session: Session, table: Any, trial_id: int, name: str, keys: Iterable[object]) -> None:
+    if rows := [{"of": trial_id, "which": key} for key in keys]:
+        session.connection().execute(_deletion(table, name), rows)
 
 
 def _add(session: Session, table: Any, trial_id: int, rows: list[dict[str, Any]]) -> None:
     if rows:
-        session.execute(insert(table.__table__), [{"trial_id": trial_id, **row} for row in rows])
+        new = [{"trial_id": trial_id, **row} for row in rows]
+        session.connection().execute(_insertion(table), new)
+
+
+# Statements are made once: making one anew costs as much as writing its rows.
+_TRIALS: Any = models.TrialModel.__table__
+_ONE = _TRIALS.c.trial_id == bindparam("of")
+_STATE = select(_TRIALS.c.state).where(_ONE).with_for_update()
+_ENDING = (
+    update(_TRIALS).where(_ONE).values(state=bindparam("now"), datetime_complete=bindparam("at"))
+)
+
+
+@cache
+def _insertion(table: Any) -> Insert:
+    return insert(table.__table__)
+
+
+@cache
+def _deletion(table: Any, name: str) -> Delete:
+    columns = table.__table__.c
+    of, key = columns.trial_id == bindparam("of"), columns[name] == bindparam("which")
+    return delete(table.__table__).where(of, key)
