@@ -88,7 +88,7 @@ ABLATIONS = (
     Variant("relativistic, R1 and R2", changes={"loss": "relativistic", "penalty": "r1+r2"}),
     Variant("width 16", changes={"g_width": 16}),
     Variant("normal initial weights", changes={"init": "normal"}),
-    Variant("orthogonal initial weights", changes={"init": "orthogonal"}),
+    Variant("He's initial weights", changes={"init": "he"}),
 )  # fmt: skip
 
 

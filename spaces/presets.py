@@ -24,7 +24,7 @@ def default(task: Task) -> Params:
         "activation": "leaky_relu",
         "leaky_slope": 0.2,
         "output_activation": "tanh",
-        "init": "he",
+        "init": "orthogonal",
         "latent_size": 64,
         "upsampling": "nearest",
         "g_depth": _to_4x4(task),
