@@ -20,7 +20,7 @@ setup: .venv/.ready
 # A first search on the embedded data: no download, some minutes on two cores.
 search: setup
 	$(BIN)/python -m search.run --space full --data phantom --image-size 32 --trials 10 \
-		--epochs 96 --eval-every 16 --grace 16 --features efficientnet-lite0 --top-k 2 \
+		--epochs 60 --eval-every 10 --grace 10 --features efficientnet-lite0 --top-k 2 \
 		--winner-images 200
 
 test: setup

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
-from torchvision import models
 
 from trainable.pretrained.efficientnet_lite import Lite
-from trainable.pretrained.fid_inception import FIDInception
 from trainable.pretrained.weights import Published
+
+if TYPE_CHECKING:
+    from trainable.pretrained.fid_inception import FIDInception
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation, by channel, of a network's input on a scale of 0 to 1."""
@@ -85,33 +87,40 @@ class _Sequence(nn.Module):
 Tapped = Lite | _Sequence
 
 
+def _models() -> Any:
+    """torchvision's. Importing them takes two seconds, which the default networks do without."""
+    from torchvision import models
+
+    return models
+
+
 def _googlenet() -> tuple[nn.Module, Callable[[], Tapped]]:
-    net = models.googlenet(weights=None, aux_logits=True, init_weights=False)
+    net = _models().googlenet(weights=None, aux_logits=True, init_weights=False)
     taps = {"conv3": 192, "inception3b": 480, "inception4e": 832, "inception5b": 1024}
     keep = [(n, m) for n, m in net.named_children() if not n.startswith("aux")]
     return net, lambda: _Sequence(keep, taps)
 
 
 def _inception() -> tuple[nn.Module, Callable[[], Tapped]]:
-    net = models.inception_v3(weights=None, aux_logits=True, init_weights=False)
+    net = _models().inception_v3(weights=None, aux_logits=True, init_weights=False)
     taps = {"Conv2d_4a_3x3": 192, "Mixed_5d": 288, "Mixed_6e": 768, "Mixed_7c": 2048}
     keep = [(n, m) for n, m in net.named_children() if not n.startswith("Aux")]
     return net, lambda: _Sequence(keep, taps)
 
 
 def _vgg16() -> tuple[nn.Module, Callable[[], Tapped]]:
-    net = models.vgg16(weights=None, init_weights=False)
+    net = _models().vgg16(weights=None, init_weights=False)
     taps = {"8": 128, "15": 256, "22": 512, "29": 512}  # the last ReLU before each pool but one
     return net, lambda: _Sequence(list(net.features.named_children()), taps)
 
 
-def _densenet(net: models.DenseNet) -> tuple[nn.Module, Callable[[], Tapped]]:
+def _densenet(net: Any) -> tuple[nn.Module, Callable[[], Tapped]]:
     taps = {"denseblock1": 256, "denseblock2": 512, "denseblock3": 1024, "norm5": 1024}
     return net, lambda: _Sequence(list(net.features.named_children()), taps)
 
 
 def _xrv() -> tuple[nn.Module, Callable[[], Tapped]]:
-    net = models.densenet121(weights=None, num_classes=18)
+    net = _models().densenet121(weights=None, num_classes=18)
     net.features.conv0 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
     return _densenet(net)
 
@@ -146,13 +155,19 @@ BACKBONES = {
     # torchvision's weights of these two were trained on images scaled to -1 to 1.
     "googlenet": BackboneSpec(_googlenet, HALF),
     "inception_v3": BackboneSpec(_inception, HALF),
-    "densenet121": BackboneSpec(lambda: _densenet(models.densenet121(weights=None)), IMAGENET),
+    "densenet121": BackboneSpec(lambda: _densenet(_models().densenet121(weights=None)), IMAGENET),
     "vgg16": BackboneSpec(_vgg16, IMAGENET),
     "efficientnet-lite0": BackboneSpec(_lite(0), HALF),
     "efficientnet-lite1": BackboneSpec(_lite(1), HALF),
     "efficientnet-lite2": BackboneSpec(_lite(2), HALF),
     "xrv-densenet121": BackboneSpec(_xrv, _XRV),
 }
+
+
+def _fid_inception() -> FIDInception:
+    from trainable.pretrained.fid_inception import FIDInception  # made of torchvision's
+
+    return FIDInception()
 
 
 @dataclass(frozen=True)
@@ -162,7 +177,7 @@ class ExtractorSpec:
     `scaling` gives, for each resize rule, (shift, scale): the network sees (x - shift) / scale.
     """
 
-    network: type[FIDInception] | type[Lite]
+    network: Callable[[], FIDInception | Lite]
     features: int
     size: int
     scaling: dict[str, tuple[float, float]]
@@ -175,6 +190,6 @@ EXTRACTORS = {
     ),
     # pytorch-fid's 2x - 1 on [0, 1]; and clean-fid's, which is the original TensorFlow graph's.
     "inception": ExtractorSpec(
-        FIDInception, 2048, 299, {"bilinear": (127.5, 127.5), "clean": (128.0, 128.0)}
+        _fid_inception, 2048, 299, {"bilinear": (127.5, 127.5), "clean": (128.0, 128.0)}
     ),
 }
