@@ -120,7 +120,7 @@ class AnchoredSampler(BaseSampler):
         return first
 
     def _best(self, history: History, known: Distributions, count: int) -> list[dict[str, Any]]:
-        """The candidates of the largest expected improvement."""
+        """The candidates of the largest expected improvement that were not tried before."""
         rng, encoder = self._rng, Encoder(known)
         process = Process(encoder.encode(history.params), history)
         parents = [history.params[place] for place in np.argsort(process.believed)[:PARENTS]]
@@ -129,8 +129,11 @@ class AnchoredSampler(BaseSampler):
         candidates += [around(centres[i % len(centres)], known, rng) for i in range(AROUND)]
         candidates += [{n: anywhere(d, rng) for n, d in known.items()} for _ in range(ANYWHERE)]
         conditions = Conditions(history.params, known)
-        asked = encoder.encode([conditions.asked(values) for values in candidates])
-        return [candidates[place] for place in process.best(asked, count)]
+        asked = {frozenset(conditions.asked(values).items()): values for values in candidates}
+        tried = {frozenset(values.items()) for values in history.params}
+        new = [it for it in asked if it not in tried] or [*asked]  # a space may be that small
+        best = process.best(encoder.encode([dict(it) for it in new]), count)
+        return [asked[new[place]] for place in best]
 
 
 class Process:

@@ -98,7 +98,7 @@ def test_full_is_the_sum_of_the_others_without_sgd():
     parts = described(SPACES["architecture"]) | described(SPACES["optimization"])
     whole = described(SPACES["full"])
     assert whole.keys() == parts.keys()
-    of_optimizer = {"optimizer", "momentum", "beta2"}  # SGD has no beta2
+    of_optimizer = {"optimizer", "momentum", "beta2", "l2"}  # SGD has no beta2
     assert {n for n in whole if whole[n] != parts[n]} == of_optimizer
     optimizers = [found["optimizer"].distribution for found in (parts, whole)]
     assert [isinstance(d, Choice) and "sgd" in d.options for d in optimizers] == [True, False]
@@ -119,6 +119,8 @@ def test_conditions_are_found():
         "leaky_slope": "when activation is leaky_relu",
         "momentum": "when optimizer is rmsprop",
         "beta1": "when optimizer is adam or adamw",
+        "l2": "when optimizer is adam or rmsprop",
+        "weight_decay": "when optimizer is adamw",
         "penalty_weight": "when penalty is r1 or r1+r2",
         "instance_noise_halflife_kimg": "when instance_noise is above 0",
         "augment_control": "when augment is " + " or ".join(AUGMENTED),
@@ -145,6 +147,13 @@ def test_a_backbone_is_searched_where_there_is_one():
         assert starting_point(space, BACKED, default(BACKED)) is not None
 
 
+@pytest.mark.parametrize("space", ["full", "optimization"])
+def test_adamw_is_never_adam_by_another_name(space):
+    found = described(SPACES[space], BACKED)["weight_decay"].distribution
+    assert isinstance(found, Choice)
+    assert min(found.options) > 0
+
+
 @pytest.mark.parametrize(
     ("images", "batches"), [(1000, (8, 16, 32)), (20, (8, 16)), (12, (8, 12)), (7, (7,))]
 )
@@ -157,8 +166,10 @@ def test_batch_size_follows_the_number_of_images(images, batches):
     ("optimizer", "lr", "l2"),
     [("adam", 3e-3, 1e-4), ("adamw", 3e-3, 1e-2), ("rmsprop", 9e-4, 1e-4), ("sgd", 3e-2, 1e-4)],
 )
-def test_rate_and_decay_are_scaled_to_the_optimizer(optimizer, lr, l2):
-    answers = {"optimizer": optimizer, "g_lr": 3e-3, "lr_ratio": 0.5, "l2": 1e-4}
+def test_rate_and_decay_suit_the_optimizer(optimizer, lr, l2):
+    answers = {
+        "optimizer": optimizer, "g_lr": 3e-3, "lr_ratio": 0.5, "l2": 1e-4, "weight_decay": 1e-2,
+    }  # fmt: skip
     recorder = Recorder(lambda name, d: answers.get(name, d.ends()[0]))
     params = SPACES["optimization"](recorder, XRAYS)  # type: ignore[arg-type]
     assert (params["g_lr"], params["lr_ratio"], params["l2"]) == pytest.approx((lr, 0.5, l2))
@@ -249,7 +260,7 @@ def test_command_lists_the_spaces(capsys):
     assert cli.main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(SPACES)
-    assert lines[1].split()[1] == "36"
+    assert lines[1].split()[1] == "37"
 
 
 def test_command_shows_one_space(capsys):
@@ -260,7 +271,7 @@ def test_command_shows_one_space(capsys):
     assert "2 to 3" in rows["g_depth"]
     assert "8, 16 " in rows["batch_size"]
     assert rows["g_lr"].split()[-1] == "0.002"
-    assert tells(out.splitlines()[-1], 36, "--backbone efficientnet-lite1", "default")
+    assert tells(out.splitlines()[-1], 37, "--backbone efficientnet-lite1", "default")
 
 
 @pytest.mark.parametrize("more", [[], ["--backbone", "none"], ["--image-size", "128"]])

@@ -83,6 +83,17 @@ def test_workers_that_wait_for_their_scores_try_different_things():
     assert len(proposed) == 8
 
 
+def test_nothing_is_tried_twice_while_there_is_something_new():
+    def coin(trial: optuna.Trial) -> float:
+        side = trial.suggest_categorical("side", ["heads", "tails", "edge"])
+        return trial.suggest_int("throws", 1, 3) + (side == "tails")
+
+    study = optuna.create_study(sampler=AnchoredSampler(0))
+    study.enqueue_trial({"side": "heads", "throws": 2})
+    study.optimize(coin, 11)  # of which two may change the anchor alike
+    assert len({tuple(sorted(trial.params.items())) for trial in study.trials}) == 9
+
+
 def test_what_failed_or_broke_down_is_no_obstacle():
     study = search(0, 4)
     for state in (TrialState.FAIL, TrialState.PRUNED):
