@@ -49,7 +49,7 @@ from benchmarks.publish import Study, new_store
 from benchmarks.virtual import MANY, PICTURED, RUNNING, Costs, World, interval
 from search.capacity.gpu_share import Capacity
 from search.proposals import tpe_window
-from search.proposals.anchored import TOGETHER
+from search.proposals.anchored import CROWD
 from search.proposals.ledger import Ledger
 from search.proposals.samplers import build_sampler
 from search.proposals.writer import StudyWriter
@@ -144,7 +144,7 @@ def measure_proposals(sampler: str) -> tuple[Costs, dict[str, Any]]:
         ):
             for _ in range(running):
                 ledger.draw(full, free.TASK)
-        draws = max(5, 2 * (running // TOGETHER))  # one thinks for several
+        draws = max(5, 2 * (running // CROWD))  # one thinks for several
         took.flat[at] = mean(cpu_of(lambda: ledger.draw(full, free.TASK)) for _ in range(draws))  # noqa: B023
     return {"propose": took - median(plain)}, params
 
@@ -285,7 +285,9 @@ def main() -> None:
     parser.add_argument("--past", type=int, default=8000, help="trials ended (default: 8000)")
     parser.add_argument("--check", type=int, nargs="*", default=[2, 16], help="real workers")
     seen = [tpe_window.BEST, tpe_window.NEWEST]
-    parser.add_argument("--sampler", default="auto", help="whose proposals (default: auto)")
+    parser.add_argument(
+        "--sampler", default="auto", help="whose proposals are measured (default: auto)"
+    )
     parser.add_argument("--seen", type=int, nargs=2, default=seen, help="by TPE: best, newest")
     args = parser.parse_args()
     tpe_window.BEST, tpe_window.NEWEST = args.seen

@@ -20,7 +20,7 @@ from search.proposals.samplers import build_sampler
 PICTURED = 6  # from this report of a trial on, MLflow gets its grids
 START, PAUSE = 3.0, 1.0  # seconds until a worker has torch, and between the tracker's rounds
 MANY = (0, 10, 100, 1000, 4000, 10_000)  # trials that have ended, for which proposals are timed,
-RUNNING = (0, 64, 256)  # and trials under way
+RUNNING = (0, 64, 512)  # and trials under way
 Costs = dict[str, Any]  # CPU seconds of a thread; pairs are offset and slope
 
 

@@ -6,8 +6,8 @@ what was measured on 100 + 100 chest X-rays; those of weight decay, momentum, be
 mean, and everything on SGD's scale, are judgement. The preset lies inside all of
 them, so that a search can try it first. Three rules keep Optuna's samplers working:
 
-- a parameter bears its field's name, and keeps one range throughout a study; AdamW's `l2`, which
-  is none and takes another range, is asked for as `weight_decay`;
+- a parameter bears its field's name, and keeps one range throughout a study; under AdamW, `l2` is
+  no L2 penalty but a decoupled decay with a range of its own, and is asked for as `weight_decay`;
 - a field that means nothing under the others is not asked for;
 - where the right scale depends on the optimizer, the range is Adam's and the value is multiplied
   before it is returned (`LR_SCALE`). Optuna then sees one learning rate that means roughly the
@@ -124,7 +124,7 @@ def _optimizer(trial: optuna.Trial, optimizers: list[str]) -> Params:
     params["lr_halflife_kimg"] = trial.suggest_categorical(
         "lr_halflife_kimg", [0.0, 50.0, 100.0, 200.0]
     )
-    if optimizer == "adamw":  # which without a decay is Adam
+    if optimizer == "adamw":  # without a decay it is Adam
         params["l2"] = trial.suggest_categorical("weight_decay", [1e-3, 1e-2])
     else:
         params["l2"] = trial.suggest_categorical("l2", [0.0, 1e-5, 1e-4])

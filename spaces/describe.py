@@ -12,6 +12,7 @@ import hashlib
 import math
 import random
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from spaces.recorder import Changed, Choice, Distribution, Interval, Recorder, s
 from spaces.task import Task
 
 DRAWS = 200
+_COMPLETIONS = 50  # draws of what is left open, in which a given value is to be asked for
 _AT_AN_END = 0.2  # share of drawn numbers that are an end of their range
 _FEW = 12  # whole numbers: of more, two samples may miss each other by accident
 _ABSENT = object()
@@ -111,11 +113,13 @@ def check_draw(space: Space, task: Task, values: Params) -> None:
             raise InputError(f"{name} is not searched by the space {_name(space)}{hint}")
         if not known[name].contains(value):
             raise InputError(f"{name} is {show(value)}, but the space searches {known[name]}")
-    rng = random.Random(0)
-    recorder = Recorder(lambda name, found: values.get(name, found.draw(rng)))
-    _run(space, task, recorder)
-    unasked = [name for name in values if name not in recorder.params]
-    if unasked and not [name for name in recorder.params if name not in values]:
+    rng, asked = random.Random(0), set[str]()
+    for draw in range(_COMPLETIONS):
+        recorder = Recorder(lambda name, found: values.get(name, found.draw(rng)))
+        with suppress(InputError) if draw else nullcontext():  # a corner that the space refuses
+            _run(space, task, recorder)
+        asked |= recorder.params.keys()
+    if unasked := [name for name in values if name not in asked]:
         raise InputError(f"{', '.join(unasked)} cannot be combined with the other values")
 
 

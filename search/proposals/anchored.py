@@ -6,8 +6,8 @@ counts against none. A Gaussian process on z (Matern 3/2, noise by how far a tri
 mutations of the trials that it believes best, some draws around the anchors, and a few from the
 whole space; the largest expected improvement (Jones et al. 1998) is proposed. Trials under way
 without a score count with what the process expects of them ("kriging believer", Ginsbourger et al.
-2010), so that many workers do not try the same. With very many of them, several trials are thought
-of at once, each then believed as if it were under way.
+2010), so that many workers do not try the same. With very many of them, several trials are chosen
+at once, each then believed as if it were under way.
 
 An anchor is a trial whose values were given: the default, which a search tries first, or what a
 user enqueued. Without one the space is drawn from at random for a while, and the trial that came
@@ -19,8 +19,6 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from contextlib import suppress
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,7 +29,6 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.spatial.distance import cdist
 from scipy.stats import norm
-from threadpoolctl import ThreadpoolController
 
 from search.proposals.encoding import Encoder
 from search.proposals.history import NOISE, History
@@ -45,8 +42,10 @@ MUTANTS, AROUND, ANYWHERE = 60, 25, 8
 """Candidates for a proposal: mutations of the best, draws around the anchors, and from all over."""
 PARENTS = 3
 """Trials that are mutated."""
-TOGETHER = 16
-"""One more trial is thought of at once for each so many under way."""
+CROWD = 16
+"""One more trial is chosen at once for each so many under way."""
+TRIES = 20
+"""Changes of the anchor among which there is one that was not tried, while that is all there is."""
 LENGTH = 4.0
 """Of the kernel, in the encoding's units: two numbers at opposite ends differ by 2."""
 EXPECTED = 0.15
@@ -55,21 +54,21 @@ LEAST = 0.05
 """Least variance of z over the space: a few trials that are alike do not make a plain."""
 
 Ahead = deque[dict[str, Any]]
-_libraries = cache(ThreadpoolController)  # looks through all that is loaded
 
 
 class AnchoredSampler(BaseSampler):
     """See the module. For any define-by-run space, and one goal or several.
 
     A proposal depends on the study's trials and on `seed` alone. So it is the same in a resumed
-    study, if each proposal has its own sampler with a seed of its own; but for those thought of
-    ahead, where 32 trials and more are under way.
+    study, if each proposal has its own sampler with a seed of its own; but for those that are
+    chosen ahead, where 32 trials and more are under way.
     """
 
     def __init__(self, seed: int | None = None, ahead: Ahead | None = None):
-        """`ahead`: where samplers of one study keep what one of them thought of for the next."""
+        """`ahead`: where the samplers of one study, in one process, keep what one of them chose for
+        the next; without it each chooses for itself."""
         self._rng = random.Random(seed)
-        self._ahead: Ahead = deque() if ahead is None else ahead
+        self._ahead = ahead
         self._independent = RandomSampler(seed)
 
     def reseed_rng(self) -> None:
@@ -102,38 +101,62 @@ class AnchoredSampler(BaseSampler):
         """Values for all of `search_space`, whether or not they will be asked for."""
         if not search_space:
             return {}
-        with suppress(IndexError):
+        if self._ahead:
             return self._ahead.popleft()
         others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
         history = History.of(others, study.directions, self._rng)
         seen = len(history.params)
         if not history.anchors and (seen < ALONE or np.isnan(history.z).all()):
             return {n: anywhere(found, self._rng) for n, found in search_space.items()}
+        candidates = Candidates(others, history, search_space)
         if seen < NEAR or np.isnan(history.z).all():
             anchor = history.params[history.anchors[0]]
-            return mutated(anchor, search_space, self._rng)
+            changed = [mutated(anchor, search_space, self._rng) for _ in range(TRIES)]
+            return candidates.untried(changed)[0][0]
+        if self._ahead is None:
+            return self._best(candidates, 1)[0]
         under_way = sum(t.state is TrialState.RUNNING for t in others)
-        # More threads would wait for cores that train, for several times what one takes.
-        with _libraries().limit(limits=1, user_api="blas"):
-            first, *rest = self._best(history, search_space, max(1, under_way // TOGETHER))
+        first, *rest = self._best(candidates, max(1, under_way // CROWD))
         self._ahead.extend(rest)
         return first
 
-    def _best(self, history: History, known: Distributions, count: int) -> list[dict[str, Any]]:
+    def _best(self, candidates: Candidates, count: int) -> list[dict[str, Any]]:
         """The candidates of the largest expected improvement that were not tried before."""
-        rng, encoder = self._rng, Encoder(known)
-        process = Process(encoder.encode(history.params), history)
+        rng, known, history = self._rng, candidates.known, candidates.history
+        process = Process(candidates.seen, history)
         parents = [history.params[place] for place in np.argsort(process.believed)[:PARENTS]]
         centres = [history.params[place] for place in history.anchors] or parents
-        candidates = [mutated(parents[i % len(parents)], known, rng) for i in range(MUTANTS)]
-        candidates += [around(centres[i % len(centres)], known, rng) for i in range(AROUND)]
-        candidates += [{n: anywhere(d, rng) for n, d in known.items()} for _ in range(ANYWHERE)]
-        conditions = Conditions(history.params, known)
-        asked = {frozenset(conditions.asked(values).items()): values for values in candidates}
-        tried = {frozenset(values.items()) for values in history.params}
-        new = [it for it in asked if it not in tried] or [*asked]  # a space may be that small
-        best = process.best(encoder.encode([dict(it) for it in new]), count)
-        return [asked[new[place]] for place in best]
+        drawn = [mutated(parents[i % len(parents)], known, rng) for i in range(MUTANTS)]
+        drawn += [around(centres[i % len(centres)], known, rng) for i in range(AROUND)]
+        drawn += [{n: anywhere(d, rng) for n, d in known.items()} for _ in range(ANYWHERE)]
+        new, at = candidates.untried(drawn)
+        return [new[place] for place in process.best(at, count)]
+
+
+class Candidates:
+    """Tells which values were tried, failed trials among them.
+
+    Attributes:
+        history, known: what it was made of.
+        seen: the history's values, encoded [n, size].
+    """
+
+    def __init__(self, trials: list[FrozenTrial], history: History, known: Distributions):
+        self.history, self.known = history, known
+        self._encoder, self._conditions = Encoder(known), Conditions(history.params, known)
+        self.seen = self._encoder.encode(history.params)
+        failed = [t.params for t in trials if t.state is TrialState.FAIL and t.params]
+        tried = [*self.seen, *self._encoder.encode(failed)]
+        self._tried = {row.tobytes() for row in tried}
+
+    def untried(self, drawn: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], np.ndarray]:
+        """Those that no trial had, each once, and their encoded rows [m, size]; all if none is."""
+        rows = self._encoder.encode([self._conditions.asked(values) for values in drawn])
+        keys = [row.tobytes() for row in rows]
+        first = {key: place for place, key in reversed([*enumerate(keys)])}
+        new = sorted(first[key] for key in first.keys() - self._tried)
+        chosen = new or sorted(first.values())  # a space may be that small
+        return [drawn[place] for place in chosen], rows[chosen]
 
 
 class Process:

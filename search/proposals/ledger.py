@@ -4,7 +4,8 @@ Tune's loop must not wait for a disk, nor the sampler for a database: each drawn
 be a transaction. So a trial is drawn in memory, and one thread repeats there what was done here, in
 the same order. A crash loses the last moments at most, and nothing of value: what trials reported
 they keep in their checkpoints and say again (see `trainable.trial.trial`), and a proposal that was
-lost is drawn again from the same seed.
+lost is drawn again from the same seed (but for those chosen ahead, with 32 trials under way and
+more).
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from __future__ import annotations
 import copy
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 import optuna
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from threadpoolctl import ThreadpoolController
 
 from search.proposals.anchored import Ahead
 from search.proposals.history import SHORTFALL
@@ -36,6 +40,16 @@ from spaces.task import Params, Task
 from trainable.distributed.code import code_version
 from trainable.gan.config import TrialConfig
 from trainable.trial.report import Report, Status, has_scores
+
+_libraries = cache(ThreadpoolController)  # looks through all that is loaded
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Linear algebra on one thread: more would wait for cores that train, for several times what
+    one takes."""
+    with _libraries().limit(limits=1, user_api="blas"):
+        yield
 
 
 @dataclass
@@ -124,6 +138,7 @@ class Ledger:
         )
         self._sampled.add_trial(remembered)
 
+    @_one_thread()
     def draw(self, space: Space, task: Task) -> Entry | None:
         """The next trial of the study, None if the space has no valid one for it.
 

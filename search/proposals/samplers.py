@@ -20,8 +20,8 @@ def build_sampler(
 
     A new one for each proposal depends on the study and on its own seed alone, not on what it
     proposed before: so a resumed search proposes what an uninterrupted one would have. The cost is
-    a look through the study's trials, which the proposal takes anyway. `ahead` is what "auto" has
-    thought of for the next proposals, with very many trials under way.
+    a look through the study's trials, which the proposal takes anyway. With very many trials under
+    way "auto" chooses several at once, and keeps in `ahead` those that are not asked for yet.
     """
     own = int(np.random.SeedSequence([seed, number, 1]).generate_state(1)[0])
     with warnings.catch_warnings():  # multivariate, group and gp count as experimental

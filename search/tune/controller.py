@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,21 +12,30 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
-TOGETHER = 16
-"""Answers of workers taken in one round, at most: the next trials are proposed between rounds."""
+A_ROUND = 16
+"""Answers of workers taken in one round: the next trials are proposed between rounds."""
 
 
 class ActorManager(RayActorManager):
-    """Takes all answers that are there at once; Tune's takes one in each round of its loop."""
+    """Takes all answers that are there at once; Tune's takes one in each round of its loop.
+
+    Until a worker is `free`: Tune keeps one for the next trial, and would stop a second.
+    """
+
+    def __init__(self, resource_manager: Any, free: Callable[[], bool]):
+        super().__init__(resource_manager)
+        self._free = free
 
     def next(self, timeout: float | None = None) -> bool:
         """Wait for an answer as Tune does, then take those that came meanwhile."""
         if not super().next(timeout):
             return False
         asked = self._actor_task_events._tracked_futures  # the longest first
-        if asked:
-            most = min(len(asked), TOGETHER - 1)
+        if asked and not self._free():
+            most = min(len(asked), A_ROUND - 1)
             for future in ray.wait(list(asked), num_returns=most, timeout=0)[0]:
+                if self._free():
+                    break
                 if future in asked:  # a worker's death takes back all that was asked of it
                     self._actor_task_events.resolve_future(future)
         return True
@@ -45,7 +54,10 @@ class Controller(TuneController):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._actor_manager = ActorManager(self._actor_manager._resource_manager)
+        workers = self._actor_cache
+        self._actor_manager = ActorManager(
+            self._actor_manager._resource_manager, lambda: workers.num_cached_objects > 0
+        )
 
     def _get_trial_checkpoints(self) -> dict[str, str]:
         return {}

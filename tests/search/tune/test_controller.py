@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ray.tune.experiment import Trial
 
-from search.tune.controller import TOGETHER, ActorManager
+from search.tune.controller import A_ROUND, ActorManager
 from search.tune.rungs import Rungs
 from search.tune.scheduler import StudyASHA
 from tests.helpers.fake_tune import config
@@ -38,9 +39,9 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
     return made
 
 
-def manager() -> ActorManager:
+def manager(free: Callable[[], bool] = lambda: False) -> ActorManager:
     pool: Any = SimpleNamespace(get_resource_futures=list)
-    return ActorManager(pool)
+    return ActorManager(pool, free)
 
 
 def test_all_answers_that_are_there_are_taken_in_one_round(workers: Workers) -> None:
@@ -60,13 +61,26 @@ def test_all_answers_that_are_there_are_taken_in_one_round(workers: Workers) -> 
 
 def test_of_very_many_the_first_asked_are_taken(workers: Workers) -> None:
     made, taken = manager(), []
-    for name in (names := [f"{n:03}" for n in range(3 * TOGETHER)]):
+    for name in (names := [f"{n:03}" for n in range(3 * A_ROUND)]):
         made._actor_task_events.track_future(name, on_result=taken.append)  # pyright: ignore
     workers.there += names
     assert made.next(0)
-    assert len(taken) == TOGETHER
+    assert len(taken) == A_ROUND
     # Tune draws the first of them.
-    assert set(taken[1:]) <= set(names[:TOGETHER])
+    assert set(taken[1:]) <= set(names[:A_ROUND])
+
+
+def test_a_worker_that_is_free_ends_the_round(workers: Workers) -> None:
+    """Tune would stop the second one that is free, and start a new one for the next trial."""
+    taken: list[str] = []
+    made = manager(lambda: len(taken) >= 2)
+    for name in "abcd":
+        made._actor_task_events.track_future(name, on_result=taken.append)  # pyright: ignore
+    workers.there += "abcd"
+    assert made.next(0)
+    assert len(taken) == 2
+    assert made.next(0)
+    assert len(taken) == 3
 
 
 def test_what_a_dead_worker_was_asked_is_not_taken(workers: Workers) -> None:
