@@ -68,7 +68,7 @@ GATES = (
 
 ALIKE = 0.05
 """Two trainings of one configuration differ in diversity by less, 19 times of 20: ten of the
-default on X-rays had a standard deviation of 0.018 (benchmarks/proof.jsonl)."""
+default on X-rays had a standard deviation of 0.018 (benchmarks/proof_he.jsonl)."""
 
 
 def gates_of(records: Iterable[TrialRecord]) -> tuple[Gate, ...]:
