@@ -22,19 +22,18 @@ class ActorManager(RayActorManager):
     Until a worker is `free`: Tune keeps one for the next trial, and would stop a second.
     """
 
-    def __init__(self, resource_manager: Any, free: Callable[[], bool]):
-        super().__init__(resource_manager)
-        self._free = free
+    free: Callable[[], bool]
+    """To be set; Tune's cleanup calls the constructor again, with what it knows."""
 
     def next(self, timeout: float | None = None) -> bool:
         """Wait for an answer as Tune does, then take those that came meanwhile."""
         if not super().next(timeout):
             return False
         asked = self._actor_task_events._tracked_futures  # the longest first
-        if asked and not self._free():
+        if asked and not self.free():
             most = min(len(asked), A_ROUND - 1)
             for future in ray.wait(list(asked), num_returns=most, timeout=0)[0]:
-                if self._free():
+                if self.free():
                     break
                 if future in asked:  # a worker's death takes back all that was asked of it
                     self._actor_task_events.resolve_future(future)
@@ -55,9 +54,8 @@ class Controller(TuneController):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         workers = self._actor_cache
-        self._actor_manager = ActorManager(
-            self._actor_manager._resource_manager, lambda: workers.num_cached_objects > 0
-        )
+        self._actor_manager = ActorManager(self._actor_manager._resource_manager)
+        self._actor_manager.free = lambda: workers.num_cached_objects > 0
 
     def _get_trial_checkpoints(self) -> dict[str, str]:
         return {}

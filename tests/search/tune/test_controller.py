@@ -40,8 +40,11 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
 
 
 def manager(free: Callable[[], bool] = lambda: False) -> ActorManager:
-    pool: Any = SimpleNamespace(get_resource_futures=list)
-    return ActorManager(pool, free)
+    pool: Any = SimpleNamespace(get_resource_futures=list, clear=lambda: None)
+    made = ActorManager(pool)
+    made.free = free
+    made.cleanup()  # as Tune does at the end, and it stays what it is
+    return made
 
 
 def test_all_answers_that_are_there_are_taken_in_one_round(workers: Workers) -> None:
