@@ -24,7 +24,8 @@ EVALUATION = {
 
 @pytest.fixture
 def run(data: Dataset) -> Run:
-    return Run(small_config(data), data, seed=0)
+    # Untrained, but with images that vary.
+    return Run(small_config(data, init="he"), data, seed=0)
 
 
 def test_scores_are_those_of_an_evaluation_and_fixed_by_the_seed(evaluator: Evaluator, run: Run):
