@@ -22,7 +22,6 @@ from spaces.recorder import Changed, Choice, Distribution, Interval, Recorder, s
 from spaces.task import Task
 
 DRAWS = 200
-_COMPLETIONS = 50  # draws of what is left open, in which a given value is to be asked for
 _AT_AN_END = 0.2  # share of drawn numbers that are an end of their range
 _FEW = 12  # whole numbers: of more, two samples may miss each other by accident
 _ABSENT = object()
@@ -114,13 +113,15 @@ def check_draw(space: Space, task: Task, values: Params) -> None:
         if not known[name].contains(value):
             raise InputError(f"{name} is {show(value)}, but the space searches {known[name]}")
     rng, asked = random.Random(0), set[str]()
-    for draw in range(_COMPLETIONS):
+    for draw in range(DRAWS):  # of what is left open
         recorder = Recorder(lambda name, found: values.get(name, found.draw(rng)))
         with suppress(InputError) if draw else nullcontext():  # a corner that the space refuses
             _run(space, task, recorder)
         asked |= recorder.params.keys()
-    if unasked := [name for name in values if name not in asked]:
-        raise InputError(f"{', '.join(unasked)} cannot be combined with the other values")
+        if asked >= values.keys():
+            return
+    unasked = [name for name in values if name not in asked]
+    raise InputError(f"{', '.join(unasked)} cannot be combined with the other values")
 
 
 def starting_point(space: Space, task: Task, preset: Params) -> Params | None:

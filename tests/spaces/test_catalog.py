@@ -12,7 +12,8 @@ import spaces.__main__ as cli
 from search.study.config import FLAGS
 from spaces import presets
 from spaces.catalog import SPACES, get_space
-from spaces.describe import Parameter, describe, starting_point, validate
+from spaces.describe import Parameter, check_draw, describe, starting_point, validate
+from spaces.errors import InputError
 from spaces.presets import default
 from spaces.recorder import Choice, Distribution, Interval, Recorder
 from spaces.task import Task
@@ -152,6 +153,14 @@ def test_adamw_is_never_adam_by_another_name(space):
     found = described(SPACES[space], BACKED)["weight_decay"].distribution
     assert isinstance(found, Choice)
     assert min(found.options) > 0
+
+
+def test_a_value_that_no_draw_asks_for_is_refused_whatever_else_is_open():
+    """As in a best.json of before, whose l2 would be drawn anew."""
+    check_draw(SPACES["full"], XRAYS, {"momentum": 0.5})  # the sampler draws the optimizer
+    check_draw(SPACES["full"], XRAYS, {"optimizer": "adamw", "weight_decay": 1e-2})
+    with pytest.raises(InputError, match="l2 cannot be combined with the other values"):
+        check_draw(SPACES["full"], XRAYS, {"optimizer": "adamw", "l2": 1e-4})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from trainable.pretrained.efficientnet_lite import Lite
 from trainable.pretrained.weights import Published
 
 if TYPE_CHECKING:
+    from torchvision.models import DenseNet
+
     from trainable.pretrained.fid_inception import FIDInception
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
@@ -114,7 +116,7 @@ def _vgg16() -> tuple[nn.Module, Callable[[], Tapped]]:
     return net, lambda: _Sequence(list(net.features.named_children()), taps)
 
 
-def _densenet(net: Any) -> tuple[nn.Module, Callable[[], Tapped]]:
+def _densenet(net: DenseNet) -> tuple[nn.Module, Callable[[], Tapped]]:
     taps = {"denseblock1": 256, "denseblock2": 512, "denseblock3": 1024, "norm5": 1024}
     return net, lambda: _Sequence(list(net.features.named_children()), taps)
 
