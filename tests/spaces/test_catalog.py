@@ -159,7 +159,7 @@ def test_a_value_that_no_draw_asks_for_is_refused_whatever_else_is_open():
     """As in a best.json of before, whose l2 would be drawn anew."""
     check_draw(SPACES["full"], XRAYS, {"momentum": 0.5})  # the sampler draws the optimizer
     check_draw(SPACES["full"], XRAYS, {"optimizer": "adamw", "weight_decay": 1e-2})
-    with pytest.raises(InputError, match="^l2 "):
+    with pytest.raises(InputError, match=r"^l2 "):
         check_draw(SPACES["full"], XRAYS, {"optimizer": "adamw", "l2": 1e-4})
 
 
