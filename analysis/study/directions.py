@@ -8,14 +8,12 @@ import numpy as np
 from optuna.distributions import CategoricalDistribution
 from scipy.stats import rankdata
 
-from analysis.study.importance import FEWEST, searched, values_of
+from analysis.study.importance import FEWEST, beyond_largest, searched, values_of
 from analysis.study.rungs import at_rung
 from analysis.study.table import StudyTable
 
 _RESAMPLES = 1000
 _SHUFFLES = 999
-_ERROR = 0.05
-"""How often any may be named where none moves FID, all together."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +53,9 @@ def directions(table: StudyTable, rung: float, *, seed: int = 0) -> list[Directi
         np.abs(spearman(x, dealt[:, there])) * (len(x) - 1) ** 0.5 for there, x in columns.values()
     ])  # fmt: skip
     size = np.nan_to_num(size)  # where scores are all the same
-    largest = size.max(axis=0)
     found = []
-    for (name, (there, x)), mine in zip(columns.items(), size, strict=True):
-        if (largest >= mine[0]).mean() > _ERROR:
+    for (name, (there, x)), moves in zip(columns.items(), beyond_largest(size.T), strict=True):
+        if not moves:
             continue
         y, chosen = values[there], rng.integers(len(x), size=(_RESAMPLES, len(x)))
         ends = np.nanquantile(spearman(x[chosen], y[chosen]), [0.025, 0.975])

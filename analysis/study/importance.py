@@ -188,9 +188,18 @@ def beyond_chance(values: np.ndarray, shuffled: np.ndarray) -> np.ndarray:
     roots = np.cbrt(np.vstack([values, shuffled]))
     spread = roots.std(axis=0)
     scores = (roots - roots.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    return beyond_largest(scores) & (spread > 0)
+
+
+def beyond_largest(scores: np.ndarray) -> np.ndarray:
+    """Which of the statistics in row 0 of `scores` [n, k], all of one scale, few rows have anywhere.
+
+    The other rows have them under the null hypothesis. A statistic is named where the row's largest
+    is as large in at most one row in twenty, row 0 among them: bool [k].
+    """
     largest = scores.max(axis=1, initial=-math.inf)
     as_large = (largest[:, None] >= scores[0]).sum(axis=0)
-    return (as_large <= _ERROR * len(scores)) & (spread > 0)
+    return as_large <= _ERROR * len(scores)
 
 
 def _shares(values: np.ndarray) -> np.ndarray:

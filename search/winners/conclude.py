@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -13,7 +14,7 @@ from rich.console import Console
 from search.study.config import StudyConfig
 from search.study.folder import BEST, LEADERBOARD, NO_WINNERS, WINNERS
 from search.study.gates import GATES, failed_gates, gates_of
-from search.study.records import read_records
+from search.study.records import TrialRecord, read_records
 from search.study.trial_files import fetch
 from search.tracking.champion import (
     Verdict,
@@ -67,7 +68,8 @@ def conclude(
 ) -> list[Row]:
     """Assess the best trials on Ray, print and save the leaderboard, export the assessed.
 
-    Where none of them wins but others may, those are assessed too.
+    Where none of them wins but others may, those are assessed too. What an earlier session assessed
+    and exported of a trial that has not gone on since is taken over.
 
     Returns the leaderboard's rows. Files go under `folder`: ``leaderboard.csv``, ``best.json`` (for
     --enqueue), and generator, weights, config and last samples of each assessed trial, under
@@ -81,12 +83,18 @@ def conclude(
     images = config.winner_images * len(workload.data.classes)
     records = read_records(study)
     waiting, gates = candidates(records), gates_of(records)
+    exports = _exports(folder)
+    known = {k: v for k, v in _standing(study, records, images).items() if k in exports}
     assessed: dict[int, Assessment] = {}
     while waiting:
         best, waiting = waiting[: config.top_k], waiting[config.top_k :]
-        said = f"scoring the best {len(best)} again on {images} fresh images each"
-        with stage(console, said, len(best)) as progress:
-            found = assess_on_ray(workload, best, config.winner_images, where, progress, avoided)
+        found = {r.number: known[r.number] for r in best if r.number in known}
+        if new := [record for record in best if record.number not in found]:
+            said = f"scoring the best {len(best)} again on {images} fresh images each"
+            with stage(console, said, len(new)) as progress:
+                found |= assess_on_ray(
+                    workload, new, config.winner_images, where, progress, avoided
+                )
         for record in best:
             if record.number not in found:
                 say(console, f"trial {record.number} has no valid checkpoint; it is not scored")
@@ -98,29 +106,35 @@ def conclude(
     study.set_user_attr("assessed", kept)
     rows = leaderboard(study, workload.objective)
     console.print(table(rows, config, study.user_attrs["yardstick"]))
-    winners, seen = _assessed(rows), workload.seen
+    winners = _assessed(rows)
     with (
         replaced_folder(folder / WINNERS) as exported,
         stage(console, "exporting generators", len(winners)) as progress,
     ):
         for done, row in enumerate(winners, start=1):
-            trial = trial_folder(workload.trials, row.record.number)
-            fetch(trial, "*.pt")
-            fetch(trial, "*.png")
-            provenance = Provenance(
-                study=config.name,
-                trial=row.record.number,
-                params=row.record.params,
-                settings=config.identity.settings,
-                seen=seen,
-            )
-            run, place = newest(trial)["run"], _export(exported, row)
-            export_generator(run, workload.data, place, provenance, _scores(row))
-            classes, grids = workload.data.classes, grid_files(trial)
-            write_last(place / PICTURE, grids, classes, row.record.fids)
+            number, place = row.record.number, _export(exported, row)
+            if number in known:
+                shutil.copytree(exports[number], place)
+            else:
+                _write_export(row, place, config, workload)
             progress(done, len(winners))
     _write_board(folder, rows)
     return rows
+
+
+def _write_export(row: Row, place: Path, config: StudyConfig, workload: Workload) -> None:
+    trial = trial_folder(workload.trials, row.record.number)
+    fetch(trial, "*.pt")
+    fetch(trial, "*.png")
+    provenance = Provenance(
+        study=config.name,
+        trial=row.record.number,
+        params=row.record.params,
+        settings=config.identity.settings,
+        seen=workload.seen,
+    )
+    export_generator(newest(trial)["run"], workload.data, place, provenance, _scores(row))
+    write_last(place / PICTURE, grid_files(trial), workload.data.classes, row.record.fids)
 
 
 def _write_board(folder: Path, rows: list[Row]) -> None:
@@ -140,8 +154,7 @@ def arrange(rows: list[Row], folder: Path) -> bool:
         InputError: an assessed trial was not exported.
         OSError: something cannot be read or written.
     """
-    records = (folder / WINNERS).glob(f"**/{CONFIG}")
-    kept = {json.loads(path.read_text())["trial"]: path.parent for path in records}
+    kept = _exports(folder)
     wanted = {row.record.number: _export(folder / WINNERS, row) for row in _assessed(rows)}
     if lacking := sorted(wanted.keys() - kept):
         raise InputError(
@@ -159,11 +172,7 @@ def arrange(rows: list[Row], folder: Path) -> bool:
 
 def leaderboard(study: optuna.Study, objective: Objective) -> list[Row]:
     """The study's rows, with the winners' scores as the last search's end left them."""
-    assessed = {
-        int(number): Assessment.from_json(values)
-        for number, values in study.user_attrs.get("assessed", {}).items()
-    }
-    return rank(read_records(study), assessed, objective, study.user_attrs["yardstick"])
+    return rank(read_records(study), _assessments(study), objective, study.user_attrs["yardstick"])
 
 
 def print_winners(rows: list[Row], base: Params, console: Console) -> None:
@@ -230,6 +239,34 @@ def hand_over(
 
 def _assessed(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row.assessment is not None]
+
+
+def _standing(
+    study: optuna.Study, records: list[TrialRecord], images: int
+) -> dict[int, Assessment]:
+    """Assessments by `images` images of generators that have not been trained on since."""
+    found = _assessments(study)
+    seen = {r.number: r.last["images_seen"] for r in records if r.last and r.ended is not None}
+    return {
+        number: assessment
+        for number, assessment in found.items()
+        if assessment.generated == images and assessment.images_seen == seen.get(number, -1)
+    }
+
+
+def _assessments(study: optuna.Study) -> dict[int, Assessment]:
+    """Those of the last search's end, by trial."""
+    found = study.user_attrs.get("assessed", {})
+    return {int(number): Assessment.from_json(values) for number, values in found.items()}
+
+
+def _exports(folder: Path) -> dict[int, Path]:
+    """Where the exports of the last search's end are, by trial; without those not readable."""
+    found: dict[int, Path] = {}
+    for path in (folder / WINNERS).glob(f"**/{CONFIG}"):
+        with suppress(ValueError, TypeError, KeyError):
+            found[json.loads(path.read_text())["trial"]] = path.parent
+    return found
 
 
 def _export(folder: Path, row: Row) -> Path:

@@ -44,16 +44,25 @@ GOOD = {"copy_rate": 0.0, "pixel_copy_rate": 0.0, "diversity": 0.9, "coverage": 
 
 
 class Ended:
-    """A study whose one trial is trained, and whose winners are scored at no cost."""
+    """A study whose one trial is trained, and whose winners are scored at no cost.
+
+    Attributes:
+        fid: what they score.
+        assessed: how often they were scored.
+        images_seen: what an assessment says of that; None, as in older studies, has all made anew.
+        trained: images that the trial was trained on.
+    """
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch):
         data = make_data(n=24)
         params: dict[str, Any] = small_params(data)
-        self.folder, self.fid = folder, 55.0
+        self.folder, self.fid, self.assessed = folder, 55.0, 0
+        self.images_seen: int | None = None
         search = Search(folder, lambda trial, task: params, trials=1)
         self.workload = make_workload(data, folder / "trials", (1,))
         search.start("a")
         scores = Trial(self.workload, 0, params).advance()
+        self.trained = scores["images_seen"]
         own = ("resource", "status", "fid", "objective")
         more = {k: v for k, v in scores.items() if k not in own}
         search.report("a", 12, 50.0, "complete", **more)
@@ -64,7 +73,9 @@ class Ended:
         patch.setattr(winners, "assess_on_ray", self._assess)
 
     def _assess(self, *args: object) -> dict[int, Assessment]:
-        return {0: Assessment(GOOD, 40, Interval(50.0, 60.0, self.fid), SOME)}
+        self.assessed += 1
+        fid = Interval(50.0, 60.0, self.fid)
+        return {0: Assessment(GOOD, 40, fid, SOME, images_seen=self.images_seen)}
 
     def conclude(self) -> None:
         console = make_console(file=io.StringIO())

@@ -6,7 +6,9 @@ stamped. Pose, body and exposure are drawn alike for both classes; only consolid
 by fluid, tells them apart. Nothing here is fitted to or copied from a real film.
 """
 
+import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -324,10 +326,12 @@ def phantom(
     Each film has its own generator, from (seed, class, index): more films never change the first.
     """
     which = [(label, i) for label in range(len(CLASSES)) for i in range(per_class)]
-    images = [
-        render(np.random.default_rng([seed, label, i]), pneumonia=label == 1, size=size)
-        for label, i in which
-    ]
+
+    def film(place: tuple[int, int]) -> np.ndarray:
+        return render(np.random.default_rng([seed, *place]), pneumonia=place[0] == 1, size=size)
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # half of a film's time is C's
+        images = list(threads.map(film, which))
     stack = np.array(images, np.uint8).reshape(len(which), 1, size, size)
     labels = np.array([label for label, _ in which], np.int64)
     return stack, labels, tuple(f"phantom/{seed}/{CLASSES[label]}/{i}" for label, i in which)

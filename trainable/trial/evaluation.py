@@ -43,6 +43,8 @@ class Assessment:
         fid, kid: what one evaluation of the study's own size would give: mean and 95 % interval.
         cas: mean of the classification accuracy score over classifiers of several seeds, and its 95
             % interval; None if no images are held back.
+        images_seen: real images that the generator was trained on until then; None if it was scored
+            before this was kept.
     """
 
     scores: Scores
@@ -50,6 +52,7 @@ class Assessment:
     fid: Interval
     kid: Interval
     cas: Interval | None = None
+    images_seen: int | None = None
 
     @property
     def intervals(self) -> dict[str, Interval]:
@@ -72,11 +75,12 @@ class Assessment:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Assessment:
-        """From `to_json`'s dict; one from before images could be held back has no ``cas``."""
+        """From `to_json`'s dict; older ones have no ``cas`` and no ``images_seen``."""
         intervals = {
             name: Interval(**values[name]) for name in ("fid", "kid", CAS) if values.get(name)
         }
-        return cls(values["scores"], values["generated"], **intervals)
+        seen = values.get("images_seen")
+        return cls(values["scores"], values["generated"], **intervals, images_seen=seen)
 
 
 class Evaluator:
@@ -144,7 +148,7 @@ class Evaluator:
             lambda own, part: kernel_distance(self.real.features, part, own),
             self.real.own_kernel, sample, size, seed=seed,
         )  # fmt: skip
-        return Assessment(scores, len(labels), fid, kid, cas)
+        return Assessment(scores, len(labels), fid, kid, cas, run.images_seen)
 
     def _generate(self, run: Run, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Images and their features, both on the CPU."""

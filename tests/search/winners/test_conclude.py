@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,41 @@ def test_winners_are_kept_and_a_later_life_replaces_them(ended):
     assert ended.kept().keys() == first.keys()
     assert ended.kept()["winners/1/config.json"] != first["winners/1/config.json"]
     assert not (ended.folder / "winners" / "2").exists()
+
+
+def test_what_is_known_of_an_ended_trial_is_not_made_again(ended):
+    ended.images_seen = ended.trained
+    ended.conclude()
+    first, ended.fid = ended.kept(), 54.0
+    for path in (ended.folder / "trials").rglob("*.pt"):
+        path.unlink()
+    ended.conclude()
+    assert ended.kept() == first
+    assert ended.assessed == 1
+
+
+@pytest.mark.parametrize("change", ["trained on", "export lost", "export damaged", "more images"])
+def test_what_has_changed_since_is_scored_and_exported_again(ended, change):
+    ended.images_seen = ended.trained
+    ended.conclude()
+    config, ended.fid = ended.folder / "winners" / "1" / "config.json", 54.0
+    before = config.read_bytes()
+    match change:
+        case "trained on":
+            ended.study.set_user_attr("assessed", _earlier(ended.study.user_attrs["assessed"]))
+        case "export lost":
+            shutil.rmtree(config.parent)
+        case "export damaged":
+            config.write_bytes(before[:20])
+        case _:
+            ended.config = replace(ended.config, winner_images=30)
+    ended.conclude()
+    assert ended.assessed == 2
+    assert config.read_bytes() != before
+
+
+def _earlier(assessed: dict[str, Any]) -> dict[str, Any]:
+    return {n: {**found, "images_seen": found["images_seen"] - 1} for n, found in assessed.items()}
 
 
 def export(

@@ -112,10 +112,10 @@ def test_the_yardstick_lies_where_it_should(data: Dataset):
 
 def test_an_assessment_comes_back_from_json_as_it_was():
     fid, kid, cas = Interval(1.0, 3.0, 2.0), Interval(0.1, 0.3, 0.2), Interval(0.7, 0.9, 0.8)
-    for found in (Assessment({"fid": 2.5}, 40, fid, kid, cas), Assessment({}, 40, fid, kid)):
+    for found in (Assessment({"fid": 2.5}, 40, fid, kid, cas, 8), Assessment({}, 40, fid, kid)):
         assert Assessment.from_json(json.loads(json.dumps(found.to_json()))) == found
     old = Assessment({}, 40, fid, kid).to_json()
-    del old["cas"]
+    del old["cas"], old["images_seen"]
     assert Assessment.from_json(old).ends == {
         "fresh_fid_low": 1.0, "fresh_fid_high": 3.0, "fresh_fid_mean": 2.0,
         "fresh_kid_low": 0.1, "fresh_kid_high": 0.3, "fresh_kid_mean": 0.2,
