@@ -10,6 +10,7 @@ from running. At the end the tables of all parts are printed, and which are left
 - ``step``: images a second of the training step, against a plain DCGAN loop (`benchmarks.train`);
 - ``packing``: so many trials at once, images a second together, with CUDA's multi-process service
   (MPS) and without;
+- ``array``: so many plain DCGANs trained as one, against one by itself (`benchmarks.arrays`);
 - ``evaluation``: where an evaluation's time goes, and the share that evaluations and checkpoints
   have of a trial of the default's length;
 - ``memory``: what a trial holds; whether a process that runs out of memory disturbs its neighbour;
@@ -47,6 +48,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.arrays import contest as contest_of_arrays
 from benchmarks.train import BACKBONE, contest, ratio
 from spaces.presets import default
 from trainable.basics.wording import format_duration
@@ -129,6 +131,13 @@ def packing(options: argparse.Namespace, size: int) -> list[Row]:
                     {"trials": trials, "MPS": runs, "pixels": size, "images / s": sum(rates)}
                 )
     return [row | {"a trial": row["images / s"] / row["trials"]} for row in rows]
+
+
+def array(options: argparse.Namespace, size: int) -> list[Row]:
+    """See above."""
+    data = load(options.data, size)
+    rows = contest_of_arrays(data, options.packing, options.seconds / 3, 3, options.device)
+    return [{"pixels": size, **row} for row in rows]
 
 
 @contextmanager
@@ -269,22 +278,23 @@ def search(options: argparse.Namespace, size: int) -> list[Row]:
 
 
 PARTS: dict[str, tuple[Callable[[argparse.Namespace, int], list[Row]], float]] = {
-    "step": (step, 30), "packing": (packing, 20), "evaluation": (evaluation, 25),
-    "memory": (memory, 40), "quality": (quality, 30), "search": (search, 60),
+    "step": (step, 30), "packing": (packing, 20), "array": (array, 5),
+    "evaluation": (evaluation, 25), "memory": (memory, 40), "quality": (quality, 30),
+    "search": (search, 60),
 }  # fmt: skip
-"""Each part, and seconds that it takes beside what the flags say; of packing, each number does."""
+"""Each part, and seconds that it takes beside what the flags say: each number of packing's and
+array's does."""
 
 
 def wanted(options: argparse.Namespace) -> list[tuple[str, int, float]]:
     """All parts: name, image size, and seconds that it may take."""
-    rounds = (2 if options.device == "cuda" else 1) * len(options.packing)
-    more = {
-        "quality": 60 * max(options.minutes), "search": 60 * options.search_minutes,
-        "packing": (rounds - 1) * PARTS["packing"][1] + rounds * options.seconds,
-    }  # fmt: skip
+    numbers = len(options.packing)
+    rounds = {"packing": (2 if options.device == "cuda" else 1) * numbers, "array": numbers}
+    more = {"quality": 60 * max(options.minutes), "search": 60 * options.search_minutes}
+    more |= {name: times * options.seconds for name, times in rounds.items()}
     small, *_ = options.image_sizes
     parts = [
-        (name, size, seconds + more.get(name, 0.0))
+        (name, size, seconds * rounds.get(name, 1) + more.get(name, 0.0))
         for name, (_, seconds) in PARTS.items()
         for size in ([small] if name in ("packing", "search") else options.image_sizes)
     ]

@@ -17,7 +17,8 @@ beside their simulation; and the simulations: complete trials of `--minutes`, `-
 newest trials (`search.proposals.tpe_window`), by default as in a search; `--seen 99999 0` is all.
 What is measured of a proposal, after 0 to 10,000 ended trials, is what it costs beyond a random
 draw. `full at` is the number of workers at which a thread or the process would want the whole of an
-interpreter, or both threads the one that they share.
+interpreter, or both threads the one that they share. `hired` are all workers that there ever were:
+a warm one that Tune stops is replaced, which takes seconds of a core that here costs nothing.
 """
 
 from __future__ import annotations
@@ -265,7 +266,7 @@ def figures(workers: int, usual: float, told: list[Any], samples: Any) -> dict[s
     row |= {f"{name} full at": workers / share for name, share in wanted.items()}
     for said, waits in (("next report", next_), ("next trial", new)):
         row |= {f"{said} waits, ms": mean(waits), f"{said} 95 %": np.quantile(waits, 0.95)}
-    return row | {"lost %": 100 * lost / (lost + spent)}
+    return row | {"hired": len(told), "lost %": 100 * lost / (lost + spent)}
 
 
 def table(rows: list[dict[str, Any]], without: str = "-") -> None:

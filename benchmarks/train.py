@@ -48,8 +48,8 @@ def dcgan(data: Dataset, width: int, latent: int, batch: int, device: str) -> It
     channels, size = data.images.shape[1:3]
     classes = len(data.classes)
     depth = size.bit_length() - 3
-    G = _generator(latent + classes, channels, width, depth)
-    D = _discriminator(channels + classes, width, depth)
+    G = a_generator(latent + classes, channels, width, depth)
+    D = a_discriminator(channels + classes, width, depth)
     for net in (G, D):
         net.apply(_weights).to(device)
     adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
@@ -85,7 +85,7 @@ def dcgan(data: Dataset, width: int, latent: int, batch: int, device: str) -> It
             yield len(y)
 
 
-def _generator(inputs: int, channels: int, width: int, depth: int) -> nn.Sequential:
+def a_generator(inputs: int, channels: int, width: int, depth: int) -> nn.Sequential:
     wide = [width * min(2**i, 8) for i in range(depth)][::-1]
     layers: list[nn.Module] = [nn.ConvTranspose2d(inputs, wide[0], 4, 1, 0, bias=False)]
     for now, after in zip(wide, [*wide[1:], channels], strict=True):
@@ -94,7 +94,7 @@ def _generator(inputs: int, channels: int, width: int, depth: int) -> nn.Sequent
     return nn.Sequential(*layers, nn.Tanh())
 
 
-def _discriminator(channels: int, width: int, depth: int) -> nn.Sequential:
+def a_discriminator(channels: int, width: int, depth: int) -> nn.Sequential:
     wide = [width * min(2**i, 8) for i in range(depth)]
     layers: list[nn.Module] = []
     for i, (now, after) in enumerate(zip([channels, *wide], wide, strict=False)):

@@ -192,10 +192,10 @@ def beyond_chance(values: np.ndarray, shuffled: np.ndarray) -> np.ndarray:
 
 
 def beyond_largest(scores: np.ndarray) -> np.ndarray:
-    """Which of the statistics in row 0 of `scores` [n, k], all of one scale, few rows have anywhere.
+    """Which statistics, row 0 of `scores` [n, k], are beyond chance: bool [k].
 
-    The other rows have them under the null hypothesis. A statistic is named where the row's largest
-    is as large in at most one row in twenty, row 0 among them: bool [k].
+    The other rows have them under the null hypothesis, all of one scale. Beyond chance is one that
+    at most one row in twenty, row 0 among them, reaches anywhere.
     """
     largest = scores.max(axis=1, initial=-math.inf)
     as_large = (largest[:, None] >= scores[0]).sum(axis=0)

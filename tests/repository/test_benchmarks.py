@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import gpu, publish, scale, search, train
+from benchmarks import arrays, gpu, publish, scale, search, train
 from tests.helpers.refusals import tells
 from tests.helpers.searches import shared_ray
 from tests.helpers.toys import make_data, write_pictures
@@ -61,7 +61,7 @@ def test_writing_a_study_to_mlflow_is_measured(told):
 
 def test_a_gpu_is_measured_in_parts_on_a_cpu_in_two_goes(tmp_path, monkeypatch, capsys):
     """Two trials at once are two processes: that is what the part is about."""
-    for module in (gpu, train):
+    for module in (arrays, gpu, train):
         monkeypatch.setattr(module, "WARM_UP", 1)
         monkeypatch.setattr(module, "STEPS", 1)
     monkeypatch.setattr(gpu, "TIMES", 1)
@@ -85,7 +85,7 @@ def test_a_gpu_is_measured_in_parts_on_a_cpu_in_two_goes(tmp_path, monkeypatch, 
     assert "left" not in said
     assert sorted(parts) == sorted(f"{name} 32" for name in gpu.PARTS)
     assert parts["packing 32"] == before
-    assert [row["trials"] for row in parts["packing 32"]] == [2]
+    assert [row["trials"] for part in ("packing", "array") for row in parts[f"{part} 32"]] == [2, 2]
     assert [row["minutes"] for row in parts["quality 32"]] == [0.01, 0.02]
     rates = [
         row["images / s"] for name, rows in parts.items() for row in rows if "images / s" in row
