@@ -90,7 +90,7 @@ def ours(
         backbone="none",
         backbone_sha256=None, held_out=None, held_out_digest=None,
         hold_back=0.0, validation_digest=None, init_from=None, init_sha256=None,
-        top_k=1, winner_images=100, replicates=0,
+        top_k=1, winner_images=100, replicates=0, prior="none",
     )  # fmt: skip
     drawn: Values = {}
 

@@ -19,6 +19,7 @@ from search.capacity.estimate import total_seconds
 from search.capacity.gpu_share import Capacity
 from search.ending import HALTED, EndedError, Ending
 from search.plan import Plan, make_plan, tried_budget, undecided
+from search.proposals.prior import prior_of
 from search.resolve import NewStudy, Prepared, ResumedStudy, prepare
 from search.study.config import StudyConfig
 from search.study.database import OpenStudy, check_free, create_study, new_key, open_storage
@@ -283,6 +284,9 @@ def _create(
     study.set_user_attr("of_patients", data.of_patients)
     if new.learnt:
         say(console, f"the sampler starts from {len(new.learnt)} trials of another study")
+    if (prior := prior_of(config)) is not None:
+        said = f"the sampler starts from what {prior.trials} trials of other searches taught"
+        say(console, f"{said} (--prior none: without)")
     if new.first is None:
         say(console, "the default configuration is outside this space and is not tried")
     return OpenStudy(study, storage)

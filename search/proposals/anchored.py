@@ -9,6 +9,9 @@ without a score count with what the process expects of them ("kriging believer",
 2010), so that many workers do not try the same. With very many of them, several trials are chosen
 at once, each then believed as if it were under way.
 
+A prior (`search.proposals.prior`) may say what z to expect. The process then tells by how much a
+study differs from it, and how far the prior is to be trusted there at all.
+
 An anchor is a trial whose values were given: the default, which a search tries first, or what a
 user enqueued. Without one the space is drawn from at random for a while, and the trial that came
 furthest stands in for it.
@@ -33,6 +36,7 @@ from scipy.stats import norm
 from search.proposals.encoding import Encoder
 from search.proposals.history import NOISE, History
 from search.proposals.moves import Conditions, Distributions, anywhere, around, mutated
+from search.proposals.prior import Prior
 
 ALONE = 5
 """Random trials of a space without an anchor."""
@@ -50,6 +54,8 @@ LENGTH = 4.0
 """Of the kernel, in the encoding's units: two numbers at opposite ends differ by 2."""
 EXPECTED = 0.15
 """Mean of z before a trial is seen: most configurations are worse than the anchor."""
+TRUST = 0.5
+"""Standard deviation of the factor by which a prior's effects are larger or smaller in a study."""
 LEAST = 0.05
 """Least variance of z over the space: a few trials that are alike do not make a plain."""
 
@@ -64,11 +70,13 @@ class AnchoredSampler(BaseSampler):
     chosen ahead, where 32 trials and more are under way.
     """
 
-    def __init__(self, seed: int | None = None, ahead: Ahead | None = None):
+    def __init__(
+        self, seed: int | None = None, ahead: Ahead | None = None, prior: Prior | None = None
+    ):
         """`ahead`: where the samplers of one study, in one process, keep what one of them chose for
-        the next; without it each chooses for itself."""
+        the next; without it each chooses for itself. `prior`: for one goal, what to expect."""
         self._rng = random.Random(seed)
-        self._ahead = ahead
+        self._ahead, self._prior = ahead, prior
         self._independent = RandomSampler(seed)
 
     def reseed_rng(self) -> None:
@@ -105,11 +113,13 @@ class AnchoredSampler(BaseSampler):
             return self._ahead.popleft()
         others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
         history = History.of(others, study.directions, self._rng)
-        seen = len(history.params)
-        if not history.anchors and (seen < ALONE or np.isnan(history.z).all()):
+        seen, untold = len(history.params), bool(np.isnan(history.z).all())
+        if not history.anchors and (seen < ALONE or untold):
             return {n: anywhere(found, self._rng) for n, found in search_space.items()}
-        candidates = Candidates(others, history, search_space)
-        if seen < NEAR or np.isnan(history.z).all():
+        if self._prior is not None and history.anchors and untold:
+            history = history.of_the_anchor()
+        candidates = Candidates(others, history, search_space, self._prior)
+        if not candidates.foretold and (seen < NEAR or untold):
             anchor = history.params[history.anchors[0]]
             changed = [mutated(anchor, search_space, self._rng) for _ in range(TRIES)]
             return candidates.untried(changed)[0][0]
@@ -123,7 +133,7 @@ class AnchoredSampler(BaseSampler):
     def _best(self, candidates: Candidates, count: int) -> list[dict[str, Any]]:
         """The candidates of the largest expected improvement that were not tried before."""
         rng, known, history = self._rng, candidates.known, candidates.history
-        process = Process(candidates.seen, history)
+        process = Process(candidates.seen, history, TRUST if candidates.foretold else 0.0)
         parents = [history.params[place] for place in np.argsort(process.believed)[:PARENTS]]
         centres = [history.params[place] for place in history.anchors] or parents
         drawn = [mutated(parents[i % len(parents)], known, rng) for i in range(MUTANTS)]
@@ -134,24 +144,38 @@ class AnchoredSampler(BaseSampler):
 
 
 class Candidates:
-    """Tells which values were tried, failed trials among them.
+    """Tells which values were tried, failed trials among them, and what to expect of others.
 
     Attributes:
         history, known: what it was made of.
-        seen: the history's values, encoded [n, size].
+        foretold: whether the expectation is a prior's.
+        seen: the history's values as rows [n, size + 1]: encoded, and the z to be expected.
     """
 
-    def __init__(self, trials: list[FrozenTrial], history: History, known: Distributions):
+    def __init__(
+        self, trials: list[FrozenTrial], history: History, known: Distributions,
+        prior: Prior | None = None,
+    ):  # fmt: skip
         self.history, self.known = history, known
         self._encoder, self._conditions = Encoder(known), Conditions(history.params, known)
-        self.seen = self._encoder.encode(history.params)
+        self._prior = prior if history.anchored else None
+        self.foretold = self._prior is not None
+        told = history.z[~np.isnan(history.z)]
+        self._usual = EXPECTED if history.anchored or not len(told) else float(told.mean())
+        self.seen = self._rows(history.params)
         failed = [t.params for t in trials if t.state is TrialState.FAIL and t.params]
-        tried = [*self.seen, *self._encoder.encode(failed)]
-        self._tried = {row.tobytes() for row in tried}
+        self._tried = {row.tobytes() for row in (*self.seen, *self._rows(failed))}
+
+    def _rows(self, params: list[dict[str, Any]]) -> np.ndarray:
+        z = np.full(len(params), self._usual)
+        if self._prior is not None:
+            anchor = self.history.params[self.history.anchors[0]]
+            z = np.array([self._prior(values, anchor) for values in params])
+        return np.column_stack([self._encoder.encode(params), z])
 
     def untried(self, drawn: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], np.ndarray]:
-        """Those that no trial had, each once, and their encoded rows [m, size]; all if none is."""
-        rows = self._encoder.encode([self._conditions.asked(values) for values in drawn])
+        """Those that no trial had, each once, and their rows [m, size + 1]; all if none is."""
+        rows = self._rows([self._conditions.asked(values) for values in drawn])
         keys = [row.tobytes() for row in rows]
         first = {key: place for place, key in reversed([*enumerate(keys)])}
         new = sorted(first[key] for key in first.keys() - self._tried)
@@ -166,18 +190,18 @@ class Process:
         believed: its mean at each trial of the history; of trials without a z that is all there is.
     """
 
-    def __init__(self, at: np.ndarray, history: History):
-        """`at`: the history's encoded values [n, size]."""
+    def __init__(self, at: np.ndarray, history: History, trust: float = 0.0):
+        """`at`: the history's rows, see `Candidates`; `trust`: see `TRUST`, 0 without a prior."""
         known = np.flatnonzero(~np.isnan(history.z))
-        z = history.z[known]
-        self._mean = EXPECTED if history.anchored else float(z.mean())
-        self._variance = max(LEAST, float(((z - self._mean) ** 2).mean()))
-        self._at, self._factor, self._off = at[:0], np.zeros((0, 0)), z[:0]
-        self._add(at[known], z - self._mean, history.noise[known])
+        off = history.z[known] - at[known, -1]
+        self._trust = trust
+        self._variance = max(LEAST, float((off**2).mean()))
+        self._at, self._factor, self._off = at[:0], np.zeros((0, 0)), off[:0]
+        self._add(at[known], off, history.noise[known])
         self.believed = self.predict(at)
         unseen = np.flatnonzero(np.isnan(history.z))
         if len(unseen):
-            off = self.believed[unseen] - self._mean
+            off = self.believed[unseen] - at[unseen, -1]
             self._add(at[unseen], off, np.full(len(unseen), NOISE))
         self._least = float(self.believed[known].min())
 
@@ -192,21 +216,22 @@ class Process:
         self._weights = cho_solve((self._factor, True), self._off)
 
     def _kernel(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Matern 3/2 (Rasmussen and Williams 2006, equation 4.17)."""
-        distance = math.sqrt(3) / LENGTH * cdist(left, right)
-        return self._variance * (1 + distance) * np.exp(-distance)
+        """Matern 3/2 (Rasmussen and Williams 2006, equation 4.17), and the prior's own factor."""
+        distance = math.sqrt(3) / LENGTH * cdist(left[:, :-1], right[:, :-1])
+        near = self._variance * (1 + distance) * np.exp(-distance)
+        return near + self._trust**2 * np.outer(left[:, -1], right[:, -1])
 
     def predict(self, at: np.ndarray) -> np.ndarray:
-        """Mean of z at encoded values [m, size]."""
-        return self._mean + self._kernel(at, self._at) @ self._weights
+        """Mean of z at rows [m, size + 1]."""
+        return at[:, -1] + self._kernel(at, self._at) @ self._weights
 
     def covariance(self, at: np.ndarray) -> np.ndarray:
-        """Of z at encoded values [m, size], [m, m]."""
+        """Of z at rows [m, size + 1], [m, m]."""
         explained = solve_triangular(self._factor, self._kernel(self._at, at), lower=True)
         return self._kernel(at, at) - explained.T @ explained
 
     def best(self, at: np.ndarray, count: int = 1) -> list[int]:
-        """Places of `count` encoded values, one after another the one of the largest improvement.
+        """Places of `count` rows, one after another the one of the largest improvement.
 
         Each that is chosen is believed: that leaves the mean as it is, and less to be gained near.
         """

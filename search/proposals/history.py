@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,12 @@ class History:
             [seen.index(place) for place in anchors],
             anchored,
         )
+
+    def of_the_anchor(self) -> History:
+        """Before any trial has a score: the first anchor's z is 0, whatever it will score."""
+        z = self.z.copy()
+        z[self.anchors[0]] = 0.0
+        return replace(self, z=z, anchored=True)
 
 
 def _curve(trial: FrozenTrial, goal: int, sign: float, goals: int) -> Curve:

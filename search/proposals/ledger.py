@@ -25,6 +25,7 @@ from threadpoolctl import ThreadpoolController
 
 from search.proposals.anchored import Ahead
 from search.proposals.history import SHORTFALL
+from search.proposals.prior import prior_of
 from search.proposals.samplers import build_sampler
 from search.proposals.telling import GOALS, tell_end, tell_report, untold_reports
 from search.proposals.tpe_window import WindowedStorage
@@ -104,6 +105,7 @@ class Ledger:
             self._remember(trial)
         self._started = len(known)
         self._ahead: Ahead = deque()
+        self._prior = prior_of(config)
         self.ended = sum(trial.state.is_finished() for trial in known)
         reports = (report for trial in known for report in read_record(trial).reports)
         self._order = max((r["order"] for r in reports), default=-1) + 1
@@ -148,7 +150,7 @@ class Ledger:
         number = self._started
         self._started += 1
         name, seed = self._config.sampler, self._config.seed
-        self._sampled.sampler = build_sampler(name, seed, number, self._ahead)
+        self._sampled.sampler = build_sampler(name, seed, number, self._ahead, self._prior)
         place = next((i for i in range(len(self._queue)) if i not in self._queued), None)
         if place is not None:
             self._queued.add(place)

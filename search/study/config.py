@@ -22,6 +22,7 @@ from trainable.trial.report import LONGEST, RESOURCES
 from trainable.trial.schedule import rungs_below
 
 SAMPLERS = ("auto", "tpe", "random", "gp", "nsgaii")
+PRIORS = ("auto", "none")
 LENGTH_FLAG = {"epoch": "--epochs", "seconds": "--train-time"}
 IMAGES_PER_TRIAL = 180_000
 """Images shown in a complete trial: where the default, on 200 films, stops improving."""
@@ -64,6 +65,7 @@ class StudyConfig:
             those seen so far at a rung go on.
         max_trial_time: seconds of training and evaluations after which a trial is pruned, or None.
         sampler, seed: how configurations are proposed, and the seed of all that is random.
+        prior: whether ``auto`` starts from what other searches taught (``auto``), or from nothing.
         objective: the score to improve, or two of them.
         features: the extractor (resolved, never ``auto``); `protocol` and `weights_sha256` fix it.
         backbone: the network that discriminators may stand on, or ``none``; `backbone_sha256` fixes
@@ -158,6 +160,12 @@ class StudyConfig:
         "random, gp or nsgaii; the last two learn only from complete trials",
         options=SAMPLERS,
     )
+    prior: str = flag(
+        "auto",
+        "what the sampler auto starts from: auto (what other searches by FID taught of the spaces "
+        "that come with the project), or none",
+        options=PRIORS,
+    )
     seed: int = flag(0, "seed of everything random", bounds=(0, MOST_SEED))
     objective: str = flag(
         "fid",
@@ -224,12 +232,12 @@ class StudyConfig:
         """Build a config from `to_json`'s dict; unknown or missing keys raise TypeError.
 
         Studies from before images could be held back say nothing of it, and held none; likewise
-        of backgrounds, which were black, of levels, which follow from the images, of replicates, of
-        which there were none, and of labels, which were the names of folders.
+        of backgrounds, which were black, of levels, which follow from the images, of replicates and
+        priors, of which there were none, and of labels, which were the names of folders.
         """
         former = {
             "hold_back": 0.0, "validation_digest": None, "background": "black", "replicates": 0,
-            "levels": None, **AS_FOLDERS.settings,
+            "levels": None, "prior": "none", **AS_FOLDERS.settings,
         }  # fmt: skip
         return cls(**{**former, **values})
 

@@ -43,7 +43,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "how long trials train": (
         "epochs", "resource", "train_time", "eval_every", "grace", "eta", "max_trial_time",
     ),
-    "how configurations are chosen": ("sampler", "enqueue", "warm_start"),
+    "how configurations are chosen": ("sampler", "prior", "enqueue", "warm_start"),
     "pretrained networks": (
         "features", "features_weights", "protocol", "backbone", "backbone_weights",
         "allow_shared_features", "unverified_weights", "init_from",

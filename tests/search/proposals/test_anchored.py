@@ -14,7 +14,14 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from search.proposals import anchored
-from search.proposals.anchored import EXPECTED, LEAST, LENGTH, AnchoredSampler, Process
+from search.proposals.anchored import (
+    EXPECTED,
+    LEAST,
+    LENGTH,
+    TRUST,
+    AnchoredSampler,
+    Process,
+)  # fmt: skip
 from search.proposals.history import History
 
 DEFAULT = {"rate": 1e-3, "optimizer": "adam", "beta": 0.5, "width": 16, "noise": 0.0}
@@ -126,9 +133,14 @@ def test_two_goals_are_searched_for_together():
     assert min(second) == 8
 
 
+def rows(at: np.ndarray, mean: Any = EXPECTED) -> np.ndarray:
+    return np.column_stack([at, np.full(len(at), mean)])
+
+
 def planted(seen: np.ndarray, anchored: bool = True) -> tuple[np.ndarray, History]:
     rng = np.random.default_rng(0)
-    at = rng.uniform(-1, 1, (len(seen), 3))
+    mean = EXPECTED if anchored else np.nanmean(seen)
+    at = rows(rng.uniform(-1, 1, (len(seen), 3)), mean)
     noise = rng.uniform(0.05, 0.2, len(seen))
     return at, History([{}] * len(seen), seen, noise, [0], anchored)
 
@@ -143,19 +155,82 @@ def test_the_process_is_scikit_learn_s(is_anchored):
     noise: Any = history.noise**2
     unchanged: Any = None  # by fitting
     oracle: Any = GaussianProcessRegressor(kernel, alpha=noise, optimizer=unchanged)
-    oracle.fit(at, z - mean)
+    oracle.fit(at[:, :-1], z - mean)
     new = np.random.default_rng(1).uniform(-1, 1, (20, 3))
     process = Process(at, history)
     expected, covariance = oracle.predict(new, return_cov=True)
-    np.testing.assert_allclose(process.predict(new), mean + expected)
-    np.testing.assert_allclose(process.covariance(new), covariance, atol=1e-12)
-    np.testing.assert_allclose(process.believed, mean + oracle.predict(at))
+    np.testing.assert_allclose(process.predict(rows(new, mean)), mean + expected)
+    np.testing.assert_allclose(process.covariance(rows(new, mean)), covariance, atol=1e-12)
+    np.testing.assert_allclose(process.believed, mean + oracle.predict(at[:, :-1]))
+
+
+def test_a_prior_is_the_mean_and_by_how_much_it_is_off_is_learnt():
+    """What trials show of its factor counts everywhere: far from all of them as well."""
+    rng = np.random.default_rng(0)
+    at = rng.uniform(-1, 1, (40, 3))
+    told = at @ [0.3, -0.2, 0.1]
+    far = np.array([[90.0, 0.0, 0.0, 0.4]])
+    noise = np.full(40, 0.01)
+    for factor in (0.0, 0.5, 1.0):
+        history = History([{}] * 40, factor * told, noise, [0], True)
+        made = Process(np.column_stack([at, told]), history, TRUST)
+        assert made.predict(far)[0] == pytest.approx(factor * 0.4, abs=0.1)
+        plain = Process(np.column_stack([at, told]), history)
+        assert plain.predict(far)[0] == pytest.approx(0.4)  # where nothing near was seen
+
+
+class Told:
+    """A prior by hand: each step of width is worth so much."""
+
+    def __init__(self, worth: float):
+        self.worth = worth
+
+    def __call__(self, values: Any, anchor: Any) -> float:
+        return 0.1 + self.worth * (values["width"] - anchor["width"]) if values != anchor else 0.0
+
+
+def proposed(worth: float, told: bool) -> list[float]:
+    """Widths of first proposals, with and without the anchor's score."""
+    found: list[float] = []
+    prior: Any = Told(worth)
+    for seed in range(12):
+        study = optuna.create_study(sampler=AnchoredSampler(seed, prior=prior))
+        study.enqueue_trial(DEFAULT)
+        first = study.ask()
+        value = cost(first)
+        if told:
+            first.report(value, 1)
+            study.tell(first, value)
+        cost(trial := study.ask())
+        found.append(trial.params["width"])
+    return found
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_first_proposals_follow_a_prior(told):
+    low, high = (statistics.mean(proposed(worth, told)) for worth in (0.02, -0.02))
+    assert low < 16 < high
+    assert high - low > 10
+
+
+def test_a_prior_that_is_wrong_gives_way():
+    """By it each step from the best width is a gain; trials say otherwise."""
+
+    def make(worth: float) -> Any:
+        prior: Any = Told(worth)
+        return lambda seed: AnchoredSampler(seed, prior=prior)
+
+    wrong, right = ([search(s, 25, make(w)) for s in range(5)] for w in (-0.01, 0.0))
+    values = [[study.best_value for study in studies] for studies in (wrong, right)]
+    assert statistics.median(values[0]) < 1.1 * statistics.median(values[1])
+    widths = [t.params["width"] for study in wrong for t in study.trials[-5:]]
+    assert statistics.median(widths) <= 40
 
 
 def test_expected_improvement_is_the_mean_of_what_is_gained():
     at, history = planted(np.array([0.0, 0.4, -0.2, 0.3]))
     process = Process(at, history)
-    new = np.array([[0.1, -0.3, 0.6], [1.0, 1.0, -1.0]])
+    new = rows(np.array([[0.1, -0.3, 0.6], [1.0, 1.0, -1.0]]))
     mean, variance = process.predict(new), process.covariance(new).diagonal()
     sd = np.sqrt(variance)
     z = norm.ppf((np.arange(100_000) + 0.5) / 100_000)
@@ -181,7 +256,7 @@ def tempts(process: Process, at: np.ndarray) -> float:
 def test_several_at_once_are_those_of_one_after_another():
     z = np.array([0.0, 0.4, -0.2, 0.3])
     at, history = planted(z)
-    candidates = np.random.default_rng(2).uniform(-1, 1, (30, 3))
+    candidates = rows(np.random.default_rng(2).uniform(-1, 1, (30, 3)))
     chosen: list[int] = []
     for _ in range(6):
         seen = np.concatenate([z, np.full(len(chosen), np.nan)])

@@ -111,6 +111,7 @@ def test_any_number_of_kills_changes_no_decision(tmp_path, seed):
     """Proposals, decisions, rungs and ends of an interrupted search are those of a whole one."""
     settings = {
         "sampler": ["auto", "tpe", "random"][seed],
+        "prior": "auto",
         "trials": 15,
         "seed": seed,
         "eval_every": 2,

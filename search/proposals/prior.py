@@ -1,0 +1,113 @@
+"""What trainings elsewhere say of hyperparameters: a study's sampler starts from it.
+
+A sum over hyperparameters, fitted to the trials of real searches (`benchmarks.prior`, which also
+says how well it foretells a search that it has not seen). It tells z, the log of a score over the
+anchor's (see `search.proposals.anchored`), so that it is about changes of a default and not about
+any images' level of FID.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from search.proposals.encoding import Values
+from search.study.config import StudyConfig
+from spaces.catalog import SPACES
+
+FILE = Path(__file__).with_name("prior.json")
+ABSENT = "absent"
+"""In place of a hyperparameter's option, where a configuration has none."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """A hyperparameter of names, or of truths.
+
+    Attributes:
+        effects: on z, of each option.
+    """
+
+    effects: Mapping[str, float]
+
+    def __call__(self, value: Any) -> float:
+        """An option never tried says nothing."""
+        return self.effects.get(ABSENT if value is None else str(value), 0.0)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A hyperparameter of numbers: slope and bend over its range from -1 to 1.
+
+    Attributes:
+        low, high: the range; what lies outside counts as its end.
+        log: whether distances are ratios.
+        slope, bend: effects on z of the place in the range, and of its square.
+        absent: of not having it.
+    """
+
+    low: float
+    high: float
+    log: bool
+    slope: float
+    bend: float
+    absent: float = 0.0
+
+    def __call__(self, value: float | None) -> float:
+        """Of a value, or of not having one."""
+        if value is None:
+            return self.absent
+        place = self.place(value)
+        return self.slope * place + self.bend * place**2
+
+    def place(self, value: float) -> float:
+        """Where a value lies, -1 to 1."""
+        scale = math.log if self.log else float
+        low, high = scale(self.low), scale(self.high)
+        return 2 * (scale(min(max(value, self.low), self.high)) - low) / (high - low) - 1
+
+
+@dataclass(frozen=True)
+class Prior:
+    """See the module.
+
+    Attributes:
+        trials: how many it is made of.
+        others: z of what is not the anchor, beside the effects: most changes are for the worse.
+        effects: of each hyperparameter.
+    """
+
+    trials: int
+    others: float
+    effects: Mapping[str, Options | Numbers]
+
+    def __call__(self, values: Values, anchor: Values) -> float:
+        """The expected z of searched values."""
+        moved = [name for name in self.effects if values.get(name) != anchor.get(name)]
+        effects = (
+            self.effects[name](values.get(name)) - self.effects[name](anchor.get(name))
+            for name in moved
+        )
+        return self.others + sum(effects) if values != anchor else 0.0
+
+
+@cache
+def shipped() -> Prior:
+    """What comes with the project."""
+    kept = json.loads(FILE.read_text())
+    effects = {
+        name: Numbers(**found) if "slope" in found else Options(found)
+        for name, found in kept["effects"].items()
+    }
+    return Prior(kept["trials"], kept["others"], effects)
+
+
+def prior_of(config: StudyConfig) -> Prior | None:
+    """What the study's sampler starts from; None where nothing is known of what it asks for."""
+    told = config.space in SPACES and config.objective == "fid" and config.resource == "epoch"
+    return shipped() if config.prior == "auto" and config.sampler == "auto" and told else None
