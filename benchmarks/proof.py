@@ -1,6 +1,6 @@
 """Whether searches find better than the default, by real trainings that chose nothing.
 
-    python -m benchmarks.proof --data FOLDER [--samplers auto tpe] [--seeds 12] [--trials 16]
+    python -m benchmarks.proof --data FOLDER [--samplers auto auto:none tpe] [--seeds 12]
 
 Whole searches by the product's own command, one after another, the samplers in turn for each seed,
 nothing shared between them. Each ends by training its champion and the default afresh
@@ -9,7 +9,8 @@ two geometric means of FID. A search whose champion is the default, or that has 
 its ratio is 1. Over the seeds of a sampler, Student's t of these logs; between two samplers, of
 their differences by seed.
 
-A line of `--out` is a search; what is there is not run again. It also has the curves of all trials,
+``auto:none`` is ``--sampler auto --prior none``. A line of `--out` is a search; what is there is not
+run again. It also has the curves of all trials,
 by the values in which they differ from the default. How much a search trained is told in complete
 trials' worth: images of all trials over those of one complete trial.
 """
@@ -49,12 +50,14 @@ BESIDE = ("kid", "diversity")
 
 def searched(args: argparse.Namespace, sampler: str, seed: int) -> dict[str, Any]:
     """Run one search; its line."""
+    name, _, prior = sampler.partition(":")
     with tempfile.TemporaryDirectory() as output:
         command = [
             sys.executable, "-m", "search.run", "--space", "full", "--data", args.data,
             "--image-size", str(args.image_size), "--trials", str(args.trials),
             "--epochs", str(args.epochs), "--eval-every", str(args.eval_every),
-            "--grace", str(args.eval_every), "--sampler", sampler, "--seed", str(seed),
+            "--grace", str(args.eval_every), "--sampler", name, "--prior", prior or "auto",
+            "--seed", str(seed),
             "--winner-images", str(args.winner_images), "--replicates", str(args.replicates),
             "--study", "proof", "--output", output, "--address", "local", "--progress", "none",
         ]  # fmt: skip
@@ -77,6 +80,7 @@ def line_of(study: optuna.Study) -> dict[str, Any]:
         "worth": round(sum(r.last["resource"] for r in records if r.last) / config.length, 2),
         "champion": champion and champion.number,
         "is_default": champion is not None and champion.params == usual,
+        "usual": usual,
         "afresh": {
             number: values
             and {"fid": values["fid"]["mean"]} | {k: values["scores"][k] for k in BESIDE}

@@ -134,7 +134,8 @@ class AnchoredSampler(BaseSampler):
         """The candidates of the largest expected improvement that were not tried before."""
         rng, known, history = self._rng, candidates.known, candidates.history
         process = Process(candidates.seen, history, TRUST if candidates.foretold else 0.0)
-        parents = [history.params[place] for place in np.argsort(process.believed)[:PARENTS]]
+        scored = [place for place in np.argsort(process.believed) if not np.isnan(history.z[place])]
+        parents = [history.params[place] for place in scored[:PARENTS]]
         centres = [history.params[place] for place in history.anchors] or parents
         drawn = [mutated(parents[i % len(parents)], known, rng) for i in range(MUTANTS)]
         drawn += [around(centres[i % len(centres)], known, rng) for i in range(AROUND)]
