@@ -9,10 +9,10 @@ two geometric means of FID. A search whose champion is the default, or that has 
 its ratio is 1. Over the seeds of a sampler, Student's t of these logs; between two samplers, of
 their differences by seed.
 
-``auto:none`` is ``--sampler auto --prior none``. A line of `--out` is a search; what is there is not
-run again. It also has the curves of all trials,
-by the values in which they differ from the default. How much a search trained is told in complete
-trials' worth: images of all trials over those of one complete trial.
+``auto:none`` is ``--sampler auto --prior none``. A line of `--out` is a search; what is there is
+not run again. It also has the curves of all trials, by the values in which they differ from the
+default. How much a search trained is told in complete trials' worth: images of all trials over
+those of one complete trial.
 """
 
 from __future__ import annotations
