@@ -1,0 +1,66 @@
+"""The prior that ships is what the kept searches say, and its fit finds what is there."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from benchmarks import prior as made
+from search.proposals.prior import FILE, Numbers, Options
+from spaces.presets import default
+
+USUAL = default(made.TASK)
+
+
+def searches(folder: Path, count: int) -> Path:
+    """Lines of searches in which a large rate is bad, and one optimizer good."""
+    rng, lines = random.Random(0), []
+    for _ in range(count):
+        trials = [{"status": "complete", "changed": {}, "lacks": [], "curve": [[100, 80.0]]}]
+        for _ in range(15):
+            rate, choice = rng.uniform(5e-4, 1e-2), rng.choice(["adamw", "rmsprop"])
+            fid = 80 * (1 + 30 * rate) * (0.8 if choice == "adamw" else 1.1) * rng.gauss(1, 0.02)
+            changed = {"g_lr": rate, "optimizer": choice}
+            trials.append(
+                {"status": "complete", "changed": changed, "lacks": [], "curve": [[101, fid]]}
+            )
+        trials.append({"status": "failed", "changed": {}, "lacks": [], "curve": []})
+        lines.append(json.dumps({"trials": trials}))
+    path = folder / "lines.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_what_is_planted_is_found_and_foretells_other_searches(tmp_path):
+    trials, shape = made.read({str(searches(tmp_path, 4)): {}}), made.shapes()
+    assert len(trials) == 60  # neither defaults nor what failed
+    found = made.fitted(trials, shape)
+    rate, optimizer = found.effects["g_lr"], found.effects["optimizer"]
+    assert isinstance(rate, Numbers)
+    assert isinstance(optimizer, Options)
+    assert rate(9e-3) - rate(1e-3) == pytest.approx(0.2, abs=0.06)
+    assert optimizer("rmsprop") - optimizer("adamw") == pytest.approx(0.32, abs=0.06)
+    told = made.foretold(trials, shape)
+    assert told["within a search"] > 0.8
+    assert told["z of the third that is chosen"] < told["z of a search's trials"] - 0.1
+
+
+def test_one_that_breaks_down_is_as_bad_as_any_and_one_without_a_score_says_nothing():
+    trial = {"status": "diverged", "curve": []}
+    assert made.z_of(trial, {100: 80.0}) == 0.6
+    assert made.z_of({"status": "failed", "curve": []}, {100: 80.0}) is None
+    assert made.z_of({"status": "pruned", "curve": [[90, 1e9]]}, {100: 80.0}) == 0.6
+
+
+def test_what_ships_is_made_of_the_searches_that_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["prior", "--out", str(tmp_path / "prior.json")])
+    made.main()
+    fresh, kept = (json.loads(path.read_text()) for path in (tmp_path / "prior.json", FILE))
+    assert fresh["from"] == kept["from"]
+    assert fresh["trials"] == kept["trials"]
+    assert fresh["others"] == pytest.approx(kept["others"], abs=2e-3)
+    for name, effects in kept["effects"].items():
+        assert fresh["effects"][name] == pytest.approx(effects, abs=2e-3), name
