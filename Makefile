@@ -19,8 +19,8 @@ setup: .venv/.ready
 
 # A first search on the embedded data: no download, some minutes on two cores.
 search: setup
-	$(BIN)/python -m search.run --space full --data phantom --image-size 32 --trials 10 \
-		--epochs 60 --eval-every 10 --grace 10 --features efficientnet-lite0 --top-k 2 \
+	$(BIN)/python -m search.run --space full --data phantom --image-size 32 --trials 5 \
+		--epochs 36 --eval-every 9 --grace 9 --features efficientnet-lite0 --top-k 2 \
 		--winner-images 200
 
 test: setup

@@ -248,9 +248,9 @@ def differences(rows: list[Row], base: Params) -> Table:
         title="Differences from the default", title_justify="left", box=None,
         padding=(0, 2, 0, 0), pad_edge=False,
     )  # fmt: skip
-    out.add_column("", overflow="fold")  # long names break rather than lose their ends
+    out.add_column("", no_wrap=True)  # long values break rather than take the names' room
     for head in ("default", *(f"trial {row.record.number}" for row in rows)):
-        out.add_column(head, justify="right", no_wrap=True)
+        out.add_column(head, justify="right", overflow="fold")
     every = [row.record.params for row in rows]
     names = dict.fromkeys(k for p in every for k, v in p.items() if base.get(k) != v)
     for name in names:
