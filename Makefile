@@ -20,7 +20,7 @@ setup: .venv/.ready
 # A first search on the embedded data: no download, some minutes on two cores.
 search: setup
 	$(BIN)/python -m search.run --space full --data phantom --image-size 32 --trials 5 \
-		--epochs 36 --eval-every 9 --grace 9 --features efficientnet-lite0 --top-k 2 \
+		--epochs 32 --eval-every 8 --grace 8 --features efficientnet-lite0 --top-k 2 \
 		--winner-images 200
 
 test: setup
