@@ -46,9 +46,10 @@ class Stacked:
     def __call__(self, x: Tensor) -> Tensor:
         if self._alone:
             return self._base(x[0])[None]
-        return torch.vmap(lambda *state: functional_call(self._base, state[:2], state[2]))(
-            self._weights, self._buffers, x
-        )
+        return torch.vmap(self._one)(self._weights, self._buffers, x)
+
+    def _one(self, weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+        return functional_call(self._base, (weights, buffers), (x,))
 
     def learn(self, loss: Tensor) -> None:
         """One update by the sum of the networks' losses."""

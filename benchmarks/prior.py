@@ -26,14 +26,18 @@ from sklearn.linear_model import Ridge
 
 from search.proposals.history import BOUNDS, BROKEN
 from search.proposals.prior import ABSENT, FILE, Numbers, Options, Prior
-from spaces.catalog import full
+from spaces.catalog import LR_SCALE, full
 from spaces.describe import describe
 from spaces.presets import default
 from spaces.recorder import Choice
 from spaces.task import Params, Task
 
 HERE = Path(__file__).parent
-LINES = {"proof_he.jsonl": {"init": "he"}, "proof_without.jsonl": {}}
+LINES = {
+    "proof_he.jsonl": {"init": "he", "backbone_projection": "random"},
+    "proof_without.jsonl": {},
+    "proof_first.jsonl": {},
+}
 """Files of searches, and in what their default differed from today's."""
 TASK = Task(image_size=32, channels=1, classes=2, images=200, backbone="efficientnet-lite1")
 RIDGE = 1.0
@@ -62,13 +66,22 @@ def read(files: Mapping[str, Params]) -> list[Tried]:
         first, *rest = line["trials"]
         base = dict(first["curve"])
         for trial in rest:
+            changed = trial["changed"]
+            if same := [name for name, value in changed.items() if usual.get(name) == value]:
+                raise ValueError(f"search {search} had another default: it changed {same}")
             z = z_of(trial, base)
-            changed = dict(trial["changed"])
-            if changed.get("optimizer") == "adamw" and "l2" in changed:  # as it was called
-                changed["weight_decay"] = changed.pop("l2")
-            kept = {k: v for k, v in usual.items() if k not in trial["lacks"]}
+            values = {k: v for k, v in usual.items() if k not in trial["lacks"]} | changed
             if z is not None:
-                found.append(Tried(search, usual, kept | changed, z))
+                found.append(Tried(search, usual, searched(values), z))
+    return found
+
+
+def searched(values: Params) -> Params:
+    """Effective values as `full` asks for them."""
+    optimizer = values["optimizer"]
+    found = values | {"g_lr": values["g_lr"] / LR_SCALE[optimizer]}
+    if optimizer == "adamw":
+        found["weight_decay"] = found.pop("l2")
     return found
 
 
@@ -132,24 +145,29 @@ def fitted(trials: Sequence[Tried], shape: Mapping[str, Options | Numbers]) -> P
 
 def foretold(trials: Sequence[Tried], shape: Mapping[str, Options | Numbers]) -> dict[str, float]:
     """How well the other searches tell each one's trials."""
-    told = np.zeros(len(trials))
-    searches, z = np.array([t.search for t in trials]), np.array([t.z for t in trials])
-    for search in set(searches.tolist()):
-        prior = fitted([t for t in trials if t.search != search], shape)
-        for place in np.flatnonzero(searches == search):
-            told[place] = prior(trials[place].values, trials[place].usual)
-    each = [np.flatnonzero(searches == search) for search in sorted(set(searches.tolist()))]
-    thirds = [own[np.argsort(told[own])[: len(own) // 3]] for own in each]
+    told, z = np.zeros(len(trials)), np.array([t.z for t in trials])
+    numbers = sorted({t.search for t in trials})
+    each = [[at for at, t in enumerate(trials) if t.search == number] for number in numbers]
+    for own, number in zip(each, numbers, strict=True):
+        prior = fitted([t for t in trials if t.search != number], shape)
+        told[own] = [prior(trials[at].values, trials[at].usual) for at in own]
+    thirds = [np.array(own)[np.argsort(told[own])[: len(own) // 3]] for own in each]
     return {
         "trials": float(len(z)),
         "searches": float(len(each)),
-        "rank correlation, all": float(spearmanr(told, z).statistic),
-        "within a search": statistics.mean(spearmanr(told[o], z[o]).statistic for o in each),
+        "rank correlation, all": rank_correlation(told, z),
+        "within a search": statistics.mean(rank_correlation(told[own], z[own]) for own in each),
         "z of a search's trials": statistics.mean(z[own].mean() for own in each),
         "z of the third that is chosen": statistics.mean(z[own].mean() for own in thirds),
         "error, root mean square": float(np.sqrt(((told - z) ** 2).mean())),
         "z's own spread": float(z.std()),
     }
+
+
+def rank_correlation(told: np.ndarray, z: np.ndarray) -> float:
+    """Spearman's."""
+    found: Any = spearmanr(told, z)
+    return float(found.statistic)
 
 
 def main() -> None:

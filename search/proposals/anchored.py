@@ -34,7 +34,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import norm
 
 from search.proposals.encoding import Encoder
-from search.proposals.history import NOISE, History
+from search.proposals.history import BROKEN, NOISE, History
 from search.proposals.moves import Conditions, Distributions, anywhere, around, mutated
 from search.proposals.prior import Prior
 
@@ -113,11 +113,11 @@ class AnchoredSampler(BaseSampler):
             return self._ahead.popleft()
         others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
         history = History.of(others, study.directions, self._rng)
-        seen, untold = len(history.params), bool(np.isnan(history.z).all())
+        seen, untold = len(history.params), history.against is None
         if not history.anchors and (seen < ALONE or untold):
             return {n: anywhere(found, self._rng) for n, found in search_space.items()}
-        if self._prior is not None and history.anchors and untold:
-            history = history.of_the_anchor()
+        if self._prior is not None:
+            history = history.foreseen()
         candidates = Candidates(others, history, search_space, self._prior)
         if not candidates.foretold and (seen < NEAR or untold):
             anchor = history.params[history.anchors[0]]
@@ -134,8 +134,9 @@ class AnchoredSampler(BaseSampler):
         """The candidates of the largest expected improvement that were not tried before."""
         rng, known, history = self._rng, candidates.known, candidates.history
         process = Process(candidates.seen, history, TRUST if candidates.foretold else 0.0)
-        scored = [place for place in np.argsort(process.believed) if not np.isnan(history.z[place])]
-        parents = [history.params[place] for place in scored[:PARENTS]]
+        order = np.argsort(process.believed)
+        sound = [place for place in order if history.z[place] < BROKEN]  # and has one
+        parents = [history.params[place] for place in (sound or order)[:PARENTS]]
         centres = [history.params[place] for place in history.anchors] or parents
         drawn = [mutated(parents[i % len(parents)], known, rng) for i in range(MUTANTS)]
         drawn += [around(centres[i % len(centres)], known, rng) for i in range(AROUND)]
@@ -170,8 +171,9 @@ class Candidates:
     def _rows(self, params: list[dict[str, Any]]) -> np.ndarray:
         z = np.full(len(params), self._usual)
         if self._prior is not None:
-            anchor = self.history.params[self.history.anchors[0]]
-            z = np.array([self._prior(values, anchor) for values in params])
+            of_all = [*params, self.history.params[self.history.against or 0]]
+            *asked, anchor = ({k: v for k, v in of.items() if k in self.known} for of in of_all)
+            z = np.array([self._prior(values, anchor) for values in asked])
         return np.column_stack([self._encoder.encode(params), z])
 
     def untried(self, drawn: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], np.ndarray]:

@@ -46,14 +46,19 @@ class History:
             without one.
         noise: standard deviation of each z.
         anchors: places of those whose values were given.
-        anchored: whether z is measured against one of these.
+        against: the place of the one that z is measured against; None before any has a score.
     """
 
     params: list[dict[str, Any]]
     z: np.ndarray
     noise: np.ndarray
     anchors: list[int]
-    anchored: bool
+    against: int | None
+
+    @property
+    def anchored(self) -> bool:
+        """Whether z is measured against an anchor."""
+        return self.against in self.anchors
 
     @classmethod
     def of(
@@ -68,7 +73,7 @@ class History:
         kept = [t for t in trials if t.params and t.state not in unseen]
         anchors = [place for place, t in enumerate(kept) if GIVEN in t.system_attrs]
         broken = [any(value > 0 for value in t.constraints.values()) for t in kept]
-        found, far, anchored = [], np.zeros(len(kept)), False
+        found, far, base = [], np.zeros(len(kept)), None
         for goal, direction in enumerate(directions):
             sign = -1.0 if direction is StudyDirection.MAXIMIZE else 1.0
             curves = [_curve(t, goal, sign, len(directions)) for t in kept]
@@ -76,32 +81,37 @@ class History:
             if against is None:
                 found.append(np.full(len(kept), np.nan))
                 continue
-            anchored = against in anchors
+            base = against
             found.append(_z(curves, curves[against]))
             longest = max(max(curve, default=0) for curve in curves)
             far = np.array([max(curve, default=0) / longest for curve in curves])
         z = found[0] if len(found) == 1 else _weighed(found, rng)
         stopped = [t.state is TrialState.PRUNED for t in kept] & np.isnan(z)
-        if stopped.any() and not stopped.all():  # of several goals
+        if stopped.any() and not np.isnan(z).all():  # of several goals
             z[stopped], far[stopped] = np.nanmax(z), STOPPED
         z += PENALTY * _missed(kept, anchors)
         z[broken], far[broken] = BROKEN, 1.0
         noise = NOISE * np.maximum(far, 0.01) ** -EARLY
         best = np.argsort(z)[: SEEN // 2].tolist()  # NaN last
-        seen = sorted({*anchors, *best, *range(len(kept))[-SEEN // 2 :]})
+        named = anchors if base is None else [*anchors, base]
+        seen = sorted({*named, *best, *range(len(kept))[-SEEN // 2 :]})
         return cls(
             [kept[place].params for place in seen],
             np.clip(z[seen], *BOUNDS),
             noise[seen],
             [seen.index(place) for place in anchors],
-            anchored,
+            None if base is None else seen.index(base),
         )
 
-    def of_the_anchor(self) -> History:
-        """Before any trial has a score: the first anchor's z is 0, whatever it will score."""
+    def foreseen(self) -> History:
+        """Before any trial has a score: the first anchor still under way will be measured against,
+        so that its z is 0, whatever it will score."""
+        waiting = [place for place in self.anchors if math.isnan(self.z[place])]
+        if self.against is not None or not waiting:
+            return self
         z = self.z.copy()
-        z[self.anchors[0]] = 0.0
-        return replace(self, z=z, anchored=True)
+        z[waiting[0]] = 0.0
+        return replace(self, z=z, against=waiting[0])
 
 
 def _curve(trial: FrozenTrial, goal: int, sign: float, goals: int) -> Curve:

@@ -36,8 +36,9 @@ class Options:
     effects: Mapping[str, float]
 
     def __call__(self, value: Any) -> float:
-        """An option never tried says nothing."""
-        return self.effects.get(ABSENT if value is None else str(value), 0.0)
+        """An option never tried counts as the worst of those that were."""
+        name = ABSENT if value is None else str(value)
+        return self.effects.get(name, max(self.effects.values()))
 
 
 @dataclass(frozen=True)

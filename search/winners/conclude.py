@@ -45,7 +45,13 @@ from trainable.basics.terminal import say
 from trainable.data.film import PICTURE, write_last
 from trainable.data.sheets import grid_files
 from trainable.distributed.resources import Resources
-from trainable.generators.export import CONFIG, Provenance, export_generator
+from trainable.generators.export import (
+    CONFIG,
+    EXPORTED,
+    WEIGHTS,
+    Provenance,
+    export_generator,
+)  # fmt: skip
 from trainable.tracking.names import FRESH_IMAGES, GATES_FAILED, fresh_score, gate_limit
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import Assessment
@@ -90,7 +96,7 @@ def conclude(
         best, waiting = waiting[: config.top_k], waiting[config.top_k :]
         found = {r.number: known[r.number] for r in best if r.number in known}
         if new := [record for record in best if record.number not in found]:
-            said = f"scoring the best {len(best)} again on {images} fresh images each"
+            said = f"scoring the best {len(new)} again on {images} fresh images each"
             with stage(console, said, len(new)) as progress:
                 found |= assess_on_ray(
                     workload, new, config.winner_images, where, progress, avoided
@@ -113,7 +119,7 @@ def conclude(
     ):
         for done, row in enumerate(winners, start=1):
             number, place = row.record.number, _export(exported, row)
-            if number in known:
+            if number in known and _says(exports[number], row):
                 shutil.copytree(exports[number], place)
             else:
                 _write_export(row, place, config, workload)
@@ -267,6 +273,16 @@ def _exports(folder: Path) -> dict[int, Path]:
         with suppress(ValueError, TypeError, KeyError):
             found[json.loads(path.read_text())["trial"]] = path.parent
     return found
+
+
+def _says(export: Path, row: Row) -> bool:
+    """Whether an export is whole, of the generator that the row has scored, and says what the row
+    does: gates may have moved."""
+    files = [export / name for name in (EXPORTED, WEIGHTS, PICTURE)]
+    about, assessment = json.loads((export / CONFIG).read_text()), row.assessment
+    seen = assessment and assessment.images_seen
+    same = about.get("images_seen") == seen and about.get("scores") == _scores(row)
+    return same and all(file.is_file() and file.stat().st_size for file in files)
 
 
 def _export(folder: Path, row: Row) -> Path:

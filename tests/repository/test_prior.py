@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import prior as made
-from search.proposals.prior import FILE, Numbers, Options
+from search.proposals.prior import FILE, Numbers
+from spaces.catalog import LR_SCALE
 from spaces.presets import default
 
 USUAL = default(made.TASK)
@@ -21,9 +22,11 @@ def searches(folder: Path, count: int) -> Path:
     for _ in range(count):
         trials = [{"status": "complete", "changed": {}, "lacks": [], "curve": [[100, 80.0]]}]
         for _ in range(15):
-            rate, choice = rng.uniform(5e-4, 1e-2), rng.choice(["adamw", "rmsprop"])
+            rate, choice = rng.uniform(5e-4, 5e-3), rng.choice(["adamw", "rmsprop"])
             fid = 80 * (1 + 30 * rate) * (0.8 if choice == "adamw" else 1.1) * rng.gauss(1, 0.02)
-            changed = {"g_lr": rate, "optimizer": choice}
+            changed = {"g_lr": rate * LR_SCALE[choice], "optimizer": choice}
+            if choice == "adamw":
+                changed["l2"] = 0.01  # as a configuration has the decay
             trials.append(
                 {"status": "complete", "changed": changed, "lacks": [], "curve": [[101, fid]]}
             )
@@ -38,14 +41,26 @@ def test_what_is_planted_is_found_and_foretells_other_searches(tmp_path):
     trials, shape = made.read({str(searches(tmp_path, 4)): {}}), made.shapes()
     assert len(trials) == 60  # neither defaults nor what failed
     found = made.fitted(trials, shape)
-    rate, optimizer = found.effects["g_lr"], found.effects["optimizer"]
+    rate = found.effects["g_lr"]
     assert isinstance(rate, Numbers)
-    assert isinstance(optimizer, Options)
-    assert rate(9e-3) - rate(1e-3) == pytest.approx(0.2, abs=0.06)
-    assert optimizer("rmsprop") - optimizer("adamw") == pytest.approx(0.32, abs=0.06)
+    assert rate(5e-3) - rate(1e-3) == pytest.approx(0.11, abs=0.04)
+    good = made.searched({**USUAL, "optimizer": "adamw", "l2": 0.01})
+    bad = made.searched({**USUAL, "optimizer": "rmsprop", "g_lr": 0.3 * USUAL["g_lr"]})
+    assert good["g_lr"] == bad["g_lr"] == USUAL["g_lr"]
+    assert found(bad, USUAL) - found(good, USUAL) == pytest.approx(0.32, abs=0.06)
     told = made.foretold(trials, shape)
     assert told["within a search"] > 0.8
     assert told["z of the third that is chosen"] < told["z of a search's trials"] - 0.1
+
+
+def test_a_search_of_another_default_is_not_taken_for_one_of_todays(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    trial = {"status": "complete", "changed": {}, "lacks": [], "curve": [[100, 80.0]]}
+    same = {**trial, "changed": {"g_norm": USUAL["g_norm"]}}
+    path.write_text(json.dumps({"trials": [trial, same]}) + "\n")
+    with pytest.raises(ValueError, match="g_norm"):
+        made.read({str(path): {}})
+    assert len(made.read({str(path): {"g_norm": "none"}})) == 1
 
 
 def test_one_that_breaks_down_is_as_bad_as_any_and_one_without_a_score_says_nothing():

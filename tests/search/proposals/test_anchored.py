@@ -1,5 +1,6 @@
 """The sampler that starts from an anchor, in plain Optuna studies of define-by-run spaces."""
 
+import random
 import statistics
 from collections import deque
 from typing import Any
@@ -13,15 +14,16 @@ from scipy.stats import norm
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
-from search.proposals import anchored
+from search.proposals import anchored, moves
 from search.proposals.anchored import (
     EXPECTED,
     LEAST,
     LENGTH,
     TRUST,
     AnchoredSampler,
+    Candidates,
     Process,
-)  # fmt: skip
+)
 from search.proposals.history import History
 
 DEFAULT = {"rate": 1e-3, "optimizer": "adam", "beta": 0.5, "width": 16, "noise": 0.0}
@@ -142,7 +144,7 @@ def planted(seen: np.ndarray, anchored: bool = True) -> tuple[np.ndarray, Histor
     mean = EXPECTED if anchored else np.nanmean(seen)
     at = rows(rng.uniform(-1, 1, (len(seen), 3)), mean)
     noise = rng.uniform(0.05, 0.2, len(seen))
-    return at, History([{}] * len(seen), seen, noise, [0], anchored)
+    return at, History([{}] * len(seen), seen, noise, [0], 0 if anchored else 1)
 
 
 @pytest.mark.parametrize("is_anchored", [True, False])
@@ -172,7 +174,7 @@ def test_a_prior_is_the_mean_and_by_how_much_it_is_off_is_learnt():
     far = np.array([[90.0, 0.0, 0.0, 0.4]])
     noise = np.full(40, 0.01)
     for factor in (0.0, 0.5, 1.0):
-        history = History([{}] * 40, factor * told, noise, [0], True)
+        history = History([{}] * 40, factor * told, noise, [0], 0)
         made = Process(np.column_stack([at, told]), history, TRUST)
         assert made.predict(far)[0] == pytest.approx(factor * 0.4, abs=0.1)
         plain = Process(np.column_stack([at, told]), history)
@@ -214,17 +216,54 @@ def test_the_first_proposals_follow_a_prior(told):
 
 
 def test_a_prior_that_is_wrong_gives_way():
-    """By it each step from the best width is a gain; trials say otherwise."""
+    """By it each step of width is a gain; trials say that the best is 24."""
+    wrong: Any = Told(-0.01)
+    studies = [search(s, 25, lambda seed: AnchoredSampler(seed, prior=wrong)) for s in range(9)]
+    plain = statistics.median(search(s, 25).best_value for s in range(9))
+    assert statistics.median(study.best_value for study in studies) < 1.15 * plain
+    widths = [t.params["width"] for study in studies for t in study.trials[-5:]]
+    assert statistics.median(widths) <= 32
 
-    def make(worth: float) -> Any:
-        prior: Any = Told(worth)
-        return lambda seed: AnchoredSampler(seed, prior=prior)
 
-    wrong, right = ([search(s, 25, make(w)) for s in range(5)] for w in (-0.01, 0.0))
-    values = [[study.best_value for study in studies] for studies in (wrong, right)]
-    assert statistics.median(values[0]) < 1.1 * statistics.median(values[1])
-    widths = [t.params["width"] for study in wrong for t in study.trials[-5:]]
-    assert statistics.median(widths) <= 40
+@pytest.mark.parametrize("prior", [None, Told(0.02)])
+def test_what_breaks_down_before_any_score_is_no_parent(monkeypatch, prior):
+    """With several workers a trial may run out of memory before the default is scored."""
+    parents: list[Any] = []
+
+    def mutated(parent: Any, *args: Any) -> Any:
+        parents.append(parent)
+        return moves.mutated(parent, *args)
+
+    study = optuna.create_study(sampler=AnchoredSampler(0, prior=prior))
+    study.enqueue_trial(DEFAULT)
+    cost(study.ask())
+    cost(trial := study.ask())
+    trial.set_constraint("trains", 1.0)
+    study.tell(trial, state=TrialState.PRUNED)
+    monkeypatch.setattr(anchored, "mutated", mutated)
+    for _ in range(3):
+        cost(study.ask())
+    assert len(parents) >= 60
+    assert all(parent == DEFAULT for parent in parents)
+
+
+def test_a_prior_tells_of_changes_of_the_trial_that_z_is_measured_against():
+    """Two workers: what was enqueued reports before the default does."""
+    other = {**DEFAULT, "width": 40}
+    study = optuna.create_study()
+    for values in (DEFAULT, other):
+        study.enqueue_trial(values)
+    cost(study.ask())
+    second = study.ask()
+    second.report(cost(second), 1)
+    trials = study.get_trials(deepcopy=False)
+    history = History.of(trials, study.directions, random.Random(0))
+    known = {k: v for t in trials for k, v in t.distributions.items()}
+    prior: Any = Told(0.01)
+    rows = Candidates(trials, history, known, prior).seen
+    assert history.against == 1
+    assert history.z[1] == 0
+    assert rows[:, -1].tolist() == pytest.approx([0.1 - 0.24, 0.0])
 
 
 def test_expected_improvement_is_the_mean_of_what_is_gained():
@@ -242,7 +281,7 @@ def test_a_trial_under_way_counts_as_believed_and_makes_its_place_less_tempting(
     z = np.array([0.0, 0.4, -0.2, np.nan])
     at, history = planted(z)
     alone, _ = planted(z[:3])
-    fewer = Process(alone, History([{}] * 3, z[:3], history.noise[:3], [0], True))
+    fewer = Process(alone, History([{}] * 3, z[:3], history.noise[:3], [0], 0))
     process = Process(at, history)
     np.testing.assert_allclose(process.predict(at), fewer.predict(at))
     assert tempts(process, at[3:]) < tempts(fewer, at[3:])
@@ -261,7 +300,7 @@ def test_several_at_once_are_those_of_one_after_another():
     for _ in range(6):
         seen = np.concatenate([z, np.full(len(chosen), np.nan)])
         noise = np.concatenate([history.noise, np.full(len(chosen), 0.05)])
-        under_way = History([{}] * len(seen), seen, noise, [0], True)
+        under_way = History([{}] * len(seen), seen, noise, [0], 0)
         left = [place for place in range(30) if place not in chosen]
         process = Process(np.concatenate([at, candidates[chosen]]), under_way)
         chosen.append(left[process.best(candidates[left])[0]])

@@ -27,8 +27,8 @@ def test_a_number_counts_by_its_place_in_its_range():
     assert RATE(None) == 0.05
 
 
-def test_an_option_counts_by_its_name_and_one_never_tried_not_at_all():
-    assert [OPTIMIZER(x) for x in ("sgd", "rmsprop", None)] == [0.3, 0.0, 0.02]
+def test_an_option_counts_by_its_name_and_one_never_tried_as_the_worst():
+    assert [OPTIMIZER(x) for x in ("adam", "rmsprop", None)] == [-0.1, 0.3, 0.02]
     assert Options({"True": 0.1})(True) == 0.1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import json
 import os
 import shutil
 import sqlite3
@@ -76,6 +77,32 @@ def test_what_has_changed_since_is_scored_and_exported_again(ended, change):
     ended.conclude()
     assert ended.assessed == 2
     assert config.read_bytes() != before
+
+
+@pytest.mark.parametrize("fault", ["other weights", "other scores", "generator lost", "empty"])
+def test_an_export_that_is_not_what_the_ranking_says_is_made_again(ended, fault):
+    """Scores are kept before exports are; gates may move; a disk loses a file."""
+    ended.images_seen = ended.trained
+    ended.conclude()
+    first, place = ended.kept(), ended.folder / "winners" / "1"
+    about = json.loads((place / CONFIG).read_text())
+    match fault:
+        case "other weights":
+            (place / CONFIG).write_text(json.dumps({**about, "images_seen": 1}))
+        case "other scores":
+            scores = {**about["scores"], "gates_failed": 1.0}
+            (place / CONFIG).write_text(json.dumps({**about, "scores": scores}))
+        case "generator lost":
+            (place / EXPORTED).unlink()
+        case _:
+            (place / WEIGHTS).write_bytes(b"")
+    ended.conclude()
+    assert ended.assessed == 1
+    again = ended.kept()
+    assert again.keys() == first.keys()
+    assert all(
+        again[f"winners/1/{name}"] == first[f"winners/1/{name}"] for name in (CONFIG, WEIGHTS)
+    )
 
 
 def _earlier(assessed: dict[str, Any]) -> dict[str, Any]:
