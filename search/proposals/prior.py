@@ -46,9 +46,11 @@ class Numbers:
     """A hyperparameter of numbers: slope and bend over its range from -1 to 1.
 
     Attributes:
-        low, high: the range; what lies outside counts as its end.
+        low: where the range begins; what lies below counts as this.
+        high: where it ends, likewise.
         log: whether distances are ratios.
-        slope, bend: effects on z of the place in the range, and of its square.
+        slope: effect on z of the place in the range.
+        bend: of its square.
         absent: of not having it.
     """
 

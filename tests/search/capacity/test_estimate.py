@@ -77,7 +77,7 @@ def test_the_smaller_search_asks_for_the_same(changes, kept):
     said = io.StringIO()
     workload: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
     args = parser().parse_args(["--output", "a b", "--devices", "cpu"])
-    usual = {"sampler": "auto", "top_k": 3, "backbone": BACKBONE}
+    usual = {"sampler": "auto", "prior": "auto", "top_k": 3, "backbone": BACKBONE}
     study = config(length=10**6, eval_every=1000, **usual, **changes)
     capacity: Any = SimpleNamespace(workers=1)
     plan = Plan(study, workload, capacity, Speed(10.0, 10.0))
