@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
+from collections.abc import Iterator
 
 import torch
 from rich.console import Console
@@ -23,13 +23,19 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 from torch.nn.functional import one_hot, softplus
 
-from benchmarks.train import a_discriminator, a_generator
+from benchmarks.train import (
+    Contestant,
+    a_discriminator,
+    a_generator,
+    clock_of,
+    ratio,
+    settle,
+    take_turns,
+)
 from spaces.presets import study2023
 from trainable.data.dataset import Dataset
 from trainable.data.sources import load
 from trainable.gan.cuda_graphs import Graphs
-
-WARM_UP, STEPS = 6, 4  # steps in which a GPU's are recorded; between two looks at the clock
 
 
 class Stacked:
@@ -107,31 +113,25 @@ class Array:
         return losses.mean() * self._shape[0]
 
 
-def rate(array: Array, seconds: float) -> float:
-    """Images a second, of all together."""
-    steps, began = 0, time.perf_counter()
-    while (spent := time.perf_counter() - began) < seconds:
-        for _ in range(STEPS - 1):
-            array.step()
-        array.step().tolist()  # waits for the device
-        steps += STEPS
-    return steps * array.images / spent
+def steps(array: Array) -> Iterator[int]:
+    """Its steps, and the images of each."""
+    while True:
+        array.step()
+        yield array.images
 
 
 def contest(
     data: Dataset, sizes: list[int], seconds: float, blocks: int, device: str
 ) -> list[dict[str, float]]:
     """Arrays of these sizes, block by block in turn."""
-    arrays = [Array(data, members, device) for members in sizes]
-    for array in arrays:
-        for _ in range(WARM_UP):
-            array.step()
-    rates = [[rate(array, seconds) for array in arrays] for _ in range(blocks)]
+    clock = clock_of(device)
+    found = [Contestant(str(n), steps(Array(data, n, device)), clock) for n in sizes]
+    take_turns(found, blocks, seconds)
     rows: list[dict[str, float]] = []
-    for at, members in enumerate(sizes):
-        times = statistics.median(row[at] / row[0] for row in rates)
-        middle = statistics.median(row[at] for row in rates)
-        rows.append({"trials": members, "images / s": middle, "x the first": times})
+    for members, each in zip(sizes, found, strict=True):
+        times, *_ = ratio(each.rates, found[0].rates)
+        rate = statistics.median(each.rates)
+        rows.append({"trials": members, "images / s": rate, "x the first": times})
     return rows
 
 
@@ -145,9 +145,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=5, help="(default: 5)")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    torch.manual_seed(0)
+    settle()
     data = load(options.data, options.image_size)
     rows = contest(data, options.trials, options.seconds, options.blocks, options.device)
     table = Table(*rows[0], box=None)

@@ -156,6 +156,11 @@ def gpu_clock() -> float:
     return time.perf_counter()
 
 
+def clock_of(device: str) -> Callable[[], float]:
+    """What times a block: of a CPU the process's own time."""
+    return gpu_clock if device == "cuda" else time.process_time
+
+
 def contest(data: Dataset, blocks: int, seconds: float, device: str) -> list[Contestant]:
     """All loops, block by block in turn."""
     backbone = load_backbone(BACKBONE)
@@ -166,8 +171,7 @@ def contest(data: Dataset, blocks: int, seconds: float, device: str) -> list[Con
         config = TrialConfig.from_params(params)
         return ours(Run(config, data, seed=0, device=device, backbone=backbone, graphs=graphs))
 
-    gpu = device == "cuda"
-    clock = gpu_clock if gpu else time.process_time
+    gpu, clock = device == "cuda", clock_of(device)
     peer = dcgan(data, plain["g_width"], plain["latent_size"], plain["batch_size"], device)
     found = [Contestant("DCGAN example's loop", peer, clock)]
     configurations = {
@@ -179,13 +183,25 @@ def contest(data: Dataset, blocks: int, seconds: float, device: str) -> list[Con
         if gpu:
             found.append(Contestant(f"{name}, kernel by kernel", run(params, False), clock))
         found.append(Contestant(name, run(params, True), clock))
+    take_turns(found, blocks, seconds)
+    return found
+
+
+def take_turns(found: list[Contestant], blocks: int, seconds: float) -> None:
+    """Run all, block by block in turn, once they are warm."""
     for contestant in found:
         for _ in range(WARM_UP):
             next(contestant.steps)
     for _ in range(blocks):
         for contestant in found:
             contestant.block(seconds)
-    return found
+
+
+def settle() -> None:
+    """What is measured on a CPU has one core, as a trial has, and begins alike each time."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(0)
 
 
 def ratio(rates: list[float], base: list[float]) -> tuple[float, float, float]:
@@ -219,9 +235,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="time of a block")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    torch.manual_seed(0)
+    settle()
     data = load(options.data, options.image_size)
     console = Console(width=100)
     found = contest(data, options.blocks, options.seconds, options.device)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import arrays, gpu, publish, scale, search, train
+from benchmarks import gpu, publish, scale, search, train
 from tests.helpers.refusals import tells
 from tests.helpers.searches import shared_ray
 from tests.helpers.toys import make_data, write_pictures
@@ -61,7 +61,7 @@ def test_writing_a_study_to_mlflow_is_measured(told):
 
 def test_a_gpu_is_measured_in_parts_on_a_cpu_in_two_goes(tmp_path, monkeypatch, capsys):
     """Two trials at once are two processes: that is what the part is about."""
-    for module in (arrays, gpu, train):
+    for module in (gpu, train):
         monkeypatch.setattr(module, "WARM_UP", 1)
         monkeypatch.setattr(module, "STEPS", 1)
     monkeypatch.setattr(gpu, "TIMES", 1)
