@@ -89,6 +89,9 @@ ABLATIONS = (
     Variant("width 16", changes={"g_width": 16}),
     Variant("normal initial weights", changes={"init": "normal"}),
     Variant("He's initial weights", changes={"init": "he"}),
+    Variant("batches of 8", changes={"batch_size": 8}),
+    Variant("backbone every second step", changes={"backbone_interval": 2}),
+    Variant("both", changes={"batch_size": 8, "backbone_interval": 2}),
 )  # fmt: skip
 
 
@@ -107,19 +110,19 @@ def train(variant: Variant, seed: int, options: argparse.Namespace) -> None:
     evaluator = Evaluator(data, extractor.to(options.device), real, witness)
     config, device = TrialConfig.from_params(params), options.device
     run = Run(config, data, seed=seed, device=device, backbone=backbone)
-    spent = 0.0
+    spent = {"kimg": 0.0, "core-s": 0.0}
     for budget in options.budgets:
-        while spent < budget:
+        while spent[options.unit] < budget:
             began = time.process_time()
             for _ in range(CHUNK):
                 run.train_step()
-            seconds = time.process_time() - began
-            spent = run.images_seen / 1000 if options.unit == "kimg" else spent + seconds
+            spent["core-s"] += time.process_time() - began
+            spent["kimg"] = run.images_seen / 1000
         scores = evaluator.scores(run, seed=seed)
         labels = torch.arange(len(data.classes)).repeat_interleave(10)
         stem = _stem(options, variant, seed, budget)
         draw_grid(run.sample(labels, seed=seed).cpu().numpy(), 10).save(stem.with_suffix(".png"))
-        row = {"kimg": run.images_seen / 1000, **scores}
+        row = {**spent, **scores}
         stem.with_suffix(".json").write_text(json.dumps(row, indent=2) + "\n")
 
 
@@ -190,8 +193,8 @@ def ablated(options: argparse.Namespace) -> Table:
     freedom = sum(len(logs) - 1 for _, logs in found.values())
     squares = sum(sum((x - statistics.mean(logs)) ** 2 for x in logs) for _, logs in found.values())
     table = Table(
-        f"at {budget} {options.unit}", "FID", "of seeds", "x default", "95 %", "kimg", "diversity",
-        box=None,
+        f"at {budget} {options.unit}", "FID", "of seeds", "x default", "95 %", "kimg", "core-s",
+        "diversity", box=None,
     )  # fmt: skip
     if base:
         _ablation_row(table, "default", list(base.values()), "1", "")
@@ -210,6 +213,7 @@ def _ablation_row(table: Table, name: str, rows: list[dict], times: str, interva
     table.add_row(
         name, f"{statistics.mean(fids):.1f}", ", ".join(f"{fid:.1f}" for fid in fids), times,
         interval, f"{statistics.mean(row['kimg'] for row in rows):.0f}",
+        f"{statistics.mean(row['core-s'] for row in rows):.0f}",
         f"{min(row['diversity'] for row in rows):.2f}",
     )  # fmt: skip
 
