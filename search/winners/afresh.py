@@ -18,7 +18,7 @@ import ray
 from ray.exceptions import RayError
 
 from search.capacity.gpu_share import Capacity
-from search.study.records import TrialRecord
+from search.study.records import TrialRecord, WrittenReport
 from search.study.versions import settings_of
 from search.tune.placement import away_from
 from spaces.presets import default
@@ -155,10 +155,11 @@ def say_of(
     `again` is the command that resumes."""
     if best.params == usual:
         return "the best configuration is the default itself"
+    complete = [r for r in tried if r.params == usual and r.status == best.status == "complete"]
+    price = _price(best.last, complete[0].last) if complete else ""
     found = Improvement.of(study)
     if found is not None and found.trial == best.number:
-        return str(found)
-    complete = [r for r in tried if r.params == usual and r.status == best.status == "complete"]
+        return f"{found}{price}"
     told = "it"
     for record in complete[:1]:
         theirs, ours = ([Interval(fid, fid, fid)] for fid in (record.fid, best.fid))
@@ -179,6 +180,15 @@ def say_of(
     )
     return (
         f"whether trial {best.number} is better than the default is not known: {told} was chosen "
-        f"for its {' and '.join(goal.name for goal in goals)}, and {luck}. To train both afresh"
-        f"{'' if by_fid else ' and compare their FID'}:\n  {again} --replicates {enough}"
+        f"for its {' and '.join(goal.name for goal in goals)}, and {luck}{price}. To train both "
+        f"afresh{'' if by_fid else ' and compare their FID'}:\n  {again} --replicates {enough}"
     )
+
+
+def _price(ours: WrittenReport | None, theirs: WrittenReport | None) -> str:
+    """How long the best trial trained, for as many images as the default: in the search, where
+    other trials shared the machine with both."""
+    if ours is None or theirs is None:
+        return ""
+    pace, usual = (of["train_seconds"] / of["images_seen"] for of in (ours, theirs))
+    return f"; for as many images it trained {pace / usual:.1f} times as long as the default"

@@ -20,7 +20,8 @@ from trainable.metrics.intervals import Interval
 from trainable.trial.evaluation import Assessment
 
 BEST = SimpleNamespace(
-    number=4, params={"g_lr": 1.0}, last={"train_seconds": 9.0, "eval_seconds": 1},
+    number=4, params={"g_lr": 1.0},
+    last={"train_seconds": 9.0, "eval_seconds": 1, "images_seen": 400},
     status="complete", fid=50.0,
 )  # fmt: skip
 USUAL = {"g_lr": 2.0}
@@ -158,12 +159,13 @@ def test_what_is_said_holds_the_interval_and_how_it_came_about(trained):
     best: Any = BEST
     said = say_of(study, best, [], USUAL, AGAIN)
     assert tells(said, "not known", "5%", f"{AGAIN} --replicates 2")
+    usual = {"train_seconds": 6.0, "images_seen": 480}
     tried: Any = [
         SimpleNamespace(params=USUAL, status="pruned", fid=90.0),
-        SimpleNamespace(params=USUAL, status="complete", fid=60.0),
+        SimpleNamespace(params=USUAL, status="complete", fid=60.0, last=usual),
         best,
     ]
-    broken: Any = SimpleNamespace(params=USUAL, status="complete", fid=math.inf)
+    broken: Any = SimpleNamespace(params=USUAL, status="complete", fid=math.inf, last=None)
     for telling_nothing in (tried[::2], [broken]):
         assert "times the default" not in say_of(study, best, telling_nothing, USUAL, AGAIN)
     said = say_of(study, best, [*tried, *tried], USUAL, AGAIN)
@@ -173,6 +175,7 @@ def test_what_is_said_holds_the_interval_and_how_it_came_about(trained):
     compare(study)
     said = say_of(study, best, tried, USUAL, AGAIN)
     assert tells(said, "trial 4", "16.8%", "95 %", "p 0.0025", "2 + 2 trainings")
+    assert tells(said, "for as many images it trained 1.8 times as long as the default")
     other: Any = SimpleNamespace(number=5, params={"g_lr": 4.0})
     assert "not known" in say_of(study, other, [], USUAL, AGAIN)
     default: Any = SimpleNamespace(number=0, params=USUAL)
