@@ -159,7 +159,7 @@ class World:
         )  # fmt: skip
         return writer
 
-    def sampler(self, name: str, seed: int, number: int, ahead: Any) -> Any:
+    def sampler(self, name: str, seed: int, number: int, *_: Any) -> Any:
         with self.outside():
             running = min(number, self.workers)
             ended = self.past + number - running

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from benchmarks import gpu, publish, scale, search, train
+from benchmarks import gpu, publish, scale, scaling, search, train, virtual
 from tests.helpers.refusals import tells
 from tests.helpers.searches import shared_ray
 from tests.helpers.toys import make_data, write_pictures
@@ -51,6 +52,19 @@ def test_the_growth_of_a_search_is_measured(flags, told, monkeypatch):
     monkeypatch.setattr(scale, "WINDOW", 3)
     rows = rows_of(told(scale, "--trials", "9", "--reports", "2", "--at-a-time", "4", *flags))
     assert [row[0] for row in rows if row[0].isdigit()] == ["3", "9"]  # the first and the last
+
+
+def test_a_driver_of_many_workers_is_simulated_from_what_its_acts_cost(tmp_path):
+    acts = ("create", "report", "end", "commit")
+    costs = {f"writer {act}": 1e-3 for act in acts} | {"latency": 1e-2}
+    costs |= {"ray event": (1e-3, 0.0), "ray look": (1e-3, 0.0), "tracker round": 1e-2}
+    costs["propose"] = np.full((len(virtual.RUNNING), len(virtual.MANY)), 0.05)
+    dear = costs | {"propose": 10 * costs["propose"]}
+    with shared_ray():  # which Tune would start by itself
+        made, slow = (scaling.search(tmp_path, c, 4, 12, 1.0) for c in (costs, dear))
+    assert made["hired"] == 4
+    assert 0 < made["lost %"] < slow["lost %"] < 100
+    assert slow["next trial waits, ms"] > made["next trial waits, ms"] + 400  # of ten times 50 ms
 
 
 def test_writing_a_study_to_mlflow_is_measured(told):
