@@ -80,7 +80,8 @@ def write_film(
 ) -> bool:
     """Write the film of grids in `files`, by epoch, as a GIF; returns whether there is any."""
     with ExitStack() as opened:
-        grids = {epoch: opened.enter_context(Image.open(file)) for epoch, file in files.items()}
+        shown = spread(sorted(files), FRAMES)  # alone: a process may have a thousand files open
+        grids = {epoch: opened.enter_context(Image.open(files[epoch])) for epoch in shown}
         if grids:
             path.write_bytes(film(draw_frames(grids, classes, fids), "GIF"))
     return bool(grids)

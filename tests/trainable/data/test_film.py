@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import resource
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.helpers.films import frames_in
-from trainable.data.film import FRAME, FRAMES, LAST, draw_frames, film, write_last
+from trainable.data.film import FRAME, FRAMES, LAST, draw_frames, film, write_film, write_last
 from trainable.data.sheets import draw_grid
 
 
@@ -38,6 +39,14 @@ def test_of_many_grids_some_are_shown_the_first_and_the_last_among_them():
     levels = [int(np.asarray(frame)[20, -20]) for frame in frames]
     assert (len(levels), levels[0], levels[-1]) == (FRAMES, 0, 99)
     assert levels == sorted(set(levels))
+
+
+def test_more_grids_than_a_process_may_open_make_a_film(tmp_path):
+    one, most = tmp_path / "grid.png", resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    grid(90).save(one)
+    files = dict.fromkeys(range(most + 1), one)
+    assert write_film(tmp_path / "training.gif", files, ["a", "b"], {})
+    assert len(frames_in((tmp_path / "training.gif").read_bytes())) == FRAMES
 
 
 def test_a_gif_of_grey_images_loses_nothing():
