@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "cgan-augmentation"
 STUDY, CELL = "cgan.augmentation", "cgan.cell"
 _MOST = 1000
-"""Metrics in a request, as MLflow takes them."""
+"""Metrics in a request, as MLflow takes them; and letters of a setting, which take more."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def log_study(uri: str, study: FinishedStudy, folder: Path, progress: Progress) 
         parent = parents[0]
     else:
         parent = client.create_run(experiment, tags={STUDY: key}, run_name=study.name).info.run_id
-        for name, value in study.settings.items():
-            client.log_param(parent, name, str(value)[:_MOST])
+    for name, value in study.settings.items():
+        client.log_param(parent, name, str(value)[:_MOST])
     for done, (cell, result) in enumerate(sorted(study.results.items()), start=1):
         run = there.get(cell.key) or _begin(client, experiment, parent, key, cell, result)
         if run.status != "FINISHED":

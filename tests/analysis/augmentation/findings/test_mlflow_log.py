@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import pytest
 from mlflow.tracking import MlflowClient
 
 from analysis.augmentation.design.arms import ADDED, REAL
@@ -53,6 +55,20 @@ def test_a_study_has_a_run_and_each_cell_its_own(tmp_path):
     assert done.data.metrics["accuracy"] == 0.75
     history = client.get_metric_history(done.info.run_id, "valid_accuracy")
     assert [(point.step, point.value) for point in history] == [(5, 0.5), (10, 0.7)]
+
+
+def test_settings_that_a_broken_store_did_not_take_are_written_later(tmp_path):
+    uri, study = f"sqlite:///{tmp_path / 'mlflow.db'}", finished(tmp_path / "page.md", {})
+    study.files[0].write_text("- nothing\n")
+    lost = patch.object(MlflowClient, "log_param", side_effect=OSError("gone"))
+    with lost, pytest.raises(OSError, match="gone"):
+        log_study(uri, study, tmp_path, lambda *done: None)
+    log_study(uri, study, tmp_path, lambda *done: None)
+    client = MlflowClient(uri, uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    (parent,) = client.search_runs([experiment.experiment_id])
+    assert set(parent.data.params) == {"seed", "recipe"}
 
 
 def test_a_study_of_other_settings_is_another():
