@@ -115,12 +115,19 @@ def write_settings(
         if isinstance(value, str) and without_password(value) != value:
             hidden.append(f"--{flag}")
         else:
-            found[flag] = str(value.absolute()) if isinstance(value, Path) else value
+            found[flag] = str(Path(value).absolute()) if _is_path(name, value) else value
     try:
         write_whole(path, _text(path, found))
     except OSError as error:
         raise InputError(f"--write-config {path} cannot be written ({error.strerror})") from error
     return hidden
+
+
+def _is_path(name: str, value: object) -> bool:
+    """Whether a flag's value is a path here; a bucket's address and a study's name are none."""
+    text = str(value)
+    named = {"storage": "://" not in text, "warm_start": "/" in text}
+    return isinstance(value, Path) or named.get(name, False)
 
 
 def check_write(args: argparse.Namespace) -> None:

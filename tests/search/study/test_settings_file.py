@@ -168,12 +168,14 @@ def test_the_resolved_study_is_written_and_read_again(tmp_path, capsys, ending, 
     monkeypatch.chdir(tmp_path)
     written = tmp_path / f"out.{ending}"
     more = ["--max-concurrent", "2", "--output", "my runs", "--study", "mine", "--progress", "none"]
-    more += ["--database", "postgresql://me:secret@host/db", "--dry-run"]
+    more += ["--storage", "checkpoints", "--database", "postgresql://me:secret@host/db"]
+    more += ["--dry-run"]
     assert main(["--config", str(file), *more, "--write-config", str(written)]) == 0
     assert tells(capsys.readouterr().out, written, "--database")
     assert "secret" not in written.read_text()
     args = read(written)
     assert (args.max_concurrent, args.output, args.study) == (2, tmp_path / "my runs", "mine")
+    assert args.storage == str(tmp_path / "checkpoints")
     assert (args.progress, args.dry_run, args.replicates) == (None, False, None)  # auto stays auto
     monkeypatch.chdir("/")
     first = resolved(read(file, "--output", str(tmp_path / "my runs"), "--study", "mine"))
