@@ -39,11 +39,13 @@ def publish(folder: StudyFolder, console: Console) -> int:
         projection = Projection(folder.path, storage.url, folder.tracking)
         rows = leaderboard(study, Objective.parse(config.objective))
         done = sum(row.record.ended is not None for row in rows) >= config.trials
+        status = "FINISHED" if done else PAUSED
         try:
             with stage(console, "writing trials", len(rows)) as progress:
-                projection.sync("FINISHED" if done else PAUSED, progress)
+                projection.sync(status, progress)
             if arrange(rows, folder.path):
                 say(console, f"by this version's gates the ranking is another: see {folder.path}")
+                projection.sync(status)  # the run shows the leaderboard's file, and what it says
             with stage(console, "registering the winners"):
                 version = hand_over(
                     rows, study, folder.trials, folder.path, folder.tracking, projection.run_id
