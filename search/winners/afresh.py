@@ -114,7 +114,8 @@ def compare_afresh(
     scores = dict(kept["scores"]) if sides.items() <= kept.items() else {}
     # A checkpoint at each score: a few of them, so that an interrupted one does not begin anew.
     few = workload.evaluations[::-1][::6][::-1]
-    shared = ray.put(replace(workload, evaluations=few))
+    # At full length each, whatever a trial of the search may take: else a slow one never counts.
+    shared = ray.put(replace(workload, evaluations=few, max_seconds=None))
     task = ray.remote(num_cpus=where.cpus_per_trial, num_gpus=where.gpus_per_trial or 0)
     train = task(train_afresh).options(label_selector=away_from(avoided))
     owed = _owed(best, config.replicates, usual, scores)
