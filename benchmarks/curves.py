@@ -87,15 +87,14 @@ class Landscape:
 
     It is the curve of the most similar row: similar by a forest of extremely randomised trees
     (Geurts et al. 2006) fitted on log FID, in which each tree's vote for a row is divided by the
-    size of the leaf they share (Lin and Jeon 2006), so that ties hardly occur. Unless `plain`, the
+    size of the leaf they share (Lin and Jeon 2006), so that ties hardly occur. The
     curve is multiplied by what a linear model of log FID (ridge regression, its strength by
     leave-one-out) says of the difference between the configuration and the row. A row that broke
     down counts in both as the worst from there on.
     """
 
-    def __init__(self, curves: Curves, plain: bool = False):
+    def __init__(self, curves: Curves):
         self.curves = curves
-        self._plain = plain
         self._known = [(p.name, p.distribution) for p in describe(tabulated, TASK)]
         self._x = np.array([self.encode(values) for values in curves.searched])
         fid = np.where(np.isnan(curves.fid), np.nanmax(curves.fid, axis=0), curves.fid)
@@ -138,8 +137,6 @@ class Landscape:
         leaves = np.array([tree.tree_.apply(single)[0] for tree in self._forest.estimators_])
         row = int(((self._leaves == leaves) / self._sizes).sum(1).argmax())
         fid = self.curves.fid[row]
-        if self._plain:
-            return row, fid
         change = x - self._x[row]
         return row, fid * np.exp([model.coef_ @ change for model in self._models])
 

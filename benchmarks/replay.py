@@ -10,7 +10,7 @@ import heapq
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -21,9 +21,9 @@ from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.curves import Curves
 from benchmarks.curves_space import TASK, tabulated
+from benchmarks.free_trials import study_config
 from benchmarks.worlds import Noise, World
 from search.proposals.ledger import Ledger
-from search.study.config import StudyConfig
 from search.tune.rungs import Rungs
 from search.tune.scheduler import StudyASHA
 from search.tune.searcher import StudySearcher
@@ -77,20 +77,14 @@ class Tune:
 
 
 def ours(
-    curves: Curves, seed: int, *, first: bool = True, sampler: str = "auto", grace: int = GRACE,
-    eta: int = ETA,
-) -> Tune:  # fmt: skip
-    """This project's search; `first`: the default, row 0, is tried first."""
-    config = StudyConfig(
-        name="pays", space="tabulated", data="", data_digest="", image_size=TASK.image_size,
-        fit="crop", background="black", levels=None, labels=None, label_columns=None, classes=None,
-        trials=10**6, time_budget=None, resource="epoch", length=curves.evaluations[-1],
-        eval_every=curves.evaluations[0], grace=grace, eta=eta, max_trial_time=None,
-        sampler=sampler, seed=seed, objective="fid", features="", protocol="", weights_sha256="",
-        backbone="none",
-        backbone_sha256=None, held_out=None, held_out_digest=None,
-        hold_back=0.0, validation_digest=None, init_from=None, init_sha256=None,
-        top_k=1, winner_images=100, replicates=0, prior="none",
+    curves: Curves, seed: int, *, sampler: str = "auto", grace: int = GRACE, eta: int = ETA
+) -> Tune:
+    """This project's search, which tries the default, row 0, first."""
+    length = curves.evaluations[-1]
+    config = replace(
+        study_config("pays", 10**6, 1, prune=False),
+        space="tabulated", image_size=TASK.image_size, length=length,
+        eval_every=curves.evaluations[0], grace=grace, eta=eta, sampler=sampler, seed=seed,
     )  # fmt: skip
     drawn: Values = {}
 
@@ -112,8 +106,7 @@ def ours(
         return {**seen, **{f"report/{k}": v for k, v in report.items()}, "done": done}
 
     ledger = Ledger(config, None, None)
-    if first:
-        ledger._queue = [curves.searched[0]]
+    ledger._queue = [curves.searched[0]]
     searcher = StudySearcher(ledger, config, space, TASK, [], set())
     return Tune(searcher, StudyASHA(Rungs(config)), lambda _: dict(drawn), result)
 
@@ -123,12 +116,12 @@ def stock_space(trial: Any) -> None:
     tabulated(trial, TASK)
 
 
-def stock(curves: Curves, seed: int, *, first: bool = True) -> Tune:
+def stock(curves: Curves, seed: int) -> Tune:
     """What a user of Tune gets without this project."""
-    points = [curves.searched[0]] if first else None
     searcher = OptunaSearch(
-        stock_space, metric="fid", mode="min", seed=seed + 1, points_to_evaluate=points
-    )
+        stock_space, metric="fid", mode="min", seed=seed + 1,
+        points_to_evaluate=[curves.searched[0]],
+    )  # fmt: skip
     scheduler = ASHAScheduler(
         metric="fid", mode="min", max_t=len(curves.evaluations), grace_period=1,
         reduction_factor=ETA,

@@ -76,8 +76,7 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
     check_surroundings(where, partial(say, console))
     prepared = prepare(args, console)
     data = prepared.inputs.data
-    counts = ", ".join(f"{n} {name}" for name, n in data.counts.items())
-    say(console, f"data: {data.name}: {counts} ({data.report})")
+    say(console, f"data: {data.name}: {data.counted} ({data.report})")
     for line in prepared.said:
         say(console, line)
     if args.dry_run:

@@ -11,6 +11,7 @@ import argparse
 import textwrap
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from matplotlib.figure import Figure
@@ -69,9 +70,15 @@ def shown_trial(table: StudyTable, asked: int | None) -> int:
     return found[0]
 
 
+@lru_cache(maxsize=1)
+def _grids(table: StudyTable, number: int) -> dict[int, Image.Image]:
+    """The trial's grids, for figure and film: a remote store sends each picture by itself."""
+    return fetch_grids(table, number)
+
+
 def progress(table: StudyTable, number: int) -> list[Strip]:
     """The trial's grids at some of its evaluations, first and last among them."""
-    grids = fetch_grids(table, number)
+    grids = _grids(table, number)
     chosen = spread(sorted(grids), EPOCHS)
     fids = _fids(table, number)
     return [
@@ -126,7 +133,7 @@ def _arc(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
 
 def frames(table: StudyTable, number: int) -> list[Image.Image]:
     """The frames of the film of the trial's training; none if it has no pictures."""
-    grids = fetch_grids(table, number)
+    grids = _grids(table, number)
     return draw_frames(grids, list(table.counts), _fids(table, number)) if grids else []
 
 

@@ -156,8 +156,7 @@ def _storage(args: argparse.Namespace) -> Path | ObjectStore:
 
 def _search(page: Page, prepared: Prepared) -> None:
     data = prepared.inputs.data
-    counts = ", ".join(f"{n} {name}" for name, n in data.counts.items())
-    page.line(GOOD, "data", f"{data.name}: {counts} ({data.report})")
+    page.line(GOOD, "data", f"{data.name}: {data.counted} ({data.report})")
     for line in prepared.said:
         page.line(GOOD, "weights" if line == prepared.said[-1] else "data", line)
     if prepared.inputs.networks.backbone is not None:

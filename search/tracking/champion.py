@@ -131,17 +131,16 @@ def clear_winners(uri: str, study_key: str) -> None:
 
 
 def register_champion(
-    uri: str, run_id: str, exported: Path, model_name: str, description: str, alias: str = ALIAS
+    uri: str, run_id: str, exported: Path, model_name: str, description: str
 ) -> str:
     """Log the generator as a model of run `run_id` and register it; returns its version.
 
     `exported` is what `export_generator` wrote; of a long `description` the end is cut off. The
-    alias moves to the new version; if it marks
-    these very weights already, nothing is done.
+    alias moves to the new version; if it marks these very weights already, nothing is done.
     """
     client = connect(uri)
     digest = hashlib.sha256((exported / WEIGHTS).read_bytes()).hexdigest()
-    champion = _by_alias(client, model_name, alias)
+    champion = _champion(client, model_name)
     if champion is not None and (champion.run_id, champion.tags.get(WEIGHTS_SHA256)) == (
         run_id,
         digest,
@@ -174,25 +173,25 @@ def register_champion(
         model_name, logged.artifact_location, run_id=run_id, model_id=logged.model_id,
         tags={WEIGHTS_SHA256: digest}, description=description[:_LONGEST],
     ).version  # fmt: skip
-    client.set_registered_model_alias(model_name, alias, str(version))
+    client.set_registered_model_alias(model_name, ALIAS, str(version))
     return str(version)
 
 
-def withdraw_champion(uri: str, model_name: str, study_key: str, alias: str = ALIAS) -> None:
+def withdraw_champion(uri: str, model_name: str, study_key: str) -> None:
     """Take the alias off a version that a run of this study made; the version itself stays."""
     client = connect(uri)
-    champion = _by_alias(client, model_name, alias)
+    champion = _champion(client, model_name)
     if champion is None or champion.run_id is None:
         return
     if client.get_run(champion.run_id).data.tags.get(STUDY) == study_key:
-        client.delete_registered_model_alias(model_name, alias)
+        client.delete_registered_model_alias(model_name, ALIAS)
 
 
-def _by_alias(client: MlflowClient, model_name: str, alias: str) -> ModelVersion | None:
+def _champion(client: MlflowClient, model_name: str) -> ModelVersion | None:
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_model_version_by_alias(model_name, alias)
+        return client.get_model_version_by_alias(model_name, ALIAS)
     except MlflowException:
         return None
 

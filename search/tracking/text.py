@@ -16,8 +16,6 @@ from trainable.trial.objective import Objective
 from trainable.trial.report import CAS, Status
 from trainable.trial.yardstick import Yardstick
 
-LEADERBOARD = "leaderboard.csv"
-
 
 def trial_name(record: TrialRecord) -> str:
     """Such as ``trial-00007``, and ``trial-00000 default`` if it was not the sampler's choice."""

@@ -156,6 +156,11 @@ class Dataset:
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
     @property
+    def counted(self) -> str:
+        """The same in words, such as ``100 normal, 100 pneumonia``."""
+        return ", ".join(f"{count} {name}" for name, count in self.counts.items())
+
+    @property
     def of_patients(self) -> bool:
         """Whether it is known to show patients; PneumoniaMNIST does, and does not say whom."""
         return any(self.patients) or self.report.layout == "pneumoniamnist"

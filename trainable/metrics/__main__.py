@@ -35,12 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     for folder in filter(None, (args.real, args.fake, args.train)):
         check_folder(folder)
-    for flag, file in (
-        ("--baseline", args.baseline),
-        ("--features-weights", args.features_weights),
-    ):
-        if file is not None:
-            check_file(flag, file)
+    check_file("--baseline", args.baseline)
+    check_file("--features-weights", args.features_weights)
     errors = make_console(stderr=True)  # standard output is the result's
     with stage(errors, "starting"):  # PyTorch takes seconds to import
         from trainable.metrics.two_folders.compare import compare

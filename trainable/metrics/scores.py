@@ -13,7 +13,7 @@ from trainable.metrics.frechet import FeatureStats, frechet_distance
 from trainable.metrics.inception_score import inception_score
 from trainable.metrics.kernel import kernel_distance, kernel_mean
 from trainable.metrics.likeness import likeness_score
-from trainable.metrics.neighbours import Distances, copy_rate, one_nn, prdc
+from trainable.metrics.neighbours import PRDC, Distances, OneNN, copy_rate, one_nn, prdc
 from trainable.metrics.pixels import pixel_copies, within_class_diversity
 
 Scores = dict[str, float]
@@ -70,7 +70,8 @@ def evaluation_scores(real: RealSet, fake: Tensor, labels: Tensor, logits: Tenso
         ValueError: features or logits are not finite.
     """
     distances = _distances(real, fake)
-    return _evaluation_scores(real, fake, labels, logits, distances, distances.even())
+    parts, balls = one_nn(distances.even()), prdc(distances)
+    return _evaluation_scores(real, fake, labels, logits, distances, parts, balls)
 
 
 def _evaluation_scores(
@@ -79,15 +80,16 @@ def _evaluation_scores(
     labels: Tensor,
     logits: Tensor,
     distances: Distances,
-    even: Distances,
+    parts: OneNN,
+    balls: PRDC,
 ) -> Scores:
     diversity = within_class_diversity(real.features, real.labels, fake, labels, real.classes)
     return {
         "fid": frechet_distance(real.stats, fake),
         "kid": kernel_distance(real.features, fake, real.own_kernel),
         "inception_score": inception_score(logits),
-        "one_nn": one_nn(even).accuracy,
-        "coverage": prdc(distances).coverage,
+        "one_nn": parts.accuracy,
+        "coverage": balls.coverage,
         "copy_rate": copy_rate(distances).rate,
         "diversity": torch.tensor(diversity).min().item(),  # NaN if any is
         **{f"diversity/{index}": value for index, value in enumerate(diversity)},
@@ -107,7 +109,7 @@ def all_scores(
     even = distances.even()
     parts, balls = one_nn(even), prdc(distances)
     cid = creativity_inheritance_diversity(_some(real_images), _some(images))
-    scores = _evaluation_scores(real, fake, labels, logits, distances, even) | {
+    scores = _evaluation_scores(real, fake, labels, logits, distances, parts, balls) | {
         "one_nn_real": parts.real_part,
         "one_nn_fake": parts.fake_part,
         "precision": balls.precision,

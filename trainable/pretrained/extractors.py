@@ -18,7 +18,7 @@ from trainable.basics.progress import Progress
 from trainable.basics.terminal import os_reason
 from trainable.pretrained.catalog import EXTRACTORS, WEIGHTS
 from trainable.pretrained.resize import RULES, resized
-from trainable.pretrained.weights import checksum, fill, fold, read_tensors
+from trainable.pretrained.weights import fill, fold, known_checksum, read_tensors
 
 CPU_BATCH = 8
 """Images at a time on a CPU: what its caches hold."""
@@ -51,15 +51,11 @@ class Extractor(nn.Module):
             raise InputError(f"--protocol is {resize!r}, but must be one of {', '.join(RULES)}")
         spec = EXTRACTORS[name]
         self.name, self.features, self.resize, self._spec = name, spec.features, resize, spec
-        self.sha256 = checksum(weights, "--features-weights")
         published = WEIGHTS[name].sha256
+        self.sha256 = known_checksum(
+            weights, "--features-weights", name, published, unverified=unverified
+        )
         self.verified = self.sha256 == published
-        if not self.verified and not unverified:
-            raise InputError(
-                f"{weights} has SHA-256 {self.sha256[:12]}…, but the {name} weights have "
-                f"{published[:12]}…; download the file again, choose other --features, or accept "
-                "it with --unverified-weights, which marks every score"
-            )
         network = spec.network()
         fill(network, read_tensors(weights, name), weights, name)
         network.eval().requires_grad_(False)

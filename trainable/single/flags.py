@@ -134,13 +134,8 @@ def check_flags(args: argparse.Namespace) -> None:
     check_sources(args.data, args.held_out, Labelling.of(vars(args)))
     if args.init_from is not None:
         check_generator("--init-from", args.init_from, args.tracking_uri)
-    weights = {
-        "--features-weights": args.features_weights,
-        "--backbone-weights": args.backbone_weights,
-    }
-    for flag, file in weights.items():
-        if file is not None:
-            check_file(flag, file)
+    check_file("--features-weights", args.features_weights)
+    check_file("--backbone-weights", args.backbone_weights)
     if args.trial is not None:
         check_tracking(args.tracking_uri)
     if args.out.exists() and not args.out.is_dir():

@@ -61,11 +61,11 @@ def run_single(args: argparse.Namespace, recipe: Recipe, console: Console) -> in
         _claim(args.out, about, yardstick)
     held = yardstick.get("cas")
     taught = "" if held is None else f"; the training images' CAS on those held back is {held:.1%}"
-    counts = ", ".join(f"{n} {name}" for name, n in workload.data.counts.items())
+    data = workload.data
     size = workload.task.image_size
     if changed := recipe.changed(identity):
         say(console, f"not a replay: these differ from the trial's: {', '.join(changed)}")
-    say(console, f"data: {workload.data.name}: {counts}, {size} pixels ({workload.data.report})")
+    say(console, f"data: {data.name}: {data.counted}, {size} pixels ({data.report})")
     say(
         console,
         f"FID by {yardstick['protocol']}: floor {yardstick['floor']:.1f}, untrained "

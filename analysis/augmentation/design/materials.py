@@ -209,8 +209,7 @@ def divide(
         "validation: "
         + ", ".join(f"{n} {name}" for n, name in zip(counts, data.classes, strict=True))
         + ", which the generator never saw",
-        f"test: {', '.join(f'{n} {name}' for name, n in test.counts.items())} ({told}; "
-        f"{test.report})",
+        f"test: {test.counted} ({told}; {test.report})",
         *filter(None, [unlike(data, test, "test images")]),
     )
     return RealImages(data, rows, valid, test, tested, beyond, said)

@@ -141,5 +141,4 @@ def _disjoint(found: Dataset, data: Dataset, what: str) -> tuple[Dataset, str]:
         raise InputError(
             f"{what} has no image of class {empty[0]!r} to hold out{omitted}; give other images"
         )
-    counts = ", ".join(f"{count} {name}" for name, count in apart.counts.items())
-    return apart, f"held out: {counts} ({found.report}{omitted})"
+    return apart, f"held out: {apart.counted} ({found.report}{omitted})"

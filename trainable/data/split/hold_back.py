@@ -57,8 +57,7 @@ def hold_back(data: Dataset, share: float) -> tuple[Dataset, Dataset, str]:
                 f"{name!r}, since patients and look-alikes stay together, but must hold back at "
                 f"least {FEWEST} and leave some; choose another share, or add images"
             )
-    parts = ", ".join(f"{count} {name}" for name, count in held.counts.items())
-    return kept, held, f"held back from the generators: {parts} ({sentence})"
+    return kept, held, f"held back from the generators: {held.counted} ({sentence})"
 
 
 def _drawn(data: Dataset, group: np.ndarray) -> list[int]:

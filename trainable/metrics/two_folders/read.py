@@ -72,11 +72,6 @@ class Folder:
     as_files: bool
     counted: np.ndarray
 
-    @property
-    def image_size(self) -> int | None:
-        """Side of the images that features are of; None for files as they are."""
-        return None if self.as_files else self.data.task.image_size
-
     @cached_property
     def digest(self) -> str:
         """SHA-256, in hex, of all that scores depend on; of squares, that of their data set."""
