@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,10 +43,15 @@ def test_of_many_grids_some_are_shown_the_first_and_the_last_among_them():
 
 
 def test_more_grids_than_a_process_may_open_make_a_film(tmp_path):
-    one, most = tmp_path / "grid.png", resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    one, limits = tmp_path / "grid.png", resource.getrlimit(resource.RLIMIT_NOFILE)
     grid(90).save(one)
-    files = dict.fromkeys(range(most + 1), one)
-    assert write_film(tmp_path / "training.gif", files, ["a", "b"], {})
+    fewer = max(int(fd.name) for fd in Path("/proc/self/fd").iterdir()) + 2 * FRAMES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fewer, limits[1]))
+    try:
+        files = dict.fromkeys(range(fewer), one)
+        assert write_film(tmp_path / "training.gif", files, ["a", "b"], {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert len(frames_in((tmp_path / "training.gif").read_bytes())) == FRAMES
 
 
