@@ -175,7 +175,7 @@ def test_what_is_said_holds_the_interval_and_how_it_came_about(trained):
     compare(study)
     said = say_of(study, best, tried, USUAL, AGAIN)
     assert tells(said, "trial 4", "16.8%", "95 %", "p 0.0025", "2 + 2 trainings")
-    assert tells(said, "for as many images it trained 1.8 times as long as the default")
+    assert tells(said, "1.8 times as long")
     other: Any = SimpleNamespace(number=5, params={"g_lr": 4.0})
     assert "not known" in say_of(study, other, [], USUAL, AGAIN)
     default: Any = SimpleNamespace(number=0, params=USUAL)
