@@ -56,7 +56,7 @@ def test_the_growth_of_a_search_is_measured(flags, told, monkeypatch):
 
 def test_a_driver_of_many_workers_is_simulated_from_what_its_acts_cost(tmp_path):
     acts = ("create", "report", "end", "commit")
-    costs = {f"writer {act}": 1e-3 for act in acts} | {"latency": 1e-2}
+    costs: virtual.Costs = {f"writer {act}": 1e-3 for act in acts} | {"latency": 1e-2}
     costs |= {"ray event": (1e-3, 0.0), "ray look": (1e-3, 0.0), "tracker round": 1e-2}
     costs["propose"] = np.full((len(virtual.RUNNING), len(virtual.MANY)), 0.05)
     dear = costs | {"propose": 10 * costs["propose"]}
