@@ -48,7 +48,7 @@ def test_more_grids_than_a_process_may_open_make_a_film(tmp_path):
     fewer = max(int(fd.name) for fd in Path("/proc/self/fd").iterdir()) + 2 * FRAMES
     resource.setrlimit(resource.RLIMIT_NOFILE, (fewer, limits[1]))
     try:
-        files: dict[int, Path] = dict.fromkeys(range(fewer), one)
+        files = dict(enumerate([one] * fewer))
         assert write_film(tmp_path / "training.gif", files, ["a", "b"], {})
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
