@@ -125,9 +125,11 @@ def write_settings(
 
 def _is_path(name: str, value: object) -> bool:
     """Whether a flag's value is a path here; a bucket's address and a study's name are none."""
-    text = str(value)
-    named = {"storage": "://" not in text, "warm_start": "/" in text}
-    return isinstance(value, Path) or named.get(name, False)
+    if name == "storage":
+        return "://" not in str(value)
+    if name == "warm_start":  # as `search.study.locate.placed` reads it
+        return Path(str(value)).parent != Path()
+    return isinstance(value, Path)
 
 
 def check_write(args: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from search.run import main
 from search.study.asked import check_flags, new_settings
 from search.study.config import StudyConfig
 from search.study.flags import parser, resume_parser
-from search.study.settings_file import read_flags
+from search.study.settings_file import read_flags, write_settings
 from tests.helpers.fake_tune import config
 from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import make_data, write_pictures
@@ -180,6 +180,15 @@ def test_the_resolved_study_is_written_and_read_again(tmp_path, capsys, ending, 
     monkeypatch.chdir("/")
     first = resolved(read(file, "--output", str(tmp_path / "my runs"), "--study", "mine"))
     assert resolved(read(written)) == first
+
+
+@pytest.mark.parametrize("given", ["first", "first/", "old/first"])
+def test_an_earlier_study_is_named_or_its_path_written_whole(tmp_path, file, given, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, written = resolved(read(file, "--output", str(tmp_path))), tmp_path / "out.json"
+    assert write_settings(written, config, read(file, "--warm-start", given), ()) == []
+    found = read(written).warm_start
+    assert found == (str(tmp_path / given) if given == "old/first" else given)
 
 
 def test_a_place_to_write_to_is_looked_at_first(tmp_path, capsys):
