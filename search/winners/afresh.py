@@ -156,13 +156,14 @@ def say_of(
     `again` is the command that resumes."""
     if best.params == usual:
         return "the best configuration is the default itself"
-    complete = [r for r in tried if r.params == usual and r.status == best.status == "complete"]
-    price = _price(best.last, complete[0].last) if complete else ""
+    done = (r for r in tried if r.params == usual and r.status == best.status == "complete")
+    record = next(done, None)
+    price = "" if record is None else _price(best.last, record.last)
     found = Improvement.of(study)
     if found is not None and found.trial == best.number:
         return f"{found}{price}"
     told = "it"
-    for record in complete[:1]:
+    if record is not None:
         theirs, ours = ([Interval(fid, fid, fid)] for fid in (record.fid, best.fid))
         found = ratio(theirs, ours)
         if math.isfinite(found.high):
