@@ -87,8 +87,8 @@ class Landscape:
 
     It is the curve of the most similar row: similar by a forest of extremely randomised trees
     (Geurts et al. 2006) fitted on log FID, in which each tree's vote for a row is divided by the
-    size of the leaf they share (Lin and Jeon 2006), so that ties hardly occur. The
-    curve is multiplied by what a linear model of log FID (ridge regression, its strength by
+    size of the leaf they share (Lin and Jeon 2006), so that ties hardly occur. The curve
+    is multiplied by what a linear model of log FID (ridge regression, its strength by
     leave-one-out) says of the difference between the configuration and the row. A row that broke
     down counts in both as the worst from there on.
     """

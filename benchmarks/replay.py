@@ -80,10 +80,9 @@ def ours(
     curves: Curves, seed: int, *, sampler: str = "auto", grace: int = GRACE, eta: int = ETA
 ) -> Tune:
     """This project's search, which tries the default, row 0, first."""
-    length = curves.evaluations[-1]
     config = replace(
         study_config("pays", 10**6, 1, prune=False),
-        space="tabulated", image_size=TASK.image_size, length=length,
+        space="tabulated", image_size=TASK.image_size, length=curves.evaluations[-1],
         eval_every=curves.evaluations[0], grace=grace, eta=eta, sampler=sampler, seed=seed,
     )  # fmt: skip
     drawn: Values = {}
