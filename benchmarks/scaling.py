@@ -33,7 +33,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, chdir
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -218,6 +218,7 @@ def search(root: Path, costs: Costs | None, workers: int, trials: int, usual: fl
             world.samples.append([time.time(), *spent])
 
     with ExitStack() as stack:
+        stack.enter_context(chdir("."))  # a trainable in this process goes to its trial's folder
         for name, stand_in in world.stand_ins().items() if costs else ():
             stack.enter_context(mock.patch(name, stand_in))
         if not costs:

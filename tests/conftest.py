@@ -109,6 +109,14 @@ def _copying(migrate: Callable[[Path], None], folder: Path) -> Callable[[Path], 
 
 
 @pytest.fixture(autouse=True)
+def _same_folder():
+    """No test leaves the process in another folder, where the next one would look for our code."""
+    before = Path.cwd()
+    yield
+    assert Path.cwd() == before
+
+
+@pytest.fixture(autouse=True)
 def _one_thread():
     """Bitwise promises hold for a fixed number of threads; one is also the quickest here."""
     torch.set_num_threads(1)
