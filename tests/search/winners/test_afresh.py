@@ -52,6 +52,7 @@ def trained(monkeypatch) -> list[tuple[int, dict[str, Any]]]:
             return self
 
         def remote(self, workload: Any, number: int, params: dict[str, Any], images: int) -> Any:
+            assert workload.max_seconds is None  # which is for the search's own trials
             given.append((number, params))
             return len(given) - 1
 
@@ -65,12 +66,14 @@ def trained(monkeypatch) -> list[tuple[int, dict[str, Any]]]:
     )  # fmt: skip
     monkeypatch.setattr(afresh, "ray", ray)
     monkeypatch.setattr(afresh, "default", lambda task: USUAL)
-    monkeypatch.setattr(afresh, "replace", lambda workload, **changes: workload)
+    monkeypatch.setattr(
+        afresh, "replace", lambda of, **changes: SimpleNamespace(**vars(of) | changes)
+    )
     return given
 
 
 def compare(study: Any, best: Any = BEST, until: float | None = None) -> str | None:
-    workload: Any = SimpleNamespace(evaluations=tuple(range(1, 19)), task=None)
+    workload: Any = SimpleNamespace(evaluations=tuple(range(1, 19)), task=None, max_seconds=0.1)
     capacity = Capacity(Resources("local", 1, 0.0, 2), 2)
     return compare_afresh(study, best, workload, capacity, lambda done, total: None, until)
 
@@ -176,6 +179,8 @@ def test_what_is_said_holds_the_interval_and_how_it_came_about(trained):
     said = say_of(study, best, tried, USUAL, AGAIN)
     assert tells(said, "trial 4", "16.8%", "95 %", "p 0.0025", "2 + 2 trainings")
     assert tells(said, "1.8 times as long")
+    study.user_attrs["config"]["resource"] = "seconds"  # both trained equally long
+    assert "as long" not in say_of(study, best, tried, USUAL, AGAIN)
     other: Any = SimpleNamespace(number=5, params={"g_lr": 4.0})
     assert "not known" in say_of(study, other, [], USUAL, AGAIN)
     default: Any = SimpleNamespace(number=0, params=USUAL)
