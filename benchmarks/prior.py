@@ -1,12 +1,13 @@
 """What real searches say of hyperparameters, as `search.proposals.prior` takes it.
 
-    python -m benchmarks.prior [--out search/proposals/prior.json] [LINES ...]
+    python -m benchmarks.prior [--out search/proposals/prior.json]
 
-LINES are those of `benchmarks.proof` (default: all that are kept). Of each trial its values are
-compared with its own search's default, and its curve with the default's: a ridge regression of z,
+From the lines of `benchmarks.proof` that are kept. Of each trial its values are compared with its
+own search's default, and its curve with the default's for equal images: a ridge regression of z,
 bounded as the sampler bounds it, on the differences. Printed is how well the other searches
 foretell the trials of each: rank correlations, and how much better than its mean the third is that
-they would have chosen.
+they would have chosen. The same is printed for equal time, by the trials' paces
+(`benchmarks.paces`), of all searches, which say too little of it to ship.
 """
 
 from __future__ import annotations
@@ -39,19 +40,28 @@ LINES = {
     "proof_first.jsonl": {},
 }
 """Files of searches, and in what their default differed from today's."""
+PROOF = {"proof.jsonl": {}}
+"""Those that prove the prior, which is not made of them."""
 TASK = Task(image_size=32, channels=1, classes=2, images=200, backbone="efficientnet-lite1")
+BROKE = ("diverged", "collapsed")
+NEXT = 0.01
+"""Evaluations that lie so close count as the same: epochs end at whole batches."""
 RIDGE = 1.0
 """Weight of the penalty. Half and twice as much foretell as well."""
 
 
 @dataclass(frozen=True)
 class Tried:
-    """A trial: its search, its default's values and its own, and its z."""
+    """A trial: its search, its default's values and its own, and its z.
+
+    Attributes:
+        z: by resource, for equal images and for equal time.
+    """
 
     search: int
     usual: Params
     values: Params
-    z: float
+    z: Mapping[str, float]
 
 
 def read(files: Mapping[str, Params]) -> list[Tried]:
@@ -69,11 +79,16 @@ def read(files: Mapping[str, Params]) -> list[Tried]:
             changed = trial["changed"]
             if same := [name for name, value in changed.items() if usual.get(name) == value]:
                 raise ValueError(f"search {search} had another default: it changed {same}")
-            z = z_of(trial, base)
-            values = {k: v for k, v in usual.items() if k not in trial["lacks"]} | changed
-            if z is not None:
-                found.append(Tried(search, usual, searched(values), z))
+            if trial["curve"] or trial["status"] in BROKE:
+                pace = trial["pace"] / first["pace"] if trial["pace"] else math.nan
+                z = {"epoch": z_of(trial, base, 1.0), "seconds": z_of(trial, base, pace)}
+                found.append(Tried(search, usual, searched(told(trial, usual)), z))
     return found
+
+
+def told(trial: Mapping[str, Any], usual: Params) -> Params:
+    """Its effective values."""
+    return {k: v for k, v in usual.items() if k not in trial["lacks"]} | trial["changed"]
 
 
 def searched(values: Params) -> Params:
@@ -85,15 +100,27 @@ def searched(values: Params) -> Params:
     return found
 
 
-def z_of(trial: Mapping[str, Any], base: Mapping[int, float]) -> float | None:
-    """As `search.proposals.history` has it, at the evaluations next to the default's."""
-    if trial["status"] in ("diverged", "collapsed"):
+def z_of(trial: Mapping[str, Any], base: Mapping[int, float], pace: float) -> float:
+    """As `search.proposals.history` has it: at the last two evaluations of the default's that the
+    trial has passed, with time counted in the default's images."""
+    if trial["status"] in BROKE:
         return BROKEN
-    logs = [
-        math.log(fid / base[min(base, key=lambda at: abs(at - seen))])
-        for seen, fid in trial["curve"][-2:]
-    ]
-    return float(np.clip(statistics.mean(logs), *BOUNDS)) if logs else None
+    curve = {seen * pace: fid for seen, fid in trial["curve"]}
+    ends = max(base), max(curve)
+    at = [seen for seen in base if min(curve) <= seen * (1 + NEXT) and seen <= ends[1] * (1 + NEXT)]
+    logs = [log_at(curve, seen) - log_at(base, seen) for seen in at[-2:] or [min(ends)]]
+    return float(np.clip(statistics.mean(logs), *BOUNDS))
+
+
+def log_at(curve: Mapping[float, float], at: float) -> float:
+    """Log of FID, a line in the log of the time; before the first evaluation as after it."""
+    near = min(curve, key=lambda seen: abs(seen - at))
+    if abs(near / at - 1) < NEXT:
+        return math.log(curve[near])
+    x, y = np.log([*curve]), np.log([*curve.values()])
+    if at < min(curve) and len(x) > 1:
+        return float(y[0] + (math.log(at) - x[0]) * (y[1] - y[0]) / (x[1] - x[0]))
+    return float(np.interp(math.log(at), x, y))
 
 
 def shapes() -> dict[str, Options | Numbers]:
@@ -126,10 +153,10 @@ def features(values: Params, shape: Mapping[str, Options | Numbers]) -> np.ndarr
     return np.array(row)
 
 
-def fitted(trials: Sequence[Tried], shape: Mapping[str, Options | Numbers]) -> Prior:
+def fitted(trials: Sequence[Tried], shape: Mapping[str, Options | Numbers], resource: str) -> Prior:
     """The prior of these trials."""
     rows = [features(t.values, shape) - features(t.usual, shape) for t in trials]
-    found = Ridge(alpha=RIDGE).fit(np.array(rows), [t.z for t in trials])
+    found = Ridge(alpha=RIDGE).fit(np.array(rows), [t.z[resource] for t in trials])
     left = [round(float(x), 4) for x in found.coef_]
     effects: dict[str, Options | Numbers] = {}
     for name, one in shape.items():
@@ -143,25 +170,37 @@ def fitted(trials: Sequence[Tried], shape: Mapping[str, Options | Numbers]) -> P
     return Prior(len(trials), round(float(found.intercept_), 4), effects)
 
 
-def foretold(trials: Sequence[Tried], shape: Mapping[str, Options | Numbers]) -> dict[str, float]:
+def foretold(
+    trials: Sequence[Tried], shape: Mapping[str, Options | Numbers], resource: str
+) -> dict[str, float]:
     """How well the other searches tell each one's trials."""
-    told, z = np.zeros(len(trials)), np.array([t.z for t in trials])
+    tell, z = np.zeros(len(trials)), np.array([t.z[resource] for t in trials])
     numbers = sorted({t.search for t in trials})
     each = [[at for at, t in enumerate(trials) if t.search == number] for number in numbers]
     for own, number in zip(each, numbers, strict=True):
-        prior = fitted([t for t in trials if t.search != number], shape)
-        told[own] = [prior(trials[at].values, trials[at].usual) for at in own]
-    thirds = [np.array(own)[np.argsort(told[own])[: len(own) // 3]] for own in each]
+        prior = fitted([t for t in trials if t.search != number], shape, resource)
+        tell[own] = [prior(trials[at].values, trials[at].usual) for at in own]
+    best = np.argsort(tell)[: len(z) // 10]
+    thirds = [np.array(own)[np.argsort(tell[own])[: len(own) // 3]] for own in each]
     return {
         "trials": float(len(z)),
         "searches": float(len(each)),
-        "rank correlation, all": rank_correlation(told, z),
-        "within a search": statistics.mean(rank_correlation(told[own], z[own]) for own in each),
+        "rank correlation, all": rank_correlation(tell, z),
+        "within a search": statistics.mean(rank_correlation(tell[own], z[own]) for own in each),
         "z of a search's trials": statistics.mean(z[own].mean() for own in each),
         "z of the third that is chosen": statistics.mean(z[own].mean() for own in thirds),
-        "error, root mean square": float(np.sqrt(((told - z) ** 2).mean())),
+        "share explained within a search": explained(tell, z, each),
+        "z told of the best tenth": float(tell[best].mean()),
+        "its z": float(z[best].mean()),
+        "error, root mean square": float(np.sqrt(((tell - z) ** 2).mean())),
         "z's own spread": float(z.std()),
     }
+
+
+def explained(told: np.ndarray, z: np.ndarray, groups: Sequence[list[int]]) -> float:
+    """Squared correlation of what both differ from their mean in each group."""
+    apart = [np.concatenate([of[own] - of[own].mean() for own in groups]) for of in (told, z)]
+    return float(np.corrcoef(*apart)[0, 1] ** 2)
 
 
 def rank_correlation(told: np.ndarray, z: np.ndarray) -> float:
@@ -173,18 +212,17 @@ def rank_correlation(told: np.ndarray, z: np.ndarray) -> float:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("lines", nargs="*", default=list(LINES), help="files beside this one")
     parser.add_argument("--out", type=Path, default=FILE, help="(default: the shipped file)")
     args = parser.parse_args()
-    trials = read({name: LINES.get(name, {}) for name in args.lines})
-    shape = shapes()
-    said = foretold(trials, shape)
-    for name, value in said.items():
-        print(f"{name}: {value:.3g}")
-    prior = fitted(trials, shape)
+    shape, trials = shapes(), read(LINES)
+    for resource, of in (("epoch", trials), ("seconds", read(LINES | PROOF))):
+        for name, value in foretold(of, shape, resource).items():
+            print(f"equal {resource}: {name}: {value:.3g}")
+    prior = fitted(trials, shape, "epoch")
+    searches = len({trial.search for trial in trials})
     kept = {
-        "from": f"benchmarks.prior {' '.join(args.lines)}: {said['searches']:.0f} searches on 200 "
-        "chest X-rays at 32 pixels, a complete trial 30,000 images",
+        "from": f"benchmarks.prior {' '.join(LINES)}: {searches} searches on 200 chest X-rays "
+        "at 32 pixels, a complete trial 30,000 images",
         "trials": prior.trials,
         "others": prior.others,
         "effects": {

@@ -51,13 +51,15 @@ BESIDE = ("kid", "diversity")
 def searched(args: argparse.Namespace, sampler: str, seed: int) -> dict[str, Any]:
     """Run one search; its line."""
     name, _, prior = sampler.partition(":")
+    length = ["--epochs", str(args.epochs)]
+    if args.train_time is not None:
+        length = ["--resource", "seconds", "--train-time", f"{args.train_time}s"]
     with tempfile.TemporaryDirectory() as output:
         command = [
             sys.executable, "-m", "search.run", "--space", "full", "--data", args.data,
-            "--image-size", str(args.image_size), "--trials", str(args.trials),
-            "--epochs", str(args.epochs), "--eval-every", str(args.eval_every),
-            "--grace", str(args.eval_every), "--sampler", name, "--prior", prior or "auto",
-            "--seed", str(seed),
+            "--image-size", str(args.image_size), "--trials", str(args.trials), *length,
+            "--eval-every", str(args.eval_every), "--grace", str(args.eval_every),
+            "--sampler", name, "--prior", prior or "auto", "--seed", str(seed),
             "--winner-images", str(args.winner_images), "--replicates", str(args.replicates),
             "--study", "proof", "--output", output, "--address", "local", "--progress", "none",
         ]  # fmt: skip
@@ -86,16 +88,24 @@ def line_of(study: optuna.Study) -> dict[str, Any]:
             and {"fid": values["fid"]["mean"]} | {k: values["scores"][k] for k in BESIDE}
             for number, values in afresh.items()
         },
-        "trials": [trial_of(record, usual) for record in records],
+        "trials": [trial_of(record, usual, pace(records[0])) for record in records],
     }
 
 
-def trial_of(record: TrialRecord, usual: Params) -> dict[str, Any]:
-    """A trial: how it ended, in what it differs from the default, FID after so many images."""
+def pace(record: TrialRecord) -> float:
+    """Seconds of training for an image; NaN without a report."""
+    last = record.last
+    return last["train_seconds"] / last["images_seen"] if last else math.nan
+
+
+def trial_of(record: TrialRecord, usual: Params, took: float) -> dict[str, Any]:
+    """A trial: how it ended, in what it differs from the default, FID after so many images, and
+    seconds of training for an image over the default's."""
     changed = {k: v for k, v in record.params.items() if usual.get(k) != v}
     lacks = [k for k in usual if k not in record.params]
     curve = [[r["images_seen"], round(r["fid"], 2)] for r in record.reports]
-    return {"status": record.status, "changed": changed, "lacks": lacks, "curve": curve}
+    own = {"status": record.status, "changed": changed, "lacks": lacks, "curve": curve}
+    return own | ({"pace": round(pace(record) / took, 3)} if curve else {})
 
 
 def gain(line: dict[str, Any]) -> float:
@@ -108,6 +118,12 @@ def gain(line: dict[str, Any]) -> float:
             sides[is_usual(number)].append(math.log(values["fid"]))
     best, usual = map(statistics.mean, sides)
     return best - usual
+
+
+def price(line: dict[str, Any]) -> float:
+    """The champion's training time for an image over the default's."""
+    pace = [line["trials"][number]["pace"] for number in (line["champion"] or 0, 0)]
+    return pace[0] / pace[1]
 
 
 def tell(logs: Sequence[float]) -> list[str]:
@@ -124,18 +140,19 @@ def show(lines: list[dict[str, Any]], console: Console) -> None:
     for line in lines:
         arms.setdefault(line["sampler"], {})[line["seed"]] = line
     table = Table("", "searches", "complete trials' worth", "champion is not the default",
-                  "better than it by", "95 %", "p")  # fmt: skip
+                  "its time for an image", "better than it by", "95 %", "p")  # fmt: skip
     for name, found in arms.items():
         mine = list(found.values())
         worth = statistics.mean(line["worth"] for line in mine)
         other = sum(not line["is_default"] and line["champion"] is not None for line in mine)
+        longer = f"{statistics.geometric_mean(map(price, mine)):.2f} times"
         told = tell([gain(line) for line in mine]) if len(mine) > 1 else []
-        table.add_row(name, str(len(mine)), f"{worth:.1f}", str(other), *told)
+        table.add_row(name, str(len(mine)), f"{worth:.1f}", str(other), longer, *told)
     for one, two in itertools.combinations(arms, 2):
         both = sorted(arms[one].keys() & arms[two].keys())
         if len(both) > 1:
             logs = [gain(arms[one][seed]) - gain(arms[two][seed]) for seed in both]
-            table.add_row(f"{one} over {two}", str(len(both)), "", "", *tell(logs))
+            table.add_row(f"{one} over {two}", str(len(both)), "", "", "", *tell(logs))
     console.print(table)
 
 
@@ -148,7 +165,10 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=16, help="of a search (default: 16)")
     parser.add_argument("--image-size", type=int, default=32, help="(default: 32)")
     parser.add_argument("--epochs", type=int, default=150, help="of a trial (default: 150)")
-    parser.add_argument("--eval-every", type=int, default=25, help="epochs; grace (default: 25)")
+    parser.add_argument("--train-time", type=int, help="seconds of a trial, instead of epochs")
+    parser.add_argument(
+        "--eval-every", type=int, default=25, help="epochs, or seconds; grace (default: 25)"
+    )
     parser.add_argument("--winner-images", type=int, default=200, help="a class (default: 200)")
     parser.add_argument("--replicates", type=int, default=2, help="(default: 2)")
     args = parser.parse_args()

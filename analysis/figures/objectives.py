@@ -18,10 +18,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from analysis.figures.style import OTHER, STYLES, Drawn, canvas, clean, in_order, plain_log, words
 from analysis.study.artifacts import fetch_grids
+from analysis.study.directions import spearman
 from analysis.study.rungs import at, first_at, no_classifier, rungs
 from analysis.study.table import StudyTable
 from analysis.study.trials import feasible
@@ -86,15 +86,10 @@ def agreement(fid: ArrayLike, error: ArrayLike, seed: int = 0) -> Agreement | No
     rng = np.random.default_rng(seed)
     size = (_AT_ONCE, len(pairs))
     drawn = (pairs[rng.integers(len(pairs), size=size)] for _ in range(_DRAWS // _AT_ONCE))
-    known = np.concatenate([_spearman(samples) for samples in drawn])
+    known = np.concatenate([spearman(*np.moveaxis(samples, -1, 0)) for samples in drawn])
+    known = known[np.isfinite(known)]  # not where a score is the same in all
     ends = np.quantile(known, [0.025, 0.975]) if len(known) > _DRAWS // 2 else [math.nan] * 2
-    return Agreement(len(pairs), float(_spearman(pairs[None])[0]), float(ends[0]), float(ends[1]))
-
-
-def _spearman(samples: np.ndarray) -> np.ndarray:
-    """Of samples [k, n, 2] the rank correlations, without those where a score is all the same."""
-    ranks = stats.rankdata(samples[np.ptp(samples, axis=1).all(axis=1)], axis=1)
-    return np.asarray(stats.pearsonr(ranks[..., 0], ranks[..., 1], axis=1)[0])
+    return Agreement(len(pairs), float(spearman(*pairs.T)), float(ends[0]), float(ends[1]))
 
 
 def agreements(table: StudyTable) -> list[str]:

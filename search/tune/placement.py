@@ -17,6 +17,7 @@ import ray
 from ray import tune
 from ray._private.state import actors  # the public one asks the dashboard, which may be off
 
+from search.tune.callback import Callback
 from trainable.distributed.cluster import fitting
 from trainable.distributed.resources import Resources
 from trainable.ray_trainable import StorageUnseenError
@@ -52,7 +53,7 @@ class _Failure:
     when: float
 
 
-class Placement(tune.Callback):
+class Placement(Callback):
     """Says which nodes a trial may run on, and remembers where each one failed.
 
     Nodes count by address, as one that is started again has a new id.
@@ -83,10 +84,6 @@ class Placement(tune.Callback):
         self._doubtful: list[_Failure] = []
         self._blind: set[str] = set()  # nodes without the trials' folder
         self.avoided: set[str] = set()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its callbacks into its snapshots, which nobody reads: nothing to keep."""
-        return {}
 
     def request(self) -> tune.PlacementGroupFactory:
         """What a trial needs, and of which node."""

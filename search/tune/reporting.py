@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray import tune
 from rich.console import Console, RenderableType
 from rich.live import Live
 
 from search.display.screen import Screen
 from search.display.standings import Standings
+from search.tune.callback import Callback
 from search.tune.searcher import StudySearcher
 from trainable.basics.progress import SILENCE
 from trainable.basics.terminal import say
@@ -52,7 +52,7 @@ class Audience:
     wake: Callable[[], None] = lambda: None
 
 
-class TuneReporter(tune.Callback):
+class TuneReporter(Callback):
     """Keeps the board up to date, and shows it.
 
     Tune calls it on its own loop, so it only updates numbers and wakes the tracker; drawing is done
@@ -95,10 +95,6 @@ class TuneReporter(tune.Callback):
         while not self._over.wait(_LOOK):
             if time.monotonic() - self._said >= SILENCE and (where := self._screen.under_way()):
                 self.say(f"{where}  [{self._screen.line(*self._times())}]")
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its callbacks into its snapshots, which nobody reads: nothing to keep."""
-        return {}
 
     def say(self, line: str) -> None:
         """A line that stays, in every mode."""

@@ -22,6 +22,7 @@ from search.proposals.ledger import Ledger
 from search.study.database import OpenStudy, interrupt_running, read_learnt
 from search.study.records import read_records
 from search.study.versions import settings_of
+from search.tune.callback import Callback
 from search.tune.controller import patient_controller
 from search.tune.placement import Placement
 from search.tune.reporting import RETRIES, Audience, TuneReporter
@@ -212,17 +213,13 @@ class _Halt(tune.Stopper):
         return {}
 
 
-class _Saving(tune.Callback):
+class _Saving(Callback):
     """Waits, once the search is asked to stop, for the trials at work to save."""
 
     def __init__(self, stop: Stop, waits: bool):
         self._stop, self._waits = stop, waits
         self._since: float | None = None
         self.over = False
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its callbacks into its snapshots, which nobody reads: nothing to keep."""
-        return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Whether none is at work any more, or they have had long enough."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray import tune
 
 from search.study.trial_files import fetch, send
+from search.tune.callback import Callback
 from trainable.basics.wording import format_duration
 from trainable.trial.checkpoints import mark_hung
 from trainable.trial.report import trial_folder
@@ -18,7 +18,7 @@ from trainable.trial.report import trial_folder
 _PAUSE = 1.0  # seconds between looks
 
 
-class Watchdog(tune.Callback):
+class Watchdog(Callback):
     """Kills the worker of each trial that has not reported for `limit` seconds.
 
     Tune then starts the trial again on a fresh worker, which counts the times that it hung.
@@ -28,10 +28,6 @@ class Watchdog(tune.Callback):
         self._trials, self._limit, self._say = trials, limit, say
         self._heard: dict[str, float] = {}
         self._looked = 0.0
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its callbacks into its snapshots, which nobody reads: nothing to keep."""
-        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins, or begins again."""
