@@ -19,7 +19,7 @@ from trainable.basics.parser import Parser, program
 from trainable.basics.terminal import NAME
 
 SHELLS = ("bash", "zsh", "fish")
-_PATHS = ("data", "held_out", "model", "init_from", "storage", "test")
+_PATHS = ("config", "data", "held_out", "model", "init_from", "labels", "storage", "test")
 """Flags that may be given a path, besides those that take nothing else."""
 _KNOWN = "find runs -maxdepth 2 -name study.json 2>/dev/null | cut -d/ -f2"
 """Prints the names of studies, in any shell."""

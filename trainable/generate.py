@@ -46,10 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     picture = folder.with_name(f"{folder.name}.png")
     say_command(console, NAME, "data", "show", args.out, "--out", picture)
     # As its training images were read: larger real ones have detail that it never saw.
-    size = ("--image-size", str(about["image_size"]))
     settings = about["settings"]
+    size = ["--image-size", str(about["image_size"])]
+    if (background := settings.get("background", "black")) != "black":
+        size += ["--background", str(background)]
     real = Path(settings.get("data") or "")  # of a study before paths were kept whole
     alone = not any(settings.get(name) for name in AS_FOLDERS.settings)  # it has these classes only
+    alone = alone and settings.get("fit", "crop") == "crop"  # as the command reads images
     if alone and real.is_absolute() and real.is_dir():
         say_command(console, NAME, "metrics", real, args.out, *size)
     return 0

@@ -14,6 +14,7 @@ from spaces.errors import InputError
 from trainable.data.film import film
 
 _QUALITY = 80
+_LARGEST = 16383  # pixels a side, of WebP
 
 
 def moving_image(frames: list[Image.Image], said: str) -> str:
@@ -40,8 +41,11 @@ def still_image(figure: Figure, said: str) -> str:
 
 
 def embedded(image: Image.Image) -> str:
-    """The image as an address: WebP, in the text itself."""
+    """The image as an address: WebP, in the text itself, and no larger than that can be."""
     file = io.BytesIO()
+    if max(image.size) > _LARGEST:
+        image = image.copy()
+        image.thumbnail((_LARGEST, _LARGEST))
     image.save(file, format="WEBP", quality=_QUALITY)
     return _address(file.getvalue())
 

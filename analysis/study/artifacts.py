@@ -9,10 +9,9 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-from analysis.study.table import StudyTable
+from analysis.study.table import StudyTable, again_by
 from analysis.study.trials import assessed
 from spaces.errors import InputError
-from trainable.basics.terminal import NAME, command
 from trainable.generators.export import WEIGHTS
 from trainable.generators.saved import SavedGenerator
 from trainable.tracking.client import reason
@@ -86,7 +85,7 @@ def why_absent(table: StudyTable, number: int, otherwise: str) -> str:
     fresh images, of which it had both."""
     if number not in assessed(table):
         return otherwise
-    again = command(NAME, "publish", table.name)
+    again = again_by("publish", table.name, table.uri)
     return (
         f"MLflow's artifacts of trial {number} are gone; if the study's folder still exists, "
         f"{again} writes them again"

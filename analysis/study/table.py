@@ -18,10 +18,11 @@ import pandas as pd
 
 from analysis.study.rows import read_trials
 from spaces.errors import InputError
-from trainable.basics.addresses import without_password
+from trainable.basics.addresses import sqlite_file, without_password
 from trainable.basics.progress import Progress
 from trainable.basics.terminal import NAME, command
 from trainable.tracking.client import (
+    TRACKING,
     check_tracking,
     find_experiment,
     quiet_mlflow,
@@ -126,7 +127,7 @@ def load_study(name: str, uri: str, progress: Progress | None = None) -> StudyTa
             "address, and that the server is running"
         ) from error
     if curves.empty:
-        raise InputError(f"--study {name}: {_unscored(name, parent, trials)}")
+        raise InputError(f"--study {name}: {_unscored(name, uri, parent, trials)}")
     metrics, params = parent.data.metrics, parent.data.params
     return StudyTable(
         name=name,
@@ -161,7 +162,7 @@ def _find_parent(client: MlflowClient, name: str, uri: str) -> tuple[Run, str]:
     if experiment is not None and not named:
         deleted = search_runs(client, experiment.experiment_id, is_parent, deleted=True)
     if any(_study_name(run) == name for run in deleted):
-        again = command(NAME, "publish", name)
+        again = again_by("publish", name, uri)
         raise InputError(
             f"--study {name}: its run was deleted in MLflow; if its folder still exists, {again} "
             "writes it again"
@@ -200,10 +201,17 @@ def _counts(parent: Run) -> dict[str, int]:
     return {}
 
 
-def _unscored(name: str, parent: Run, trials: pd.DataFrame) -> str:
+def again_by(what: str, name: str, uri: str) -> str:
+    """The command that does so with a study of that store, whose folder lies beside a file."""
+    file = sqlite_file(uri)
+    beside = file is not None and uri != TRACKING
+    return command(NAME, what, name, *(("--output", file.parent) if beside else ()))
+
+
+def _unscored(name: str, uri: str, parent: Run, trials: pd.DataFrame) -> str:
     """Why there is nothing to draw, and what to do about it."""
     if parent.info.status == "RUNNING":
-        again = command(NAME, "resume", name)
+        again = again_by("resume", name, uri)
         return (
             f"none of its {len(trials)} trials has a score yet; wait for the first evaluation, "
             f"or, if the search was killed, resume it with {again}"

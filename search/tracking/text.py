@@ -97,7 +97,7 @@ def _first(leaderboard: Path) -> dict[str, str]:
     """What the leaderboard says of its first row on fresh images; nothing without one."""
     if not leaderboard.exists():
         return {}
-    with leaderboard.open(newline="") as file:
+    with leaderboard.open(newline="", encoding="utf-8") as file:
         row = next(csv.DictReader(file), {})
     failed = f"; fails: {row['failed_gates']}" if row.get("failed_gates") else ""
     found = {}

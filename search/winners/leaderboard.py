@@ -160,7 +160,7 @@ def write_csv(path: Path, rows: list[Row]) -> None:
     """
     records = [_flat(row, differing(rows)) for row in rows]
     names = list(dict.fromkeys(name for record in records for name in record))
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.DictWriter(file, names, restval="")
         out.writeheader()
         out.writerows(records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import math
 import re
@@ -16,6 +17,7 @@ from PIL import Image
 
 from analysis import report as report_command
 from analysis.figures import report, samples
+from analysis.figures.pictures import embedded
 from analysis.study.table import StudyTable
 from analysis.study.verdict import verdict
 from spaces.errors import InputError
@@ -34,6 +36,14 @@ def picture(number: int, epoch: int) -> Image.Image:
     pixels = np.zeros((66, 263), np.uint8)
     pixels[: 33 + number % 30, : epoch * 2] = 200
     return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize("size", [(10, 40_000), (40_000, 10), (16_383, 1)])
+def test_no_picture_is_too_large_for_the_page(size):
+    """A film of a hundred classes is higher than a WebP can be."""
+    address = embedded(Image.new("L", size))
+    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as shown:
+        assert max(shown.size) == 16_383
 
 
 def grids(table: StudyTable, number: int) -> dict[int, Image.Image]:

@@ -132,6 +132,13 @@ def test_a_shell_completes_the_names_of_studies(tmp_path, capsys):
         assert set(done.stdout.split()) == found, done.stderr
 
 
+def test_a_shell_completes_files_where_a_flag_takes_one(capsys):
+    assert main(["completion", "bash"]) == 0
+    said = capsys.readouterr().out
+    for flag in ("run___labels", "augment___data", "train___config"):
+        assert f"{flag}_COMPGEN=_shtab_compgen_files" in said
+
+
 def test_completion_reads_what_the_commands_do():
     args = all_commands().parse_args(["figures", "samples", "--study", "x", "--trial", "3"])
     assert args.trial == 3

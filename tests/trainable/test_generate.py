@@ -93,8 +93,10 @@ def test_no_command_is_named_that_would_refuse_so_few(grey, tmp_path, capsys):
         load(str(tmp_path / "set"), 32)
 
 
-@pytest.mark.parametrize("settings", [{"classes": "a,b"}, {"labels": "/labels.csv"}])
-def test_a_folder_with_more_than_its_classes_is_not_to_be_compared(
+@pytest.mark.parametrize(
+    "settings", [{"classes": "a,b"}, {"labels": "/labels.csv"}, {"fit": "pad"}, {"fit": "stretch"}]
+)
+def test_what_the_command_would_read_otherwise_than_the_search_is_not_to_be_compared(
     grey, tmp_path, capsys, settings
 ):
     tensors, about = read_generator(grey / WEIGHTS)
@@ -102,6 +104,15 @@ def test_a_folder_with_more_than_its_classes_is_not_to_be_compared(
     write_generator(tmp_path / "g.safetensors", tensors, about)
     assert call(tmp_path / "set", "--model", str(tmp_path / "g.safetensors")) == 0
     assert "cgan-search metrics" not in capsys.readouterr().out
+
+
+def test_the_background_of_the_search_is_that_of_the_comparison(grey, tmp_path, capsys):
+    tensors, about = read_generator(grey / WEIGHTS)
+    settings = {"data": str(tmp_path), "fit": "crop", "background": "#ffeedd"}
+    write_generator(tmp_path / "g.safetensors", tensors, {**about, "settings": settings})
+    assert call(tmp_path / "set", "--model", str(tmp_path / "g.safetensors")) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--background '#ffeedd'" in said
 
 
 @pytest.mark.parametrize(
@@ -245,11 +256,9 @@ def everything(folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("../../x", "another folder"),
-        ("/tmp/x", "another folder"),
+        ("../../x", "hidden"),
         ("..", "another folder"),
-        ("a/b", "another folder"),
-        ("..\\x", "another folder"),
+        ("..\\x", "hidden"),
         ("a\0b", "another folder"),
         (".", "hidden"),
         (".ssh", "hidden"),
@@ -278,6 +287,17 @@ def test_classes_may_be_called_as_folders_can_be(grey, tmp_path, capsys):
     assert call(out, "--model", str(renamed(grey, tmp_path, *names))) == 0
     assert sorted(p.name for p in out.iterdir() if p.is_dir()) == sorted(names)
     assert {row["class"] for row in manifest(out)} == set(names)
+
+
+def test_a_class_of_a_table_may_have_a_slash_and_its_folder_has_none(grey, tmp_path, capsys):
+    names = ("N/A", "benign\\normal")
+    out = tmp_path / "set"
+    assert call(out, "--model", str(renamed(grey, tmp_path, *names))) == 0
+    assert sorted(p.name for p in out.iterdir() if p.is_dir()) == ["N_A", "benign_normal"]
+    assert {row["class"] for row in manifest(out)} == set(names)
+    assert all((out / row["file"]).is_file() for row in manifest(out))
+    assert call(tmp_path / "two", "--model", str(renamed(grey, tmp_path, "N/A", "N_A"))) == 2
+    assert tells(capsys.readouterr().err, "two classes")
 
 
 def test_classes_that_differ_in_case_alone_are_two_where_the_disk_can_tell(

@@ -59,16 +59,18 @@ def write_set(start: SavedGenerator, args: argparse.Namespace, console: Console)
         InputError: a class cannot have a folder, or the set cannot be written.
     """
     images, classes, latent = start.image_generator()
-    _check_classes(classes, f"--model {args.model}")
+    folders = [name.replace("/", "_").replace("\\", "_") for name in classes]  # N/A, from a table
+    _check_folders(folders, f"--model {args.model}")
     torch.set_num_threads(1)  # at one image, threads waiting for each other cost up to 50x
     try:
         total, rows = len(classes) * args.per_class, []
         with whole_folder(args.out) as part, stage(console, "drawing", total) as progress:
             for index, name in enumerate(classes):
-                _make_folder(part / name, f"--model {args.model}")
+                folder = folders[index]
+                _make_folder(part / folder, f"--model {args.model}")
                 for k in range(args.per_class):
                     seed = image_seed(args.seed, index, k)
-                    file = f"{name}/{k:05d}.{args.format}"
+                    file = f"{folder}/{k:05d}.{args.format}"
                     image = draw(images, latent, index, len(classes), seed)
                     Image.fromarray(image).save(part / file, **_OPTIONS[args.format])
                     rows.append((file, name, seed))
@@ -79,12 +81,12 @@ def write_set(start: SavedGenerator, args: argparse.Namespace, console: Console)
         raise InputError(f"--out {args.out} cannot be written to: {error.strerror}") from error
 
 
-def _check_classes(classes: list[str], model: str) -> None:
+def _check_folders(folders: list[str], model: str) -> None:
     """Raise InputError unless each class, as somebody's file calls it, can have its own folder."""
     own = {name.casefold() for name in (ABOUT, MANIFEST)}
-    for place, name in enumerate(classes):
+    for place, name in enumerate(folders):
         fault = name_fault(name)
-        if name in classes[:place]:
+        if name in folders[:place]:
             fault = "names two classes"
         elif name.casefold() in own:
             fault = "is a file of the set"

@@ -12,6 +12,8 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 _HEALTHY = re.compile(r"\b(normal|healthy|negative|control|no finding|benign)\b")
+_NEGATED = re.compile(r"(?:no|non|without)[\W_]+(.+)|(.+)-")
+"""A class that is named after what it lacks, as a column of 0 and 1 names its zeros."""
 _BINS = 10
 _CERTAIN = 1e-6  # probabilities are kept to so much
 _FAR = 40.0  # a shift of logits that makes every image one class's
@@ -26,10 +28,14 @@ def positive_class(classes: Sequence[str]) -> tuple[int, str]:
     """
     if len(classes) != 2:
         raise ValueError(f"{len(classes)} classes, of which none is the positive one")
+    lower = [name.lower().strip() for name in classes]
     healthy = [
-        i for i, name in enumerate(classes)
+        i for i, name in enumerate(lower)
+        if (of := _NEGATED.fullmatch(name)) and (of[1] or of[2]) == lower[1 - i].rstrip("+")
+    ] or [
+        i for i, name in enumerate(lower)
         # Digits and underscores part words as spaces do.
-        if _HEALTHY.search(" ".join(re.findall(r"[^\W\d_]+", name.lower())))
+        if _HEALTHY.search(" ".join(re.findall(r"[^\W\d_]+", name)))
     ]  # fmt: skip
     if len(healthy) == 1:
         found = 1 - healthy[0]

@@ -22,7 +22,7 @@ from trainable.data.reading import Reading
 from trainable.data.sources import EMBEDDED, load
 from trainable.data.split.alike import unlike
 from trainable.data.split.groups import groups
-from trainable.data.split.held_out import load_apart
+from trainable.data.split.held_out import load_apart, of_colours
 from trainable.generators.image_generator import ImageGenerator
 from trainable.generators.saved import SavedGenerator
 
@@ -155,6 +155,7 @@ def load_real(
             f"--data {spec} has no test split; name other real images of the same classes with "
             "--test"
         )
+    test = of_colours(test, source.channels)
     _check_kind(test, source, "--test", test_spec or f"{spec}, test split")
     check_apart(data, test, "--test")
     among = [test.sources[row] for row in np.flatnonzero(known(test.images, source.seen))]
@@ -224,7 +225,7 @@ def _validation(data: Dataset, group: np.ndarray, touched: np.ndarray, seed: int
         raise InputError(
             f"--data {data.name}: {counts[scarce]} images of class {data.classes[scarce]!r} are "
             f"new to the generator, but validation needs {FEWEST_VALID} of each class; add images "
-            "to the folder, or train the generator on fewer"
+            "to the folder, or search with --hold-back 0.25, which keeps a quarter from generators"
         )
     each = min(max(FEWEST_VALID, counts[scarce] // 2), MOST_VALID)
     size = each * len(data.classes)

@@ -351,7 +351,7 @@ def test_validation_is_of_what_the_generator_never_saw_and_subsets_of_what_it_sa
 def test_too_few_unseen_images_are_refused(phantoms):
     data, test = phantoms
     seen = fingerprints(data.images)[:97]
-    with refused("3 images", "class 'normal'", 5):
+    with refused("3 images", "class 'normal'", 5, "--hold-back"):
         divide(data, test, source_of(None, seen), [10], 1, 0)
 
 
@@ -394,6 +394,17 @@ def test_real_images_are_of_the_classes_that_the_generator_was_trained_on(tmp_pa
     other = Labelling(classes="bacteria,normal")
     with refused("--data", "bacteria, normal", "virus, normal"):
         load_real(source, str(tmp_path), None, lambda *_: None, other)
+
+
+@pytest.mark.parametrize(("train", "test"), [("L", "RGB"), ("RGB", "L")])
+def test_test_images_are_taken_as_grey_or_as_colour_as_the_generators(tmp_path, train, test):
+    """As a search takes held-out images."""
+    for split, mode, first in (("train", train, 0), ("test", test, 100)):
+        for seed, name in enumerate(("normal", "pneumonia")):
+            class_folder(tmp_path / split / name, 10, first + seed, mode)
+    channels = len(train)
+    _, apart = load_real(source_of(None, channels=channels), str(tmp_path), None, lambda *_: None)
+    assert apart.images.shape[1] == channels
 
 
 def test_a_generator_of_unknown_training_images_is_refused():

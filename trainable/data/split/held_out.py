@@ -55,7 +55,7 @@ def held_out(
         found = load_apart(spec, named, size, how, _OTHER_SEED, progress, labelling)
         if found is None:
             return None
-        apart, line = _disjoint(_of_colours(found, data.images.shape[1]), data, what)
+        apart, line = _disjoint(of_colours(found, data.images.shape[1]), data, what)
     except InputError as error:
         if named is not None:
             raise
@@ -104,7 +104,7 @@ def _has_test(spec: str, labelling: Labelling) -> bool:
     return os.path.isdir(spec) and "test" in split_folders(Path(spec))  # noqa: PTH112  (never raises)
 
 
-def _of_colours(found: Dataset, channels: int) -> Dataset:
+def of_colours(found: Dataset, channels: int) -> Dataset:
     """The images with as many channels as the training images have."""
     if found.images.shape[1] == channels:
         return found

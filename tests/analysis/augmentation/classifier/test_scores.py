@@ -53,6 +53,12 @@ def drawn(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         (("malignant", "Benign"), 0),
         (("case", "control"), 0),
         (("NORMAL", "abnormal"), 1),
+        (("Target", "no Target"), 0),  # as a column of 0 and 1 is read
+        (("no finding", "pneumonia"), 1),
+        (("Non-covid", "covid"), 1),
+        (("mass", "no_mass"), 0),
+        (("COVID+", "COVID-"), 0),
+        (("HER2", "HER2-"), 0),
     ],
 )
 def test_the_other_of_a_healthy_name_is_positive(classes, index):
