@@ -203,9 +203,8 @@ def _counts(parent: Run) -> dict[str, int]:
 
 def again_by(what: str, name: str, uri: str) -> str:
     """The command that does so with a study of that store, whose folder lies beside a file."""
-    file = sqlite_file(uri)
-    beside = file is not None and uri != TRACKING
-    return command(NAME, what, name, *(("--output", file.parent) if beside else ()))
+    file = None if uri == TRACKING else sqlite_file(uri)
+    return command(NAME, what, name, *(() if file is None else ("--output", file.parent)))
 
 
 def _unscored(name: str, uri: str, parent: Run, trials: pd.DataFrame) -> str:

@@ -158,8 +158,9 @@ def say_of(
         return "the best configuration is the default itself"
     done = (r for r in tried if r.params == usual and r.status == best.status == "complete")
     record = next(done, None)
-    paid = record is None or settings_of(study).resource == "seconds"  # then their time is the same
-    price = "" if paid else _price(best.last, record.last)
+    price = ""
+    if record is not None and settings_of(study).resource != "seconds":  # else they trained alike
+        price = _price(best.last, record.last)
     found = Improvement.of(study)
     if found is not None and found.trial == best.number:
         return f"{found}{price}"

@@ -6,6 +6,7 @@ import math
 import socket
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -102,7 +103,8 @@ def test_unknown_study_is_told_what_there_is(uri):
 
 
 def test_study_without_a_score(uri):
-    with refused("--study unscored", "1 trials", "cgan-search resume unscored"):
+    beside = Path(uri.removeprefix("sqlite:///")).parent  # where the search had the study's folder
+    with refused("--study unscored", "1 trials", f"cgan-search resume unscored --output {beside}"):
         load_study("unscored", uri)
     counts = ("3 trials", "2 failed", "1 out of memory", "no such device")
     with refused("--study ended", *counts) as caught:
@@ -111,7 +113,7 @@ def test_study_without_a_score(uri):
 
 
 def test_what_was_deleted_in_mlflow_is_named_with_the_remedy(uri):
-    with refused("--study gone", "cgan-search publish gone"):
+    with refused("--study gone", "cgan-search publish gone --output"):
         load_study("gone", uri)
     client = MlflowClient(uri, uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
