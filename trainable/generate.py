@@ -51,9 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if (background := settings.get("background", "black")) != "black":
         size += ["--background", str(background)]
     real = Path(settings.get("data") or "")  # of a study before paths were kept whole
-    alone = not any(settings.get(name) for name in AS_FOLDERS.settings)  # it has these classes only
-    alone = alone and settings.get("fit", "crop") == "crop"  # as the command reads images
-    if alone and real.is_absolute() and real.is_dir():
+    # The folder has these classes only, and the command reads images so.
+    alone = not any(settings.get(name) for name in AS_FOLDERS.settings)
+    alike = alone and settings.get("fit", "crop") == "crop"
+    if alike and real.is_absolute() and real.is_dir():
         say_command(console, NAME, "metrics", real, args.out, *size)
     return 0
 

@@ -7,7 +7,7 @@ import html
 import io
 
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageOps
 
 from analysis.figures.style import legible, write
 from spaces.errors import InputError
@@ -44,8 +44,7 @@ def embedded(image: Image.Image) -> str:
     """The image as an address: WebP, in the text itself, and no larger than that can be."""
     file = io.BytesIO()
     if max(image.size) > _LARGEST:
-        image = image.copy()
-        image.thumbnail((_LARGEST, _LARGEST))
+        image = ImageOps.contain(image, (_LARGEST, _LARGEST))
     image.save(file, format="WEBP", quality=_QUALITY)
     return _address(file.getvalue())
 

@@ -22,7 +22,7 @@ from trainable.data.reading import Reading
 from trainable.data.sources import EMBEDDED, load
 from trainable.data.split.alike import unlike
 from trainable.data.split.groups import groups
-from trainable.data.split.held_out import load_apart, of_colours
+from trainable.data.split.held_out import load_apart
 from trainable.generators.image_generator import ImageGenerator
 from trainable.generators.saved import SavedGenerator
 
@@ -148,14 +148,12 @@ def load_real(
         labelling = replace(labelling, classes=source.classes_chosen)
     data = load(spec, source.side, how=source.reading, labelling=labelling, progress=progress)
     _check_kind(data, source, "--data", spec)
-    how = data.report.reading
-    test = load_apart(spec, test_spec, source.side, how, _TEST_SEED, progress, labelling)
+    test = load_apart(spec, test_spec, data, _TEST_SEED, progress, labelling)
     if test is None:
         raise InputError(
             f"--data {spec} has no test split; name other real images of the same classes with "
             "--test"
         )
-    test = of_colours(test, source.channels)
     _check_kind(test, source, "--test", test_spec or f"{spec}, test split")
     check_apart(data, test, "--test")
     among = [test.sources[row] for row in np.flatnonzero(known(test.images, source.seen))]

@@ -17,7 +17,6 @@ from trainable.data.folders.labelled import has_split
 from trainable.data.folders.patients import same_patient
 from trainable.data.folders.splits import split_folders
 from trainable.data.labelling import AS_FOLDERS, Labelling
-from trainable.data.reading import Reading
 from trainable.data.sources import EMBEDDED, load
 from trainable.data.split.alike import unlike
 
@@ -50,12 +49,10 @@ def held_out(
         return instead
     what = f"the test split of {spec}" if named is None else f"--held-out {named}"
     try:
-        how = data.report.reading
-        size = data.images.shape[2]
-        found = load_apart(spec, named, size, how, _OTHER_SEED, progress, labelling)
+        found = load_apart(spec, named, data, _OTHER_SEED, progress, labelling)
         if found is None:
             return None
-        apart, line = _disjoint(of_colours(found, data.images.shape[1]), data, what)
+        apart, line = _disjoint(found, data, what)
     except InputError as error:
         if named is not None:
             raise
@@ -71,13 +68,13 @@ def held_out(
 def load_apart(
     spec: str,
     named: str | None,
-    size: int,
-    how: Reading,
+    like: Dataset,
     seed: int,
     progress: Progress | None,
     labelling: Labelling = AS_FOLDERS,
 ) -> Dataset | None:
-    """Images beside those that `spec` is trained on, or None if there are none.
+    """Images beside `like`, the training images of `spec`, and read as they were, or None if there
+    are none.
 
     They are the data set `named` (its test split, if it has splits), else the test split of `spec`,
     or phantoms of `seed`. The classes that `labelling` chooses hold for both, its table for `spec`.
@@ -85,15 +82,18 @@ def load_apart(
     Raises:
         InputError: they cannot be loaded.
     """
+    size, how = like.images.shape[2], like.report.reading
     if named is not None:
         alike = AS_FOLDERS if named in EMBEDDED else labelling.beside
         split = "test" if _has_test(named, alike) else "train"
-        return load(named, size, how=how, labelling=alike, split=split, progress=progress)
-    if spec == "phantom":
-        return load(spec, size, seed=seed)
-    if _has_test(spec, labelling):
-        return load(spec, size, how=how, labelling=labelling, split="test", progress=progress)
-    return None
+        found = load(named, size, how=how, labelling=alike, split=split, progress=progress)
+    elif spec == "phantom":
+        found = load(spec, size, seed=seed)
+    elif _has_test(spec, labelling):
+        found = load(spec, size, how=how, labelling=labelling, split="test", progress=progress)
+    else:
+        return None
+    return _of_colours(found, like.images.shape[1])
 
 
 def _has_test(spec: str, labelling: Labelling) -> bool:
@@ -104,7 +104,7 @@ def _has_test(spec: str, labelling: Labelling) -> bool:
     return os.path.isdir(spec) and "test" in split_folders(Path(spec))  # noqa: PTH112  (never raises)
 
 
-def of_colours(found: Dataset, channels: int) -> Dataset:
+def _of_colours(found: Dataset, channels: int) -> Dataset:
     """The images with as many channels as the training images have."""
     if found.images.shape[1] == channels:
         return found
