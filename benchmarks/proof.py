@@ -88,14 +88,8 @@ def line_of(study: optuna.Study) -> dict[str, Any]:
             and {"fid": values["fid"]["mean"]} | {k: values["scores"][k] for k in BESIDE}
             for number, values in afresh.items()
         },
-        "trials": [trial_of(record, usual, pace(records[0])) for record in records],
+        "trials": [trial_of(record, usual, records[0].pace) for record in records],
     }
-
-
-def pace(record: TrialRecord) -> float:
-    """Seconds of training for an image; NaN without a report."""
-    last = record.last
-    return last["train_seconds"] / last["images_seen"] if last else math.nan
 
 
 def trial_of(record: TrialRecord, usual: Params, took: float) -> dict[str, Any]:
@@ -105,7 +99,7 @@ def trial_of(record: TrialRecord, usual: Params, took: float) -> dict[str, Any]:
     lacks = [k for k in usual if k not in record.params]
     curve = [[r["images_seen"], round(r["fid"], 2)] for r in record.reports]
     own = {"status": record.status, "changed": changed, "lacks": lacks, "curve": curve}
-    return own | ({"pace": round(pace(record) / took, 3)} if curve else {})
+    return own | ({"pace": round(record.pace / took, 3)} if curve else {})
 
 
 def gain(line: dict[str, Any]) -> float:

@@ -76,6 +76,11 @@ class TrialRecord:
         return self.last["fid"] if self.last else math.inf
 
     @property
+    def pace(self) -> float:
+        """Seconds of training for an image; NaN without a report."""
+        return self.last["train_seconds"] / self.last["images_seen"] if self.last else math.nan
+
+    @property
     def fids(self) -> dict[int, float]:
         """FID by epoch."""
         return {report["epoch"]: report["fid"] for report in self.reports}

@@ -13,17 +13,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
+import numpy as np
 import optuna
 import ray
 from ray.exceptions import RayError
 
 from search.capacity.gpu_share import Capacity
-from search.study.records import TrialRecord, WrittenReport
+from search.study.records import TrialRecord
 from search.study.versions import settings_of
 from search.tune.placement import away_from
 from spaces.presets import default
 from spaces.task import Params
 from trainable.basics.progress import Progress
+from trainable.basics.wording import format_duration
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import FID_NOISE, p_value, ratio
 from trainable.tracking.client import reason
@@ -160,7 +162,7 @@ def say_of(
     record = next(done, None)
     price = ""
     if record is not None and settings_of(study).resource != "seconds":  # else they trained alike
-        price = _price(best.last, record.last)
+        price = _price(best, record)
     found = Improvement.of(study)
     if found is not None and found.trial == best.number:
         return f"{found}{price}"
@@ -189,10 +191,22 @@ def say_of(
     )
 
 
-def _price(ours: WrittenReport | None, theirs: WrittenReport | None) -> str:
-    """How long the best trial trained, for as many images as the default: in the search, where
-    other trials shared the machine with both."""
-    if ours is None or theirs is None:
+def _price(ours: TrialRecord, theirs: TrialRecord) -> str:
+    """How long the best trial trained, for as many images as the default, and where both stood
+    after equal time: in the search, where other trials shared the machine with both."""
+    if not (ours.reports and theirs.reports):
         return ""
-    pace, usual = (of["train_seconds"] / of["images_seen"] for of in (ours, theirs))
-    return f"; for as many images it trained {pace / usual:.1f} times as long as the default"
+    told = f"; for as many images it trained {ours.pace / theirs.pace:.1f} times as long"
+    end = min(r.reports[-1]["train_seconds"] for r in (ours, theirs))
+    if end < max(r.reports[0]["train_seconds"] for r in (ours, theirs)):
+        return f"{told} as the default"
+    return (
+        f"{told}, and after {format_duration(end)} of training each it had FID "
+        f"{_fid_after(ours, end):.1f}, the default {_fid_after(theirs, end):.1f}"
+    )
+
+
+def _fid_after(trial: TrialRecord, seconds: float) -> float:
+    """FID after so many seconds of training: between two evaluations a line in both logs."""
+    curve = [(r["train_seconds"], r["fid"]) for r in trial.reports]
+    return float(np.exp(np.interp(math.log(seconds), *np.log(curve).T)))

@@ -11,21 +11,36 @@ import pytest
 from ray.exceptions import RayError
 
 from search.capacity.gpu_share import Capacity
+from search.study.records import TrialRecord
 from search.winners import afresh
 from search.winners.afresh import AFRESH, Improvement, compare_afresh, say_of
+from spaces.task import Params
 from tests.helpers.fake_tune import config
 from tests.helpers.refusals import tells
 from trainable.distributed.resources import Resources
 from trainable.metrics.intervals import Interval
 from trainable.trial.evaluation import Assessment
+from trainable.trial.report import Status
 
-BEST = SimpleNamespace(
-    number=4, params={"g_lr": 1.0},
-    last={"train_seconds": 9.0, "eval_seconds": 1, "images_seen": 400},
-    status="complete", fid=50.0,
-)  # fmt: skip
 USUAL = {"g_lr": 2.0}
 AGAIN = "cgan-search resume s"
+
+
+def record(
+    number: int,
+    params: Params,
+    *curve: tuple[float, int, float],
+    status: Status = Status.COMPLETE,
+) -> TrialRecord:
+    """A trial with FID after so many seconds and images."""
+    reports: Any = tuple(
+        {"train_seconds": seconds, "eval_seconds": 1, "images_seen": images, "fid": fid}
+        for seconds, images, fid in curve
+    )
+    return TrialRecord(number, status, "", params, params, reports, None, None)
+
+
+BEST = record(4, {"g_lr": 1.0}, (4.0, 200, 98.0), (9.0, 400, 50.0))
 
 
 class Study:
@@ -72,7 +87,7 @@ def trained(monkeypatch) -> list[tuple[int, dict[str, Any]]]:
     return given
 
 
-def compare(study: Any, best: Any = BEST, until: float | None = None) -> str | None:
+def compare(study: Any, best: TrialRecord = BEST, until: float | None = None) -> str | None:
     workload: Any = SimpleNamespace(evaluations=tuple(range(1, 19)), task=None, max_seconds=0.1)
     capacity = Capacity(Resources("local", 1, 0.0, 2), 2)
     return compare_afresh(study, best, workload, capacity, lambda done, total: None, until)
@@ -100,7 +115,7 @@ def test_what_is_trained_already_is_not_trained_again_and_another_best_begins_an
     compare(study)
     assert len(trained) == 4
     assert len({number for number, _ in trained}) == 4
-    compare(study, SimpleNamespace(number=7, params={"g_lr": 3.0}, last=None))
+    compare(study, record(7, {"g_lr": 3.0}))
     assert len(trained) == 8
     assert study.user_attrs[AFRESH]["trial"] == 7
 
@@ -143,7 +158,7 @@ def test_where_all_of_one_side_broke_down_more_are_asked_for(trained):
     compare(study)
     scores = study.user_attrs[AFRESH]["scores"]
     scores.update({number: None for number in scores if number.endswith("4")})
-    best: Any = BEST
+    best = BEST
     assert tells(say_of(study, best, [], USUAL, AGAIN), "not known", "--replicates 3")
 
 
@@ -159,16 +174,15 @@ def test_what_was_compared_with_another_default_is_trained_anew(trained, monkeyp
 
 def test_what_is_said_holds_the_interval_and_how_it_came_about(trained):
     study: Any = Study(replicates=2)
-    best: Any = BEST
+    best = BEST
     said = say_of(study, best, [], USUAL, AGAIN)
     assert tells(said, "not known", "5%", f"{AGAIN} --replicates 2")
-    usual = {"train_seconds": 6.0, "images_seen": 480}
-    tried: Any = [
-        SimpleNamespace(params=USUAL, status="pruned", fid=90.0),
-        SimpleNamespace(params=USUAL, status="complete", fid=60.0, last=usual),
+    tried = [
+        record(0, USUAL, (3.0, 240, 90.0), status=Status.PRUNED),
+        record(1, USUAL, (3.0, 240, 90.0), (6.0, 480, 60.0)),
         best,
     ]
-    broken: Any = SimpleNamespace(params=USUAL, status="complete", fid=math.inf, last=None)
+    broken = record(1, USUAL)
     for telling_nothing in (tried[::2], [broken]):
         assert "times the default" not in say_of(study, best, telling_nothing, USUAL, AGAIN)
     said = say_of(study, best, [*tried, *tried], USUAL, AGAIN)
@@ -178,17 +192,20 @@ def test_what_is_said_holds_the_interval_and_how_it_came_about(trained):
     compare(study)
     said = say_of(study, best, tried, USUAL, AGAIN)
     assert tells(said, "trial 4", "16.8%", "95 %", "p 0.0025", "2 + 2 trainings")
-    assert tells(said, "1.8 times as long")
+    between = 98 * (50 / 98) ** (math.log(6 / 4) / math.log(9 / 4))
+    assert tells(said, "1.8 times as long", "6 s of training", f"FID {between:.1f}", "default 60.0")
+    early = record(1, USUAL, (2.0, 480, 60.0))  # it ended before the best had a score
+    assert tells(say_of(study, best, [early], USUAL, AGAIN), "5.4 times as long as the default")
     study.user_attrs["config"]["resource"] = "seconds"  # both trained equally long
     assert "as long" not in say_of(study, best, tried, USUAL, AGAIN)
-    other: Any = SimpleNamespace(number=5, params={"g_lr": 4.0})
+    other = record(5, {"g_lr": 4.0})
     assert "not known" in say_of(study, other, [], USUAL, AGAIN)
-    default: Any = SimpleNamespace(number=0, params=USUAL)
+    default = record(0, USUAL)
     assert "the default itself" in say_of(study, default, tried, USUAL, AGAIN)
 
 
 def test_of_another_objective_it_is_not_said_how_far_trainings_differ():
-    best: Any = BEST
+    best = BEST
     for objective, named in (("classifier", "classifier's error"), ("fid,kid", "FID and KID")):
         study: Any = Study(objective=objective, hold_back=0.25)
         said = say_of(study, best, [], USUAL, AGAIN)
