@@ -26,7 +26,7 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 
 from search.proposals.history import BOUNDS, BROKEN
-from search.proposals.prior import ABSENT, FILE, Numbers, Options, Prior
+from search.proposals.prior import ABSENT, FILE, SIZE, Numbers, Options, Prior
 from spaces.catalog import LR_SCALE, full
 from spaces.describe import describe
 from spaces.presets import default
@@ -42,7 +42,7 @@ LINES = {
 """Files of searches, and in what their default differed from today's."""
 PROOF = {"proof.jsonl": {}}
 """Those that prove the prior, which is not made of them."""
-TASK = Task(image_size=32, channels=1, classes=2, images=200, backbone="efficientnet-lite1")
+TASK = Task(image_size=SIZE, channels=1, classes=2, images=200, backbone="efficientnet-lite1")
 BROKE = ("diverged", "collapsed")
 NEXT = 0.01
 """Evaluations that lie so close count as the same: epochs end at whole batches."""

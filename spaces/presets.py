@@ -27,12 +27,12 @@ def default(task: Task) -> Params:
         "init": "orthogonal",
         "latent_size": 64,
         "upsampling": "nearest",
-        "g_depth": _to_4x4(task),
+        "g_depth": to_4x4(task.image_size),
         "g_width": 24,
         "g_residuals": 0,
         "g_norm": "batch",
         **backed(task),
-        "d_depth": _to_4x4(task),
+        "d_depth": to_4x4(task.image_size),
         "d_width": 16,
         "d_residuals": 0,
         "d_norm": "none",
@@ -89,12 +89,12 @@ def study2023(task: Task) -> Params:
         "init": "normal",
         "latent_size": 100,
         "upsampling": "transposed",
-        "g_depth": _to_4x4(task),
+        "g_depth": to_4x4(task.image_size),
         "g_width": 32,
         "g_residuals": 0,
         "g_norm": "batch",
         "backbone": "none",
-        "d_depth": _to_4x4(task),
+        "d_depth": to_4x4(task.image_size),
         "d_width": 32,
         "d_residuals": 0,
         "d_norm": "batch",
@@ -120,6 +120,6 @@ def study2023(task: Task) -> Params:
 PRESETS: dict[str, Callable[[Task], Params]] = {"default": default, "study2023": study2023}
 
 
-def _to_4x4(task: Task) -> int:
-    """Halvings from the image to a grid of 4 x 4."""
-    return max(1, task.image_size.bit_length() - 3)
+def to_4x4(image_size: int) -> int:
+    """Halvings from an image of so many pixels to a grid of 4 x 4; at least one."""
+    return max(1, image_size.bit_length() - 3)

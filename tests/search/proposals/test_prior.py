@@ -43,17 +43,28 @@ def test_a_configuration_is_expected_at_the_sum_of_what_it_changes():
     assert PRIOR(without, anchor) == pytest.approx(0.15 + 0.12)
 
 
-def test_what_ships_knows_all_that_the_space_asks_for():
-    assert shipped().trials >= 100
-    task = replace(TASK, backbone=BACKBONE)
+@pytest.mark.parametrize("size", [16, 32, 48, 64, 128])
+def test_what_ships_knows_all_that_the_space_asks_for(size):
+    prior = shipped(size)
+    assert prior.trials >= 100
+    task = replace(TASK, image_size=size, backbone=BACKBONE)
     for asked in describe(full, task):
-        effect, what = shipped().effects[asked.name], asked.distribution
+        effect, what = prior.effects[asked.name], asked.distribution
         if isinstance(effect, Options):
             assert isinstance(what, Choice)
             assert {str(option) for option in what.options} <= effect.effects.keys()
         else:
             ends = what.options if isinstance(what, Choice) else what.ends()
             assert effect.low <= min(ends) < max(ends) <= effect.high, asked.name
+
+
+def test_a_depth_counts_from_that_which_suits_the_size():
+    for size, usual in ((32, 3), (64, 4), (128, 5)):
+        deep, shallow = (shipped(size).effects["g_depth"](at) for at in (usual, usual - 1))
+        assert (deep, shallow) == (shipped().effects["g_depth"](3), shipped().effects["g_depth"](2))
+    asked = prior_of(config(sampler="auto", prior="auto", image_size=64))
+    assert asked is not None
+    assert asked == shipped(64) != shipped()
 
 
 @pytest.mark.parametrize(
