@@ -16,6 +16,7 @@ from search.capacity.estimate import (
     measure_scoring,
     measure_training,
     speed_of,
+    total_seconds,
 )
 from search.capacity.gpu_share import Capacity, share
 from search.capacity.nodes import all_in_order, local_gpus
@@ -37,6 +38,23 @@ from trainable.trial.workload import Workload
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """How long a search will take.
+
+    Attributes:
+        config: as its time budget has it.
+        device: where trials run.
+        workers: how many run at a time.
+        seconds: of all, whatever its budget.
+    """
+
+    config: StudyConfig
+    device: str
+    workers: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Plan:
     """A search as it can be on the machines that there are.
 
@@ -51,6 +69,13 @@ class Plan:
     workload: Workload
     capacity: Capacity
     speed: Speed
+
+    @property
+    def outlook(self) -> Outlook:
+        """How long it takes."""
+        workload, workers = self.workload, self.capacity.workers
+        seconds = total_seconds(self.config, workload.data, self.speed, workers)
+        return Outlook(self.config, workload.device, workers, seconds)
 
 
 def make_plan(
@@ -90,21 +115,19 @@ def make_plan(
     return Plan(config, workload, capacity, speed)
 
 
-def tried_budget(
+def look_ahead(
     args: argparse.Namespace, prepared: Prepared, where: Resources, since: float,
     say: Callable[[str], None],
-) -> StudyConfig:  # fmt: skip
-    """What `budgeted` makes of a study on this machine, without Ray.
+) -> Outlook | None:  # fmt: skip
+    """How long a study will take on this machine, without Ray; None where a cluster runs it.
 
     Raises:
         InputError: scoring the winners leaves no time to train.
     """
     config = prepared.config
-    if config.time_budget is None:
-        return config
     if where.cluster is not None:
-        say("whether the cluster can score the winners within the time budget is not measured")
-        return config
+        say("how long it takes on the cluster, and what a time budget pays for, is not measured")
+        return None
     inputs, seed = prepared.inputs, config.seed
     first = TrialConfig.from_params(default(inputs.task))
     trained = measure_training(
@@ -122,11 +145,13 @@ def tried_budget(
     workers = min(fits, where.max_concurrent or fits)
     speed = replace(speed, trained=trained)
     opened = left_open(args)
-    return budgeted(config, inputs.data, speed, workers, since, left_open=opened, say=say)[0]
+    config, _ = budgeted(config, inputs.data, speed, workers, since, left_open=opened, say=say)
+    seconds = total_seconds(config, inputs.data, speed, workers)
+    return Outlook(config, where.device, workers, seconds)
 
 
 def undecided(args: argparse.Namespace, config: StudyConfig, where: Resources) -> frozenset[str]:
-    """The settings that `tried_budget` leaves to the plan of the search itself."""
+    """The settings that `look_ahead` leaves to the plan of the search itself."""
     if config.time_budget is None:
         return left_open(args) & {"replicates"}
     return left_open(args) if where.cluster is not None else frozenset()

@@ -15,10 +15,9 @@ from pathlib import Path
 import optuna
 from rich.console import Console
 
-from search.capacity.estimate import total_seconds
 from search.capacity.gpu_share import Capacity
 from search.ending import HALTED, EndedError, Ending
-from search.plan import Plan, make_plan, tried_budget, undecided
+from search.plan import Outlook, Plan, look_ahead, make_plan, undecided
 from search.proposals.prior import prior_of
 from search.resolve import NewStudy, Prepared, ResumedStudy, prepare
 from search.study.config import StudyConfig
@@ -80,9 +79,13 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
     for line in prepared.said:
         say(console, line)
     if args.dry_run:
-        config = tried_budget(args, prepared, where, since, partial(say, console))
+        with stage(console, "measuring the default configuration"):
+            outlook = look_ahead(args, prepared, where, since, partial(say, console))
+        config = prepared.config if outlook is None else outlook.config
         say(console, str(config))
         say(console, json.dumps(config.to_json(), indent=2))
+        if outlook is not None:
+            _say_duration(args, outlook, console)
         if args.write_config is not None:
             auto = undecided(args, config, where)
             hidden = write_settings(args.write_config, config, args, auto)
@@ -155,7 +158,7 @@ def _locked_search(
         study.set_user_attr("run_flags", run_flags(args))
         if isinstance(prepared, ResumedStudy):
             _say_standing(config, read_records(study), console)
-        _say_duration(args, plan, console)
+        _say_duration(args, plan.outlook, console)
         tracker.start()
         workload = replace(plan.workload, untrained=study.user_attrs["yardstick"]["untrained"])
         audience = Audience(console, args.progress, tracker.wake)
@@ -300,18 +303,16 @@ def _say_standing(config: StudyConfig, records: list[TrialRecord], console: Cons
     say(console, f"resumed: {said}")
 
 
-def _say_duration(args: argparse.Namespace, plan: Plan, console: Console) -> None:
+def _say_duration(args: argparse.Namespace, outlook: Outlook, console: Console) -> None:
     """Say how many workers there are and for how long; name a smaller search if long."""
-    workload, workers = plan.workload, plan.capacity.workers
-    seconds = total_seconds(plan.config, workload, plan.speed, workers)
-    limit = plan.config.time_budget
+    seconds, limit = outlook.seconds, outlook.config.time_budget
     say(
         console,
-        f"{counted(workers, 'trial')} at a time on {workload.device}, about "
+        f"{counted(outlook.workers, 'trial')} at a time on {outlook.device}, about "
         f"{format_duration(min(seconds, limit or seconds))} for this search",
     )
     if seconds > LONG and (limit is None or limit > LONG):
-        say(console, f"a smaller one:\n  {smaller_command(plan.config, args)}")
+        say(console, f"a smaller one:\n  {smaller_command(outlook.config, args)}")
 
 
 def _say_next(folder: StudyFolder, version: str | None, console: Console) -> None:

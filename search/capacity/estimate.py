@@ -170,13 +170,12 @@ def winner_images_within(
     return FEWEST + 10 * max(0, math.floor(more / 10))
 
 
-def total_seconds(config: StudyConfig, workload: Workload, speed: Speed, workers: int) -> float:
+def total_seconds(config: StudyConfig, data: Dataset, speed: Speed, workers: int) -> float:
     """Seconds of a whole search on `workers` workers, from its first trial to its winners."""
-    images, classes = workload.data.n, len(workload.data.classes)
     return (
-        search_seconds(config, images, speed, workers)
-        + winner_seconds(config, classes, speed, workers)
-        + afresh_seconds(config, images, speed, workers)
+        search_seconds(config, data.n, speed, workers)
+        + winner_seconds(config, len(data.classes), speed, workers)
+        + afresh_seconds(config, data.n, speed, workers)
     )
 
 

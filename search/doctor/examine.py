@@ -220,7 +220,7 @@ def _time(
     config, _ = budgeted(
         prepared.config, inputs.data, speed, workers, began, left_open=opened, say=note
     )
-    seconds = total_seconds(config, workload, speed, workers)
+    seconds = total_seconds(config, inputs.data, speed, workers)
     limit = config.time_budget
     said = f"about {format_duration(min(seconds, limit or seconds))} for this search"
     if limit is not None and seconds > limit:

@@ -16,10 +16,9 @@ from PIL import Image
 
 from analysis.command import figure_parser
 from search import publish, session, ui
-from search.capacity.estimate import Speed
 from search.display.screen import Screen
 from search.ending import Ending
-from search.plan import Plan
+from search.plan import Outlook
 from search.run import main
 from search.study.config import StudyConfig
 from search.study.flags import parser, resume_parser
@@ -131,11 +130,8 @@ def test_what_publishes_a_study_is_found_too(output, monkeypatch):
 
 
 def test_a_smaller_search_reads_the_same_images_and_writes_to_the_same_place(output):
-    workload: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
     study = config(length=10**6, eval_every=1000, data=str(output.absolute() / "x"), held_out="y")
-    capacity: Any = SimpleNamespace(workers=1)
-    plan = Plan(study, workload, capacity, Speed(10.0, 10.0))
-    text = said(session._say_duration, flags_of(output), plan)
+    text = said(session._say_duration, flags_of(output), Outlook(study, "cpu", 1, 10**6))
     (smaller,) = commands(text)
     assert smaller[:2] == ["cgan-search", "run"]
     found = parser().parse_args(smaller[2:])
@@ -215,14 +211,11 @@ def test_the_screen_reads_no_markup_in_what_it_shows(tmp_path):
 def test_no_line_of_a_search_shows_a_password(tmp_path, password, capsys):
     uri, base = f"http://me:{password}@h:5000", f"postgresql://me:{password}@h/db?password=secret"
     args = parser().parse_args([f"--tracking-uri={uri}", f"--database={base}"])
-    workload: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
     study = config(length=10**6, eval_every=1000)
     args.output = tmp_path
     text = said(stopped, args, study, Outcome(False, f"no route to {base}"))
     text += said(session._say_next, StudyFolder(tmp_path / "s", uri), None)
-    capacity: Any = SimpleNamespace(workers=1)
-    plan = Plan(study, workload, capacity, Speed(10.0, 10.0))
-    text += said(session._say_duration, args, plan)
+    text += said(session._say_duration, args, Outlook(study, "cpu", 1, 10**6))
     text += description(study, YARDSTICK, [], tmp_path / "s", uri, base, [])
     text += StudyFolder.of(args, "s").command("publish")
     say_error(InputError(f"no word from {uri}"))

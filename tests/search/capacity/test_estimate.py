@@ -7,8 +7,6 @@ import re
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +28,7 @@ from search.capacity.estimate import (
     trial_seconds,
     winner_seconds,
 )
-from search.plan import Plan
+from search.plan import Outlook
 from search.session import _say_duration
 from search.study.flags import parser
 from spaces.presets import BACKBONE
@@ -75,13 +73,10 @@ def test_its_cost_is_measured_where_images_are_held_back(data, tmp_path, monkeyp
 )
 def test_the_smaller_search_asks_for_the_same(changes, kept):
     said = io.StringIO()
-    workload: Any = SimpleNamespace(data=SimpleNamespace(n=100, classes=("a", "b")), device="cpu")
     args = parser().parse_args(["--output", "a b", "--devices", "cpu"])
     usual = {"sampler": "auto", "prior": "auto", "top_k": 3, "backbone": BACKBONE}
     study = config(length=10**6, eval_every=1000, **usual, **changes)
-    capacity: Any = SimpleNamespace(workers=1)
-    plan = Plan(study, workload, capacity, Speed(10.0, 10.0))
-    _say_duration(args, plan, Console(file=said, width=500))
+    _say_duration(args, Outlook(study, "cpu", 1, 10**6), Console(file=said, width=500))
     assert said.getvalue().splitlines()[-1] == (
         f"  cgan-search run --space full {kept} --image-size 32 --trials 16 --time-budget 15m "
         f"--output '{Path.cwd()}/a b' --devices cpu"

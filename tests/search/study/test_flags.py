@@ -204,6 +204,7 @@ def test_dry_run_prints_numbers_and_starts_nothing(folder, tmp_path, capsys):
     said = capsys.readouterr().out
     assert '"trials": 5' in said
     assert '"length": 7506' in said  # 180,000 images are 7,500 passes over 24; 18 x 417
+    assert tells(said, "at a time on cpu", "about", "for this search")
     assert not any((tmp_path / "runs").glob("*"))
 
 
