@@ -140,7 +140,7 @@ def study_config(name: str, trials: int, reports: int, *, prune: bool) -> Any:
         weights_sha256="0" * 64, backbone="none",
         backbone_sha256=None, held_out=None, held_out_digest=None,
         hold_back=0.0, validation_digest=None, init_from=None, init_sha256=None,
-        top_k=1, winner_images=100, replicates=0, prior="none",
+        top_k=1, winner_images=200, replicates=0, prior="none",
     )  # fmt: skip
 
 

@@ -323,7 +323,7 @@ def real(args: argparse.Namespace) -> None:
         command = [
             sys.executable, "-m", "search.run", "--space", "full", "--data", args.real,
             "--image-size", "32", "--trials", str(args.trials), "--epochs", str(args.epochs),
-            "--top-k", "1", "--winner-images", "100", "--study", "bench", "--output", folder,
+            "--top-k", "1", "--winner-images", "200", "--study", "bench", "--output", folder,
             "--address", "local", "--max-concurrent", str(workers),
         ]  # fmt: skip
         began = time.time()

@@ -41,6 +41,7 @@ from trainable.distributed.resources import Resources
 from trainable.generators.saved import SavedGenerator
 from trainable.metrics.scores import RealSet
 from trainable.tracking.registry import load_generator
+from trainable.trial.evaluation import GENERATED, fewest_to_assess
 from trainable.trial.identity import RunIdentity
 from trainable.trial.inputs import Inputs, load_inputs
 from trainable.trial.object_store import ObjectStore
@@ -108,7 +109,20 @@ def prepare(args: argparse.Namespace, console: Console) -> Prepared:
     Raises:
         InputError: anything that the flags name cannot be used.
     """
-    return _new(args, console) if args.resume is None else _resumed(args, console)
+    found = _new(args, console) if args.resume is None else _resumed(args, console)
+    _check_winner_images(found.config, found.inputs.data)
+    return found
+
+
+def _check_winner_images(config: StudyConfig, data: Dataset) -> None:
+    """Raise InputError where the winners' images would make smaller samples than evaluations do."""
+    least = fewest_to_assess(data.counts.values())
+    if config.winner_images < least:
+        raise InputError(
+            f"--winner-images is {config.winner_images}, but must be at least {least} here: FID on "
+            f"fresh images is that of samples of {GENERATED}, as in the search, which takes twice "
+            "as many to draw them from"
+        )
 
 
 def _new(args: argparse.Namespace, console: Console) -> NewStudy:

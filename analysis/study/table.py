@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from analysis.study.rows import read_trials
 from spaces.errors import InputError
-from trainable.basics.addresses import sqlite_file, without_password
+from trainable.basics.addresses import pasted, sqlite_file, without_password
 from trainable.basics.progress import Progress
 from trainable.basics.terminal import NAME, command
 from trainable.tracking.client import (
@@ -202,9 +203,18 @@ def _counts(parent: Run) -> dict[str, int]:
 
 
 def again_by(what: str, name: str, uri: str) -> str:
-    """The command that does so with a study of that store, whose folder lies beside a file."""
-    file = None if uri == TRACKING else sqlite_file(uri)
-    return command(NAME, what, name, *(() if file is None else ("--output", file.parent)))
+    """The command that does so with a study of that store: with its folder where that lies beside
+    the store's file or at the usual place, else with DIR to be filled in."""
+    if uri == TRACKING:
+        return command(NAME, what, name)
+    file = sqlite_file(uri)
+    usual = Path(TRACKING.removeprefix("sqlite:///"))
+    places = [usual.parent] if file is None else [file.parent, usual.parent]
+    output = next((place for place in places if (place / name).is_dir()), "DIR")
+    words: list[str | Path] = ["--output", output]
+    if file is None or (file.parent, file.name) != (output, usual.name):
+        words += ["--tracking-uri", pasted(uri, "URI")]
+    return command(NAME, what, name, *words)
 
 
 def _unscored(name: str, uri: str, parent: Run, trials: pd.DataFrame) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass, replace
 
 import ray
@@ -21,7 +21,7 @@ from trainable.gan.run import Run
 from trainable.metrics.classifier_score import Validation
 from trainable.metrics.quick_classifier import NETS
 from trainable.pretrained.extractors import Extractor
-from trainable.trial.evaluation import GENERATED, SEEDS
+from trainable.trial.evaluation import GENERATED, SEEDS, fewest_to_assess
 from trainable.trial.workload import Workload
 
 WORTH = 10
@@ -161,13 +161,15 @@ def winner_seconds(config: StudyConfig, classes: int, speed: Speed, workers: int
 
 
 def winner_images_within(
-    seconds: float, config: StudyConfig, classes: int, speed: Speed, workers: int
+    seconds: float, config: StudyConfig, counts: Collection[int], speed: Speed, workers: int
 ) -> int:
-    """The most winner images a class, in tens, for which `winner_seconds` is at most `seconds`."""
-    none = winner_seconds(replace(config, winner_images=FEWEST), classes, speed, workers)
+    """The most winner images a class, in tens above the fewest, for which `winner_seconds` is at
+    most `seconds`, where there are `counts` real images of each."""
+    classes, least = len(counts), max(FEWEST, fewest_to_assess(counts))
+    none = winner_seconds(replace(config, winner_images=least), classes, speed, workers)
     rounds = math.ceil(config.top_k / workers)
     more = (seconds - none) * speed.extracted / (_MARGIN * rounds * classes)
-    return FEWEST + 10 * max(0, math.floor(more / 10))
+    return least + 10 * max(0, math.floor(more / 10))
 
 
 def total_seconds(config: StudyConfig, data: Dataset, speed: Speed, workers: int) -> float:
@@ -192,7 +194,7 @@ def budgeted(
         InputError: as `deadline_of`.
     """
     classes, asked = len(data.classes), "winner_images" not in left_open
-    config, line = affordable(config, classes, speed, workers, asked=asked)
+    config, line = affordable(config, data.counts.values(), speed, workers, asked=asked)
     if line:
         say(line)
     ready = deadline_of(config, classes, speed, workers, since)
@@ -254,7 +256,7 @@ def fitted(
 
 
 def affordable(
-    config: StudyConfig, classes: int, speed: Speed, workers: int, *, asked: bool
+    config: StudyConfig, counts: Collection[int], speed: Speed, workers: int, *, asked: bool
 ) -> tuple[StudyConfig, str]:
     """The study, with fewer winner images where scoring them would take over half of its time
     budget, and a line that says so, or an empty one.
@@ -264,7 +266,7 @@ def affordable(
     budget = config.time_budget
     if budget is None or asked:
         return config, ""
-    most = winner_images_within(budget / 2, config, classes, speed, workers)
+    most = winner_images_within(budget / 2, config, counts, speed, workers)
     if most >= config.winner_images:
         return config, ""
     line = (

@@ -31,7 +31,7 @@ EVALUATIONS = 18
 ninth and at a third, and none close to the end."""
 
 FEWEST = 20
-"""Winner images a class, below which their scores' intervals say nothing."""
+"""Winner images a class, whatever the images; how many it takes see `fewest_to_assess`."""
 MOST_EVALUATIONS = 10_000
 """Of a trial: each leaves a report in the database and points in MLflow."""
 

@@ -202,7 +202,8 @@ def smaller_command(config: StudyConfig, args: argparse.Namespace) -> str:
     for name, flag in FLAGS.items():
         value = getattr(args if name in _RESOLVED else config, name, None)
         if name in ("space", "data") or (name not in _SHRUNK and value and value != flag.default):
-            words += [str(flag), str(value)]
+            # A class may begin with a sign, and would be taken for a flag.
+            words += [f"{flag}={value}"] if str(value)[0] == "-" else [str(flag), str(value)]
     folder = StudyFolder.of(args, config.name)
     words += ["--allow-shared-features"] * args.allow_shared_features
     words += ["--image-size", "32", "--trials", "16", "--time-budget", "15m", *folder.flags]

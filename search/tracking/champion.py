@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -26,6 +27,8 @@ from trainable.generators.weights_file import GeneratorRecord
 from trainable.metrics.intervals import Interval
 from trainable.tracking.client import find_experiment, search_runs
 from trainable.tracking.names import (
+    BEST,
+    BEST_FID,
     EXPERIMENT,
     FAILED,
     FRESH_IMAGES,
@@ -96,16 +99,25 @@ def log_winner(uri: str, run_id: str, trial: Path, exported: Path, verdict: Verd
     client.set_tag(run_id, TIE, verdict.tie)
 
 
-def log_best(uri: str, run_id: str | None, exported: Path, verdict: Verdict) -> None:
-    """Have the study's run say how good its best is, and show it."""
+def log_best(
+    uri: str, run_id: str | None, exported: Path | None, scores: Mapping[str, float]
+) -> None:
+    """Have the study's run say how good its champion is, and show it; `exported` is None without
+    one. What an earlier champion had and this one lacks becomes NaN: MLflow keeps all metrics."""
     if run_id is None:
         return
     client = connect(uri)
-    for name, value in verdict.scores.items():
-        if "/" not in name and name not in (GATES_FAILED, FRESH_IMAGES):
-            client.log_metric(run_id, f"best/{name}", value)
-    picture = exported / PICTURE
-    if picture.exists():
+    told = {
+        f"{BEST}{name}": value
+        for name, value in scores.items()
+        if "/" not in name and name not in (GATES_FAILED, FRESH_IMAGES)
+    }
+    there = client.get_run(run_id).data.metrics
+    stale = {name for name in there if name.startswith(BEST) and name != BEST_FID} - told.keys()
+    for name, value in (told | dict.fromkeys(stale, math.nan)).items():
+        client.log_metric(run_id, name, value)
+    picture = exported and exported / PICTURE
+    if picture and picture.exists():
         from PIL import Image
 
         with Image.open(picture) as shown:

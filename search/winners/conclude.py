@@ -90,7 +90,8 @@ def conclude(
     records = read_records(study)
     waiting, gates = candidates(records), gates_of(records)
     exports = _exports(folder)
-    known = {k: v for k, v in _standing(study, records, images).items() if k in exports}
+    earlier = {k: v for k, v in _standing(study, records).items() if k in exports}
+    known = {k: v for k, v in earlier.items() if v.generated == images}
     assessed: dict[int, Assessment] = {}
     while waiting:
         best, waiting = waiting[: config.top_k], waiting[config.top_k :]
@@ -102,8 +103,14 @@ def conclude(
                     workload, new, config.winner_images, where, progress, avoided
                 )
         for record in best:
-            if record.number not in found:
-                say(console, f"trial {record.number} has no valid checkpoint; it is not scored")
+            if (number := record.number) in found:
+                continue
+            if number in earlier:
+                found[number] = earlier[number]
+                said = f"keeps its score on {earlier[number].generated} fresh images"
+            else:
+                said = "is not scored"
+            say(console, f"trial {number} has no valid checkpoint; it {said}")
         assessed |= found
         won = any(not failed_gates(assessment.scores, gates) for assessment in found.values())
         if won or not any(may_pass(record, gates) for record in waiting):
@@ -119,7 +126,7 @@ def conclude(
     ):
         for done, row in enumerate(winners, start=1):
             number, place = row.record.number, _export(exported, row)
-            if number in known and _says(exports[number], row):
+            if row.assessment == earlier.get(number) and _says(exports[number], row):
                 shutil.copytree(exports[number], place)
             else:
                 _write_export(row, place, config, workload)
@@ -237,8 +244,9 @@ def hand_over(
         log_winner(uri, run, trial, kept, verdict)
         if champion is None and row.wins:
             champion = register_champion(uri, run, kept, study.study_name, card_of(kept))
-            log_best(uri, run_id(None), kept, verdict)
+            log_best(uri, run_id(None), kept, {"trial": row.record.number, **scores})
     if champion is None:
+        log_best(uri, run_id(None), None, {})
         withdraw_champion(uri, study.study_name, study_key(study))
     return champion
 
@@ -247,16 +255,14 @@ def _assessed(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row.assessment is not None]
 
 
-def _standing(
-    study: optuna.Study, records: list[TrialRecord], images: int
-) -> dict[int, Assessment]:
-    """Assessments by `images` images of generators that have not been trained on since."""
+def _standing(study: optuna.Study, records: list[TrialRecord]) -> dict[int, Assessment]:
+    """Assessments of generators that have not been trained on since."""
     found = _assessments(study)
     seen = {r.number: r.last["images_seen"] for r in records if r.last and r.ended is not None}
     return {
         number: assessment
         for number, assessment in found.items()
-        if assessment.generated == images and assessment.images_seen == seen.get(number, -1)
+        if assessment.images_seen == seen.get(number, -1)
     }
 
 

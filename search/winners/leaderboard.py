@@ -158,7 +158,8 @@ def write_csv(path: Path, rows: list[Row]) -> None:
     ``_low`` and ``_high`` are what one evaluation would give of it and the ends of the 95 %
     interval, and likewise of ``kid``, and of ``cas`` where images are held back.
     """
-    records = [_flat(row, differing(rows)) for row in rows]
+    params = differing(rows)
+    records = [_flat(row, params) for row in rows]
     names = list(dict.fromkeys(name for record in records for name in record))
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.DictWriter(file, names, restval="")

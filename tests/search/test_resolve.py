@@ -369,8 +369,8 @@ def test_data_that_have_moved_are_named_and_proved_by_their_pixels(place):
 
 
 def test_what_no_trial_hangs_on_may_be_given_anew(place):
-    found = prepared_from(place / "runs", "--resume", "s", "--top-k", "1", "--winner-images", "40")
-    assert (found.config.top_k, found.config.winner_images) == (1, 40)
+    found = prepared_from(place / "runs", "--resume", "s", "--top-k", "1", "--winner-images", "400")
+    assert (found.config.top_k, found.config.winner_images) == (1, 400)
 
 
 @pytest.mark.parametrize(

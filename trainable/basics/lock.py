@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spaces.errors import InputError
+from trainable.basics.terminal import os_reason
 
 LOCK = "lock"
 
@@ -19,9 +20,16 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the study in `folder`.
 
     Raises:
-        InputError: another process holds it; the message says which.
+        InputError: another process holds it; the message says which. Or it cannot be written to.
     """
-    with (folder / LOCK).open("a+") as file:
+    try:
+        opened = (folder / LOCK).open("a+")
+    except OSError as error:
+        raise InputError(
+            f"study {folder.name} cannot be written to ({os_reason(error)}): look at who may write "
+            f"in {folder}"
+        ) from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

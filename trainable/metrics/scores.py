@@ -13,17 +13,17 @@ from trainable.metrics.frechet import FeatureStats, frechet_distance
 from trainable.metrics.inception_score import inception_score
 from trainable.metrics.kernel import kernel_distance, kernel_mean
 from trainable.metrics.likeness import likeness_score
-from trainable.metrics.neighbours import PRDC, Distances, OneNN, copy_rate, one_nn, prdc
+from trainable.metrics.neighbours import PRDC, Distances, OneNN, copy_rate, nearest, one_nn, prdc
 from trainable.metrics.pixels import pixel_copies, within_class_diversity
 
 Scores = dict[str, float]
 
 NEIGHBOURS = 2000
-"""Most real images that neighbour scores look at: their distances take n^2 numbers."""
-
-
+"""Most real images whose distances from each other neighbour scores look at, which are n^2 numbers,
+and most with which creativity compares: SSIM of 200 with 2,000 takes a core some seconds. A copy
+may be of any real image, and is looked for among all."""
 SIMILARITIES = 200
-"""Most images of either kind that creativity looks at: SSIM of all pairs takes seconds at 200."""
+"""Most generated images that creativity looks at."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class RealSet:
         own_kernel: mean kernel value between two different images, for KID.
         rows: the real images that neighbour scores look at, all of them up to `NEIGHBOURS`.
         distances: between those, [len(rows), len(rows)].
+        apart: from each of them to its nearest other real image of all, [len(rows)].
     """
 
     features: Tensor
@@ -47,16 +48,18 @@ class RealSet:
     own_kernel: float
     rows: Tensor
     distances: Tensor
+    apart: Tensor
 
     @classmethod
     def of(cls, features: Tensor, labels: Tensor, classes: int) -> RealSet:
         """Everything about features [n, D] with their labels [n]."""
-        rng = torch.Generator().manual_seed(0)
-        rows = torch.randperm(len(features), generator=rng)[:NEIGHBOURS].sort().values
+        rows = _rows(features)
         chosen = features[rows]
         distances = Distances.between(chosen, chosen[:2]).real_real
         own = kernel_mean(features)
-        return cls(features, labels, classes, FeatureStats.of(features), own, rows, distances)
+        apart = nearest(features, chosen, own=rows).values
+        stats = FeatureStats.of(features)
+        return cls(features, labels, classes, stats, own, rows, distances, apart)
 
 
 def evaluation_scores(real: RealSet, fake: Tensor, labels: Tensor, logits: Tensor) -> Scores:
@@ -90,7 +93,7 @@ def _evaluation_scores(
         "inception_score": inception_score(logits),
         "one_nn": parts.accuracy,
         "coverage": balls.coverage,
-        "copy_rate": copy_rate(distances).rate,
+        "copy_rate": copy_rate(real.apart, nearest(real.features, fake)).rate,
         "diversity": torch.tensor(diversity).min().item(),  # NaN if any is
         **{f"diversity/{index}": value for index, value in enumerate(diversity)},
     }
@@ -108,7 +111,7 @@ def all_scores(
     distances = _distances(real, fake)
     even = distances.even()
     parts, balls = one_nn(even), prdc(distances)
-    cid = creativity_inheritance_diversity(_some(real_images), _some(images))
+    cid = creativity_inheritance_diversity(real_images[real.rows], _some(images))
     scores = _evaluation_scores(real, fake, labels, logits, distances, parts, balls) | {
         "one_nn_real": parts.real_part,
         "one_nn_fake": parts.fake_part,
@@ -126,6 +129,18 @@ def all_scores(
         scores[f"fid/{index}"] = frechet_distance(FeatureStats.of(mine), theirs)
         scores[f"kid/{index}"] = kernel_distance(mine, theirs)
     return scores
+
+
+def copied(real: Tensor, fake: Tensor) -> float:
+    """``copy_rate`` of features [m, D], held against those of training images [n, D]."""
+    rows = _rows(real)
+    apart = nearest(real, real[rows], own=rows).values
+    return copy_rate(apart, nearest(real, fake)).rate
+
+
+def _rows(features: Tensor) -> Tensor:
+    rng = torch.Generator().manual_seed(0)
+    return torch.randperm(len(features), generator=rng)[:NEIGHBOURS].sort().values
 
 
 def _distances(real: RealSet, fake: Tensor) -> Distances:

@@ -37,7 +37,9 @@ TIE = "cgan.tie"  # whether it cannot be told from the best
 GATES_FAILED = "gates_failed"  # the metric: how many
 WEIGHTS_SHA256 = "cgan.weights_sha256"  # on versions of a registered model, not on runs
 
-BEST_FID = "best/fid"
+BEST = "best/"
+"""What the parent's metrics of its champion begin with; ``best/trial`` is its number."""
+BEST_FID = f"{BEST}fid"
 """The parent's metric: the lowest FID of complete trials as the search went on."""
 IMPROVEMENT = ("improvement", "improvement_low", "improvement_high", "improvement_p")
 """Metrics: by how much the winner's FID is less than the default's, as a share of that, the ends of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -123,7 +123,8 @@ class Evaluator:
         return scores
 
     def assess(self, run: Run, per_class: int, *, seed: int) -> Assessment:
-        """Everything about `per_class` images a class from the latents of `seed`.
+        """Everything about `per_class` images a class from the latents of `seed`: no fewer than
+        `fewest_to_assess`.
 
         Raises:
             DivergedError: a feature is no finite number.
@@ -139,14 +140,13 @@ class Evaluator:
             cas = self.validation.interval(images, labels, seeds=SEEDS)
             scores[CAS] = cas.mean
         # The intervals are those of an evaluation: its size, the real classes' proportions.
-        counts = self.real.labels.bincount(minlength=self.real.classes)
-        keep = (per_class * counts / counts.max()).long()
-        sample = torch.cat([features[labels == c][:k] for c, k in enumerate(keep.tolist())])
-        size = min(GENERATED, len(sample) // 2)
-        fid = interval(frechet_distance, self.real.stats, sample, size, seed=seed)
+        counts = self.real.labels.bincount(minlength=self.real.classes).tolist()
+        keep = [-(-per_class * count // max(counts)) for count in counts]
+        sample = torch.cat([features[labels == c][:k] for c, k in enumerate(keep)])
+        fid = interval(frechet_distance, self.real.stats, sample, GENERATED, seed=seed)
         kid = interval(
             lambda own, part: kernel_distance(self.real.features, part, own),
-            self.real.own_kernel, sample, size, seed=seed,
+            self.real.own_kernel, sample, GENERATED, seed=seed,
         )  # fmt: skip
         return Assessment(scores, len(labels), fid, kid, cas, run.images_seen)
 
@@ -184,6 +184,13 @@ def validation_of(held: Dataset | None) -> Validation | None:
     return None if held is None else Validation.of(held.images, held.labels, len(held.classes))
 
 
+def fewest_to_assess(counts: Collection[int]) -> int:
+    """The fewest images a class by which a generator is assessed, where there are so many real ones
+    of each: enough for two samples of an evaluation's size in the real proportions. FID of smaller
+    samples is higher, and would be compared with other generators' all the same."""
+    return -(-2 * GENERATED * max(counts) // sum(counts))
+
+
 def spread_labels(labels: Tensor, classes: int, n: int) -> Tensor:
     """`n` class indices in order, with the proportions of `labels` (largest remainders).
 
@@ -209,7 +216,7 @@ def measure(evaluator: Evaluator, run: Run, protocol: str, *, seed: int) -> Yard
             and again.
     """
     data, real = evaluator.data, evaluator.real
-    floor = extrapolated_floor(real.features, seed)
+    floor = extrapolated_floor(real.features, GENERATED, seed)
     try:
         untrained = evaluator.scores(run, seed=seed)
     except DivergedError as error:

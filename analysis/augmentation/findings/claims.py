@@ -107,7 +107,7 @@ def power_sentence(
         f"{POWER:.0%}, as one of {len(spreads)} claims"
     )
     limit = math.inf
-    for count in range(repeats, _MOST):
+    for count in range(repeats, max(_MOST, repeats + 1)):
         limit = min(limit, least(count))
         if limit <= detect:
             enough = count == repeats

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from analysis.study.table import StudyTable, load_study
+from analysis.study.table import StudyTable, again_by, load_study
 from analysis.study.trials import assessed, winners
 from analysis.study.verdict import verdict
 from spaces.errors import InputError
@@ -25,6 +25,7 @@ from tests.helpers.planted import (
     planted_store,
 )
 from tests.helpers.refusals import refused, tells
+from trainable.tracking.client import TRACKING
 from trainable.tracking.names import EXPERIMENT, FAILED, IMPROVEMENT, RANK, STUDY, TRIAL
 
 
@@ -104,12 +105,32 @@ def test_unknown_study_is_told_what_there_is(uri):
 
 def test_study_without_a_score(uri):
     beside = Path(uri.removeprefix("sqlite:///")).parent  # where the search had the study's folder
-    with refused("--study unscored", "1 trials", f"cgan-search resume unscored --output {beside}"):
+    again = f"cgan-search resume unscored --output DIR --tracking-uri {uri}"
+    with refused("--study unscored", "1 trials", again):
+        load_study("unscored", uri)
+    (beside / "unscored").mkdir()
+    with refused("--study unscored", f"cgan-search resume unscored --output {beside}"):
         load_study("unscored", uri)
     counts = ("3 trials", "2 failed", "1 out of memory", "no such device")
     with refused("--study ended", *counts) as caught:
         load_study("ended", uri)
     assert "--resume" not in str(caught.value)  # nothing is to come
+
+
+def test_what_is_advised_finds_the_store_and_the_study_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "s").mkdir(parents=True)
+    assert again_by("publish", "s", TRACKING) == "cgan-search publish s"
+    for uri, shown in (
+        ("http://lab:5000", "http://lab:5000"),
+        ("http://me:secret@lab:5000", "URI"),
+        (f"sqlite:///{tmp_path}/other/mlflow.db", f"sqlite:///{tmp_path}/other/mlflow.db"),
+        (f"sqlite:///{tmp_path}/runs/x.db", f"sqlite:///{tmp_path}/runs/x.db"),
+    ):
+        said = again_by("publish", "s", uri)
+        assert said == f"cgan-search publish s --output {tmp_path}/runs --tracking-uri {shown}"
+    elsewhere = again_by("resume", "t", "http://lab:5000")
+    assert elsewhere == "cgan-search resume t --output DIR --tracking-uri http://lab:5000"
 
 
 def test_what_was_deleted_in_mlflow_is_named_with_the_remedy(uri):

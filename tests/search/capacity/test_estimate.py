@@ -69,6 +69,7 @@ def test_its_cost_is_measured_where_images_are_held_back(data, tmp_path, monkeyp
             "--data phantom --hold-back 0.25 --objective 'fid,0.5*kid+classifier'",
         ),
         ({"data": "/x/chest (1)", "fit": "pad"}, "--data '/x/chest (1)' --fit pad"),
+        ({"classes": "-neg,COVID+"}, "--data phantom --classes=-neg,COVID+"),
     ],
 )
 def test_the_smaller_search_asks_for_the_same(changes, kept):
@@ -83,21 +84,26 @@ def test_the_smaller_search_asks_for_the_same(changes, kept):
     )
 
 
+EVEN = [50, 50]
+"""Images of each of two classes."""
+
+
 def test_as_many_winner_images_as_half_of_the_budget_pays_for():
     study = config(winner_images=1000, time_budget=900.0, top_k=3)
     slow, quick = Speed(1.0, 5.0), Speed(1.0, 500.0)
-    assert affordable(study, 2, quick, 2, asked=False) == (study, "")
-    assert affordable(study, 2, slow, 2, asked=True) == (study, "")
-    assert affordable(replace(study, time_budget=None), 2, slow, 2, asked=False)[1] == ""
-    less, line = affordable(study, 2, slow, 2, asked=False)
+    assert affordable(study, EVEN, quick, 2, asked=False) == (study, "")
+    assert affordable(study, EVEN, slow, 2, asked=True) == (study, "")
+    assert affordable(replace(study, time_budget=None), EVEN, slow, 2, asked=False)[1] == ""
+    less, line = affordable(study, EVEN, slow, 2, asked=False)
     assert less == replace(study, winner_images=less.winner_images)
-    assert 20 <= less.winner_images < 1000
+    assert GENERATED <= less.winner_images < 1000
     assert winner_seconds(less, 2, slow, 2) <= 450
     more = replace(less, winner_images=less.winner_images + 10)
     assert winner_seconds(more, 2, slow, 2) > 450
     assert tells(line, "--winner-images", less.winner_images, 1000, "half", "15 min")
-    none, _ = affordable(replace(study, time_budget=30.0), 2, slow, 2, asked=False)
-    assert none.winner_images == 20
+    short = replace(study, time_budget=30.0)
+    for counts, fewest in ((EVEN, GENERATED), ([150, 50], 1.5 * GENERATED), ([9] * 40, 20)):
+        assert affordable(short, counts, slow, 2, asked=False)[0].winner_images == fewest
 
 
 def test_a_budget_without_time_to_train_is_refused_whoever_chose_the_images():
@@ -106,7 +112,7 @@ def test_a_budget_without_time_to_train_is_refused_whoever_chose_the_images():
     now = time.time()
     with refused("--time-budget", "15 min", "0 s", "--top-k", "--winner-images"):
         deadline_of(study, 2, slow, 2, now)
-    less, _ = affordable(study, 2, slow, 2, asked=False)
+    less, _ = affordable(study, EVEN, slow, 2, asked=False)
     assert now + 440 < (deadline_of(less, 2, slow, 2, now) or 0) < now + 520
     with refused("--time-budget", "15 min", "8 min"):
         deadline_of(less, 2, slow, 2, now - 500)

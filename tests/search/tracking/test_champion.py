@@ -1,6 +1,7 @@
 """A winner's artifacts, and a champion that loads where this project is not."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -115,10 +116,17 @@ def test_a_winner_is_kept_once(uri, winner, tmp_path):
     assert grids.logged_epochs(client, run_id) == {0, 1, 2}
     assert len(frames_in(client.download_artifacts(run_id, "training.gif", str(tmp_path)))) == 3
     Image.new("L", (9, 8)).save(out / "samples.png")
-    champion.log_best(uri, run_id, out, verdict)
-    champion.log_best(uri, None, out, verdict)  # the study's run is not there yet
+    client.log_metric(run_id, "best/fid", 2.0)  # of the search as it went on
+    champion.log_best(uri, run_id, out, {"trial": 4, "improvement": 0.1, **verdict.scores})
+    champion.log_best(uri, None, out, {"trial": 4})  # the study's run is not there yet
+    champion.log_best(uri, run_id, out, {"trial": 5, **verdict.scores})
+    best = client.get_run(run_id).data.metrics
+    assert (best["best/fid"], best["best/fid_fresh"], best["best/trial"]) == (2.0, 3.0, 5.0)
+    assert math.isnan(best["best/improvement"])  # of trial 4, which is champion no more
+    champion.log_best(uri, run_id, None, {})
+    best = client.get_run(run_id).data.metrics
+    assert {k for k, v in best.items() if k.startswith("best/") and v == v} == {"best/fid"}
     run = client.get_run(run_id)
-    assert run.data.metrics["best/fid_fresh"] == 3.0
     shown = client.download_artifacts(run_id, "best.png", str(tmp_path))
     with Image.open(shown) as drawn:
         assert drawn.size == (9, 8)

@@ -79,6 +79,18 @@ def test_what_has_changed_since_is_scored_and_exported_again(ended, change):
     assert config.read_bytes() != before
 
 
+def test_a_trial_that_cannot_be_scored_again_keeps_its_score_and_its_export(ended, monkeypatch):
+    """Its checkpoints were deleted to make room, and other winner images are asked for."""
+    ended.images_seen = ended.trained
+    ended.conclude()
+    first, scores = ended.kept(), ended.study.user_attrs["assessed"]
+    monkeypatch.setattr(winners, "assess_on_ray", lambda *_: {})
+    ended.config = replace(ended.config, winner_images=30)
+    ended.conclude()
+    assert ended.kept() == first
+    assert ended.study.user_attrs["assessed"] == scores
+
+
 @pytest.mark.parametrize("fault", ["other weights", "other scores", "generator lost", "empty"])
 def test_an_export_that_is_not_what_the_ranking_says_is_made_again(ended, fault):
     """Scores are kept before exports are; gates may move; a disk loses a file."""

@@ -97,6 +97,7 @@ def test_a_trial_says_it_at_each_evaluation_and_so_does_its_assessment(data, tmp
     reports: list[Any] = run_on(Trial(workload, 0, small_params(workload.data)))
     assert all(0 <= report["cas"] <= 1 for report in reports)
     monkeypatch.setattr(evaluation, "SEEDS", range(1, 3))
+    monkeypatch.setattr(evaluation, "GENERATED", 20)
     found = assess(workload, 0, small_params(workload.data), 30)
     assert found.cas is not None
     assert 0 <= found.cas.low <= found.cas.mean == found.scores["cas"] <= found.cas.high <= 1

@@ -13,7 +13,8 @@ from trainable.metrics.frechet import FeatureStats, frechet_distance
 from trainable.metrics.inception_score import inception_score
 from trainable.metrics.intervals import extrapolated_floor, interval
 from trainable.metrics.kernel import check_finite, kernel_distance, kernel_mean
-from trainable.metrics.neighbours import Distances, copy_rate, nearest, one_nn, prdc
+from trainable.metrics.neighbours import CopyRate, Distances, copy_rate, nearest, one_nn, prdc
+from trainable.metrics.scores import RealSet, copied, evaluation_scores
 
 THEIR_KID = {"kid_kernel": "poly", "kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None,
              "kid_kernel_poly_coef0": 1}  # fmt: skip
@@ -30,6 +31,11 @@ def shuffled(rows: torch.Tensor, seed: int = 9) -> torch.Tensor:
 
 def neighbours(real: torch.Tensor, fake: torch.Tensor) -> Distances:
     return Distances.between(real, fake)
+
+
+def copies(train: torch.Tensor, fake: torch.Tensor) -> CopyRate:
+    every = torch.arange(len(train))
+    return copy_rate(nearest(train, train, own=every).values, nearest(train, fake))
 
 
 # --- Kernel distance
@@ -213,7 +219,7 @@ def test_copy_rate_reads_the_planted_share(share, blur):
     train, fake = gaussian(300, 20, 0), gaussian(200, 20, 1)
     planted = round(share * 200)
     fake[:planted] = train[100 : 100 + planted] + blur * gaussian(planted, 20, 2)
-    found = copy_rate(neighbours(train, fake))
+    found = copies(train, fake)
     assert found.rate == pytest.approx(share, abs=0.02)
     assert found.nearest.indices[:planted].tolist() == list(range(100, 100 + planted))
     assert (found.nearest.values[:planted] <= found.threshold).all()
@@ -221,15 +227,40 @@ def test_copy_rate_reads_the_planted_share(share, blur):
 
 def test_exact_copies_count_even_where_training_images_repeat():
     train = gaussian(50, 20, 0).repeat(2, 1)
-    found = copy_rate(neighbours(train, torch.cat([train[:30], gaussian(70, 20, 1)])))
+    found = copies(train, torch.cat([train[:30], gaussian(70, 20, 1)]))
     assert (found.rate, found.threshold) == (0.3, 0)
 
 
 def test_nearest_is_the_row_of_the_smallest_distance():
     real = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
-    found = nearest(neighbours(real, torch.tensor([[9.0, 0.0], [3.0, 4.0], [10.0, 0.0]])))
+    found = nearest(real, torch.tensor([[9.0, 0.0], [3.0, 4.0], [10.0, 0.0]]))
     assert found.indices.tolist() == [1, 0, 1]
     assert found.values.tolist() == pytest.approx([1.0, 5.0, 0.0], abs=1e-12)
+
+
+def test_nearest_looks_at_all_in_blocks_and_not_at_an_image_itself(monkeypatch):
+    monkeypatch.setattr("trainable.metrics.neighbours._BLOCK", 7)
+    real, fake = gaussian(50, 5, 0), gaussian(9, 5, 1)
+    whole = torch.cdist(real.double(), fake.double())
+    found = nearest(real, fake)
+    assert found.values.tolist() == pytest.approx(whole.amin(0).tolist())
+    assert found.indices.tolist() == whole.argmin(0).tolist()
+    rows = torch.tensor([3, 6, 7, 48])
+    own = torch.cdist(real.double(), real[rows].double())
+    own[rows, range(4)] = torch.inf
+    assert nearest(real, real[rows], own=rows).values.tolist() == pytest.approx(
+        own.amin(0).tolist()
+    )
+
+
+def test_copies_of_any_of_many_training_images_count(monkeypatch):
+    monkeypatch.setattr("trainable.metrics.scores.NEIGHBOURS", 60)
+    train, fake = gaussian(400, 20, 0), gaussian(200, 20, 1)
+    assert copied(train, train[200:]) == 1
+    assert copied(train, fake) < 0.05
+    real = RealSet.of(train, torch.arange(400) // 200, 2)
+    labels = torch.arange(200) // 100
+    assert evaluation_scores(real, train[::2], labels, gaussian(200, 4, 2))["copy_rate"] == 1
 
 
 # --- Inception score
@@ -302,24 +333,25 @@ def test_an_interval_says_what_it_cannot_do(wrong, message):
         interval(mean_of, None, gaussian(50, 3, 0), **{"size": 10, **wrong})
 
 
-@pytest.mark.parametrize("n", [80, 203])
-def test_the_floor_foretells_sets_that_are_not_there(n):
-    def real(seed: int) -> torch.Tensor:  # variances fall off, as those of a network's features do
+@pytest.mark.parametrize(("n", "others"), [(80, 80), (203, 203), (80, 200), (203, 60), (400, 200)])
+def test_the_floor_foretells_sets_that_are_not_there(n, others):
+    def real(n: int, seed: int) -> torch.Tensor:  # variances fall off, as a network's features' do
         return gaussian(n, 400, seed) / torch.arange(1, 401).sqrt()
 
-    features = real(0)
-    found = extrapolated_floor(features, seed=0)
+    features = real(n, 0)
+    found = extrapolated_floor(features, others, seed=0)
     true = np.mean([
-        frechet_distance(FeatureStats.of(real(2 * s)), real(2 * s + 1)) for s in range(1, 6)
+        frechet_distance(FeatureStats.of(real(n, 2 * s)), real(others, 2 * s + 1))
+        for s in range(1, 6)
     ])  # fmt: skip
     assert found.half_n == n // 4 * 2
     assert found.floor == pytest.approx(true, rel=0.15)
-    assert found.halves > 1.3 * true
-    assert extrapolated_floor(features, seed=0) == found
+    assert others < n or found.halves > 1.3 * true
+    assert extrapolated_floor(features, others, seed=0) == found
 
 
 def test_the_floor_of_equal_images_is_zero():
-    assert extrapolated_floor(torch.ones(16, 4), seed=0).floor == 0
+    assert extrapolated_floor(torch.ones(16, 4), 16, seed=0).floor == 0
 
 
 # --- Bad features
@@ -336,7 +368,9 @@ def test_features_that_are_not_finite_are_refused_everywhere(value):
         lambda: Distances.between(bad, good),
         lambda: inception_score(bad),
         lambda: interval(mean_of, None, bad, size=10),
-        lambda: extrapolated_floor(bad, seed=0),
+        lambda: extrapolated_floor(bad, 20, seed=0),
+        lambda: nearest(good, bad),
+        lambda: nearest(bad, good),
     ):
         with pytest.raises(ValueError, match="finite"):
             call()

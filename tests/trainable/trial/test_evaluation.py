@@ -14,7 +14,15 @@ from tests.helpers.toys import TinyExtractor, make_data, real_set, small_config,
 from trainable.data.dataset import Dataset
 from trainable.gan.run import DivergedError, Run
 from trainable.metrics.intervals import Interval
-from trainable.trial.evaluation import GENERATED, Assessment, Evaluator, measure, spread_labels
+from trainable.trial import evaluation
+from trainable.trial.evaluation import (
+    GENERATED,
+    Assessment,
+    Evaluator,
+    fewest_to_assess,
+    measure,
+    spread_labels,
+)
 
 EVALUATION = {
     "fid", "kid", "inception_score", "one_nn", "coverage", "copy_rate", "diversity",
@@ -48,8 +56,9 @@ def test_scores_come_from_as_many_images_as_said_in_the_real_proportions(
 
 
 def test_an_assessment_has_every_score_and_intervals_about_their_means(
-    evaluator: Evaluator, run: Run
+    evaluator: Evaluator, run: Run, monkeypatch
 ):
+    monkeypatch.setattr(evaluation, "GENERATED", 30)
     found = evaluator.assess(run, 30, seed=3)
     assert found.generated == 60
     assert found.scores.keys() > EVALUATION
@@ -77,7 +86,24 @@ def test_intervals_keep_the_real_proportions(data: Dataset, run: Run, monkeypatc
 
     monkeypatch.setattr("trainable.trial.evaluation.interval", spied)
     Evaluator(data, extractor, uneven, witness(data)).assess(run, 30, seed=0)
-    assert sizes == [(40, 20)] * 2
+    assert sizes == [(40, GENERATED)] * 2
+
+
+def test_a_sample_smaller_than_an_evaluation_is_not_passed_off_as_one(
+    evaluator: Evaluator, run: Run
+):
+    with pytest.raises(ValueError, match=f"size is {GENERATED}"):
+        evaluator.assess(run, GENERATED // 2, seed=0)
+
+
+@pytest.mark.parametrize("counts", [(20, 20), (30, 10), (67, 66, 66), (1500, 10), (3,) * 40])
+def test_the_fewest_that_are_assessed_make_two_samples_in_the_real_proportions(counts):
+    least = fewest_to_assess(counts)
+
+    def sample(per_class: int) -> int:  # as `assess` draws it
+        return sum(-(-per_class * count // max(counts)) for count in counts)
+
+    assert sample(least) >= 2 * GENERATED > sample(least - 1) - len(counts)
 
 
 @pytest.mark.parametrize("call", ["scores", "assess"])

@@ -22,9 +22,8 @@ from trainable.data.sheets import check_place, draw_pairs
 from trainable.metrics.frechet import FeatureStats, frechet_distance
 from trainable.metrics.inception_score import inception_score
 from trainable.metrics.intervals import extrapolated_floor
-from trainable.metrics.neighbours import Distances, copy_rate
 from trainable.metrics.pixels import Copies, pixel_copies
-from trainable.metrics.scores import RealSet, Scores, all_scores
+from trainable.metrics.scores import RealSet, Scores, all_scores, copied
 from trainable.metrics.two_folders.read import (
     FEW,
     PIXELS,
@@ -110,7 +109,7 @@ def compare(
     with stage("scoring"):
         scores = _scores(extractor, reals, known, fakes.data, found, len(classes))
         if theirs is not None:
-            scores["copy_rate"] = copy_rate(Distances.between(theirs, found)).rate
+            scores["copy_rate"] = copied(theirs, found)
         if theirs is not None or neighbours is not None:
             images = torch.tensor(fakes.data.images)
             copies = pixel_copies(torch.tensor(trained.data.images), images)
@@ -167,9 +166,10 @@ def _scores(
             mine = FeatureStats.of(every[of_every == index])
             scores[f"fid/{index}"] = frechet_distance(mine, found[asked == index])
     scores["inception_score_real"] = inception_score(extractor.logits(known))
-    scores["floor"] = extrapolated_floor(known, seed=0).floor
+    scores["floor"] = extrapolated_floor(known, len(found), seed=0).floor
     for index in range(classes):
-        scores[f"floor/{index}"] = extrapolated_floor(known[labels == index], seed=0).floor
+        mine, theirs = known[labels == index], found[asked == index]
+        scores[f"floor/{index}"] = extrapolated_floor(mine, len(theirs), seed=0).floor
     return {key: score for key, score in scores.items() if classes or "/" not in key}
 
 
@@ -197,16 +197,9 @@ def _draw(path: Path, fakes: Dataset, trained: Dataset, copies: Copies) -> list[
 
 def _number_warnings(n_real: int, n_fake: int) -> list[str]:
     few = [(n, what) for n, what in ((n_real, "real"), (n_fake, "generated")) if n < FEW]
-    lines = [
+    return [
         f"{n} {what} images are few: FID and similar scores depend on chance" for n, what in few
     ]
-    if not 0.8 <= n_fake / n_real <= 1.25:
-        lines.append(
-            f"FID falls with the number of images, and the floor is that of {n_real} against "
-            f"{n_real}: with {n_fake} generated images a perfect generator would score "
-            f"{'more' if n_fake < n_real else 'less'}"
-        )
-    return lines
 
 
 def _floor_warnings(scores: Scores) -> list[str]:

@@ -157,8 +157,9 @@ def test_the_real_images_score_best_and_count_as_copies(tiny, folders, capsys):
     assert same["fid"] < other["floor"] < 2 * other["fid"]
     assert same["copy_rate"] == same["pixel_copy_rate"] == same["coverage"] == 1
     assert other["copy_rate"] < 0.2
-    floor = f"{same['floor']:.4g}"
-    told = [any(floor in line for line in each["warnings"]) for each in (same, other)]
+    told = [
+        any(f"{each['floor']:.4g}" in line for line in each["warnings"]) for each in (same, other)
+    ]
     assert told == [True, other["fid"] < other["floor"]]
     assert other["pixel_copy_rate"] == 0
 
@@ -272,12 +273,10 @@ def test_unreadable_and_hidden_files_are_told_of_or_passed_over(tiny, folders, c
     assert tells(refusal(capsys, *folders), "2 of 32", "5%", folders[1])
 
 
-def test_sets_of_unequal_size_are_told_what_the_floor_is_of(tiny, folders, tmp_path, capsys):
+def test_the_floor_is_that_of_as_many_as_are_generated(tiny, folders, tmp_path, capsys):
     many = write(tmp_path / "many", pictures(60, 4))
-    warnings = judged(capsys, folders[0], many)["warnings"]
-    assert any(re.search("24 against 24: .*60 generated.*less", w) for w in warnings)
-    warnings = judged(capsys, many, folders[0])["warnings"]
-    assert any(re.search("60 against 60: .*24 generated.*more", w) for w in warnings)
+    few, more = (judged(capsys, folders[0], fake)["floor"] for fake in (folders[1], many))
+    assert more < 0.95 * few
 
 
 def test_too_few_images(tiny, folders, tmp_path, capsys):
