@@ -30,6 +30,7 @@ from tests.helpers.toys import make_data
 from trainable.data.fingerprints import fingerprints, image_differences, write_images
 from trainable.generators.weights_file import write_generator
 from trainable.pretrained.weights import checksum
+from trainable.trial.evaluation import GENERATED
 
 SPACE = """
 from spaces.presets import default
@@ -371,6 +372,8 @@ def test_data_that_have_moved_are_named_and_proved_by_their_pixels(place):
 def test_what_no_trial_hangs_on_may_be_given_anew(place):
     found = prepared_from(place / "runs", "--resume", "s", "--top-k", "1", "--winner-images", "400")
     assert (found.config.top_k, found.config.winner_images) == (1, 400)
+    with refused("--winner-images is 40", f"samples of {GENERATED}"):
+        prepared_from(place / "runs", "--resume", "s", "--winner-images", "40")
 
 
 @pytest.mark.parametrize(

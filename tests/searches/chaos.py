@@ -166,7 +166,7 @@ def _main() -> None:
     args = parser.parse_args()
     data = str(Path(args.data).resolve()) if Path(args.data).exists() else args.data
     flags: list[Any] = ["--trials", args.trials, "--epochs", args.epochs]
-    flags += ["--eval-every", 3, "--grace", 3, "--top-k", 1, "--winner-images", 20]
+    flags += ["--eval-every", 3, "--grace", 3, "--top-k", 1, "--winner-images", 200]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if args.what == "kill":

@@ -102,7 +102,7 @@ class Cluster:
             "--features", "efficientnet-lite0", "--backbone", "none", "--study", study,
             "--output", str(self.shared / "runs"), "--epochs", str(self.options.epochs),
             "--grace", str(self.options.epochs), "--eval-every", str(EVERY),
-            "--sampler", "random", "--top-k", "2", "--winner-images", "20", *more,
+            "--sampler", "random", "--top-k", "2", "--winner-images", "200", *more,
         ]  # fmt: skip
 
     def search(self, flags: list[str], host: Host | None = None) -> subprocess.Popen[bytes]:

@@ -126,7 +126,8 @@ def test_a_key_of_the_store_that_leads_out_of_the_trials_folder_is_passed_over(
     assert not list(tmp_path.glob("stolen*"))
 
 
-def test_a_winner_is_scored_from_the_store(workload, tmp_path):
+def test_a_winner_is_scored_from_the_store(workload, tmp_path, monkeypatch):
+    monkeypatch.setattr("trainable.trial.evaluation.GENERATED", 20)
     params = small_params(workload.data)
     run_on(Trial(workload, 1, params))
     shutil.rmtree(tmp_path / "node")

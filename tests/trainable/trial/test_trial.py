@@ -355,7 +355,8 @@ def test_trial_seeds_differ_between_trials_and_studies():
     assert len(seeds) == 250
 
 
-def test_an_assessment_takes_the_last_checkpoint(data, tmp_path, params, finished):
+def test_an_assessment_takes_the_last_checkpoint(data, tmp_path, params, finished, monkeypatch):
+    monkeypatch.setattr("trainable.trial.evaluation.GENERATED", 20)
     shutil.copytree(finished[0], tmp_path / "copy")
     workload = make_workload(data, tmp_path / "copy")
     found = assess(workload, 4, params, 20)
@@ -381,8 +382,9 @@ def test_reports_name_the_device_and_what_a_gpu_held(data, tmp_path, params, mon
 
 
 def test_a_training_afresh_is_whole_of_its_own_seed_and_goes_on_where_it_stopped(
-    data, tmp_path, params
+    data, tmp_path, params, monkeypatch
 ):
+    monkeypatch.setattr("trainable.trial.evaluation.GENERATED", 20)
     found = {}
     for number in (1_000_004, 2_000_004):
         workload = make_workload(data, tmp_path / str(number), (1, 3))
