@@ -207,12 +207,10 @@ def again_by(what: str, name: str, uri: str) -> str:
     the store's file or at the usual place, else with DIR to be filled in."""
     if uri == TRACKING:
         return command(NAME, what, name)
-    file = sqlite_file(uri)
-    usual = Path(TRACKING.removeprefix("sqlite:///"))
-    places = [usual.parent] if file is None else [file.parent, usual.parent]
-    output = next((place for place in places if (place / name).is_dir()), "DIR")
+    files = [file for file in map(sqlite_file, (uri, TRACKING)) if file is not None]
+    output = next((file.parent for file in files if (file.parent / name).is_dir()), "DIR")
     words: list[str | Path] = ["--output", output]
-    if file is None or (file.parent, file.name) != (output, usual.name):
+    if sqlite_file(uri) != Path(output, files[-1].name):
         words += ["--tracking-uri", pasted(uri, "URI")]
     return command(NAME, what, name, *words)
 

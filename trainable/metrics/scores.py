@@ -53,11 +53,10 @@ class RealSet:
     @classmethod
     def of(cls, features: Tensor, labels: Tensor, classes: int) -> RealSet:
         """Everything about features [n, D] with their labels [n]."""
-        rows = _rows(features)
+        rows, apart = _apart(features)
         chosen = features[rows]
         distances = Distances.between(chosen, chosen[:2]).real_real
         own = kernel_mean(features)
-        apart = nearest(features, chosen, own=rows).values
         stats = FeatureStats.of(features)
         return cls(features, labels, classes, stats, own, rows, distances, apart)
 
@@ -133,14 +132,14 @@ def all_scores(
 
 def copied(real: Tensor, fake: Tensor) -> float:
     """``copy_rate`` of features [m, D], held against those of training images [n, D]."""
-    rows = _rows(real)
-    apart = nearest(real, real[rows], own=rows).values
-    return copy_rate(apart, nearest(real, fake)).rate
+    return copy_rate(_apart(real)[1], nearest(real, fake)).rate
 
 
-def _rows(features: Tensor) -> Tensor:
+def _apart(features: Tensor) -> tuple[Tensor, Tensor]:
+    """At most `NEIGHBOURS` rows, and how far each is from its nearest other of all."""
     rng = torch.Generator().manual_seed(0)
-    return torch.randperm(len(features), generator=rng)[:NEIGHBOURS].sort().values
+    rows = torch.randperm(len(features), generator=rng)[:NEIGHBOURS].sort().values
+    return rows, nearest(features, features[rows], own=rows).values
 
 
 def _distances(real: RealSet, fake: Tensor) -> Distances:

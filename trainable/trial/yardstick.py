@@ -13,7 +13,7 @@ class Yardstick(TypedDict):
         protocol: extractor and resize rule, see `Extractor.protocol`.
         n_real, n_generated: images behind each score.
         counts: real images by class.
-        floor: FID of n_real real images against as many others, extrapolated from parts of the
+        floor: FID of n_real real images against n_generated others, extrapolated from parts of the
             real set (see `extrapolated_floor`): what a perfect generator would score.
         half_floor, half_n: FID between disjoint real halves, as measured, and images in each.
         untrained: scores of a generator before its first step.

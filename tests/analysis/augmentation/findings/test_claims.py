@@ -202,3 +202,9 @@ def _true(lead: float) -> float:
 def test_a_study_says_what_it_will_be_able_to_tell(spread, detect, parts):
     said = power_sentence([[spread], [spread, Spread(0.0, 0.0, 500)]], 10, detect, lambda _: 2)
     assert tells(said, *parts, "2 claims")
+
+
+def test_of_more_repeats_than_are_ever_proposed_it_says_what_they_can_tell():
+    said = power_sentence([[Spread(0.2, 0.2, 100)]], 600, 0.03, lambda _: 2)
+    assert tells(said, "600 repeats", "no number of repeats")
+    assert "inf" not in said
