@@ -62,7 +62,7 @@ class Faulty(CGANTrainable):
 
     def _first_time(self) -> bool:
         assert self._trial is not None
-        mark = self._trial.folder / "befell"
+        mark = self._trial.folder.with_suffix(".befell")  # beside it: it may be filled anew
         first = not mark.exists()
         mark.touch()
         return first

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from fnmatch import fnmatch
 from pathlib import Path
@@ -104,6 +105,14 @@ class ObjectStore:
                 continue  # a key of a store may lead out of the trial's folder
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, self.read(name))
+
+    def refill(self, trial: Path, pattern: str = "*") -> None:
+        """The same on a node that works on the trial: nothing that the node had there remains.
+
+        That may be of an earlier study at the same address.
+        """
+        shutil.rmtree(trial, ignore_errors=True)
+        self.pull(trial, pattern)
 
     def push(self, trial: Path, attempt: int) -> None:
         """Send what is new in a trial's folder, and drop what it lacks of this and older attempts.

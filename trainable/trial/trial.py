@@ -77,7 +77,7 @@ class Trial:
         self.workload = workload
         self.folder = trial_folder(workload.trials, number)
         if workload.object_store is not None:
-            workload.object_store.pull(self.folder)
+            workload.object_store.refill(self.folder)
         self.attempt = Attempt(self.folder)
         self._push()
         self._params = params
@@ -282,7 +282,7 @@ def assess(workload: Workload, number: int, params: Params, per_class: int) -> A
     run = workload.build_run(TrialConfig.from_params(params), workload.seed)
     folder = trial_folder(workload.trials, number)
     if workload.object_store is not None:
-        workload.object_store.pull(folder, "*.pt")
+        workload.object_store.refill(folder, "*.pt")
     run.load_state(newest(folder, workload.device)["run"])
     return workload.evaluator.assess(run, per_class, seed=workload.seed + 1000)
 

@@ -138,6 +138,25 @@ def test_a_winner_is_scored_from_the_store(workload, tmp_path, monkeypatch):
     assert found.scores == assess(plain, 1, params, 20).scores
 
 
+def test_a_node_has_nothing_left_of_an_earlier_study_at_the_same_address(workload, tmp_path):
+    """Deleted in the store and on the driver, but not on every node that worked on it."""
+    old = workload.on_this_node()
+    params = small_params(old.data)
+    run_on(Trial(old, 0, params))
+    mark_hung(trial_folder(old.trials, 0))
+    store = old.object_store
+    assert store is not None
+    for name in store.names(""):
+        store.delete(name)
+    new = Trial(replace(old, object_store=ObjectStore(store.url)), 0, params)
+    assert (new.attempt.number, new.run.epoch, times_hung(new.folder)) == (1, 0, 0)
+    run_on(Trial(old, 1, params))
+    for name in store.names("00001"):
+        store.delete(name)
+    with pytest.raises(FileNotFoundError):
+        assess(old, 1, params, 20)
+
+
 class Fire(Faulty):
     befalls: ClassVar = {0: "is_killed", 1: "rots"}
 
