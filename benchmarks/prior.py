@@ -25,7 +25,7 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 
-from search.proposals.history import BOUNDS, BROKEN
+from search.proposals.history import BROKEN
 from search.proposals.prior import ABSENT, FILE, SIZE, Numbers, Options, Prior
 from spaces.catalog import LR_SCALE, full
 from spaces.describe import describe
@@ -109,7 +109,7 @@ def z_of(trial: Mapping[str, Any], base: Mapping[int, float], pace: float) -> fl
     ends = max(base), max(curve)
     at = [seen for seen in base if min(curve) <= seen * (1 + NEXT) and seen <= ends[1] * (1 + NEXT)]
     logs = [log_at(curve, seen) - log_at(base, seen) for seen in at[-2:] or [min(ends)]]
-    return float(np.clip(statistics.mean(logs), *BOUNDS))
+    return min(statistics.mean(logs), BROKEN)
 
 
 def log_at(curve: Mapping[float, float], at: float) -> float:

@@ -196,17 +196,19 @@ def _prove(
     if champion is None:
         return
     config, usual = plan.config, default(plan.workload.task)
+    tried = [row.record for row in rows]
     if config.replicates and champion.params != usual:
         until = None if config.time_budget is None else since + config.time_budget
         said, total = "training the best and the default afresh", 2 * config.replicates
         with stage(ending.console, said, total) as progress:
             failed = compare_afresh(
-                study, champion, plan.workload, plan.capacity, progress, until, avoided
+                study, champion, tried, plan.workload, plan.capacity, progress, until, avoided
             )
         if failed is not None:  # the winners are there all the same, and go on to MLflow
             say(ending.console, f"{said} failed: {failed}")
     again = StudyFolder.of(ending.args, config.name).command("resume", run_flags(ending.args))
-    tried = [row.record for row in rows]
+    if (ended := sum(record.ended is not None for record in tried)) < config.trials:
+        again += f" --trials {ended}"  # else those that are owed would run first
     say(ending.console, say_of(study, champion, tried, usual, again))
 
 

@@ -53,7 +53,8 @@ TRIES = 20
 LENGTH = 4.0
 """Of the kernel, in the encoding's units: two numbers at opposite ends differ by 2."""
 EXPECTED = 0.15
-"""Mean of z before a trial is seen: most configurations are worse than the anchor."""
+"""Mean of z before a trial is seen: most configurations are worse than the anchor. Without one it
+is the worst z so far: their mean falls as proposals crowd together, and would hold them there."""
 TRUST = 0.5
 """Standard deviation of the factor by which a prior's effects are larger or smaller in a study."""
 LEAST = 0.05
@@ -163,7 +164,7 @@ class Candidates:
         self._prior = prior if history.anchored else None
         self.foretold = self._prior is not None
         told = history.z[~np.isnan(history.z)]
-        self._usual = EXPECTED if history.anchored or not len(told) else float(told.mean())
+        self._usual = EXPECTED if history.anchored or not len(told) else float(told.max())
         self.seen = self._rows(history.params)
         failed = [t.params for t in trials if t.state is TrialState.FAIL and t.params]
         self._tried = {row.tobytes() for row in (*self.seen, *self._rows(failed))}

@@ -15,9 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 GIVEN = "fixed_params"
 """The attribute that Optuna gives a trial whose values were given."""
 BROKEN = 0.6
-"""z of a trial that broke down, by its own configuration's fault."""
-BOUNDS = (-1.0, BROKEN)
-"""z beyond these tells no more: a bad trial is bad."""
+"""z of a trial that broke down, by its own configuration's fault. None counts as worse."""
 STOPPED = 0.1
 """How far those are taken to have come that were stopped without a score that Optuna knows."""
 NOISE = 0.05
@@ -85,7 +83,7 @@ class History:
             found.append(_z(curves, curves[against]))
             longest = max(max(curve, default=0) for curve in curves)
             far = np.array([max(curve, default=0) / longest for curve in curves])
-        z = found[0] if len(found) == 1 else _weighed(found, rng)
+        z = found[0] if len(found) == 1 or base is None else _weighed(found, rng)
         stopped = [t.state is TrialState.PRUNED for t in kept] & np.isnan(z)
         if stopped.any() and not np.isnan(z).all():  # of several goals
             z[stopped], far[stopped] = np.nanmax(z), STOPPED
@@ -97,7 +95,7 @@ class History:
         seen = sorted({*named, *best, *range(len(kept))[-SEEN // 2 :]})
         return cls(
             [kept[place].params for place in seen],
-            np.clip(z[seen], *BOUNDS),
+            np.minimum(z[seen], BROKEN),
             noise[seen],
             [seen.index(place) for place in anchors],
             None if base is None else seen.index(base),
@@ -173,7 +171,7 @@ def _continued(base: Curve, curves: Sequence[Curve]) -> dict[int, float]:
 
 def _weighed(found: Sequence[np.ndarray], rng: random.Random) -> np.ndarray:
     """One z of several: by random weights the one furthest from the best, and a little of all."""
-    z = np.clip(np.array(found), *BOUNDS)
+    z = np.minimum(np.array(found), BROKEN)
     weights = np.array([[rng.random()] for _ in found])
     weights *= len(found) / weights.sum()
     best = np.nan_to_num(np.nanmin(z, axis=1, keepdims=True))

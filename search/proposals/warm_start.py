@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
+from search.proposals.history import SHORTFALL
 from search.proposals.tpe_window import LEARNT
 from search.study.config import StudyConfig
+from search.study.gates import shortfall
+from search.study.records import read_record
 from search.study.versions import settings_of
 from spaces.errors import InputError
 from trainable.trial.identity import Difference
@@ -23,7 +26,8 @@ _SETTINGS = {
 def learn_from(
     old: optuna.Study, config: StudyConfig, space_snapshot: dict[str, str]
 ) -> list[FrozenTrial]:
-    """The ended trials of an earlier study, for the sampler of a new one to start from.
+    """The ended trials of an earlier study, for the sampler of a new one to start from: of their
+    attributes they have what the sampler looks at.
 
     Raises:
         InputError: scores or values of the two studies do not compare.
@@ -44,7 +48,11 @@ def learn_from(
             f"these differ: {'; '.join(map(str, differ))}. Its best configurations can still be "
             "tried first: --enqueue with its best.json"
         )
-    return old.get_trials(states=LEARNT)
+    trials = old.get_trials(states=LEARNT)
+    for trial in trials:
+        last = read_record(trial).last if trial.state is TrialState.COMPLETE else None
+        trial.user_attrs = {SHORTFALL: shortfall(last)} if last else {}
+    return trials
 
 
 def space_differences(was: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -228,8 +228,6 @@ def keep_learnt(study: optuna.Study, storage: RDBStorage, trials: Sequence[Froze
     beside = optuna.create_study(
         storage=storage, study_name=_beside(study.study_name), directions=study.directions
     )
-    for trial in trials:
-        trial.user_attrs = {}
     beside.add_trials(trials)
 
 

@@ -25,7 +25,7 @@ from search.tune.placement import away_from
 from spaces.presets import default
 from spaces.task import Params
 from trainable.basics.progress import Progress
-from trainable.basics.wording import format_duration
+from trainable.basics.wording import counted, format_duration
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import FID_NOISE, p_value, ratio
 from trainable.tracking.client import reason
@@ -47,44 +47,57 @@ class Improvement:
 
     Attributes:
         trial: the trial's number.
-        best, usual: FID of the fresh trainings of its configuration, and of the default.
-        broken: how many trainings broke down.
+        best, usual: FID of the fresh trainings of its configuration, and of the default; none where
+            all broke down.
+        broken: how many of either broke down.
     """
 
     trial: int
     best: tuple[Interval, ...]
     usual: tuple[Interval, ...]
-    broken: int = 0
+    broken: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, study: optuna.Study) -> Improvement | None:
         """What the study has of it; None where not both have been trained."""
         kept = study.user_attrs.get(AFRESH, {"trial": -1, "scores": {}})
         sides: tuple[list[Interval], list[Interval]] = [], []
-        broken = 0
+        broken = [0, 0]
         for number, values in kept["scores"].items():
             if values is None:
-                broken += 1
+                broken[is_usual(number)] += 1
             else:
                 sides[is_usual(number)].append(Assessment.from_json(values).fid)
-        best, usual = map(tuple, sides)
-        return cls(kept["trial"], best, usual, broken) if best and usual else None
+        found = cls(kept["trial"], tuple(sides[0]), tuple(sides[1]), (broken[0], broken[1]))
+        return found if all(side or n for side, n in zip(sides, broken, strict=True)) else None
 
     @property
     def scores(self) -> dict[str, float]:
-        """The same as numbers by name: shares of the default's FID, positive for better."""
+        """The same as numbers by name: shares of the default's FID, positive for better; none where
+        all of one side broke down."""
+        if not (self.best and self.usual):
+            return {}
         found = ratio(self.usual, self.best)
         shares = 1 - found.mean, 1 - found.high, 1 - found.low
         return dict(zip(IMPROVEMENT, (*shares, p_value(self.usual, self.best)), strict=True))
 
     def __str__(self) -> str:
+        named = f"trial {self.trial}", "the default"
+        broke = [
+            f"{counted(number, 'fresh training')} of {name} broke down"
+            for number, name in zip(self.broken, named, strict=True)
+            if number
+        ]
+        if not (self.best and self.usual):
+            return (
+                f"whether trial {self.trial} is better than the default cannot be told: "
+                f"{' and '.join(broke)}, and no other of it ended"
+            )
         share, low, high, p = self.scores.values()
         trained = f"{len(self.best)} + {len(self.usual)} trainings that chose nothing"
-        if self.broken:
-            trained += f", {self.broken} more broke down"
         return (
             f"improvement of trial {self.trial} over the default: {share:.1%} in FID "
-            f"(95 % {low:.1%} to {high:.1%}, p {p:.2g}; {trained})"
+            f"(95 % {low:.1%} to {high:.1%}, p {p:.2g}; {'; '.join([trained, *broke])})"
         )
 
 
@@ -96,6 +109,7 @@ def is_usual(number: str) -> bool:
 def compare_afresh(
     study: optuna.Study,
     best: TrialRecord,
+    tried: Iterable[TrialRecord],
     workload: Workload,
     capacity: Capacity,
     progress: Progress,
@@ -106,8 +120,8 @@ def compare_afresh(
     more could be trained, or None.
 
     What the study has of the same trial and the same default is not trained again. No training
-    begins that would end after `until`, in seconds since 1970, as far as the trial's own time
-    tells.
+    begins that would end after `until`, in seconds since 1970, as far as the trainings of both that
+    are among the `tried` tell.
     """
     config, where = settings_of(study), capacity.resources
     usual = default(workload.task)
@@ -121,8 +135,8 @@ def compare_afresh(
     task = ray.remote(num_cpus=where.cpus_per_trial, num_gpus=where.gpus_per_trial or 0)
     train = task(train_afresh).options(label_selector=away_from(avoided))
     owed = _owed(best, config.replicates, usual, scores)
-    last = best.last
-    takes = last["train_seconds"] + last["eval_seconds"] if last else 0.0
+    same = [best, *(r for r in tried if r.params == usual)]
+    takes = max(_whole_seconds(record, config.length) for record in same)
     running: dict[ray.ObjectRef, int] = {}
     while True:
         if until is None or time.time() + takes < until:
@@ -138,6 +152,14 @@ def compare_afresh(
         scores[str(running.pop(done))] = None if found is None else found.to_json()
         study.set_user_attr(AFRESH, {**sides, "scores": scores})
         progress(len(scores), 2 * config.replicates)
+
+
+def _whole_seconds(record: TrialRecord, length: int) -> float:
+    """What a whole training of a trial takes, as far as the trial came; 0 without a report."""
+    last = record.last
+    if last is None:
+        return 0.0
+    return (last["train_seconds"] + last["eval_seconds"]) * length / last["resource"]
 
 
 def _owed(
@@ -175,8 +197,7 @@ def say_of(
                 f"its last FID is {found.mean:.2f} times the default's ({found.low:.2f} to "
                 f"{found.high:.2f} for other trainings), but it"
             )
-    # Where some were trained, and all of one side broke down, as many again would change nothing.
-    enough = max(2, settings_of(study).replicates + (AFRESH in study.user_attrs))
+    enough = max(2, settings_of(study).replicates)
     goals = Objective.parse(settings_of(study).objective).goals
     by_fid = [goal.text for goal in goals] == ["fid"]
     luck = (

@@ -2,6 +2,7 @@
 
 import math
 import random
+import warnings
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,11 @@ def test_a_trial_is_measured_at_its_last_two_evaluations_against_the_anchor_s():
     np.testing.assert_allclose(found.z, expected, atol=1e-12)
     assert found.anchors == [0]
     assert found.anchored
+
+
+def test_what_is_far_better_than_a_poor_anchor_is_told_apart():
+    found = history(trial(COMPLETE, 360, given=True), trial(COMPLETE, 60), trial(COMPLETE, 40))
+    np.testing.assert_allclose(np.exp(found.z), [1, 60 / 360, 40 / 360])
 
 
 def test_an_anchor_that_was_stopped_is_continued_by_who_came_furthest():
@@ -96,6 +102,13 @@ def test_scores_of_zero_and_below_are_compared_by_difference():
 def test_what_is_maximised_is_turned():
     found = history(trial(COMPLETE, 1.0, given=True), trial(COMPLETE, 2.0), directions=["maximize"])
     assert found.z[1] < 0
+
+
+def test_of_two_goals_nothing_is_known_before_a_trial_has_ended():
+    with warnings.catch_warnings(action="error"):
+        found = history(trial(RUNNING, given=True), directions=("minimize", "minimize"))
+    assert np.isnan(found.z).all()
+    assert found.against is None
 
 
 def test_of_two_goals_who_is_better_in_both_is_better_whatever_the_weights():

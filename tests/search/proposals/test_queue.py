@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 import pytest
 
+from search.proposals.history import History
 from search.proposals.ledger import Ledger
 from search.proposals.queue import read_queue
 from search.proposals.warm_start import learn_from, space_differences
@@ -180,6 +181,20 @@ def test_ended_trials_are_learnt_whatever_else_differs(earlier):
     learnt = learn_from(earlier.study, other, PORTRAIT)
     assert len(learnt) == 19  # not the one under way
     assert {t.state.name for t in learnt} == {"COMPLETE", "PRUNED"}
+
+
+def test_what_a_learnt_trial_misses_of_the_gates_counts_against_it_still(tmp_path):
+    """One without variety has the better FID, and could not win."""
+    earlier = Search(tmp_path / "earlier", queue=[{"g_lr": 1e-3}, {"g_lr": 5e-3}])
+    for name, fid, diversity in (("a", 60.0, 0.9), ("b", 50.0, 0.5)):
+        earlier.start(name)
+        earlier.report(name, 12, fid, "complete", diversity=diversity)
+    earlier.ledger.close()
+    learnt = learn_from(earlier.study, config(), {})
+    s = warm(tmp_path / "new", learnt)
+    sampled = read_learnt(s.study, s.storage)
+    z = History.of(sampled, s.study.directions, random.Random(0)).z
+    assert z[0] == 0 < z[1]
 
 
 def test_what_was_learnt_counts_nowhere(tmp_path, earlier):

@@ -34,7 +34,13 @@ def record(
 ) -> TrialRecord:
     """A trial with FID after so many seconds and images."""
     reports: Any = tuple(
-        {"train_seconds": seconds, "eval_seconds": 1, "images_seen": images, "fid": fid}
+        {
+            "train_seconds": seconds,
+            "eval_seconds": 1,
+            "images_seen": images,
+            "fid": fid,
+            "resource": 12 * images // 400,
+        }
         for seconds, images, fid in curve
     )
     return TrialRecord(number, status, "", params, params, reports, None, None)
@@ -87,10 +93,15 @@ def trained(monkeypatch) -> list[tuple[int, dict[str, Any]]]:
     return given
 
 
-def compare(study: Any, best: TrialRecord = BEST, until: float | None = None) -> str | None:
+def compare(
+    study: Any,
+    best: TrialRecord = BEST,
+    until: float | None = None,
+    tried: tuple[TrialRecord, ...] = (),
+) -> str | None:
     workload: Any = SimpleNamespace(evaluations=tuple(range(1, 19)), task=None, max_seconds=0.1)
     capacity = Capacity(Resources("local", 1, 0.0, 2), 2)
-    return compare_afresh(study, best, workload, capacity, lambda done, total: None, until)
+    return compare_afresh(study, best, tried, workload, capacity, lambda done, total: None, until)
 
 
 def test_both_are_trained_in_turn_from_seeds_of_their_own(trained):
@@ -125,6 +136,9 @@ def test_none_begins_that_would_not_end_in_time(trained):
     compare(study, until=time.time() + 5)  # one takes 10 s
     assert not trained
     assert "not known" in say_of(study, BEST, [], USUAL, AGAIN)  # pyright: ignore[reportArgumentType]
+    slow = record(0, USUAL, (50.0, 200, 60.0), status=Status.PRUNED)  # a whole one takes 102 s
+    compare(study, until=time.time() + 60, tried=(slow, BEST))
+    assert not trained
     compare(study, until=time.time() + 60)
     assert len(trained) == 4
 
@@ -150,16 +164,27 @@ def test_one_that_breaks_down_is_counted_and_said(trained):
     compare(study)
     study.user_attrs[AFRESH]["scores"]["2000004"] = None
     said = str(Improvement.of(study))  # pyright: ignore[reportArgumentType]
-    assert tells(said, "1 + 1 trainings", "1 more broke down")
+    assert tells(said, "1 + 1 trainings", "1 fresh training of trial 4 broke down")
 
 
-def test_where_all_of_one_side_broke_down_more_are_asked_for(trained):
+@pytest.mark.parametrize(("ending", "name"), [("4", "trial 4"), ("9", "the default")])
+def test_where_all_of_one_side_broke_down_that_is_said_and_no_number(trained, ending, name):
     study: Any = Study(replicates=2)
     compare(study)
     scores = study.user_attrs[AFRESH]["scores"]
-    scores.update({number: None for number in scores if number.endswith("4")})
-    best = BEST
-    assert tells(say_of(study, best, [], USUAL, AGAIN), "not known", "--replicates 3")
+    scores.update({number: None for number in scores if number.endswith(ending)})
+    found = Improvement.of(study)
+    assert found is not None
+    assert found.scores == {}
+    said = say_of(study, BEST, [], USUAL, AGAIN)
+    assert tells(said, "cannot be told", f"2 fresh trainings of {name} broke down")
+
+
+def test_where_one_side_has_not_been_trained_nothing_is_known_yet(trained):
+    study: Any = Study(replicates=1)
+    compare(study)
+    del study.user_attrs[AFRESH]["scores"]["1999999"]
+    assert Improvement.of(study) is None
 
 
 def test_what_was_compared_with_another_default_is_trained_anew(trained, monkeypatch):
