@@ -155,8 +155,9 @@ def told(tables: Sequence[StudyTable]) -> list[str]:
     once = [table.name for table in tables if table.name in first and not _afresh(table)]
     chosen = f"; that of {' and '.join(once)} was chosen for its score" if once else ""
     lines = []
+    pairs = math.comb(len(first), 2)  # which of them are looked at, the scores themselves say
     for name in first.keys() - {best}:
-        apart = ratio(first[best], first[name])
+        apart = ratio(first[best], first[name], comparisons=pairs)
         said = "higher FID than" if apart.low > 1 else "FID not distinguishable from"
         lines.append(
             f"{name}: first winner has a {said} that of {best}: {apart.mean:.2f} times it, from "

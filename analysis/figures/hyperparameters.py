@@ -68,16 +68,16 @@ def draw(table: StudyTable, seed: int = 0, score: str = "FID") -> Figure:
         "hollow marks: chance would give the largest of all as much",
         x=0.01, ha="left",
     )  # fmt: skip
-    fid = at_rung(table, both[0].rung).observed
+    seen = at_rung(table, both[0].rung).observed
     grid = below.subplots(2, len(effects), sharey="row", squeeze=False)
     for name, column in zip(effects, grid.T, strict=True):
-        _draw_effect(column[0], table, name, fid, BLUE)
+        _draw_effect(column[0], table, name, seen, BLUE)
         _draw_effect(column[1], table, name, _epoch_seconds(table), GREEN)
         column[1].set_xlabel(name)
     where = at(table, both[0].rung)
     grid[0, 0].set_ylabel(f"{score}\n{where}, lower is better")
     grid[1, 0].set_ylabel("seconds an epoch")
-    for row in grid:
+    for row in grid if score == "FID" else grid[1:]:  # an error may be 0, and be the best there is
         plain_log(row[0])
     below.suptitle(
         "each dot is a trial; the line is the median, over a fifth of the trials at a time or "
@@ -148,7 +148,6 @@ def _draw_effect(ax: Axes, table: StudyTable, name: str, y: pd.Series, colour: s
     kind = searched(table)[name]
     x = values_of(table, name)
     both = pd.DataFrame({"x": x, "y": y}).dropna()
-    both = both[both.y > 0]
     if isinstance(kind, CategoricalDistribution):
         options = list(kind.choices)
         place = both.x.map(options.index).astype(float)

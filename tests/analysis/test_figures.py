@@ -229,7 +229,7 @@ def test_letters_that_the_font_lacks_are_drawn_by_another_or_said(monkeypatch, t
 
 def test_winners_of_two_studies_are_told_apart_by_more_than_their_own_intervals(table):
     near, far = sibling(table), replace(sibling(table), name="far")
-    far.trials["fresh"], far.trials["fresh_low"], far.trials["fresh_high"] = 50.0, 48.0, 53.0
+    far.trials["fresh"], far.trials["fresh_low"], far.trials["fresh_high"] = 56.0, 54.0, 59.0
     between = replace(far, name="between", trials=far.trials.assign(fresh=44.0, fresh_low=43.5))
     unscored = replace(table, trials=table.trials.assign(afresh=[()] * len(table.trials)))
     for without in (unscored, replace(table, trials=table.trials.assign(winner=math.nan))):
@@ -237,7 +237,14 @@ def test_winners_of_two_studies_are_told_apart_by_more_than_their_own_intervals(
     assert compare.told([far, sibling(table, settings={"data_digest": "x"})]) == []
     alike, higher = compare.told([near, far, between])
     assert tells(alike, "between", "FID", "not distinguishable", "other", "1.10 times")
-    assert tells(higher, "far", "higher FID", "other", "1.25 times")
+    assert tells(higher, "far", "higher FID", "other", "1.40 times")
+    # One pair of many that chance would set as far apart: 40 and 50.
+    fourth = replace(
+        far, name="fourth", trials=far.trials.assign(fresh=50.0, fresh_low=49.0, fresh_high=51.0)
+    )
+    assert tells(compare.told([near, fourth])[0], "higher FID", "1.25 times")
+    among = compare.told([near, far, between, replace(between, name="again"), fourth])
+    assert tells(next(line for line in among if line.startswith("fourth")), "not distinguishable")
     nought = replace(far, trials=far.trials.assign(fresh=0.0, fresh_low=0.0, fresh_high=0.0))
     assert tells(compare.told([near, nought])[0], "other", "not distinguishable")
     # Trainings that chose nothing stand for the one that was chosen: 47 and 51 for 48.

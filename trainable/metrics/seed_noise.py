@@ -55,7 +55,10 @@ own images have their part in it. Of no other score is it known."""
 
 
 def ratio(
-    first: Sequence[Interval], second: Sequence[Interval], noise: SeedNoise = FID_NOISE
+    first: Sequence[Interval],
+    second: Sequence[Interval],
+    noise: SeedNoise = FID_NOISE,
+    comparisons: int = 1,
 ) -> Interval:
     """How many times the first configuration's score the second's is, with its 95 % interval.
 
@@ -67,6 +70,7 @@ def ratio(
     Args:
         first, second: a training's score each, one or more, lower or higher being better.
         noise: between trainings.
+        comparisons: of how many the intervals shall hold together, in 95 % of cases (Bonferroni).
 
     Returns:
         A ratio; from 0 to infinity if a score is not finite and above zero, where logs say nothing.
@@ -74,7 +78,7 @@ def ratio(
     if not _finite(first, second):
         return Interval(0.0, math.inf, 1.0)
     middle, error, freedom = _log_ratio(first, second, noise)
-    half = float(stats.t.ppf((1 + _LEVEL) / 2, freedom)) * error
+    half = float(stats.t.isf((1 - _LEVEL) / 2 / comparisons, freedom)) * error
     return Interval(*(math.exp(middle + x) for x in (-half, half, 0.0)))
 
 

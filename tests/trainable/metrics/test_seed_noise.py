@@ -32,6 +32,12 @@ def test_one_training_each_is_the_t_interval_of_the_noise_that_is_known():
     assert (1 / back.high, 1 / back.low) == pytest.approx((found.low, found.high))
 
 
+def test_of_several_comparisons_each_is_told_less_easily():
+    found = ratio([score(50)], [score(60)], NOISE, comparisons=6)
+    half = stats.t.ppf(1 - 0.025 / 6, 10) * 0.045 * math.sqrt(2)
+    assert math.log(found.high / found.mean) == pytest.approx(half)
+
+
 def test_a_score_known_worse_tells_less():
     sharp, dull = (ratio([score(50, h)], [score(50, h)], NOISE) for h in (0.0, 5.0))
     variance = 2 * (0.045**2 + (5 / 1.959964 / 50) ** 2)
