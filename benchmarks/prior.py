@@ -3,11 +3,11 @@
     python -m benchmarks.prior [--out search/proposals/prior.json]
 
 From the lines of `benchmarks.proof` that are kept. Of each trial its values are compared with its
-own search's default, and its curve with the default's for equal images: a ridge regression of z,
-bounded as the sampler bounds it, on the differences. Printed is how well the other searches
+own search's default, and its curve with its search's for equal images, as the sampler does: a ridge
+regression of z on the differences. Printed is how well the other searches
 foretell the trials of each: rank correlations, and how much better than its mean the third is that
 they would have chosen. The same is printed for equal time, by the trials' paces
-(`benchmarks.paces`), of all searches, which say too little of it to ship.
+(`benchmarks.paces`), which say too little of it to ship.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 
-from search.proposals.history import BROKEN
+from search.proposals.history import BROKEN, measured
 from search.proposals.prior import ABSENT, FILE, SIZE, Numbers, Options, Prior
 from spaces.catalog import LR_SCALE, full
 from spaces.describe import describe
@@ -38,16 +38,15 @@ LINES = {
     "proof_he.jsonl": {"init": "he", "backbone_projection": "random"},
     "proof_without.jsonl": {},
     "proof_first.jsonl": {},
+    "proof.jsonl": {},
 }
 """Files of searches, and in what their default differed from today's."""
-PROOF = {"proof.jsonl": {}}
-"""Those that prove the prior, which is not made of them."""
 TASK = Task(image_size=SIZE, channels=1, classes=2, images=200, backbone="efficientnet-lite1")
 BROKE = ("diverged", "collapsed")
 NEXT = 0.01
 """Evaluations that lie so close count as the same: epochs end at whole batches."""
-RIDGE = 1.0
-"""Weight of the penalty. Half and twice as much foretell as well."""
+RIDGE = 10.0
+"""Weight of the penalty. A tenth as much foretells the order as well, and promises too much."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +73,19 @@ def read(files: Mapping[str, Params]) -> list[Tried]:
     ]
     for search, (line, usual) in enumerate(lines):
         first, *rest = line["trials"]
-        base = dict(first["curve"])
-        for trial in rest:
+        base = [seen for seen, _ in first["curve"]]
+        z = {
+            "epoch": z_of(line["trials"], base, [1.0] * len(line["trials"])),
+            "seconds": z_of(line["trials"], base, [t.get("pace", 1.0) for t in line["trials"]]),
+        }
+        for place, trial in enumerate(rest, start=1):
             changed = trial["changed"]
             if same := [name for name, value in changed.items() if usual.get(name) == value]:
                 raise ValueError(f"search {search} had another default: it changed {same}")
-            if trial["curve"] or trial["status"] in BROKE:
-                pace = trial["pace"] / first["pace"] if trial["pace"] else math.nan
-                z = {"epoch": z_of(trial, base, 1.0), "seconds": z_of(trial, base, pace)}
-                found.append(Tried(search, usual, searched(told(trial, usual)), z))
+            values = searched(told(trial, usual))
+            its = {resource: float(of[place]) for resource, of in z.items()}
+            if not math.isnan(its["epoch"]):
+                found.append(Tried(search, usual, values, its))
     return found
 
 
@@ -100,16 +103,23 @@ def searched(values: Params) -> Params:
     return found
 
 
-def z_of(trial: Mapping[str, Any], base: Mapping[int, float], pace: float) -> float:
-    """As `search.proposals.history` has it: at the last two evaluations of the default's that the
-    trial has passed, with time counted in the default's images."""
-    if trial["status"] in BROKE:
-        return BROKEN
-    curve = {seen * pace: fid for seen, fid in trial["curve"]}
-    ends = max(base), max(curve)
-    at = [seen for seen in base if min(curve) <= seen * (1 + NEXT) and seen <= ends[1] * (1 + NEXT)]
-    logs = [log_at(curve, seen) - log_at(base, seen) for seen in at[-2:] or [min(ends)]]
-    return min(statistics.mean(logs), BROKEN)
+def z_of(
+    trials: Sequence[Mapping[str, Any]], base: Sequence[int], paces: Sequence[float]
+) -> np.ndarray:
+    """Of a search's trials, the default first, as `search.proposals.history` has it: at those of
+    the default's evaluations that each has passed, with time counted in the default's images."""
+    curves = []
+    for trial, pace in zip(trials, paces, strict=True):
+        curve = {seen * pace / paces[0]: fid for seen, fid in trial["curve"]}
+        sound = curve and trial["status"] not in BROKE
+        low, high = (min(curve), max(curve)) if sound else (math.inf, 0.0)
+        passed = [seen for seen in base if low <= seen * (1 + NEXT) and seen <= high * (1 + NEXT)]
+        if sound and not passed:
+            passed = [min(base)]
+        curves.append({seen: math.exp(log_at(curve, seen)) for seen in passed})
+    z = np.minimum(measured(curves, 0), BROKEN)
+    z[[trial["status"] in BROKE for trial in trials]] = BROKEN
+    return z
 
 
 def log_at(curve: Mapping[float, float], at: float) -> float:
@@ -215,8 +225,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=FILE, help="(default: the shipped file)")
     args = parser.parse_args()
     shape, trials = shapes(), read(LINES)
-    for resource, of in (("epoch", trials), ("seconds", read(LINES | PROOF))):
-        for name, value in foretold(of, shape, resource).items():
+    for resource in ("epoch", "seconds"):
+        for name, value in foretold(trials, shape, resource).items():
             print(f"equal {resource}: {name}: {value:.3g}")
     prior = fitted(trials, shape, "epoch")
     searches = len({trial.search for trial in trials})

@@ -22,6 +22,9 @@ NOISE = 0.05
 """Standard deviation of a complete trial's z: training twice, and the evaluation."""
 EARLY = 0.53
 """It grows as a power of how little of a trial was seen: 0.09 after a third, 0.16 after a ninth."""
+OWN = 1.0
+"""See `measured`. So wide that a trial that was stopped at its first score says next to nothing of
+the level there."""
 
 SHORTFALL = "shortfall"
 """The attribute of a complete trial that says by how much it misses the gates (0 to 1 each)."""
@@ -40,8 +43,7 @@ class History:
 
     Attributes:
         params: the searched values of each.
-        z: log of its score over the anchor's at the same evaluation, mean of its last two; NaN
-            without one.
+        z: log of its score over the anchor's, see `measured`; NaN without one.
         noise: standard deviation of each z.
         anchors: places of those whose values were given.
         against: the place of the one that z is measured against; None before any has a score.
@@ -74,13 +76,16 @@ class History:
         found, far, base = [], np.zeros(len(kept)), None
         for goal, direction in enumerate(directions):
             sign = -1.0 if direction is StudyDirection.MAXIMIZE else 1.0
-            curves = [_curve(t, goal, sign, len(directions)) for t in kept]
-            against = _reference(curves, anchors, broken)
+            curves = [
+                {} if bad else _curve(t, goal, sign, len(directions))
+                for t, bad in zip(kept, broken, strict=True)
+            ]
+            against = _reference(curves, anchors)
             if against is None:
                 found.append(np.full(len(kept), np.nan))
                 continue
             base = against
-            found.append(_z(curves, curves[against]))
+            found.append(measured(curves, against))
             longest = max(max(curve, default=0) for curve in curves)
             far = np.array([max(curve, default=0) / longest for curve in curves])
         z = found[0] if len(found) == 1 or base is None else _weighed(found, rng)
@@ -89,7 +94,7 @@ class History:
             z[stopped], far[stopped] = np.nanmax(z), STOPPED
         z += PENALTY * _missed(kept, anchors)
         z[broken], far[broken] = BROKEN, 1.0
-        noise = NOISE * np.maximum(far, 0.01) ** -EARLY
+        noise = _noise(far)
         best = np.argsort(z)[: SEEN // 2].tolist()  # NaN last
         named = anchors if base is None else [*anchors, base]
         seen = sorted({*named, *best, *range(len(kept))[-SEEN // 2 :]})
@@ -112,6 +117,11 @@ class History:
         return replace(self, z=z, against=waiting[0])
 
 
+def _noise(far: np.ndarray) -> np.ndarray:
+    """Standard deviation of z where a trial came so far, 0 to 1."""
+    return NOISE * np.maximum(far, 0.01) ** -EARLY
+
+
 def _curve(trial: FrozenTrial, goal: int, sign: float, goals: int) -> Curve:
     """Scores to be minimised, by step; of several goals Optuna knows the end alone."""
     if goals == 1 and trial.intermediate_values:
@@ -128,45 +138,43 @@ def _missed(trials: Sequence[FrozenTrial], anchors: Sequence[int]) -> np.ndarray
     return np.maximum(0.0, missed - (missed[anchors[0]] if anchors else 0.0))
 
 
-def _reference(
-    curves: Sequence[Curve], anchors: Sequence[int], broken: Sequence[bool]
-) -> int | None:
+def _reference(curves: Sequence[Curve], anchors: Sequence[int]) -> int | None:
     """The place of the trial to measure against: the first anchor with a score, or who came
     furthest."""
-    sound = [place for place, curve in enumerate(curves) if curve and not broken[place]]
+    sound = [place for place, curve in enumerate(curves) if curve]
     given = [place for place in anchors if place in sound]
     return given[0] if given else max(sound, key=lambda p: max(curves[p]), default=None)
 
 
-def _z(curves: Sequence[Curve], base: Curve) -> np.ndarray:
-    """Log ratios to `base`; of scores that may be 0 or less differences, a fifth being their sd."""
-    positive = all(value > 0 for curve in curves for value in curve.values())
-    scale = math.log if positive else float
-    scaled = [{step: scale(value) for step, value in curve.items()} for curve in curves]
-    whole = _continued({step: scale(value) for step, value in base.items()}, scaled)
-    z = np.array([_lead(curve, whole) for curve in scaled])
-    if not positive and (spread := np.nanstd(z)) > 0:
+def measured(curves: Sequence[Curve], against: int) -> np.ndarray:
+    """How far each curve lies above the one at `against`: log ratios, or of scores that may be 0 or
+    less differences, a fifth being their sd. NaN of an empty curve.
+
+    No single curve will do to measure those by that were stopped: first scores are the noisiest,
+    and a default that learns slowly at first makes all that is stopped early look better than it.
+    So the levels C at the evaluations are what all curves together say of them, by generalised
+    least squares of y = z + C + noise, each trial's z being drawn with a standard deviation of
+    `OWN`. Then z is the mean of y - C at a trial's last two evaluations, less that at `against`.
+    """
+    steps = sorted({step for curve in curves for step in curve})
+    y = np.array([[curve.get(step, math.nan) for step in steps] for curve in curves])
+    told = ~np.isnan(y)
+    if positive := bool((y[told] > 0).all()):
+        y = np.log(y)
+    elif (spread := float(y[told].std())) > 0:
+        y *= 0.2 / spread
+    y[~told] = 0.0
+    sure = told / _noise(np.array(steps) / steps[-1]) ** 2
+    share = sure / (sure.sum(1, keepdims=True) + OWN**-2)
+    precision = np.diag(sure.sum(0)) - sure.T @ share
+    levels = np.linalg.solve(precision, (sure * y).sum(0) - share.T @ (sure * y).sum(1))
+    last = told & (told[:, ::-1].cumsum(1)[:, ::-1] <= 2)
+    with np.errstate(invalid="ignore"):
+        above = (last * (y - levels)).sum(1) / last.sum(1)
+    z = above - above[against]
+    if not positive and (spread := float(np.nanstd(z))) > 0:
         z *= 0.2 / spread
     return z
-
-
-def _lead(curve: Curve, base: Curve) -> float:
-    """By how much a curve lies above another at the last two evaluations that both have."""
-    shared = sorted(curve.keys() & base.keys())[-2:]
-    return sum(curve[s] - base[s] for s in shared) / len(shared) if shared else math.nan
-
-
-def _continued(base: Curve, curves: Sequence[Curve]) -> dict[int, float]:
-    """`base`, and where it ends before others the one that comes furthest, moved to meet it.
-
-    ASHA may stop the anchor too, and a slow one lags behind.
-    """
-    whole = dict(base)
-    furthest = max(curves, key=lambda curve: max(curve, default=0))
-    lead, end = _lead(furthest, base), max(base)
-    if not math.isnan(lead):
-        whole |= {step: value - lead for step, value in furthest.items() if step > end}
-    return whole
 
 
 def _weighed(found: Sequence[np.ndarray], rng: random.Random) -> np.ndarray:

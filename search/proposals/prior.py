@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,10 @@ from typing import Any
 from search.proposals.encoding import Values
 from search.study.config import StudyConfig
 from spaces.catalog import SPACES
-from spaces.presets import to_4x4
 
 FILE = Path(__file__).with_name("prior.json")
 SIZE = 32
-"""Pixels of the images that it was learnt from."""
+"""Pixels of the images that it was learnt from, and is used for."""
 ABSENT = "absent"
 """In place of a hyperparameter's option, where a configuration has none."""
 
@@ -103,24 +102,19 @@ class Prior:
 
 
 @cache
-def shipped(image_size: int = SIZE) -> Prior:
-    """What comes with the project. Depths count from that which ends at a grid of 4 x 4: other
-    images have another."""
+def shipped() -> Prior:
+    """What comes with the project."""
     kept = json.loads(FILE.read_text())
     effects = {
         name: Numbers(**found) if "slope" in found else Options(found)
         for name, found in kept["effects"].items()
     }
-    deeper = to_4x4(image_size) - to_4x4(SIZE)
-    for name, effect in effects.items():
-        if name in ("g_depth", "d_depth") and isinstance(effect, Numbers):
-            low, high = effect.low + deeper, effect.high + deeper
-            effects[name] = replace(effect, low=low, high=high)
     return Prior(kept["trials"], kept["others"], effects)
 
 
 def prior_of(config: StudyConfig) -> Prior | None:
-    """What the study's sampler starts from; None where nothing is known of what it asks for."""
+    """What the study's sampler starts from; None where nothing is known of what it asks for: of
+    two searches at 64 pixels it foretold nothing."""
     asked = config.prior == "auto" and config.sampler == "auto"
     told = config.space in SPACES and config.objective == "fid" and config.resource == "epoch"
-    return shipped(config.image_size) if asked and told else None
+    return shipped() if asked and told and config.image_size == SIZE else None

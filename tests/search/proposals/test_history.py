@@ -12,7 +12,17 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.proposals import history as module
-from search.proposals.history import BROKEN, GIVEN, NOISE, PENALTY, SHORTFALL, History
+from search.proposals.history import (
+    BROKEN,
+    EARLY,
+    GIVEN,
+    NOISE,
+    OWN,
+    PENALTY,
+    SHORTFALL,
+    History,
+    measured,
+)
 
 COMPLETE, PRUNED, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING
 
@@ -35,18 +45,51 @@ def history(*trials: FrozenTrial, directions: Any = ("minimize",)) -> History:
     return History.of(study.trials, study.directions, random.Random(0))
 
 
-def test_a_trial_is_measured_at_its_last_two_evaluations_against_the_anchor_s():
+def test_curves_that_run_side_by_side_are_as_far_apart_wherever_they_stop():
     found = history(
         trial(COMPLETE, 200, 100, 50, given=True),
-        trial(PRUNED, 400, 50),  # twice, and half
+        trial(PRUNED, 300, 150),
         trial(PRUNED, 180),
-        trial(COMPLETE, 900, 110, 45),
+        trial(COMPLETE, 180, 90, 45),
         trial(RUNNING),
     )
-    expected = [0, 0, math.log(0.9), (math.log(1.1) + math.log(0.9)) / 2, math.nan]
-    np.testing.assert_allclose(found.z, expected, atol=1e-12)
+    np.testing.assert_allclose(np.exp(found.z), [1, 1.5, 0.9, 0.9, math.nan], atol=0.01)
     assert found.anchors == [0]
     assert found.anchored
+
+
+def test_it_is_measured_at_its_last_two_evaluations():
+    """The two that are complete cross: at their last two they are alike in the mean."""
+    found = history(trial(COMPLETE, 100, 50, 50, given=True), trial(COMPLETE, 900, 60, 50 / 1.2))
+    np.testing.assert_allclose(found.z, [0, 0], atol=1e-12)
+
+
+def test_what_is_stopped_early_is_not_better_for_an_anchor_that_learns_slowly_at_first():
+    """All others that ended were at half the anchor's first score, and ended where it did."""
+    ended = [trial(COMPLETE, 100, 80, 50) for _ in range(6)]
+    found = history(trial(COMPLETE, 200, 90, 50, given=True), *ended, trial(PRUNED, 100))
+    assert abs(found.z[-1]) < 0.15  # and not log 0.5, -0.7
+
+
+def test_the_levels_are_those_of_generalised_least_squares():
+    """Solved with the whole covariance of all scores, of 12 curves that end anywhere."""
+    rng = np.random.default_rng(0)
+    lengths = [6, *rng.integers(1, 7, 11)]
+    curves = [{k: math.exp(rng.normal(4, 0.3)) for k in range(1, n + 1)} for n in lengths]
+    rows = [(trial, k) for trial, curve in enumerate(curves) for k in curve]
+    y = np.array([math.log(curves[trial][k]) for trial, k in rows])
+    covariance = np.array([
+        [(a == b) * (OWN**2 + (k == m) * (NOISE * (k / 6) ** -EARLY) ** 2) for b, m in rows]
+        for a, k in rows
+    ])
+    design = np.array([[float(k == step) for step in range(1, 7)] for _, k in rows])
+    weighted = design.T @ np.linalg.inv(covariance)
+    levels = np.linalg.solve(weighted @ design, weighted @ y)
+    above = [
+        np.mean([math.log(curve[k]) - levels[k - 1] for k in sorted(curve)[-2:]])
+        for curve in curves
+    ]
+    np.testing.assert_allclose(measured(curves, 3), np.array(above) - above[3], atol=1e-9)
 
 
 def test_what_is_far_better_than_a_poor_anchor_is_told_apart():
@@ -54,13 +97,14 @@ def test_what_is_far_better_than_a_poor_anchor_is_told_apart():
     np.testing.assert_allclose(np.exp(found.z), [1, 60 / 360, 40 / 360])
 
 
-def test_an_anchor_that_was_stopped_is_continued_by_who_came_furthest():
-    """Twice as good as the anchor up to its end; another is then half as good as that one."""
-    anchor = trial(PRUNED, 200, 100, given=True)
-    long = trial(COMPLETE, 100, 50, 40, 30)
-    late = trial(COMPLETE, 900, 800, 80, 60)
-    found = history(anchor, long, late)
-    np.testing.assert_allclose(found.z, [0, math.log(0.5), 0], atol=1e-12)
+def test_an_anchor_that_was_stopped_is_continued_by_those_that_came_further():
+    found = history(
+        trial(PRUNED, 200, 100, given=True),
+        *(trial(COMPLETE, 100, 50, 40, 30) for _ in range(3)),
+        trial(COMPLETE, 130, 70, 80, 60),
+    )
+    np.testing.assert_allclose(np.exp(found.z[1:4]), 0.5, atol=0.05)
+    assert found.z[-1] == pytest.approx(found.z[1] + math.log(2))
 
 
 def test_who_misses_the_gates_by_more_than_the_anchor_is_worse_for_it():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from search.proposals.prior import Numbers, Options, Prior, prior_of, shipped
+from search.proposals.prior import SIZE, Numbers, Options, Prior, prior_of, shipped
 from spaces.catalog import full
 from spaces.describe import describe
 from spaces.presets import BACKBONE
@@ -43,11 +43,10 @@ def test_a_configuration_is_expected_at_the_sum_of_what_it_changes():
     assert PRIOR(without, anchor) == pytest.approx(0.15 + 0.12)
 
 
-@pytest.mark.parametrize("size", [16, 32, 48, 64, 128])
-def test_what_ships_knows_all_that_the_space_asks_for(size):
-    prior = shipped(size)
+def test_what_ships_knows_all_that_the_space_asks_for():
+    prior = shipped()
     assert prior.trials >= 100
-    task = replace(TASK, image_size=size, backbone=BACKBONE)
+    task = replace(TASK, image_size=SIZE, backbone=BACKBONE)
     for asked in describe(full, task):
         effect, what = prior.effects[asked.name], asked.distribution
         if isinstance(effect, Options):
@@ -56,15 +55,6 @@ def test_what_ships_knows_all_that_the_space_asks_for(size):
         else:
             ends = what.options if isinstance(what, Choice) else what.ends()
             assert effect.low <= min(ends) < max(ends) <= effect.high, asked.name
-
-
-def test_a_depth_counts_from_that_which_suits_the_size():
-    for size, usual in ((32, 3), (64, 4), (128, 5)):
-        deep, shallow = (shipped(size).effects["g_depth"](at) for at in (usual, usual - 1))
-        assert (deep, shallow) == (shipped().effects["g_depth"](3), shipped().effects["g_depth"](2))
-    asked = prior_of(config(sampler="auto", prior="auto", image_size=64))
-    assert asked is not None
-    assert asked == shipped(64) != shipped()
 
 
 @pytest.mark.parametrize(
@@ -77,6 +67,7 @@ def test_a_depth_counts_from_that_which_suits_the_size():
         ({"space": "mine.spaces:wide"}, False),  # whose names may mean anything
         ({"objective": "kid"}, False),
         ({"objective": "fid,classifier", "hold_back": 0.2}, False),
+        ({"image_size": 64}, False),
         ({"resource": "seconds"}, False),  # it was learnt for equal images
     ],
 )
