@@ -1,4 +1,4 @@
-"""One search at a time for each study: a lock that ends with its process, however that ends."""
+"""One process at a time in a folder: a lock that ends with its process, however that ends."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ LOCK = "lock"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the study in `folder`.
+def locked(folder: Path, what: str = "study") -> Iterator[None]:
+    """Hold the study, or whatever it is, in `folder`.
 
     Raises:
         InputError: another process holds it; the message says which. Or it cannot be written to.
@@ -26,8 +26,8 @@ def locked(folder: Path) -> Iterator[None]:
         opened = (folder / LOCK).open("a+")
     except OSError as error:
         raise InputError(
-            f"study {folder.name} cannot be written to ({os_reason(error)}): look at who may write "
-            f"in {folder}"
+            f"{what} {folder.name} cannot be written to ({os_reason(error)}): look at who may "
+            f"write in {folder}"
         ) from error
     with opened as file:
         try:
@@ -35,7 +35,7 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise InputError(
-                f"study {folder.name} is already running in "
+                f"{what} {folder.name} is already running in "
                 f"{file.read().strip() or 'another process'}; wait for it to end, or stop it "
                 "there with Ctrl-C"
             ) from None

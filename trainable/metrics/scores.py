@@ -85,7 +85,6 @@ def _evaluation_scores(
     parts: OneNN,
     balls: PRDC,
 ) -> Scores:
-    diversity = within_class_diversity(real.features, real.labels, fake, labels, real.classes)
     return {
         "fid": frechet_distance(real.stats, fake),
         "kid": kernel_distance(real.features, fake, real.own_kernel),
@@ -93,9 +92,14 @@ def _evaluation_scores(
         "one_nn": parts.accuracy,
         "coverage": balls.coverage,
         "copy_rate": copy_rate(real.apart, nearest(real.features, fake)).rate,
-        "diversity": torch.tensor(diversity).min().item(),  # NaN if any is
-        **{f"diversity/{index}": value for index, value in enumerate(diversity)},
+        **_diversity(real, fake, labels),
     }
+
+
+def _diversity(real: RealSet, fake: Tensor, labels: Tensor) -> Scores:
+    found = within_class_diversity(real.features, real.labels, fake, labels, real.classes)
+    least = torch.tensor(found).min().item()  # NaN if any is
+    return {"diversity": least} | {f"diversity/{index}": one for index, one in enumerate(found)}
 
 
 def all_scores(
@@ -123,6 +127,12 @@ def all_scores(
         "inheritance": cid.inheritance,
         "cid_diversity": cid.diversity,
     }
+    return scores | class_scores(real, fake, labels)
+
+
+def class_scores(real: RealSet, fake: Tensor, labels: Tensor) -> Scores:
+    """Those of `all_scores` that judge each class by itself, and ``diversity``, their least."""
+    scores = _diversity(real, fake, labels)
     for index in range(real.classes):
         mine, theirs = real.features[real.labels == index], fake[labels == index]
         scores[f"fid/{index}"] = frechet_distance(FeatureStats.of(mine), theirs)

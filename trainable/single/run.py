@@ -15,6 +15,7 @@ from rich.console import Console
 from spaces.errors import InputError
 from spaces.task import Params
 from trainable.basics.files import write_whole
+from trainable.basics.lock import locked
 from trainable.basics.progress import stage
 from trainable.basics.stopping import Stop, stopped_gently
 from trainable.basics.terminal import say
@@ -28,8 +29,10 @@ from trainable.single.recipe import Recipe
 from trainable.single.resolve import build_workload
 from trainable.trial.checkpoints import newest
 from trainable.trial.evaluation import measure
+from trainable.trial.identity import RunIdentity
 from trainable.trial.report import ASKED, CAS, Report, ScoredReport, Status, has_scores
 from trainable.trial.trial import Trial
+from trainable.trial.workload import Workload
 from trainable.trial.yardstick import Yardstick
 
 _RUN = "run.json"
@@ -50,6 +53,19 @@ def run_single(args: argparse.Namespace, recipe: Recipe, console: Console) -> in
         "params": params, "number": recipe.number, "resource": workload.resource,
         **identity.named,
     }  # fmt: skip
+    _claimed(args.out, about)  # before anything is written to a folder that may be another's
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {args.out} cannot be written to: {error.strerror}") from error
+    with locked(args.out.resolve(), "run"):
+        return _run(args, recipe, workload, params, identity, about, console)
+
+
+def _run(
+    args: argparse.Namespace, recipe: Recipe, workload: Workload, params: Params,
+    identity: RunIdentity, about: Mapping[str, Any], console: Console,
+) -> int:  # fmt: skip
     yardstick = _claimed(args.out, about)
     if yardstick is None:
         config = TrialConfig.from_params(params)
@@ -108,17 +124,9 @@ def _claimed(out: Path, about: Mapping[str, Any]) -> Yardstick | None:
 
 
 def _claim(out: Path, about: Mapping[str, Any], yardstick: Yardstick) -> None:
-    """Make the folder `out` this run's.
-
-    Raises:
-        InputError: it cannot be written to.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        whole = json.dumps({"run": about, "yardstick": yardstick}, indent=2) + "\n"
-        write_whole(out / _RUN, whole)
-    except OSError as error:
-        raise InputError(f"--out {out} cannot be written to: {error.strerror}") from error
+    """Make the folder `out` this run's."""
+    whole = json.dumps({"run": about, "yardstick": yardstick}, indent=2) + "\n"
+    write_whole(out / _RUN, whole)
 
 
 def _train(trial: Trial, console: Console) -> tuple[Report, Stop]:

@@ -19,7 +19,13 @@ from trainable.metrics.frechet import frechet_distance
 from trainable.metrics.independent import Witness
 from trainable.metrics.intervals import Interval, extrapolated_floor, interval
 from trainable.metrics.kernel import kernel_distance
-from trainable.metrics.scores import RealSet, Scores, all_scores, evaluation_scores
+from trainable.metrics.scores import (
+    RealSet,
+    Scores,
+    all_scores,
+    class_scores,
+    evaluation_scores,
+)
 from trainable.pretrained.extractors import Extractor
 from trainable.pretrained.feature_cache import cached_features
 from trainable.trial.report import CAS
@@ -38,7 +44,8 @@ class Assessment:
     """A winner, scored again on latents that the search never used.
 
     Attributes:
-        scores: `all_scores` of all images generated for it.
+        scores: `all_scores` of the images generated for it: of the set as a whole in the real
+            classes' proportions, of each class and by classifiers with all.
         generated: how many those are.
         fid, kid: what one evaluation of the study's own size would give: mean and 95 % interval.
         cas: mean of the classification accuracy score over classifiers of several seeds, and its 95
@@ -131,18 +138,23 @@ class Evaluator:
         """
         labels = torch.arange(self.real.classes).repeat_interleave(per_class)
         images, features = self._generate(run, labels, seed)
+        # As a whole they are judged in the real classes' proportions: of images evenly by class a
+        # perfect generator would be told that its rare ones are too many.
+        counts = self.real.labels.bincount(minlength=self.real.classes).tolist()
+        keep = [min(per_class, max(_PAIR, -(-per_class * n // max(counts)))) for n in counts]
+        own = torch.cat([(labels == c).nonzero()[:k, 0] for c, k in enumerate(keep)])
+        sample, shown, asked = features[own], images[own], labels[own]
         real_images = torch.tensor(self.data.images)
-        logits = self.extractor.logits(features)
-        scores = all_scores(self.real, real_images, features, images, labels, logits)
-        scores |= self.witness.scores(images, labels)
+        logits = self.extractor.logits(sample)
+        scores = all_scores(self.real, real_images, sample, shown, asked, logits)
+        scores |= class_scores(self.real, features, labels)
+        whole = self.witness.scores(shown, asked)
+        scores |= self.witness.scores(images, labels) | {"pixel_kid": whole["pixel_kid"]}
         cas = None
         if self.validation is not None:
             cas = self.validation.interval(images, labels, seeds=SEEDS)
             scores[CAS] = cas.mean
-        # The intervals are those of an evaluation: its size, the real classes' proportions.
-        counts = self.real.labels.bincount(minlength=self.real.classes).tolist()
-        keep = [-(-per_class * count // max(counts)) for count in counts]
-        sample = torch.cat([features[labels == c][:k] for c, k in enumerate(keep)])
+        # The intervals are those of an evaluation of `GENERATED` images.
         fid = interval(frechet_distance, self.real.stats, sample, GENERATED, seed=seed)
         kid = interval(
             lambda own, part: kernel_distance(self.real.features, part, own),

@@ -78,10 +78,12 @@ def test_the_levels_are_those_of_generalised_least_squares():
     curves = [{k: math.exp(rng.normal(4, 0.3)) for k in range(1, n + 1)} for n in lengths]
     rows = [(trial, k) for trial, curve in enumerate(curves) for k in curve]
     y = np.array([math.log(curves[trial][k]) for trial, k in rows])
-    covariance = np.array([
-        [(a == b) * (OWN**2 + (k == m) * (NOISE * (k / 6) ** -EARLY) ** 2) for b, m in rows]
-        for a, k in rows
-    ])
+    covariance = np.array(
+        [
+            [(a == b) * (OWN**2 + (k == m) * (NOISE * (k / 6) ** -EARLY) ** 2) for b, m in rows]
+            for a, k in rows
+        ]
+    )
     design = np.array([[float(k == step) for step in range(1, 7)] for _, k in rows])
     weighted = design.T @ np.linalg.inv(covariance)
     levels = np.linalg.solve(weighted @ design, weighted @ y)

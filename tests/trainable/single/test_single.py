@@ -33,6 +33,7 @@ from tests.helpers.toys import (
     write_pictures,
 )
 from trainable import __main__ as command
+from trainable.basics.lock import locked
 from trainable.data.sources import load
 from trainable.gan.run import DivergedError, Run
 from trainable.generators.export import WEIGHTS
@@ -467,6 +468,12 @@ def test_a_folder_that_is_not_this_runs(whole, undisturbed, tmp_path, monkeypatc
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     assert tells(refusal(capsys, out, *flags), f"--out {out}", fault)
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_two_at_once_in_one_folder_would_train_into_each_other(tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out", "run"):
+        assert tells(refusal(capsys, tmp_path / "out"), "run out", f"process {os.getpid()}")
 
 
 def test_the_command_itself(place, tmp_path):

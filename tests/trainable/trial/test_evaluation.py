@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -87,6 +87,27 @@ def test_intervals_keep_the_real_proportions(data: Dataset, run: Run, monkeypatc
     monkeypatch.setattr("trainable.trial.evaluation.interval", spied)
     Evaluator(data, extractor, uneven, witness(data)).assess(run, 30, seed=0)
     assert sizes == [(40, GENERATED)] * 2
+
+
+def test_a_perfect_generator_of_uneven_classes_is_not_told_that_it_makes_too_many_of_one(
+    data: Dataset, run: Run, monkeypatch
+):
+    """30 real images to 10; it makes just these, the ten over and over."""
+    monkeypatch.setattr(evaluation, "GENERATED", 20)
+    uneven = real_set(data, extractor := cast("Any", TinyExtractor()))
+    uneven.labels[:] = torch.arange(40) // 30
+    real = torch.tensor(data.images)
+
+    def sample(labels: torch.Tensor, seed: int) -> torch.Tensor:
+        place = torch.cat([torch.arange(n) for n in labels.bincount().tolist()])
+        return real[torch.where(labels == 0, place, 30 + place % 10)]
+
+    monkeypatch.setattr(run, "sample", sample)
+    found = Evaluator(data, extractor, uneven, witness(data)).assess(run, 30, seed=0)
+    assert found.generated == 60
+    assert found.scores["fid"] == pytest.approx(0, abs=1e-3)
+    assert found.scores["kid"] < 0  # of copies
+    assert found.scores["pixel_kid"] < 0
 
 
 def test_a_sample_smaller_than_an_evaluation_is_not_passed_off_as_one(
