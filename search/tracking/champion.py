@@ -193,10 +193,22 @@ def withdraw_champion(uri: str, model_name: str, study_key: str) -> None:
     """Take the alias off a version that a run of this study made; the version itself stays."""
     client = connect(uri)
     champion = _champion(client, model_name)
-    if champion is None or champion.run_id is None:
-        return
-    if client.get_run(champion.run_id).data.tags.get(STUDY) == study_key:
+    if champion is not None and _made_by(client, champion) == study_key:
         client.delete_registered_model_alias(model_name, ALIAS)
+
+
+def champion_of_another(uri: str, model_name: str, study_key: str) -> str | None:
+    """The version that has the alias, if another study of that name made it."""
+    client = connect(uri)
+    champion = _champion(client, model_name)
+    if champion is None or _made_by(client, champion) in (None, study_key):
+        return None
+    return str(champion.version)
+
+
+def _made_by(client: MlflowClient, version: ModelVersion) -> str | None:
+    """The key of the study whose run made it; None where no run is named."""
+    return version.run_id and client.get_run(version.run_id).data.tags.get(STUDY)
 
 
 def _champion(client: MlflowClient, model_name: str) -> ModelVersion | None:

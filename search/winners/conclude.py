@@ -18,6 +18,7 @@ from search.study.records import TrialRecord, read_records
 from search.study.trial_files import fetch
 from search.tracking.champion import (
     Verdict,
+    champion_of_another,
     clear_winners,
     log_best,
     log_winner,
@@ -220,15 +221,13 @@ def hand_over(
 
     `trials` holds the trials' folders; `run_id` gives the run of a trial, or of the study, which
     must be written already. Needs what `conclude` exported, where the rows have it (`arrange`).
-    Returns the champion's version; None if none passes, and then what an earlier session registered
-    is champion no more.
+    Returns the champion's version, and which of another study it displaced; None if none passes,
+    and then what an earlier session registered is champion no more.
 
     Raises:
         Exception: MLflow did not take it all.
     """
     assessed = _assessed(rows)
-    if not assessed:
-        return None
     clear_winners(uri, study_key(study))
     champion, known = None, Improvement.of(study)
     for row in assessed:
@@ -243,7 +242,10 @@ def hand_over(
         verdict = Verdict(row.rank, scores, row.failed, row.tie, afresh, row.record.fids)
         log_winner(uri, run, trial, kept, verdict)
         if champion is None and row.wins:
+            other = champion_of_another(uri, study.study_name, study_key(study))
             champion = register_champion(uri, run, kept, study.study_name, card_of(kept))
+            if other is not None:
+                champion += f"; version {other} was it before, of another study of that name"
             log_best(uri, run_id(None), kept, {"trial": row.record.number, **scores})
     if champion is None:
         log_best(uri, run_id(None), None, {})

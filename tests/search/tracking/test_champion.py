@@ -204,6 +204,9 @@ def test_another_champion_is_another_version(uri, winner, tmp_path):
         found = connect(uri).get_model_version_by_alias("moved", "champion")
         assert (str(found.version), found.run_id) == (version, run_id)
     assert versions == ["1", "2", "2", "3"]
+    assert champion.champion_of_another(uri, "moved", "s") is None
+    assert champion.champion_of_another(uri, "unheard of", "s") is None
+    assert champion.champion_of_another(uri, "moved", "another") == "3"
     for study, there in (("another", True), ("s", False), ("s", False)):
         champion.withdraw_champion(uri, "moved", study)
         assert ("champion" in connect(uri).get_registered_model("moved").aliases) is there

@@ -61,6 +61,7 @@ def logged(monkeypatch) -> list[tuple[str, int, tuple[str, ...]]]:
 
     monkeypatch.setattr(winners, "log_winner", log)
     monkeypatch.setattr(winners, "register_champion", lambda uri, run, kept, *_: str(kept))
+    monkeypatch.setattr(winners, "champion_of_another", lambda *_: None)
     monkeypatch.setattr(winners, "log_best", lambda *_: None)
     monkeypatch.setattr(winners, "card_of", lambda kept: "")
     return told
@@ -80,9 +81,16 @@ def test_generators_that_fail_a_gate_are_not_kept_among_the_winners(logged, tmp_
     assert tells(fault, "copy rate", "0.50", 0.25)
 
 
-def test_where_none_passes_a_former_champion_is_withdrawn(logged, tmp_path):
-    assert handed_over(rows(FAILING), tmp_path) is None
+@pytest.mark.parametrize("found", [rows(FAILING), rows()])
+def test_where_none_passes_a_former_champion_is_withdrawn(logged, tmp_path, found):
+    logged.append("of an earlier session")
+    assert handed_over(found, tmp_path) is None
     assert logged == []
+
+
+def test_who_displaces_another_studys_champion_is_told_so(logged, tmp_path, monkeypatch):
+    monkeypatch.setattr(winners, "champion_of_another", lambda *_: "7")
+    assert tells(handed_over(rows(PASSING), tmp_path) or "", "version 7", "another study")
 
 
 def test_the_folder_of_winners_has_those_that_fail_apart(tmp_path, monkeypatch):
