@@ -89,6 +89,30 @@ def read(files: Mapping[str, Params]) -> list[Tried]:
     return found
 
 
+def off_by(files: Mapping[str, Params]) -> dict[str, float]:
+    """How far z at the first evaluation is from z at the end, of trials that ended."""
+    found: dict[str, list[float]] = {"all curves": [], "the default's alone": []}
+    for name in files:
+        for line in (HERE / name).read_text().splitlines():
+            curves = [dict(trial["curve"]) for trial in json.loads(line)["trials"]]
+            curves = [dict(enumerate(curve.values(), start=1)) for curve in curves]
+            for place, curve in enumerate(curves):
+                if place and len(curve) == len(curves[0]):
+                    first = {1: curve[1]}
+                    others = [*curves[:place], first, *curves[place + 1 :]]
+                    end = measured([curves[0], curve], 0)[1]
+                    found["all curves"].append(measured(others, 0)[place] - end)
+                    found["the default's alone"].append(measured([curves[0], first], 0)[1] - end)
+    return {
+        f"z by the first score against {name}, {what}": how(np.array(values))
+        for name, values in found.items()
+        for what, how in (
+            ("mean error", np.mean),
+            ("root mean square", lambda x: np.sqrt(np.mean(x**2))),
+        )
+    }
+
+
 def told(trial: Mapping[str, Any], usual: Params) -> Params:
     """Its effective values."""
     return {k: v for k, v in usual.items() if k not in trial["lacks"]} | trial["changed"]
@@ -225,6 +249,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=FILE, help="(default: the shipped file)")
     args = parser.parse_args()
     shape, trials = shapes(), read(LINES)
+    for name, value in off_by(LINES).items():
+        print(f"{name}: {value:.3g}")
     for resource in ("epoch", "seconds"):
         for name, value in foretold(trials, shape, resource).items():
             print(f"equal {resource}: {name}: {value:.3g}")

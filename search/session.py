@@ -158,7 +158,8 @@ def _locked_search(
         study.set_user_attr("run_flags", run_flags(args))
         if isinstance(prepared, ResumedStudy):
             _say_standing(config, read_records(study), console)
-        _say_duration(args, plan.outlook, console)
+        else:  # of a resumed one only a part is left, which the screen tells as trials end
+            _say_duration(args, plan.outlook, console)
         tracker.start()
         workload = replace(plan.workload, untrained=study.user_attrs["yardstick"]["untrained"])
         audience = Audience(console, args.progress, tracker.wake)

@@ -221,7 +221,7 @@ def _imported(module_name: str, function: str) -> Space:
         sys.path.append(here)  # last: an analysis.py there is not to be taken for ours
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # the user's module may fail in any way
+    except (Exception, SystemExit) as error:  # the user's module may fail in any way
         raise InputError(
             f"space {module_name}:{function}: module {module_name!r} cannot be imported "
             f"({type(error).__name__}: {error}); name it as in an import statement, and run from "

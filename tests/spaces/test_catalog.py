@@ -260,6 +260,9 @@ def test_a_module_that_fails_to_import_says_why(user_module):
     module = user_module("import torch_gan_tricks_that_do_not_exist")
     with refused(module, "'torch_gan_tricks_that_do_not_exist'"):
         get_space(f"{module}:space")
+    module = user_module("import sys\nsys.exit('a script of its own')")
+    with refused(module, "SystemExit", "a script of its own"):
+        get_space(f"{module}:space")
 
 
 # The command
