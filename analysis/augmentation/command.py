@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 from rich.console import Console
 from torch import Tensor
@@ -30,6 +31,7 @@ from analysis.study.table import load_study
 from analysis.study.trials import assessed, winners
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
+from trainable.basics.files import disk_fault
 from trainable.basics.lock import locked
 from trainable.basics.progress import stage
 from trainable.basics.terminal import say, say_command
@@ -93,6 +95,9 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
     store = Store(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error.strerror) from error
+    try:
         with locked(folder):
             store.claim(json.loads(json.dumps(settings)))
             work = Work(store, cells, materials, retraining, console)
@@ -103,11 +108,17 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
             files = conclude(folder, findings, results, about, test.n, args.reach, console)
             logged = _log(args, FinishedStudy(name, settings, results, findings, files), console)
     except OSError as error:
-        raise InputError(
-            f"--output: {folder} cannot be written to ({error.strerror}); what is there is kept. "
-            "Make room, or choose another folder"
-        ) from error
+        if (refused := disk_fault(error)) is None:  # of a file that is read, or of a network
+            raise
+        raise _unwritable(folder, refused) from error
     return 1 if work.lost or not findings.complete else logged
+
+
+def _unwritable(folder: Path, why: str | None) -> InputError:
+    return InputError(
+        f"--output: {folder} cannot be written to ({why}); what is there is kept. Make room, or "
+        "choose another folder"
+    )
 
 
 def _recipe(args: argparse.Namespace) -> ClassifierRecipe:

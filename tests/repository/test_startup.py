@@ -38,7 +38,6 @@ MISTAKES = {
     "search.doctor": [["--resume", ".."], ["--tracking-uri", "http://a:b/c@d"], ["--nonsense"]],
     "search.publish": [["nowhere"], ["nowhere", "--output", "file"]],
     "search.ui": [["--tracking-uri", "sqlite:///nowhere.db"], ["--port", "0"]],
-    "search.generate": [[*NO_MODEL, "--per-class", "1", "--out", "new"]],
     "trainable.generate": [
         [*NO_MODEL, "--per-class", "1", "--out", "new"],
         [*NO_MODEL, "--per-class", "0", "--out", "new"],

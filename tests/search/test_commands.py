@@ -28,7 +28,7 @@ def test_each_command_has_a_parser_that_goes_by_its_name(capsys):
 
 
 def test_each_module_with_a_door_is_a_command():
-    """But for `search` itself, and an old name of another."""
+    """But for `search` itself."""
     doors = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for package in ("spaces", "trainable", "search", "analysis")
@@ -36,7 +36,7 @@ def test_each_module_with_a_door_is_a_command():
         if 'if __name__ == "__main__":' in path.read_text()
     }
     known = {command.module for command in COMMANDS.values()}
-    assert doors - known == {"search.__main__", "search.generate"}
+    assert doors - known == {"search.__main__"}
     assert known - doors == {"search.resume"}
 
 

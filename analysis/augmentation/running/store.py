@@ -19,6 +19,10 @@ from trainable.basics.files import write_whole
 SETTINGS, CELLS, LOOKS = "augmentation.json", "cells", "looks.json"
 
 
+_LONGEST = 200
+"""Letters that an error has for one setting."""
+
+
 class Store:
     """The study in `folder`; for one process at a time, which holds its lock."""
 
@@ -44,7 +48,7 @@ class Store:
                 f"{path} is not what a study leaves there ({error}); give another --name"
             ) from error
         if differ:
-            changes = "; ".join(f"{k} was {there.get(k)}, is {settings.get(k)}" for k in differ)
+            changes = "; ".join(_change(k, there.get(k), settings.get(k)) for k in differ)
             raise InputError(
                 f"--name {self.folder.name} is a study with other settings ({changes}); give "
                 "another --name, or the same settings to resume it"
@@ -87,3 +91,9 @@ class Store:
                 result = json.loads(path.read_text())
                 results[Cell(**result.pop("cell"))] = result
         return results
+
+
+def _change(name: str, was: Any, now: Any) -> str:
+    """In what a setting differs; of a long one, such as a list of files, its name alone."""
+    said = f"{name} was {was}, is {now}"
+    return said if len(said) <= _LONGEST else name

@@ -442,6 +442,10 @@ def test_a_folder_holds_one_study_and_forgets_what_is_not_whole(tmp_path):
     store.claim({"seed": 0})
     with refused(f"--name {tmp_path.name}", "seed", 0, 1):
         store.claim({"seed": 1})
+    files = [f"person{n}_bacteria_1.jpeg" for n in range(300)]
+    with refused("validation", "seed was 0") as caught:  # and not three hundred names
+        store.claim({"seed": 1, "validation": files})
+    assert len(str(caught.value)) < 300
     cell = Cell(10, 0.0, REAL, 0)
     assert store.read() == {}
     store.keep(cell, {"status": DIVERGED, "reason": "x"})
