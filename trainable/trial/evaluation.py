@@ -203,6 +203,15 @@ def fewest_to_assess(counts: Collection[int]) -> int:
     return -(-2 * GENERATED * max(counts) // sum(counts))
 
 
+def check_classes(data: Dataset) -> None:
+    """Raise InputError where there are more classes than an evaluation has two images of each."""
+    if (count := len(data.classes)) > (most := GENERATED // _PAIR):
+        raise InputError(
+            f"{data.name} has {count} classes, but at most {most} can be scored, as {GENERATED} "
+            f"images are generated at a time, {_PAIR} of each at least; choose some with --classes"
+        )
+
+
 def spread_labels(labels: Tensor, classes: int, n: int) -> Tensor:
     """`n` class indices in order, with the proportions of `labels` (largest remainders).
 

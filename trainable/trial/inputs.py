@@ -22,6 +22,7 @@ from trainable.gan.config import TrialConfig
 from trainable.generators.saved import SavedGenerator
 from trainable.pretrained.backbones import backed_task
 from trainable.pretrained.load import FrozenNetworks, load_frozen_networks
+from trainable.trial.evaluation import check_classes
 from trainable.trial.identity import RunIdentity
 
 
@@ -127,6 +128,7 @@ def load_inputs(
         validation_digest=validation.digest if validation else None,
     )
     check(found, images.whole)
+    check_classes(data)
     with stage(console, "reading held-out images") as progress, reading("held_out"):
         apart = held_out(
             data, wanted.data, wanted.held_out, progress, instead=validation, say=said.append,

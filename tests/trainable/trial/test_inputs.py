@@ -21,6 +21,7 @@ from trainable.data.fingerprints import fingerprints
 from trainable.generators.saved import SavedGenerator
 from trainable.metrics import quick_classifier
 from trainable.pretrained import load as networks
+from trainable.trial import evaluation
 from trainable.trial import inputs as module
 from trainable.trial.evaluation import real_set
 from trainable.trial.identity import RunIdentity
@@ -140,6 +141,12 @@ def test_a_configuration_that_cannot_be_built_is_refused(wanted):
     found.check(small_params(found.data))
     with refused("batch_size", "41"):
         found.check(small_params(found.data, batch_size=41))
+
+
+def test_more_classes_than_an_evaluation_has_pairs_for_are_refused(wanted, monkeypatch):
+    monkeypatch.setattr(evaluation, "GENERATED", 3)
+    with refused("2 classes", "at most 1", "--classes"):
+        loaded(wanted)
 
 
 def test_a_workload_has_all_that_was_loaded(wanted, tmp_path):
