@@ -99,7 +99,8 @@ def _examine(page: Page, args: argparse.Namespace, began: float) -> None:
         check_output(args.output)
         _folder(page, "output", args.output)
         place = args.output
-    if args.storage or args.resume:
+    resumed = args.resume and (args.output / args.resume).exists()  # else "search" says so
+    if args.storage or resumed:
         with page.about("storage"):
             place = None
             place = _storage(args)

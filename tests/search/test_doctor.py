@@ -57,6 +57,7 @@ def test_everything_that_breaks_is_said_at_once(place):
     assert code == 1
     assert broken(said) == ["output", "resources", "search", "database"]
     assert tells(said.splitlines()[-1], 4)
+    assert broken(examine("--resume", "nosuch")[1]) == ["search"]  # and not its trials' folder
 
 
 def test_the_storage_is_tried_and_measured(place, monkeypatch):
