@@ -183,7 +183,8 @@ def _locked_search(
     _say_next(StudyFolder(folder, tracker.uri), version, console)
     if not outcome.done:
         more = StudyFolder.of(args, name).command("resume", run_flags(args))
-        say(console, f"  {more} --time-budget 1h   # the time budget has run out; this resumes")
+        more += f" --trials {config.trials} --time-budget 1h"
+        say(console, f"  {more}   # the time budget has run out; this resumes")
     return 0
 
 

@@ -22,6 +22,10 @@ NOISE = 0.05
 """Standard deviation of a complete trial's z: training twice, and the evaluation."""
 EARLY = 0.53
 """It grows as a power of how little of a trial was seen: 0.09 after a third, 0.16 after a ninth."""
+HUBER, ROUNDS = 2.0, 4
+"""Standard deviations beyond which a score pulls at its level no harder (Huber 1964), and how often
+that is weighed again: a trial that spoils at its last score must not move all others."""
+_ROUNDING = 1e-9
 OWN = 1.0
 """See `measured`. So wide that a trial that was stopped at its first score says next to nothing of
 the level there."""
@@ -154,25 +158,30 @@ def measured(curves: Sequence[Curve], against: int) -> np.ndarray:
     and a default that learns slowly at first makes all that is stopped early look better than it.
     So the levels C at the evaluations are what all curves together say of them, by generalised
     least squares of y = z + C + noise, each trial's z being drawn with a standard deviation of
-    `OWN`. Then z is the mean of y - C at a trial's last two evaluations, less that at `against`.
+    `OWN`, and of scores far from that only so much (`HUBER`). Then z is the mean of y - C at a trial's last two evaluations, less that at `against`.
     """
     steps = sorted({step for curve in curves for step in curve})
     y = np.array([[curve.get(step, math.nan) for step in steps] for curve in curves])
     told = ~np.isnan(y)
     if positive := bool((y[told] > 0).all()):
         y = np.log(y)
-    elif (spread := float(y[told].std())) > 0:
+    elif (spread := float(y[told].std())) > _ROUNDING * float(np.abs(y[told]).max()):
         y *= 0.2 / spread
     y[~told] = 0.0
-    sure = told / _noise(np.array(steps) / steps[-1]) ** 2
-    share = sure / (sure.sum(1, keepdims=True) + OWN**-2)
-    precision = np.diag(sure.sum(0)) - sure.T @ share
-    levels = np.linalg.solve(precision, (sure * y).sum(0) - share.T @ (sure * y).sum(1))
+    noise = _noise(np.array(steps) / steps[-1])
+    residual = np.zeros_like(y)
+    for _ in range(ROUNDS):
+        far = np.maximum(np.abs(residual) / noise, HUBER)
+        sure = told * HUBER / far / noise**2
+        share = sure / (sure.sum(1, keepdims=True) + OWN**-2)
+        precision = np.diag(sure.sum(0)) - sure.T @ share
+        levels = np.linalg.solve(precision, (sure * y).sum(0) - share.T @ (sure * y).sum(1))
+        residual = y - levels - (share * (y - levels)).sum(1, keepdims=True)
     last = told & (told[:, ::-1].cumsum(1)[:, ::-1] <= 2)
     with np.errstate(invalid="ignore"):
         above = (last * (y - levels)).sum(1) / last.sum(1)
     z = above - above[against]
-    if not positive and (spread := float(np.nanstd(z))) > 0:
+    if not positive and (spread := float(np.nanstd(z))) > _ROUNDING:
         z *= 0.2 / spread
     return z
 

@@ -207,8 +207,13 @@ def champion_of_another(uri: str, model_name: str, study_key: str) -> str | None
 
 
 def _made_by(client: MlflowClient, version: ModelVersion) -> str | None:
-    """The key of the study whose run made it; None where no run is named."""
-    return version.run_id and client.get_run(version.run_id).data.tags.get(STUDY)
+    """The key of the study whose run made it; None where no run is named, or it is gone."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return version.run_id and client.get_run(version.run_id).data.tags.get(STUDY)
+    except MlflowException:
+        return None
 
 
 def _champion(client: MlflowClient, model_name: str) -> ModelVersion | None:

@@ -92,7 +92,10 @@ def conclude(
     waiting, gates = candidates(records), gates_of(records)
     exports = _exports(folder)
     earlier = {k: v for k, v in _standing(study, records).items() if k in exports}
-    known = {k: v for k, v in earlier.items() if v.generated == images}
+    even = len(set(workload.data.counts.values())) == 1
+    known = {
+        k: v for k, v in earlier.items() if v.generated == images and (even or v.whole is not None)
+    }
     assessed: dict[int, Assessment] = {}
     while waiting:
         best, waiting = waiting[: config.top_k], waiting[config.top_k :]

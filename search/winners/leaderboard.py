@@ -154,7 +154,8 @@ def differing(rows: list[Row]) -> list[str]:
 def write_csv(path: Path, rows: list[Row]) -> None:
     """Write every trial, a column for each score and for each parameter that differs.
 
-    Columns ``fresh/…`` are of the assessment, on ``fresh_images`` images; ``fresh_fid_mean``,
+    Columns ``fresh/…`` are of the assessment, on ``fresh_images`` images, of which the set as a
+    whole is judged by as many as have the real classes' proportions; ``fresh_fid_mean``,
     ``_low`` and ``_high`` are what one evaluation would give of it and the ends of the 95 %
     interval, and likewise of ``kid``, and of ``cas`` where images are held back.
     """

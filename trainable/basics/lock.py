@@ -39,6 +39,11 @@ def locked(folder: Path, what: str = "study") -> Iterator[None]:
                 f"{file.read().strip() or 'another process'}; wait for it to end, or stop it "
                 "there with Ctrl-C"
             ) from None
+        except OSError as error:  # some network file systems know no locks
+            raise InputError(
+                f"{what} {folder.name} cannot be locked ({os_reason(error)}); choose a folder on "
+                "another file system"
+            ) from error
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()

@@ -122,12 +122,20 @@ def all_scores(
         "recall": balls.recall,
         "density": balls.density,
         "likeness": likeness_score(even.real_real, even.real_fake, even.fake_fake),
-        "pixel_copy_rate": pixel_copies(real_images, images).rate,
         "creativity": cid.creativity,
         "inheritance": cid.inheritance,
         "cid_diversity": cid.diversity,
     }
-    return scores | class_scores(real, fake, labels)
+    own = class_scores(real, fake, labels) | copy_scores(real, real_images, fake, images)
+    return scores | own
+
+
+def copy_scores(real: RealSet, real_images: Tensor, fake: Tensor, images: Tensor) -> Scores:
+    """Those of `all_scores` that say how many of the images are copies."""
+    return {
+        "copy_rate": copy_rate(real.apart, nearest(real.features, fake)).rate,
+        "pixel_copy_rate": pixel_copies(real_images, images).rate,
+    }
 
 
 def class_scores(real: RealSet, fake: Tensor, labels: Tensor) -> Scores:

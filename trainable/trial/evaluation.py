@@ -24,6 +24,7 @@ from trainable.metrics.scores import (
     Scores,
     all_scores,
     class_scores,
+    copy_scores,
     evaluation_scores,
 )
 from trainable.pretrained.extractors import Extractor
@@ -45,13 +46,15 @@ class Assessment:
 
     Attributes:
         scores: `all_scores` of the images generated for it: of the set as a whole in the real
-            classes' proportions, of each class and by classifiers with all.
+            classes' proportions; of each class, of copies and by classifiers with all.
         generated: how many those are.
         fid, kid: what one evaluation of the study's own size would give: mean and 95 % interval.
         cas: mean of the classification accuracy score over classifiers of several seeds, and its 95
             % interval; None if no images are held back.
         images_seen: real images that the generator was trained on until then; None if it was scored
             before this was kept.
+        whole: of how many images the set as a whole is judged; None if it was scored before this
+            was kept, and then by all, whatever the real proportions are.
     """
 
     scores: Scores
@@ -60,6 +63,7 @@ class Assessment:
     kid: Interval
     cas: Interval | None = None
     images_seen: int | None = None
+    whole: int | None = None
 
     @property
     def intervals(self) -> dict[str, Interval]:
@@ -82,12 +86,12 @@ class Assessment:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Assessment:
-        """From `to_json`'s dict; older ones have no ``cas`` and no ``images_seen``."""
+        """From `to_json`'s dict; older ones lack what may be None."""
         intervals = {
             name: Interval(**values[name]) for name in ("fid", "kid", CAS) if values.get(name)
         }
-        seen = values.get("images_seen")
-        return cls(values["scores"], values["generated"], **intervals, images_seen=seen)
+        later = {name: values.get(name) for name in ("images_seen", "whole")}
+        return cls(values["scores"], values["generated"], **intervals, **later)
 
 
 class Evaluator:
@@ -148,6 +152,7 @@ class Evaluator:
         logits = self.extractor.logits(sample)
         scores = all_scores(self.real, real_images, sample, shown, asked, logits)
         scores |= class_scores(self.real, features, labels)
+        scores |= copy_scores(self.real, real_images, features, images)  # of rare classes, too
         whole = self.witness.scores(shown, asked)
         scores |= self.witness.scores(images, labels) | {"pixel_kid": whole["pixel_kid"]}
         cas = None
@@ -160,7 +165,7 @@ class Evaluator:
             lambda own, part: kernel_distance(self.real.features, part, own),
             self.real.own_kernel, sample, GENERATED, seed=seed,
         )  # fmt: skip
-        return Assessment(scores, len(labels), fid, kid, cas, run.images_seen)
+        return Assessment(scores, len(labels), fid, kid, cas, run.images_seen, len(own))
 
     def _generate(self, run: Run, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Images and their features, both on the CPU."""

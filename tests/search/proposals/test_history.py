@@ -71,11 +71,30 @@ def test_what_is_stopped_early_is_not_better_for_an_anchor_that_learns_slowly_at
     assert abs(found.z[-1]) < 0.15  # and not log 0.5, -0.7
 
 
+def test_who_spoils_at_the_last_score_moves_no_other():
+    whole = (200, 100, 60)
+    alike = [trial(COMPLETE, *whole, given=True), trial(COMPLETE, *whole)]
+    alike += [trial(PRUNED, *whole[:n]) for n in (1, 1, 2)]
+    found = history(*alike, trial(COMPLETE, *whole[:-1], 600))
+    assert np.abs(found.z[:-1]).max() < 0.1
+    assert found.z[-1] == BROKEN
+
+
+@pytest.mark.parametrize("least", [0.0, -0.1])
+def test_equal_scores_of_which_one_is_0_stay_equal(least):
+    curve = {1: 0.5, 2: 0.3, 3: 0.1, 4: least}
+    for curves in ([curve, {1: 0.5}], [curve, curve, {1: 0.5, 2: 0.3}], [{1: least}] * 3):
+        np.testing.assert_array_equal(measured(curves, 0).round(6), 0)
+
+
 def test_the_levels_are_those_of_generalised_least_squares():
     """Solved with the whole covariance of all scores, of 12 curves that end anywhere."""
     rng = np.random.default_rng(0)
     lengths = [6, *rng.integers(1, 7, 11)]
-    curves = [{k: math.exp(rng.normal(4, 0.3)) for k in range(1, n + 1)} for n in lengths]
+    curves = [
+        {k: math.exp(4 + own + rng.normal(0, 0.02) - k / 9) for k in range(1, n + 1)}
+        for n, own in zip(lengths, rng.normal(0, 0.3, 12), strict=True)
+    ]
     rows = [(trial, k) for trial, curve in enumerate(curves) for k in curve]
     y = np.array([math.log(curves[trial][k]) for trial, k in rows])
     covariance = np.array(

@@ -6,11 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from search.tracking import champion
@@ -190,7 +192,7 @@ def test_the_champion_loads_where_this_project_is_not(uri, winner, tmp_path, mon
     np.testing.assert_array_equal(images[1], ((expected + 1) * 127.5).round()[0, 0].detach())
 
 
-def test_another_champion_is_another_version(uri, winner, tmp_path):
+def test_another_champion_is_another_version(uri, winner, tmp_path, monkeypatch):
     """Told by its weights: the alias moves to them, and back to an earlier champion's again."""
     run_id, _, out = winner
     other = tmp_path / "other"
@@ -207,6 +209,10 @@ def test_another_champion_is_another_version(uri, winner, tmp_path):
     assert champion.champion_of_another(uri, "moved", "s") is None
     assert champion.champion_of_another(uri, "unheard of", "s") is None
     assert champion.champion_of_another(uri, "moved", "another") == "3"
+    with monkeypatch.context() as gone:  # as `mlflow gc` leaves it
+        lost = Mock(side_effect=MlflowException("not found"))
+        gone.setattr("mlflow.tracking.MlflowClient.get_run", lost)
+        assert champion.champion_of_another(uri, "moved", "another") is None
     for study, there in (("another", True), ("s", False), ("s", False)):
         champion.withdraw_champion(uri, "moved", study)
         assert ("champion" in connect(uri).get_registered_model("moved").aliases) is there

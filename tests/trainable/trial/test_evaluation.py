@@ -110,6 +110,25 @@ def test_a_perfect_generator_of_uneven_classes_is_not_told_that_it_makes_too_man
     assert found.scores["pixel_kid"] < 0
 
 
+def test_a_rare_class_that_is_only_copies_is_seen(data: Dataset, run: Run, monkeypatch):
+    """30 real images to 10: the ten are made over and over, the thirty are noise."""
+    monkeypatch.setattr(evaluation, "GENERATED", 20)
+    uneven = real_set(data, extractor := cast("Any", TinyExtractor()))
+    uneven.labels[:] = torch.arange(40) // 30
+    real = torch.tensor(data.images)
+
+    def sample(labels: torch.Tensor, seed: int) -> torch.Tensor:
+        rng = torch.Generator().manual_seed(seed)
+        noise = torch.randint(0, 256, (len(labels), *real.shape[1:]), generator=rng)
+        noise[labels == 1] = real[30:].repeat(3, 1, 1, 1).long()
+        return noise.to(torch.uint8)
+
+    monkeypatch.setattr(run, "sample", sample)
+    found = Evaluator(data, extractor, uneven, witness(data)).assess(run, 30, seed=0)
+    assert found.whole == 40
+    assert found.scores["pixel_copy_rate"] == 0.5
+
+
 def test_a_sample_smaller_than_an_evaluation_is_not_passed_off_as_one(
     evaluator: Evaluator, run: Run
 ):
@@ -159,10 +178,10 @@ def test_the_yardstick_lies_where_it_should(data: Dataset):
 
 def test_an_assessment_comes_back_from_json_as_it_was():
     fid, kid, cas = Interval(1.0, 3.0, 2.0), Interval(0.1, 0.3, 0.2), Interval(0.7, 0.9, 0.8)
-    for found in (Assessment({"fid": 2.5}, 40, fid, kid, cas, 8), Assessment({}, 40, fid, kid)):
+    for found in (Assessment({"fid": 2.5}, 40, fid, kid, cas, 8, 30), Assessment({}, 40, fid, kid)):
         assert Assessment.from_json(json.loads(json.dumps(found.to_json()))) == found
     old = Assessment({}, 40, fid, kid).to_json()
-    del old["cas"], old["images_seen"]
+    del old["cas"], old["images_seen"], old["whole"]
     assert Assessment.from_json(old).ends == {
         "fresh_fid_low": 1.0, "fresh_fid_high": 3.0, "fresh_fid_mean": 2.0,
         "fresh_kid_low": 0.1, "fresh_kid_high": 0.3, "fresh_kid_mean": 0.2,
