@@ -138,9 +138,12 @@ def z_of(
         sound = curve and trial["status"] not in BROKE
         low, high = (min(curve), max(curve)) if sound else (math.inf, 0.0)
         passed = [seen for seen in base if low <= seen * (1 + NEXT) and seen <= high * (1 + NEXT)]
-        if sound and not passed:
-            passed = [min(base)]
-        curves.append({seen: math.exp(log_at(curve, seen)) for seen in passed})
+        found = {seen: math.exp(log_at(curve, seen)) for seen in passed}
+        if sound and not passed:  # in the time that it had the default was not scored: go on as it
+            usual = dict(trials[0]["curve"])
+            gone = log_at(usual, base[0]) - log_at(usual, high)
+            found = {base[0]: curve[high] * math.exp(gone)}
+        curves.append(found)
     z = np.minimum(measured(curves, 0), BROKEN)
     z[[trial["status"] in BROKE for trial in trials]] = BROKEN
     return z

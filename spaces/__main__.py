@@ -19,7 +19,6 @@ from spaces.task import Task
 from trainable.basics.command import command_line
 from trainable.basics.parser import Parser, program
 from trainable.basics.terminal import make_console
-from trainable.gan.config import BACKBONES
 
 PIPED_WIDTH = 200  # a file or a pipe has no width of its own, and should not wrap
 
@@ -56,7 +55,7 @@ def parser() -> Parser:
         "--channels", type=int, default=1, choices=(1, 3), help="1: grey, 3: colour (default: 1)"
     )
     p.add_argument(
-        "--backbone", default=presets.BACKBONE, metavar="NAME", choices=BACKBONES,
+        "--backbone", default=presets.BACKBONE, metavar="NAME",
         help=f"none, or a network's name, as for a search (default: {presets.BACKBONE})",
     )  # fmt: skip
     return p

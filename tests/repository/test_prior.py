@@ -43,8 +43,8 @@ def searches(folder: Path, count: int) -> Path:
 
 
 def test_what_is_planted_is_found_and_foretells_other_searches(tmp_path):
-    trials, shape = made.read({str(searches(tmp_path, 4)): {}}), made.shapes()
-    assert len(trials) == 60  # neither defaults nor what failed
+    trials, shape = made.read({str(searches(tmp_path, 20)): {}}), made.shapes()
+    assert len(trials) == 300  # neither defaults nor what failed
     found = made.fitted(trials, shape, "epoch")
     rate = found.effects["g_lr"]
     assert isinstance(rate, Numbers)
@@ -69,8 +69,11 @@ def test_a_search_of_another_default_is_not_taken_for_one_of_todays(tmp_path):
 
 
 def test_one_that_breaks_down_is_as_bad_as_any_and_one_without_a_score_says_nothing(tmp_path):
-    assert made.z_of(trial_of({}, [], "diverged"), {100: 80.0}, math.nan) == 0.6
-    assert made.z_of(trial_of({}, [[90, 1e9]], "pruned"), {100: 80.0}, 1.0) == 0.6
+    trials = [
+        trial_of({}, [[100, 80.0]]), trial_of({}, [], "diverged"),
+        trial_of({}, [[90, 1e9]], "pruned"),
+    ]  # fmt: skip
+    assert made.z_of(trials, [100], [1.0, math.nan, 1.0]).tolist() == [0.0, 0.6, 0.6]
     path = tmp_path / "lines.jsonl"
     trials = [trial_of({}, [[100, 80.0]]), trial_of({"l2": 0.1}, [], "failed")]
     path.write_text(json.dumps({"trials": trials}) + "\n")
@@ -92,8 +95,10 @@ def test_one_that_breaks_down_is_as_bad_as_any_and_one_without_a_score_says_noth
     ],
 )
 def test_equal_time_is_told_from_curves_and_the_pace(curve, pace, z):
-    base = {100: 80.0, 200: 40.0, 400: 20.0}
-    assert made.z_of(trial_of({}, curve), base, pace) == pytest.approx(min(z, 0.6), abs=0.01)
+    usual = trial_of({}, [[100, 80], [200, 40], [400, 20]])
+    found = made.z_of([usual, trial_of({}, curve)], [100, 200, 400], [1.0, pace])
+    assert found[0] == 0
+    assert found[1] == pytest.approx(min(z, 0.6), abs=0.03)
 
 
 def test_what_ships_is_made_of_the_searches_that_are_kept(tmp_path, monkeypatch):

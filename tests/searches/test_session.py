@@ -352,7 +352,7 @@ def test_sigterm_while_winners_are_scored_says_how_to_go_on_and_keeps_the_former
     study = place.folder / "runs" / "tiny"
     standings = (study / "leaderboard.csv").read_bytes()
     kept = sorted(study.glob("winners/*/*"))
-    screen = Terminal(" at a time on ", signal.SIGTERM)  # no trial is owed: the next is to score
+    screen = Terminal("resumed:", signal.SIGTERM)  # no trial is owed: the next is to score
     code, text = place.run("search.run", "--resume", "tiny", screen=screen)
     assert code == 143, text
     assert re.search(rf"\nstopped\b.* {TRIALS} of {TRIALS} trials .*\bkept", text), text
