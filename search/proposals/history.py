@@ -158,7 +158,8 @@ def measured(curves: Sequence[Curve], against: int) -> np.ndarray:
     and a default that learns slowly at first makes all that is stopped early look better than it.
     So the levels C at the evaluations are what all curves together say of them, by generalised
     least squares of y = z + C + noise, each trial's z being drawn with a standard deviation of
-    `OWN`, and of scores far from that only so much (`HUBER`). Then z is the mean of y - C at a trial's last two evaluations, less that at `against`.
+    `OWN`; a score far from that pulls only so hard (`HUBER`). Then z is the mean of y - C at a
+    trial's last two evaluations, less that at `against`.
     """
     steps = sorted({step for curve in curves for step in curve})
     y = np.array([[curve.get(step, math.nan) for step in steps] for curve in curves])
@@ -169,7 +170,7 @@ def measured(curves: Sequence[Curve], against: int) -> np.ndarray:
         y *= 0.2 / spread
     y[~told] = 0.0
     noise = _noise(np.array(steps) / steps[-1])
-    residual = np.zeros_like(y)
+    residual, levels = np.zeros_like(y), np.zeros(len(steps))
     for _ in range(ROUNDS):
         far = np.maximum(np.abs(residual) / noise, HUBER)
         sure = told * HUBER / far / noise**2

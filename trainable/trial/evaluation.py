@@ -90,8 +90,10 @@ class Assessment:
         intervals = {
             name: Interval(**values[name]) for name in ("fid", "kid", CAS) if values.get(name)
         }
-        later = {name: values.get(name) for name in ("images_seen", "whole")}
-        return cls(values["scores"], values["generated"], **intervals, **later)
+        return cls(
+            values["scores"], values["generated"], **intervals,
+            images_seen=values.get("images_seen"), whole=values.get("whole"),
+        )  # fmt: skip
 
 
 class Evaluator:
