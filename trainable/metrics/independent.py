@@ -109,8 +109,11 @@ class Witness:
                 guess = guesses(nets, small)
         return cls(seen, kept, classes, nets, known is not None, share_right(guess, labels))
 
-    def scores(self, images: Tensor, labels: Tensor) -> dict[str, float]:
-        """What there is to say of images uint8 [m, C, S, S] made for classes [m], m >= 2.
+    def scores(
+        self, images: Tensor, labels: Tensor, whole: Tensor | None = None
+    ) -> dict[str, float]:
+        """What there is to say of images uint8 [m, C, S, S] made for classes [m], m >= 2; as a
+        whole, of those in the rows `whole` [k], all if None.
 
         ``pixel_kid``: KID, all pairs, of 16 x 16 pixels and the steps between neighbours, both
         centred on the real images and scaled so that each part gives half their variance: no
@@ -132,7 +135,7 @@ class Witness:
         diversity = within_class_diversity(real, self.labels, fake, labels, self.classes)
         name = "class_agreement" if self.held_out else "class_agreement_train"
         return {
-            "pixel_kid": kernel_distance(real, fake),
+            "pixel_kid": kernel_distance(real, fake if whole is None else fake[whole]),
             name: share_right(guesses(self.nets, scaled(images)), labels),
             "pixel_diversity": torch.tensor(diversity).min().item(),  # NaN if any is
         }

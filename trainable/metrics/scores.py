@@ -73,27 +73,22 @@ def evaluation_scores(real: RealSet, fake: Tensor, labels: Tensor, logits: Tenso
     """
     distances = _distances(real, fake)
     parts, balls = one_nn(distances.even()), prdc(distances)
-    return _evaluation_scores(real, fake, labels, logits, distances, parts, balls)
+    whole = _set_scores(real, fake, logits, parts, balls)
+    return whole | {"copy_rate": _copy_rate(real, fake)} | _diversity(real, fake, labels)
 
 
-def _evaluation_scores(
-    real: RealSet,
-    fake: Tensor,
-    labels: Tensor,
-    logits: Tensor,
-    distances: Distances,
-    parts: OneNN,
-    balls: PRDC,
-) -> Scores:
+def _set_scores(real: RealSet, fake: Tensor, logits: Tensor, parts: OneNN, balls: PRDC) -> Scores:
     return {
         "fid": frechet_distance(real.stats, fake),
         "kid": kernel_distance(real.features, fake, real.own_kernel),
         "inception_score": inception_score(logits),
         "one_nn": parts.accuracy,
         "coverage": balls.coverage,
-        "copy_rate": copy_rate(real.apart, nearest(real.features, fake)).rate,
-        **_diversity(real, fake, labels),
     }
+
+
+def _copy_rate(real: RealSet, fake: Tensor) -> float:
+    return copy_rate(real.apart, nearest(real.features, fake)).rate
 
 
 def _diversity(real: RealSet, fake: Tensor, labels: Tensor) -> Scores:
@@ -103,44 +98,39 @@ def _diversity(real: RealSet, fake: Tensor, labels: Tensor) -> Scores:
 
 
 def all_scores(
-    real: RealSet, real_images: Tensor, fake: Tensor, images: Tensor, labels: Tensor, logits: Tensor
-) -> Scores:
+    real: RealSet, real_images: Tensor, fake: Tensor, images: Tensor, labels: Tensor,
+    logits: Tensor, whole: Tensor | None = None,
+) -> Scores:  # fmt: skip
     """Everything there is to say of generated images uint8 [m, C, S, S] with features `fake`.
 
     Besides `evaluation_scores`: the parts of 1-NN, precision, recall, density, Likeness Score,
     copies in pixel space, creativity, inheritance and diversity after Guan and Loew, and FID and
     KID of each class (``fid/0`` is class 0's).
+
+    `whole` [k]: rows by which the set is judged as a whole, all if None. Each class and copies are
+    judged by all.
     """
-    distances = _distances(real, fake)
+    if whole is None:
+        whole = torch.arange(len(fake))
+    sample = fake[whole]
+    distances = _distances(real, sample)
     even = distances.even()
     parts, balls = one_nn(even), prdc(distances)
-    cid = creativity_inheritance_diversity(real_images[real.rows], _some(images))
-    scores = _evaluation_scores(real, fake, labels, logits, distances, parts, balls) | {
+    cid = creativity_inheritance_diversity(real_images[real.rows], _some(images[whole]))
+    scores = _set_scores(real, sample, logits[whole], parts, balls) | {
         "one_nn_real": parts.real_part,
         "one_nn_fake": parts.fake_part,
         "precision": balls.precision,
         "recall": balls.recall,
         "density": balls.density,
         "likeness": likeness_score(even.real_real, even.real_fake, even.fake_fake),
+        "copy_rate": _copy_rate(real, fake),
+        "pixel_copy_rate": pixel_copies(real_images, images).rate,
         "creativity": cid.creativity,
         "inheritance": cid.inheritance,
         "cid_diversity": cid.diversity,
+        **_diversity(real, fake, labels),
     }
-    own = class_scores(real, fake, labels) | copy_scores(real, real_images, fake, images)
-    return scores | own
-
-
-def copy_scores(real: RealSet, real_images: Tensor, fake: Tensor, images: Tensor) -> Scores:
-    """Those of `all_scores` that say how many of the images are copies."""
-    return {
-        "copy_rate": copy_rate(real.apart, nearest(real.features, fake)).rate,
-        "pixel_copy_rate": pixel_copies(real_images, images).rate,
-    }
-
-
-def class_scores(real: RealSet, fake: Tensor, labels: Tensor) -> Scores:
-    """Those of `all_scores` that judge each class by itself, and ``diversity``, their least."""
-    scores = _diversity(real, fake, labels)
     for index in range(real.classes):
         mine, theirs = real.features[real.labels == index], fake[labels == index]
         scores[f"fid/{index}"] = frechet_distance(FeatureStats.of(mine), theirs)

@@ -23,8 +23,6 @@ from trainable.metrics.scores import (
     RealSet,
     Scores,
     all_scores,
-    class_scores,
-    copy_scores,
     evaluation_scores,
 )
 from trainable.pretrained.extractors import Extractor
@@ -149,19 +147,14 @@ class Evaluator:
         counts = self.real.labels.bincount(minlength=self.real.classes).tolist()
         keep = [min(per_class, max(_PAIR, -(-per_class * n // max(counts)))) for n in counts]
         own = torch.cat([(labels == c).nonzero()[:k, 0] for c, k in enumerate(keep)])
-        sample, shown, asked = features[own], images[own], labels[own]
-        real_images = torch.tensor(self.data.images)
-        logits = self.extractor.logits(sample)
-        scores = all_scores(self.real, real_images, sample, shown, asked, logits)
-        scores |= class_scores(self.real, features, labels)
-        scores |= copy_scores(self.real, real_images, features, images)  # of rare classes, too
-        whole = self.witness.scores(shown, asked)
-        scores |= self.witness.scores(images, labels) | {"pixel_kid": whole["pixel_kid"]}
+        real_images, logits = torch.tensor(self.data.images), self.extractor.logits(features)
+        scores = all_scores(self.real, real_images, features, images, labels, logits, own)
+        scores |= self.witness.scores(images, labels, own)
         cas = None
         if self.validation is not None:
             cas = self.validation.interval(images, labels, seeds=SEEDS)
             scores[CAS] = cas.mean
-        # The intervals are those of an evaluation of `GENERATED` images.
+        sample = features[own]  # the intervals are those of an evaluation of `GENERATED` images
         fid = interval(frechet_distance, self.real.stats, sample, GENERATED, seed=seed)
         kid = interval(
             lambda own, part: kernel_distance(self.real.features, part, own),
