@@ -22,7 +22,7 @@ NOISE = 0.05
 """Standard deviation of a complete trial's z: training twice, and the evaluation."""
 EARLY = 0.53
 """It grows as a power of how little of a trial was seen: 0.09 after a third, 0.16 after a ninth."""
-HUBER, ROUNDS = 2.0, 4
+HUBER, ROUNDS = 2.0, 10
 """Standard deviations beyond which a score pulls at its level no harder (Huber 1964), and how often
 that is weighed again: a trial that spoils at its last score must not move all others."""
 _ROUNDING = 1e-9
@@ -159,7 +159,10 @@ def measured(curves: Sequence[Curve], against: int) -> np.ndarray:
     So the levels C at the evaluations are what all curves together say of them, by generalised
     least squares of y = z + C + noise, each trial's z being drawn with a standard deviation of
     `OWN`; a score far from that pulls only so hard (`HUBER`). Then z is the mean of y - C at a
-    trial's last two evaluations, less that at `against`.
+    trial's last two evaluations, less that at `against`, of which one far off weighs less:
+    where only two curves come so far, neither says which of them is off.
+    A curve without an evaluation that another has, as of a trial that is cut off by the clock, says
+    nothing of levels, and is held against those between which it lies.
     """
     steps = sorted({step for curve in curves for step in curve})
     y = np.array([[curve.get(step, math.nan) for step in steps] for curve in curves])
@@ -169,19 +172,27 @@ def measured(curves: Sequence[Curve], against: int) -> np.ndarray:
     elif (spread := float(y[told].std())) > _ROUNDING * float(np.abs(y[told]).max()):
         y *= 0.2 / spread
     y[~told] = 0.0
-    noise = _noise(np.array(steps) / steps[-1])
-    residual, levels = np.zeros_like(y), np.zeros(len(steps))
+    alone = ~(told[:, told.sum(0) > 1].any(1))
+    alone[against] = False
+    fit, noise = told & ~alone[:, None], _noise(np.array(steps) / steps[-1])
+    known = fit.any(0)
+    levels = np.zeros(len(steps))
+    pull, residual = np.ones_like(y), np.zeros_like(y)
     for _ in range(ROUNDS):
-        far = np.maximum(np.abs(residual) / noise, HUBER)
-        sure = told * HUBER / far / noise**2
+        pull = HUBER / np.maximum(np.abs(residual) / noise, HUBER)
+        sure = fit * pull / noise**2
         share = sure / (sure.sum(1, keepdims=True) + OWN**-2)
         precision = np.diag(sure.sum(0)) - sure.T @ share
-        levels = np.linalg.solve(precision, (sure * y).sum(0) - share.T @ (sure * y).sum(1))
+        sums = (sure * y).sum(0) - share.T @ (sure * y).sum(1)
+        levels[known] = np.linalg.solve(precision[np.ix_(known, known)], sums[known])
         residual = y - levels - (share * (y - levels)).sum(1, keepdims=True)
+    at = np.log(steps)
+    levels = np.interp(at, at[known], levels[known])
     last = told & (told[:, ::-1].cumsum(1)[:, ::-1] <= 2)
     with np.errstate(invalid="ignore"):
         above = (last * (y - levels)).sum(1) / last.sum(1)
-    z = above - above[against]
+    z = above - np.average((y - levels)[against], weights=(last * pull)[against])
+    z[against] = 0.0
     if not positive and (spread := float(np.nanstd(z))) > _ROUNDING:
         z *= 0.2 / spread
     return z
