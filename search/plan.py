@@ -21,7 +21,6 @@ from search.capacity.estimate import (
 from search.capacity.gpu_share import Capacity, share
 from search.capacity.nodes import all_in_order, local_gpus
 from search.resolve import Prepared, make_workload
-from search.study.asked import left_open
 from search.study.config import StudyConfig
 from search.study.folder import TRIALS
 from search.study.trial_files import attach_storage
@@ -107,8 +106,8 @@ def make_plan(
     speed = replace(speed, trained=speed.trained * shares.slowdown)
     capacity = shares.capacity
     config, deadline = budgeted(
-        config, prepared.inputs.data, speed, capacity.workers, since, left_open=left_open(args),
-        say=tell,
+        config, prepared.inputs.data, speed, capacity.workers, since,
+        left_open=prepared.left_open, say=tell,
     )  # fmt: skip
     capacity = replace(capacity, deadline=deadline, refuse=shares.refusal)
     workload = replace(shares.workload, evaluations=config.evaluations)
@@ -144,14 +143,15 @@ def look_ahead(
     fits = fitting([{"Alive": True, "Resources": here}], where, where.gpus_per_trial or 0)
     workers = min(fits, where.max_concurrent or fits)
     speed = replace(speed, trained=trained)
-    opened = left_open(args)
-    config, _ = budgeted(config, inputs.data, speed, workers, since, left_open=opened, say=say)
+    config, _ = budgeted(
+        config, inputs.data, speed, workers, since, left_open=prepared.left_open, say=say
+    )
     seconds = total_seconds(config, inputs.data, speed, workers)
     return Outlook(config, where.device, workers, seconds)
 
 
-def undecided(args: argparse.Namespace, config: StudyConfig, where: Resources) -> frozenset[str]:
+def undecided(prepared: Prepared, where: Resources) -> frozenset[str]:
     """The settings that `look_ahead` leaves to the plan of the search itself."""
-    if config.time_budget is None:
-        return left_open(args) & {"replicates"}
-    return left_open(args) if where.cluster is not None else frozenset()
+    if prepared.config.time_budget is None:
+        return prepared.left_open & {"replicates"}
+    return prepared.left_open if where.cluster is not None else frozenset()

@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from search.proposals.queue import read_queue
 from search.proposals.warm_start import learn_from, space_differences
-from search.study.asked import check_resumed, new_settings
+from search.study.asked import SCHEDULE, check_resumed, left_open, new_settings
 from search.study.config import (
     FLAGS,
     StudyConfig,
@@ -56,12 +57,14 @@ class _Prepared:
     Attributes:
         config, space, inputs: what to do, in full.
         queue: searched values that the user wants tried next.
+        left_open: the settings that the plan decides on.
     """
 
     config: StudyConfig
     space: Space
     inputs: Inputs
     queue: list[Params]
+    left_open: frozenset[str]
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -135,23 +138,32 @@ def _new(args: argparse.Namespace, console: Console) -> NewStudy:
         RunIdentity.of(asked), args, _generator(args), console, shared=args.allow_shared_features
     )
     asked["replicates"] = asked["replicates"] or 0  # until the plan says what there is time for
+    earlier, opened = _earlier(args), left_open(args)
     asked |= {"name": name, **_schedule(asked, inputs.data), **inputs.identity.settings}
+    if earlier is not None and "length" in opened:  # only trials as long as its own compare
+        was, same = settings_of(earlier), opened & {"length", *SCHEDULE}
+        asked |= {name: getattr(was, name) for name in same}
+        opened -= same
     config, task = StudyConfig(**asked), inputs.task
     validate(space, task, inputs.check)
     seen = space_snapshot(space, task)
     first = starting_point(space, task, default(task))
     queue = read_queue(args.enqueue, space, task) if args.enqueue else []
-    learnt = []
-    if args.warm_start:
-        output, earlier = placed(args.output, args.warm_start, "--warm-start")
-        beside = (output / earlier / DATABASE).exists()
-        old, _ = open_study(
-            StudyFolder(output / earlier, database=None if beside else args.database)
-        )
-        learnt = learn_from(old, config, seen)
+    queue = [values for values in queue if values != first]  # it is tried anyway
+    learnt = [] if earlier is None else learn_from(earlier, config, seen)
     repeated: RunIdentity | None = args.repeats
     unlike = [] if repeated is None else repeated.differences(inputs.identity)
-    return NewStudy(config, space, inputs, queue, seen, first, learnt, tuple(map(str, unlike)))
+    differs = tuple(map(str, unlike))
+    return NewStudy(config, space, inputs, queue, opened, seen, first, learnt, differs)
+
+
+def _earlier(args: argparse.Namespace) -> optuna.Study | None:
+    """The study that ``--warm-start`` names."""
+    if not args.warm_start:
+        return None
+    output, name = placed(args.output, args.warm_start, "--warm-start")
+    beside = (output / name / DATABASE).exists()
+    return open_study(StudyFolder(output / name, database=None if beside else args.database)).study
 
 
 def _generator(args: argparse.Namespace) -> Callable[[str], SavedGenerator]:
@@ -199,7 +211,10 @@ def _resumed(args: argparse.Namespace, console: Console) -> ResumedStudy:
             "best.json tries its best configurations first"
         )
     queue = read_queue(args.enqueue, space, inputs.task) if args.enqueue else []
-    return ResumedStudy(config, space, inputs, queue, opened)
+    still = left_open(args)
+    if old.winner_images != FLAGS["winner_images"].value(None):  # asked for when it began
+        still -= {"winner_images"}
+    return ResumedStudy(config, space, inputs, queue, still, opened)
 
 
 def _check_same(

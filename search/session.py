@@ -87,7 +87,7 @@ def run_session(args: argparse.Namespace, console: Console, since: float) -> int
         if outlook is not None:
             _say_duration(args, outlook, console)
         if args.write_config is not None:
-            auto = undecided(args, config, where)
+            auto = undecided(prepared, where)
             hidden = write_settings(args.write_config, config, args, auto)
             without = f", without {', '.join(hidden)}, as there is a password in it"
             say(console, f"written for --config: {args.write_config}{without if hidden else ''}")
@@ -150,7 +150,8 @@ def _locked_search(
         ray.enter_context(ending.head_watched(head_address()))
         capacity = Capacity(where, workers)
         plan = make_plan(args, prepared, capacity, console, since)
-        prepared, config = replace(prepared, config=plan.config), plan.config
+        config, wish = plan.config, prepared.config.winner_images  # another budget may pay for all
+        prepared = replace(prepared, config=replace(config, winner_images=wish))
         say(console, str(config))
         with stage(console, "opening the study"):
             opened = _open(folder, prepared, plan.workload, args.database, console)

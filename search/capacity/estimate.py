@@ -187,8 +187,8 @@ def budgeted(
 ) -> tuple[StudyConfig, float | None]:  # fmt: skip
     """The study as its time budget has it, which `say` is told, and when its trials must stop.
 
-    `left_open`: of the settings ``winner_images``, ``length`` and ``replicates``, those that the
-    user did not set.
+    `left_open`: of the settings ``winner_images``, ``length``, ``eval_every``, ``grace`` and
+    ``replicates``, those that the user did not set.
 
     Raises:
         InputError: as `deadline_of`.
@@ -199,7 +199,9 @@ def budgeted(
         say(line)
     ready = deadline_of(config, classes, speed, workers, since)
     if ready is not None and "length" in left_open:
-        config, line = fitted(config, data.n, speed, (ready - time.time()) * workers)
+        config, line = fitted(
+            config, data.n, speed, (ready - time.time()) * workers, left_open=left_open
+        )
         say(line)
     if "replicates" in left_open:
         trial = trial_seconds(config, data.n, speed)
@@ -226,20 +228,27 @@ def fresh_trainings(worth: float) -> int:
 
 
 def fitted(
-    config: StudyConfig, images: int, speed: Speed, seconds: float
+    config: StudyConfig, images: int, speed: Speed, seconds: float, *, left_open: Container[str]
 ) -> tuple[StudyConfig, str]:
     """The study with trials of a length of which `WORTH` fit in `seconds` of one worker, and a line
     that says so.
 
-    No longer than its own, and no shorter than `SHORTEST`.
+    No longer than its own, and no shorter than `SHORTEST`; ``eval_every`` and ``grace`` stay unless
+    they are `left_open`.
     """
     share, epoch = seconds / WORTH, images / speed.trained
-    times = min(EVALUATIONS, max(_FEW, int(SCORING * share / speed.evaluation)))
     least = min(config.length, math.ceil(SHORTEST / images))
-    epochs = int((share - times * speed.evaluation) / epoch)
-    every = max(math.ceil(least / times), round(min(config.length, epochs) / times))
+    if "eval_every" in left_open:
+        times = min(EVALUATIONS, max(_FEW, int(SCORING * share / speed.evaluation)))
+        epochs = int((share - times * speed.evaluation) / epoch)
+        every = max(math.ceil(least / times), round(min(config.length, epochs) / times))
+    else:
+        every = config.eval_every
+        pays = int(share / (every * epoch + speed.evaluation))
+        times = max(math.ceil(least / every), pays)
     length = min(config.length, every * times)
-    grace = min(length, every * math.ceil(times / 9))
+    grace = every * math.ceil(times / 9) if "grace" in left_open else config.grace
+    grace = min(length, grace)
     found = replace(config, length=length, eval_every=every, grace=grace)
     worth = seconds / trial_seconds(found, images, speed)
     said = (

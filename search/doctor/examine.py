@@ -6,7 +6,7 @@ import argparse
 import shutil
 import tempfile
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,6 @@ from rich.console import Console
 from search.capacity.estimate import budgeted, speed_of, total_seconds
 from search.capacity.nodes import Node, faults, local_gpus, local_versions, shown, survey
 from search.resolve import Prepared, make_workload, prepare
-from search.study.asked import left_open
 from search.study.database import open_storage
 from search.study.folder import check_output, default_tracking
 from search.study.trial_files import create_storage, existing_storage
@@ -120,7 +119,7 @@ def _examine(page: Page, args: argparse.Namespace, began: float) -> None:
             page.line(GOOD, "Ray", f"{where.cluster or 'this machine alone'}: {at_work}")
             if prepared is not None:
                 with page.about("time"):
-                    _time(page, place, prepared, where, workers, began, left_open(args))
+                    _time(page, place, prepared, where, workers, began)
 
 
 def _this_machine(page: Page) -> None:
@@ -208,9 +207,8 @@ def _cluster(page: Page, nodes: list[Node]) -> None:
 
 def _time(
     page: Page, place: Path | ObjectStore | None, prepared: Prepared, where: Resources,
-    workers: int, began: float, opened: Container[str],
+    workers: int, began: float,
 ) -> None:  # fmt: skip
-    """`opened`: the settings on which a time budget decides."""
     inputs = prepared.inputs
     with stage(page.console, "measuring the real images") as progress:
         real = real_set(inputs.data, inputs.networks.extractor, lambda _: None, progress)
@@ -219,7 +217,7 @@ def _time(
         speed = speed_of(workload, where)
     note = partial(page.line, NOTE, "time")
     config, _ = budgeted(
-        prepared.config, inputs.data, speed, workers, began, left_open=opened, say=note
+        prepared.config, inputs.data, speed, workers, began, left_open=prepared.left_open, say=note
     )
     seconds = total_seconds(config, inputs.data, speed, workers)
     limit = config.time_budget

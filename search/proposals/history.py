@@ -172,10 +172,10 @@ def measured(curves: Sequence[Curve], against: int) -> np.ndarray:
     elif (spread := float(y[told].std())) > _ROUNDING * float(np.abs(y[told]).max()):
         y *= 0.2 / spread
     y[~told] = 0.0
-    alone = ~(told[:, told.sum(0) > 1].any(1))
-    alone[against] = False
-    fit, noise = told & ~alone[:, None], _noise(np.array(steps) / steps[-1])
-    known = fit.any(0)
+    shared = (told & (told.sum(0) > 1)).sum(1) > 0
+    shared[against] = True
+    fit, noise = told & shared[:, None], _noise(np.array(steps) / steps[-1])
+    known = np.flatnonzero(fit.sum(0))
     levels = np.zeros(len(steps))
     pull, residual = np.ones_like(y), np.zeros_like(y)
     for _ in range(ROUNDS):

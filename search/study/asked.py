@@ -23,6 +23,9 @@ from trainable.data.sources import check_sources, located
 from trainable.distributed.resources import check_resources
 from trainable.tracking.client import check_generator
 
+SCHEDULE = ("eval_every", "grace")
+"""When a trial of open length is scored and compared, unless it is given."""
+
 
 def check_flags(args: argparse.Namespace) -> None:
     """Check all that the flags of a search ask for, as far as that is quick, and its output folder,
@@ -86,13 +89,15 @@ def check_resumed(args: argparse.Namespace) -> None:
 
 
 def left_open(args: argparse.Namespace) -> frozenset[str]:
-    """The settings that the plan decides on, as the flags leave them open."""
+    """The settings that the plan decides on, as the flags leave them open.
+
+    `SCHEDULE` goes with the length: where that is given, it hangs on it alone.
+    """
     found = set()
     if args.winner_images is None:
         found.add("winner_images")
     if args.resume is None and args.replicates is None:
         found.add("replicates")
-    schedule = (args.resume, args.epochs, args.train_time, args.eval_every, args.grace)
-    if all(given is None for given in schedule):
-        found.add("length")
+    if args.resume is None and args.epochs is None and args.train_time is None:
+        found |= {"length", *(name for name in SCHEDULE if getattr(args, name) is None)}
     return frozenset(found)

@@ -25,7 +25,7 @@ from trainable.pretrained.protocol import SHARED, resize_rule
 _ENDINGS = (".toml", ".json")
 _NOT_KEPT = ("config", "write_config", "dry_run", "resume", "progress", "repeats")
 """What one command is told, and no other search."""
-_LENGTH = ("epochs", "train-time", "eval-every", "grace")
+_LENGTH = ("epochs", "train-time")
 
 
 def read_flags(p: Parser, argv: Sequence[str] | None = None) -> argparse.Namespace:

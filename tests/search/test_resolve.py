@@ -241,6 +241,30 @@ def test_a_warm_start_from_a_study_of_other_images_is_refused(place, capsys):
     assert sorted(p.name for p in (place / "runs").iterdir()) == ["s"]
 
 
+def test_a_warm_start_is_as_long_as_the_earlier_study_that_a_budget_had_shortened(place):
+    """Two searches by one command with a budget would else never compare."""
+    keep_setting(place, length=168, eval_every=21, grace=42)
+    flags = ["--data", str(place / "pictures"), "--space", "resumed_space:line", "--study", "t"]
+    flags += ["--image-size", "32", "--features", "efficientnet-lite0", "--warm-start", "s"]
+    new = new_from(place / "runs", *flags, "--time-budget", "10m")
+    found = new.config
+    assert (found.length, found.eval_every, found.grace) == (168, 21, 42)
+    assert new.left_open == {"winner_images", "replicates"}
+    with refused("--warm-start s", "length", 168, 90):
+        new_from(place / "runs", *flags, "--epochs", "90")
+
+
+def test_the_default_is_not_queued_twice(place):
+    """As where it is among the best of the study whose best.json is enqueued."""
+    write_space(place, scale=1.0)
+    (place / "best.json").write_text('[{"g_lr": 0.002}, {"g_lr": 0.003}]')
+    flags = ["--data", str(place / "pictures"), "--space", "resumed_space:line", "--study", "t"]
+    flags += ["--image-size", "32", "--features", "efficientnet-lite0"]
+    found = new_from(place / "runs", *flags, "--enqueue", str(place / "best.json"))
+    assert found.first == {"g_lr": 0.002}
+    assert found.queue == [{"g_lr": 0.003}]
+
+
 def test_image_differences_by_hand(tmp_path):
     data = make_data(n=6)
     path = tmp_path / IMAGES
@@ -372,6 +396,9 @@ def test_data_that_have_moved_are_named_and_proved_by_their_pixels(place):
 def test_what_no_trial_hangs_on_may_be_given_anew(place):
     found = prepared_from(place / "runs", "--resume", "s", "--top-k", "1", "--winner-images", "400")
     assert (found.config.top_k, found.config.winner_images) == (1, 400)
+    assert "winner_images" in resumed_from(place / "runs", "--resume", "s").left_open
+    keep_setting(place, winner_images=2000)  # which somebody asked for
+    assert "winner_images" not in resumed_from(place / "runs", "--resume", "s").left_open
     with refused("--winner-images is 40", f"samples of {GENERATED}"):
         prepared_from(place / "runs", "--resume", "s", "--winner-images", "40")
 

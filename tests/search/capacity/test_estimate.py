@@ -128,10 +128,13 @@ def worth(study, speed: Speed, seconds: float) -> float:
     return seconds / search_seconds(replace(quick, eval_every=study.eval_every), FILMS, speed, 1)
 
 
+OPEN = frozenset({"length", "eval_every", "grace"})
+
+
 @pytest.mark.parametrize("seconds", [2_000.0, 7_000.0, 20_000.0])
 @pytest.mark.parametrize("speed", [Speed(200.0, 45.0), Speed(800.0, 400.0), Speed(300.0, 20.0)])
 def test_a_trial_is_as_long_as_lets_the_time_budget_pay_for_enough_of_them(seconds, speed):
-    study, line = fitted(config(**LONG), FILMS, speed, seconds)
+    study, line = fitted(config(**LONG), FILMS, speed, seconds, left_open=OPEN)
     assert FILMS * study.length >= SHORTEST
     assert study.length <= 900
     assert len(study.rungs) == 2
@@ -149,30 +152,43 @@ def test_a_trial_is_as_long_as_lets_the_time_budget_pay_for_enough_of_them(secon
 
 
 def test_few_epochs_of_many_images_are_not_rounded_up_past_the_budget():
-    study, line = fitted(config(**LONG), 5216, Speed(200.0, 45.0), 6500.0)
+    study, line = fitted(config(**LONG), 5216, Speed(200.0, 45.0), 6500.0, left_open=OPEN)
     assert 15 <= study.length <= 23
     assert tells(line, "--epochs")
 
 
 def test_a_budget_that_pays_for_many_long_trials_leaves_their_length():
     study = config(**LONG)
-    assert fitted(study, FILMS, Speed(2000.0, 500.0), 50_000.0)[0] == study
+    assert fitted(study, FILMS, Speed(2000.0, 500.0), 50_000.0, left_open=OPEN)[0] == study
 
 
 def test_one_that_is_too_small_names_one_that_is_not():
     study, speed = config(**{**LONG, "time_budget": 600.0}), Speed(200.0, 45.0)
-    _, line = fitted(study, FILMS, speed, 600.0)
+    _, line = fitted(study, FILMS, speed, 600.0, left_open=OPEN)
     found = re.search(r"--time-budget (\d+)m", line)
     assert found
     seconds = 60.0 * int(found[1])
-    again, said = fitted(study, FILMS, speed, seconds)
+    again, said = fitted(study, FILMS, speed, seconds, left_open=OPEN)
     assert worth(again, speed, seconds) > 0.75 * WORTH
     assert "too few" not in said
 
 
+@pytest.mark.parametrize(
+    "given", [{"eval_every": 25}, {"grace": 50}, {"eval_every": 25, "grace": 25}]
+)
+def test_evaluations_that_were_asked_for_stay_and_the_length_still_fits_the_budget(given):
+    study, speed = config(**{**LONG, **given}), Speed(300.0, 45.0)
+    found, line = fitted(study, FILMS, speed, 4_000.0, left_open=OPEN - given.keys())
+    assert given.items() <= found.__dict__.items()
+    assert found.length % found.eval_every == 0
+    assert SHORTEST <= FILMS * found.length < 180_000
+    assert tells(line, "complete trials", found.length)
+    assert worth(found, speed, 4_000.0) == pytest.approx(WORTH, rel=0.25)
+
+
 def test_a_set_of_many_images_has_one_epoch_at_least(data):
     study = config(**{**LONG, "length": 1, "eval_every": 1, "grace": 1})
-    assert fitted(study, 500_000, Speed(2000.0, 500.0), 5_000.0)[0].length == 1
+    assert fitted(study, 500_000, Speed(2000.0, 500.0), 5_000.0, left_open=OPEN)[0].length == 1
 
 
 def test_a_length_that_was_asked_for_stays(data):
