@@ -166,7 +166,7 @@ def _run(space: Space, task: Task, recorder: Recorder) -> Params:
         params = space(cast("Any", recorder), task)
     except Changed as error:
         raise _changed(space, error) from error
-    except Exception as error:  # a user's space may fail in any way
+    except (Exception, SystemExit) as error:  # a user's space may fail in any way
         fault = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         raise InputError(f"{_where(space, recorder)}: the space raised {fault}") from error
     if not isinstance(params, dict):

@@ -69,6 +69,16 @@ class Entry:
     trial: optuna.Trial = field(repr=False, kw_only=True)
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A trial that ended as it was drawn: its number, configuration, status, and why."""
+
+    number: int
+    params: Params
+    status: Status
+    reason: str
+
+
 class Ledger:
     """The one writer of a study. For the driver's thread.
 
@@ -141,8 +151,8 @@ class Ledger:
         self._sampled.add_trial(remembered)
 
     @_one_thread()
-    def draw(self, space: Space, task: Task) -> Entry | None:
-        """The next trial of the study, None if the space has no valid one for it.
+    def draw(self, space: Space, task: Task) -> Entry | Refused:
+        """The next trial of the study.
 
         A corner of a space that its validation did not meet is a failed trial, with the reason; a
         configuration for which memory cannot suffice is out of memory before it begins.
@@ -165,7 +175,7 @@ class Ledger:
             made.check_task(task)
             if (fault := self._refuse(made)) is not None:
                 status = Status.OUT_OF_MEMORY
-        except Exception as error:  # a user's space may fail in any way
+        except (Exception, SystemExit) as error:  # a user's space may fail in any way
             fault = str(error) if isinstance(error, InputError) else f"the space raised {error!r}"
         trial.set_user_attr("params", params)
         if place is not None:
@@ -177,7 +187,7 @@ class Ledger:
         if fault is None:
             return entry
         self.end(entry, status, fault)
-        return None
+        return Refused(number, params, status, fault)
 
     def take_up(self, number: int, params: Params, heard: int, *, trains: bool) -> Entry:
         """A trial that an earlier session left; it `trains` on, or its end is all it lacks."""

@@ -100,13 +100,14 @@ def read_record(trial: FrozenTrial) -> TrialRecord:
     """One trial."""
     attrs = trial.user_attrs
     ended = trial.datetime_complete
+    reports = (value for name, value in attrs.items() if name.startswith(REPORT))
     return TrialRecord(
         number=trial.number,
         status=Status(attrs.get("status", Status.RUNNING)),
         reason=attrs.get("reason", ""),
         params=attrs.get("params", {}),
         searched=trial.params,
-        reports=tuple(attrs[k] for k in sorted(attrs) if k.startswith(REPORT)),
+        reports=tuple(sorted(reports, key=lambda report: report["resource"])),
         started=attrs.get("started"),
         ended=ended.timestamp() if ended else None,
         origin=attrs.get("origin", ""),

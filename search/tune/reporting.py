@@ -14,6 +14,7 @@ from rich.live import Live
 
 from search.display.screen import Screen
 from search.display.standings import Standings
+from search.proposals.ledger import Refused
 from search.tune.callback import Callback
 from search.tune.searcher import StudySearcher
 from trainable.basics.progress import SILENCE
@@ -67,6 +68,7 @@ class TuneReporter(Callback):
         self._console, self._mode, self._wake = audience.console, audience.progress, audience.wake
         self._board, self._screen = standings, screen
         self._searcher = searcher
+        searcher.tell_refused = self._refused
         self._began = time.monotonic()
         self._deadline = None if deadline is None else self._began + deadline - time.time()
         self._numbers: dict[str, int] = {}  # of trials at work, by Tune's id
@@ -138,6 +140,12 @@ class TuneReporter(Callback):
             self._board.begin(number, trial.config["params"], time.monotonic())
         self._numbers[trial.trial_id] = number
         self._end(trial.trial_id, Status.FAILED, None, reason)
+        self._wake()
+
+    def _refused(self, trial: Refused) -> None:
+        self._board.begin(trial.number, trial.params, time.monotonic())
+        self._board.end(trial.number, trial.status, None, trial.reason, time.monotonic())
+        self._event(trial.number, trial.status.value, None, trial.reason)
         self._wake()
 
     def _end(self, trial_id: str, status: Status, report: Report | None, reason: str) -> None:

@@ -7,12 +7,12 @@ trial whose score is NaN running for ever; this one tells each by its status.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from ray.tune.search import Searcher
 
-from search.proposals.ledger import Entry, Ledger
+from search.proposals.ledger import Entry, Ledger, Refused
 from search.study.config import StudyConfig
 from search.study.records import TrialRecord
 from search.tune.rungs import left_as
@@ -27,6 +27,7 @@ class StudySearcher(Searcher):
 
     Attributes:
         halted: why the search must stop at once (a full disk, a lost database), or None.
+        tell_refused: called with each trial that ended as it was drawn, which Tune never sees.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class StudySearcher(Searcher):
         self._halted: str | None = None
         self._closed = False
         self._live: dict[str, Entry] = {}
+        self.tell_refused: Callable[[Refused], None] = lambda refused: None
         self._unfinished: list[TrialRecord] = []
         for record in records:
             if record.ended is None:
@@ -102,7 +104,8 @@ class StudySearcher(Searcher):
                 entry = self._ledger.take_up(old.number, old.params, heard, trains=True)
             else:
                 entry = self._ledger.draw(self._space, self._task)
-                if entry is None:
+                if isinstance(entry, Refused):
+                    self.tell_refused(entry)
                     continue
             self._live[trial_id] = entry
             return {

@@ -12,7 +12,7 @@ import numpy as np
 import optuna
 from ray.tune.schedulers import TrialScheduler
 
-from search.proposals.ledger import Ledger
+from search.proposals.ledger import Entry, Ledger
 from search.study.config import StudyConfig
 from search.study.database import (
     create_study,
@@ -70,6 +70,13 @@ def flat(resource: int, status: str, **more: Any) -> dict[str, Any]:
     report = made_report(resource, status, **more)
     seen = {k: v for k, v in report.items() if k in ("resource", *GOALS)}
     return {**seen, "done": status != "running", **{f"report/{k}": v for k, v in report.items()}}
+
+
+def drawn(ledger: Ledger, space: Any, task: Task = TASK) -> Entry:
+    """The next trial, which the space can draw."""
+    entry = ledger.draw(space, task)
+    assert isinstance(entry, Entry)
+    return entry
 
 
 class Search:

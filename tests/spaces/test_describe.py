@@ -65,6 +65,10 @@ def divides_by_zero(trial, task):
     return {"a": 1 / trial.suggest_int("a", 0, 0)}
 
 
+def leaves(trial, task):
+    raise SystemExit(3)
+
+
 def has_low_above_high(trial, task):
     return {"a": trial.suggest_int("a", 3, 2)}
 
@@ -79,6 +83,7 @@ def returns_nothing(trial, task):
         (changes_between_draws, ("g_lr", "0.0001 to 0.01", "0.0001 to 0.1", "Optuna")),
         (changes_within_a_draw, ("a", "1 to 2", "1 to 3", "Optuna")),
         (divides_by_zero, ("draw 0", "(a=0)", "ZeroDivisionError: division by zero")),
+        (leaves, ("draw 0", "SystemExit: 3")),
         (has_low_above_high, ("draw 0", "low 3", "high 2")),
         (returns_nothing, ("draw 0", "NoneType", "dict")),
     ],

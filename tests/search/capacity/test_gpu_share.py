@@ -8,7 +8,7 @@ import ray
 from search.capacity import gpu_share as sharing
 from search.capacity.gpu_probe import Packing
 from search.capacity.gpu_share import Capacity, Shares, share
-from search.proposals.ledger import Ledger
+from search.proposals.ledger import Ledger, Refused
 from tests.helpers.fake_tune import config
 from tests.helpers.faults import narrow
 from tests.helpers.refusals import tells
@@ -99,7 +99,9 @@ def test_what_cannot_fit_is_refused_and_what_may_is_not(workload):
 
 def test_a_refused_trial_is_out_of_memory_before_it_begins(workload):
     ledger = Ledger(config(trials=2), None, None, refuse=lambda config: "needs 9 GB, of 5 GB")
-    assert ledger.draw(narrow, workload.task) is None
+    refused = ledger.draw(narrow, workload.task)
+    assert isinstance(refused, Refused)
+    assert (refused.status, refused.reason) == (Status.OUT_OF_MEMORY, "needs 9 GB, of 5 GB")
     assert ledger.ended == 1
     (trial,) = ledger._sampled.trials
     assert trial.user_attrs["status"] == Status.OUT_OF_MEMORY

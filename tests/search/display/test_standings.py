@@ -22,7 +22,7 @@ from search.study.flags import parser
 from search.study.records import TrialRecord, read_records
 from search.tune import reporting
 from search.tune.reporting import Audience, TuneReporter
-from tests.helpers.fake_tune import STOP, Search, config, drive, made_report
+from tests.helpers.fake_tune import STOP, Search, config, drive, made_report, space
 from tests.helpers.refusals import refused, tells
 from trainable.trial.report import Status, trial_folder
 from trainable.trial.signs import Sign
@@ -247,6 +247,25 @@ def test_a_search_that_is_not_on_a_terminal_is_never_silent_for_long(tmp_path, m
         while "trial 0 at epoch 5 (181 images/s)" not in out.getvalue():
             time.sleep(0.01)
     assert "1 running of 2" in out.getvalue()
+
+
+def test_a_trial_that_ends_as_it_is_drawn_is_told(tmp_path):
+    """Tune never sees it; a space that fails in a corner used up trials in silence."""
+
+    def exits(trial: Any, task: Any) -> dict[str, Any]:
+        if trial.suggest_int("corner", 0, 1) or trial.number < 2:
+            raise SystemExit(3)
+        return space(trial, task)
+
+    s = Search(tmp_path / "s", trials=3, space=exits)
+    out, standings, woken = io.StringIO(), Standings(s.config), []
+    audience = Audience(Console(file=out, width=200), "plain", lambda: woken.append(1))
+    TuneReporter(audience, standings, Screen(standings, 30.0, {}, tmp_path), s.searcher)
+    s.suggest("0")
+    assert standings.ended[Status.FAILED] == s.searcher.finished >= 2
+    assert standings.owed == s.searcher.owed + s.searcher.under_way
+    assert tells(out.getvalue(), "trial    1", "failed", "SystemExit(3)")
+    assert woken
 
 
 @pytest.mark.parametrize("mode", ["live", "plain", "none"])

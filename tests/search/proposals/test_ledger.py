@@ -21,7 +21,7 @@ from search.study.database import load_study, open_storage
 from search.study.records import read_records
 from search.study.trial_rows import add_trial
 from spaces.presets import default
-from tests.helpers.fake_tune import TASK, Search, config, made_report, space
+from tests.helpers.fake_tune import TASK, Search, config, drawn, made_report, space
 from tests.helpers.refusals import tells
 from trainable.distributed.code import code_version
 from trainable.trial.report import Status
@@ -213,8 +213,7 @@ def test_the_driver_does_not_wait_for_the_disk(tmp_path):
 def test_without_a_study_nothing_is_kept():
     """For benchmarks and dry runs."""
     ledger = Ledger(config(), None, None)
-    entry = ledger.draw(space, TASK)
-    assert entry is not None
+    entry = drawn(ledger, space)
     ledger.report(entry, made_report(1, objective=50.0))
     ledger.end(entry, Status.COMPLETE)
     ledger.flush()
@@ -252,3 +251,12 @@ def test_the_sampler_learns_by_how_much_a_complete_trial_misses_the_gates(tmp_pa
     for search in (s, Search(tmp_path / "s", trials=3)):
         missed = [t.user_attrs.get(SHORTFALL) for t in search.ledger._sampled.trials]
         assert missed == [pytest.approx(0.5), 0.0, None]
+
+
+def test_reports_are_in_order_however_many_digits_an_epoch_has(tmp_path):
+    s = Search(tmp_path / "s", length=2_000_000, eval_every=999_900, grace=999_900)
+    s.start("a")
+    for resource in (999_900, 1_000_000, 1_200_000):
+        s.report("a", resource, 50.0)
+    (record,) = s.records()
+    assert [report["resource"] for report in record.reports] == [999_900, 1_000_000, 1_200_000]

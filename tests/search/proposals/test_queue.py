@@ -21,7 +21,7 @@ from search.study.records import read_records
 from spaces.catalog import full, optimization
 from spaces.describe import space_snapshot
 from spaces.task import Task
-from tests.helpers.fake_tune import TASK, Search, config, drive, flat, space, warm
+from tests.helpers.fake_tune import TASK, Search, config, drawn, drive, flat, space, warm
 from tests.helpers.refusals import refused
 from trainable.trial.report import Status
 
@@ -227,8 +227,7 @@ def test_learnt_trials_spare_the_random_start_and_point_to_the_optimum(earlier):
     for seed in range(20):
         for knows in (True, False):
             ledger = Ledger(config(sampler="tpe", seed=seed), None, None, learnt if knows else [])
-            entry = ledger.draw(space, TASK)
-            assert entry is not None
+            entry = drawn(ledger, space)
             assert entry.number == 0
             far[knows].append(abs(np.log10(entry.params["g_lr"]) + 3))
     assert max(far[True]) < 0.2  # of 1 either way

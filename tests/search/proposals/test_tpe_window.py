@@ -13,7 +13,7 @@ from search.proposals.ledger import Ledger
 from search.proposals.samplers import STARTUP
 from search.proposals.tpe_window import LEARNT, in_window
 from search.study.database import directions
-from tests.helpers.fake_tune import TASK, check_resumed_proposals, config, made_report, space
+from tests.helpers.fake_tune import check_resumed_proposals, config, drawn, made_report, space
 from trainable.trial.report import GOALS, Status
 
 
@@ -71,8 +71,7 @@ def test_of_a_long_one_tpe_finds_the_same_good_trials_and_the_newest_others(shor
 def test_whose_memory_is_long(short, changes, whole):
     ledger = Ledger(config(**changes), None, None)
     for at in range(90):
-        entry = ledger.draw(space, TASK)
-        assert entry is not None
+        entry = drawn(ledger, space)
         assert entry.number == at
         goals = dict.fromkeys(GOALS[: len(directions(changes.get("objective", "fid")))], at)
         ledger.report(entry, made_report(12, fid=at, **goals))
@@ -92,9 +91,8 @@ def test_a_long_search_proposes_the_same_resumed_or_not(tmp_path, monkeypatch):
 def test_an_end_is_seen_at_once(short):
     """What is kept is remembered between looks, but not beyond a change."""
     ledger = Ledger(config(sampler="tpe"), None, None)
-    entries = [ledger.draw(space, TASK) for _ in range(100)]
+    entries = [drawn(ledger, space) for _ in range(100)]
     for place, entry in enumerate(entries, start=1):
-        assert entry is not None
         ledger.report(entry, made_report(12, objective=float(place)))
         ledger.end(entry, Status.COMPLETE if place % 2 else Status.PRUNED)
         ended = [t for t in ledger._sampled.trials if t.state.is_finished()]
