@@ -27,6 +27,7 @@ from search.study.locate import resume_placed
 from search.study.names import free_name
 from search.study.settings_file import read_flags
 from spaces.errors import InputError
+from trainable.basics.addresses import pasted
 from trainable.basics.parser import Word
 from trainable.basics.stopping import stopped_by_signals
 
@@ -111,7 +112,9 @@ class Search:
 def _again(folder: StudyFolder) -> str:
     """How to resume a study; by its name where studies usually are."""
     name = folder.name if folder.path.parent == OUTPUT else str(folder.path.absolute())
-    return f"Search.resume({name!r}).run() resumes it"
+    stores = {"database": folder.database, "tracking_uri": folder.tracking_uri}
+    words = [f", {word}={pasted(url, 'URL')!r}" for word, url in stores.items() if url]
+    return f"Search.resume({name!r}{''.join(words)}).run() resumes it"
 
 
 def _signature() -> inspect.Signature:

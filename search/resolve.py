@@ -211,6 +211,11 @@ def _resumed(args: argparse.Namespace, console: Console) -> ResumedStudy:
             "best.json tries its best configurations first"
         )
     queue = read_queue(args.enqueue, space, inputs.task) if args.enqueue else []
+    if queue and (begun := len(opened.study.get_trials(deepcopy=False))) >= config.trials:
+        raise InputError(
+            f"--enqueue: all {config.trials} trials of {config.name} have begun, and none is left "
+            f"to try these; give --trials {begun + len(queue)}"
+        )
     still = left_open(args)
     if old.winner_images != FLAGS["winner_images"].value(None):  # asked for when it began
         still -= {"winner_images"}

@@ -17,3 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0, 2 for bad input, or 130 after Ctrl-C."""
     began = time.time()
     return start(read_flags(parser(), argv), began)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

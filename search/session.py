@@ -173,9 +173,9 @@ def _locked_search(
         rows = conclude(study, config, workload, where, folder, console, outcome.avoided)
         print_winners(rows, default(workload.task), console)
         _prove(study, rows, replace(plan, workload=workload), ending, since, outcome.avoided)
-    version = _hand_over(rows, study, workload.trials, folder, tracker, console)
+    again = StudyFolder.of(args, name).command("publish")
+    version = _hand_over(rows, study, workload.trials, folder, tracker, console, again)
     if not tracker.close():
-        again = StudyFolder.of(args, name).command("publish")
         say(
             console,
             f"MLflow is missing part of the study ({tracker.problem}); everything is in "
@@ -225,9 +225,10 @@ def _stopped(ending: Ending, outcome: Outcome, tracker: Tracker) -> int:
 
 def _hand_over(
     rows: list[Row], study: optuna.Study, trials: Path, folder: Path, tracker: Tracker,
-    console: Console,
+    console: Console, again: str,
 ) -> str | None:  # fmt: skip
-    """Keep generators in MLflow if it takes them; returns the champion's version."""
+    """Keep generators in MLflow if it takes them, else say that `again` does; returns the
+    champion's version."""
     try:
         with stage(console, "registering generators in MLflow"):
             if not tracker.flush():
@@ -236,7 +237,8 @@ def _hand_over(
     except Exception as error:  # any fault of MLflow: the folder has all
         say(
             console,
-            f"the generators are not in MLflow ({reason(error)}); they are in {folder / WINNERS}",
+            f"the generators are not in MLflow ({reason(error)}); they are in {folder / WINNERS}. "
+            f"Once it takes them:\n  {again}",
         )
         return None
 

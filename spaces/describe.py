@@ -111,7 +111,7 @@ def check_draw(space: Space, task: Task, values: Params) -> None:
             hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
             raise InputError(f"{name} is not searched by the space {_name(space)}{hint}")
         if not known[name].contains(value):
-            raise InputError(f"{name} is {show(value)}, but the space searches {known[name]}")
+            raise InputError(f"{name} is {value!r}, but the space searches {known[name]}")
     rng, asked = random.Random(0), set[str]()
     for draw in range(DRAWS):  # of what is left open
         recorder = Recorder(lambda name, found: values.get(name, found.draw(rng)))

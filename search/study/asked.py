@@ -67,6 +67,11 @@ def new_settings(args: argparse.Namespace) -> dict[str, Any]:
     check_settings(asked)
     check_schedule(asked)
     get_space(asked["space"])
+    if args.warm_start and asked["sampler"] == "random":
+        raise InputError(
+            f"--warm-start {args.warm_start}: --sampler random learns from no trial; take another "
+            "sampler, or leave --warm-start out"
+        )
     if args.study is not None:
         check_name(args.study)
         if StudyFolder(args.output / args.study).taken:

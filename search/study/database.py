@@ -181,10 +181,13 @@ def open_study(folder: StudyFolder) -> OpenStudy:
     try:
         study = load_study(name, storage)
     except KeyError:
-        there = sorted(optuna.get_all_study_names(storage))
-        raise InputError(
-            f"--database holds no study {name}; it holds {', '.join(there) or 'none'}"
-        ) from None
+        there = ", ".join(sorted(optuna.get_all_study_names(storage)))
+        if folder.database is None and there:
+            raise InputError(
+                f"the folder {folder.path} holds the study {there}, so it was renamed; name it "
+                f"{there} again"
+            ) from None
+        raise InputError(f"--database holds no study {name}; it holds {there or 'none'}") from None
     check_readable(study)
     if key not in (None, study.user_attrs["id"]):
         raise InputError(

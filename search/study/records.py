@@ -100,14 +100,14 @@ def read_record(trial: FrozenTrial) -> TrialRecord:
     """One trial."""
     attrs = trial.user_attrs
     ended = trial.datetime_complete
-    reports = (value for name, value in attrs.items() if name.startswith(REPORT))
+    reports = [name for name in attrs if name.startswith(REPORT)]
     return TrialRecord(
         number=trial.number,
         status=Status(attrs.get("status", Status.RUNNING)),
         reason=attrs.get("reason", ""),
         params=attrs.get("params", {}),
         searched=trial.params,
-        reports=tuple(sorted(reports, key=lambda report: report["resource"])),
+        reports=tuple(attrs[name] for name in sorted(reports, key=lambda name: (len(name), name))),
         started=attrs.get("started"),
         ended=ended.timestamp() if ended else None,
         origin=attrs.get("origin", ""),

@@ -109,6 +109,23 @@ def test_trials_budget_and_queue_may_change(place):
     assert found.queue == [{"g_lr": 0.002}]
 
 
+def test_what_is_enqueued_and_could_never_be_tried_is_refused(place):
+    (place / "more.json").write_text('[{"g_lr": 0.002}, {"g_lr": 0.003}]')
+    study = resumed_from(place / "runs", "--resume", "s").opened.study
+    for _ in range(5):
+        study.ask()
+    flags = ["--resume", "s", "--enqueue", str(place / "more.json")]
+    with refused("--enqueue", "5 trials", "--trials 7"):
+        prepared_from(place / "runs", *flags)
+    assert len(resumed_from(place / "runs", *flags, "--trials", "7").queue) == 2
+
+
+def test_a_sampler_that_learns_nothing_takes_no_warm_start(place):
+    flags = ["--data", str(place / "pictures"), "--study", "t", "--warm-start", "s"]
+    with refused("--warm-start s", "random"):
+        new_from(place / "runs", *flags, "--sampler", "random")
+
+
 def test_how_files_became_pixels_is_kept_and_read_alike_again(place):
     for number, path in enumerate(sorted((place / "pictures").rglob("*.png"))):
         values = np.random.default_rng(number).integers(0, 4000, (40, 40), dtype=np.uint16)

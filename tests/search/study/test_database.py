@@ -147,6 +147,15 @@ def test_in_a_database_elsewhere_a_study_is_known_by_the_id_in_its_folder(tmp_pa
         open_study(StudyFolder(tmp_path / "s", database=url))
 
 
+def test_a_renamed_folder_is_named(tmp_path):
+    path = tmp_path / "s"
+    path.mkdir()
+    create_study(open_storage(StudyFolder(path).database_url), config(name="s"), YARDSTICK, {}, [])
+    (path / "study.json").write_text("{}")
+    with refused(tmp_path / "films", "study s", "renamed"):
+        open_study(StudyFolder(path.rename(tmp_path / "films")))
+
+
 @pytest.mark.parametrize("kind", ["empty", "tables alone", "a study of another name"])
 def test_a_database_in_which_nothing_began_is_no_study(tmp_path, kind):
     path = tmp_path / "s" / "study.db"
