@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Mapping
+import io
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -37,6 +38,13 @@ def _parts(flag: str, text: str | None) -> list[str]:
     except csv.Error as error:
         raise InputError(f"{flag} is {text!r}, which is not a list: {error}") from error
     return [part.strip() for part in rows[0]] if rows else [""]
+
+
+def joined(parts: Iterable[str]) -> str:
+    """The list of `parts` as a flag takes it: those with a comma in double quotes."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(parts)
+    return text.getvalue()
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from trainable.data.folders.listing import (
     visible,
 )
 from trainable.data.folders.patients import find_patients
-from trainable.data.folders.splits import class_base, elsewhere
+from trainable.data.folders.splits import check_parts, class_base, elsewhere
 from trainable.data.labelling import AS_FOLDERS, Labelling
 
 
@@ -50,7 +50,8 @@ def scan(root: Path, split: str = "train", labelling: Labelling = AS_FOLDERS) ->
     Raises:
         InputError: the folder cannot serve: missing, a file, without classes, without the split,
             with a class of fewer than `MIN_PER_CLASS` image files, with two that are called alike,
-            or with a link to a folder that is gone; or the table cannot, see `scan_labelled`.
+            with a link to a folder that is gone, or with parts of a data set that are not called as
+            splits are; or the table cannot, see `scan_labelled`.
     """
     if labelling.table is not None:
         return scan_labelled(root, split, labelling, labelling.table)
@@ -85,6 +86,8 @@ def scan(root: Path, split: str = "train", labelling: Labelling = AS_FOLDERS) ->
             who = patients.of.get(inner.as_posix())
             source = one_line(inner.as_posix())
             entries.append(Entry(root / inner, source, label, who, nested="/" in name))
+    if not (chosen and known.issuperset(chosen)):
+        check_parts(base, files)
     check_chosen(base, chosen, known)
     if beside := sum(is_image(p) for p in visible(base)):
         left_out["images outside the class folders"] = beside

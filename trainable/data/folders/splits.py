@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from pathlib import Path
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 from spaces.errors import InputError
+from trainable.basics.terminal import command
 from trainable.data.folders.listing import check_folder, folders, is_image, visible
+from trainable.data.labelling import joined
 
 SPLITS = ("train", "test", "val")
 
@@ -16,13 +19,15 @@ _NAMES = {
     "test": "test", "testing": "test",
     "val": "val", "valid": "val", "validation": "val",
 }  # fmt: skip
+_SET = re.compile(r"[ _-]?set$")
+"""May stand behind a split's name, as in training_set."""
 _DEPTH = 3
 """Folders down to which images, and the folder that was meant, are looked for."""
 
 
 def split_of(name: str) -> str | None:
     """The split whose folder may be called `name`, in capitals or not; None if it is no split's."""
-    return _NAMES.get(name.casefold())
+    return _NAMES.get(_SET.sub("", name.casefold()))
 
 
 def split_folders(root: Path) -> dict[str, list[Path]]:
@@ -72,6 +77,34 @@ def class_base(root: Path, split: str) -> Path:
     return base
 
 
+def check_parts(base: Path, files: Mapping[str, Sequence[str]]) -> None:
+    """Raise InputError if folders of `base` are parts of a data set, such as folds, not classes.
+
+    Of fold1/cat, fold1/dog, fold2/cat and fold2/dog the classes are cat and dog: several folders
+    have the same folders, and no images beside those. `files` are the images in each of `base`.
+    """
+    inner: dict[Path, frozenset[str]] = {}
+    for folder, names in files.items():
+        at, below = PurePosixPath(folder), _heads(names)
+        while len(below) == 1 and "" not in below:  # as seg_train/seg_train/cat
+            (alone,) = below
+            at, names = at / alone, [name.removeprefix(f"{alone}/") for name in names]
+            below = _heads(names)
+        if len(below) > 1 and "" not in below:
+            inner[base / at] = below
+    if len(inner) < 2 or len({*inner.values()}) > 1:
+        return
+    parts = {path: path.relative_to(base).parts[0] for path in inner}
+    likely = min(parts, key=lambda path: "train" not in parts[path].casefold())
+    meant = command("--classes", joined(name for name, images in files.items() if images))
+    raise InputError(
+        f"{base} has the same folders ({', '.join(sorted(inner[likely]))}) in each of "
+        f"{', '.join(parts.values())}, as parts of a data set have, not classes; give one part, "
+        f"such as {likely}, or name them train and test; if they are classes, say {meant} or move "
+        "the images of each into the folder itself"
+    )
+
+
 def elsewhere(base: Path) -> str:
     """Which folder to give instead of `base`, which has too few class folders; "" if none is known.
 
@@ -114,6 +147,11 @@ def _check_undivided(base: Path) -> None:
         f"{base} has splits inside a class folder ({folder.name}/{inner[0].name}); put them above "
         f"the classes: {base / inner[0].name / folder.name}"
     )
+
+
+def _heads(names: Iterable[str]) -> frozenset[str]:
+    """The folders that files so named lie in, at the top; "" for files that lie in none."""
+    return frozenset(name.rpartition("/")[0].partition("/")[0] for name in names)
 
 
 def _serves(folder: Path, depth: int = _DEPTH) -> bool:

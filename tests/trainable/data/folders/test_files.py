@@ -232,7 +232,7 @@ def test_show_and_small_pass_over_them_too(root: Path, tmp_path: Path):
 
 
 def test_files_of_one_name_in_two_subfolders_both_come_into_a_small_set(tmp_path: Path):
-    for seed, name in enumerate(("a/1", "a/2", "b/1", "b/2")):
+    for seed, name in enumerate(("a/1", "a/2", "b/1", "b/3")):
         class_folder(tmp_path / "set" / name, 5, seed)
     build_small(tmp_path / "set", tmp_path / "small", per_class=10)
     assert load_folder(tmp_path / "small", 32).counts == {"a": 10, "b": 10}

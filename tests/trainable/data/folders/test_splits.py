@@ -14,6 +14,7 @@ from trainable.data.folders import splits
 from trainable.data.folders.listing import visible
 from trainable.data.folders.scan import scan
 from trainable.data.folders.splits import split_of
+from trainable.data.labelling import Labelling, joined
 
 PIXEL = Image.new("L", (1, 1))
 
@@ -34,6 +35,58 @@ def both(*splits: str) -> list[str]:
 def test_names_of_splits(name: str):
     assert split_of(name) in ("train", "test", "val")
     assert split_of(f"{name}s") is split_of(f"my{name}") is None
+
+
+def test_names_of_splits_with_set_behind_them():
+    """As of Kaggle's cats and dogs; other names with a split's word in them may be classes."""
+    for name in ("training_set", "Test set", "testset", "VALIDATION-SET", "val_set", "train_set"):
+        assert split_of(name) in ("train", "test", "val")
+    for name in ("set", "test_positive", "trainset_2", "offset", "seg_train"):
+        assert split_of(name) is None
+
+
+def test_of_a_training_set_and_a_test_set_one_is_read(tmp_path: Path):
+    fill(tmp_path, both("training_set", "test_set"))
+    for split in ("train", "test"):
+        assert scan(tmp_path, split).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("parts", "meant"),
+    [
+        (["fold1", "fold2", "fold3"], "fold1"),
+        (["seg_test", "seg_train"], "seg_train"),
+        (["test_2/images", "train_2/images"], "train_2/images"),
+    ],
+)
+def test_parts_of_a_data_set_are_no_classes(tmp_path: Path, parts: list[str], meant: str):
+    """Else the images to test on would be trained on, and the classes be lost."""
+    fill(tmp_path, [*both(*parts), "pred"])
+    names = [part.partition("/")[0] for part in parts]
+    with refused(tmp_path, "(cat, dog)", ", ".join(names), tmp_path / meant):
+        scan(tmp_path)
+    with refused(tmp_path, "(cat, dog)"):
+        scan(tmp_path, labelling=Labelling(classes="cat,dog"))
+    assert scan(tmp_path / meant).classes == ("cat", "dog")
+    assert scan(tmp_path, labelling=Labelling(classes=joined(names))).classes == tuple(names)
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ["ill/p1", "ill/p2", "well/p1", "well/p3"],
+        ["ill/left", "ill/right", "well"],
+        ["ill", "ill/left", "ill/right", "well/left", "well/right"],
+        ["ill/images", "ill/masks", "well/images", "well/masks"],
+        ["ill/images", "well/images"],
+    ],
+)
+def test_classes_may_have_folders_of_their_own(tmp_path: Path, folders: list[str]):
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for i in range(10):
+            PIXEL.save(tmp_path / folder / f"{i}.png")
+    assert scan(tmp_path).classes == ("ill", "well")
 
 
 @pytest.mark.parametrize("name", ["train", "test", "val", "Train", "Testing"])
