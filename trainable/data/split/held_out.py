@@ -19,6 +19,7 @@ from trainable.data.folders.splits import split_folders
 from trainable.data.labelling import AS_FOLDERS, Labelling
 from trainable.data.sources import EMBEDDED, load
 from trainable.data.split.alike import unlike
+from trainable.data.split.groups import look_alikes
 
 _OTHER_SEED = 1_000_003
 """Of phantoms that a data set of the default seed does not hold."""
@@ -38,9 +39,9 @@ def held_out(
     They are the data set `named` (its test split, if it has splits), or else `instead`, where that
     is given, and the test split stays unread; or else the test split of `spec`, which `data` was
     loaded from, by its `labelling`. They are read as `data` was. Whatever has the pixels of a
-    training image, or shows a patient who is shown in one, is left out.
-    `progress` is told how many files are read; `say` in a line what was found in files, or why a
-    test split that nobody named does not serve.
+    training image, looks like one (see `look_alikes`), or shows a patient who is shown in one, is
+    left out. `progress` is told how many files are read; `say` in a line what was found in files,
+    or why a test split that nobody named does not serve.
 
     Raises:
         InputError: what was named cannot serve.
@@ -126,11 +127,17 @@ def _disjoint(found: Dataset, data: Dataset, what: str) -> tuple[Dataset, str]:
         )
     images, patients = set(pixel_digests(data.images)), {*map(same_patient, data.patients)} - {None}
     same = np.array([digest in images for digest in pixel_digests(found.images)])
-    known = ~same & [same_patient(patient) in patients for patient in found.patients]
-    apart = found.at(~(same | known))
+    alike = np.zeros(found.n, bool)
+    alike[look_alikes(found.images, data.images)[:, 0]] = True
+    alike &= ~same
+    known = ~(same | alike) & [same_patient(patient) in patients for patient in found.patients]
+    apart = found.at(~(same | alike | known))
     left_out = []
     if same.any():
         left_out.append(f"{same.sum()} that are training images")
+    if alike.any():
+        which = found.sources[int(alike.argmax())]
+        left_out.append(f"{alike.sum()} that look like training images, such as {which}")
     if known.any():
         who = found.patients[int(known.argmax())]
         left_out.append(

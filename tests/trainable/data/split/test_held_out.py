@@ -14,6 +14,7 @@ from analysis.augmentation.design.partition import overlaps
 from tests.helpers.refusals import refused, tells
 from trainable.data import sources
 from trainable.data.dataset import Dataset
+from trainable.data.phantom import CLASSES, phantom
 from trainable.data.sources import load
 from trainable.data.split.held_out import held_out
 
@@ -247,6 +248,24 @@ def test_copies_are_found_after_the_conversion_of_colours(tmp_path):
     _, apart = find(own, other)
     assert apart is not None
     assert apart.counts == {"ill": 9, "well": 10}
+
+
+def test_training_images_that_were_saved_again_are_left_out(tmp_path):
+    """As a set's test part may have them, under other names and as JPEG."""
+    parts = {split: phantom(32, N, seed) for seed, split in enumerate(("train", "test"))}
+    for split, (images, labels, _) in parts.items():
+        for row, (image, label) in enumerate(zip(images, labels, strict=True)):
+            folder = tmp_path / split / CLASSES[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[0]).save(folder / f"{row}.png")
+    for row, image in enumerate(parts["train"][0][:3]):
+        again = tmp_path / "test" / CLASSES[0] / f"again{row}.jpg"
+        Image.fromarray(image[0]).save(again, quality=85)
+    _, apart = find(tmp_path)
+    assert apart is not None
+    assert apart.counts == dict.fromkeys(apart.classes, N)
+    assert not any("again" in source for source in apart.sources)
+    assert tells(lines(tmp_path)[0], 3, f"test/{CLASSES[0]}/again0.jpg")
 
 
 @pytest.mark.parametrize("named", [True, False])
