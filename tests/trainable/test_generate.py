@@ -68,6 +68,24 @@ def test_what_it_writes_is_a_data_set(grey, tmp_path, capsys):
     assert not out.with_name("set.part").exists()
 
 
+def test_what_it_writes_names_no_folders_of_whoever_drew_it(grey, tmp_path):
+    """The set is made to be shared; a path may name a user, a project or a patient."""
+    settings = {
+        "data": str(tmp_path / "films"),
+        "labels": "C:\\clinic\\labels.csv",
+        "init_from": "models:/films@champion",
+        "protocol": "tinyfid/1",
+        "image_size": 32,
+    }
+    tensors, about = read_generator(grey / WEIGHTS)
+    model = tmp_path / "g.safetensors"
+    write_generator(model, tensors, {**about, "settings": settings})
+    assert call(tmp_path / "set", "--model", str(model)) == 0
+    written = json.loads((tmp_path / "set" / synthetic_set.ABOUT).read_text())
+    assert written["settings"] == {**settings, "data": "films", "labels": "labels.csv"}
+    assert written["model"] == "g.safetensors"
+
+
 @pytest.mark.parametrize("name", ["real", "chest_xray (1)", "o'brien [a]", "$a$b"])
 def test_what_it_says_to_do_next_works_from_any_folder(grey, tmp_path, capsys, monkeypatch, name):
     monkeypatch.chdir(tmp_path)

@@ -10,7 +10,7 @@ import argparse
 import csv
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypedDict
 
 import numpy as np
@@ -30,7 +30,9 @@ _OPTIONS = {"png": {}, "jpeg": {"quality": 95}}
 
 
 class SetRecord(TypedDict):
-    """What ``generated.json`` says: what the images are, what drew them, and how often.
+    """What is known of a set: what the images are, what drew them, and how often.
+
+    ``generated.json`` says the same, but of whole paths the last name alone: it goes to others.
 
     Keys:
         synthetic: what they are, in words.
@@ -53,7 +55,7 @@ class SetRecord(TypedDict):
 
 
 def write_set(start: SavedGenerator, args: argparse.Namespace, console: Console) -> SetRecord:
-    """Write the set that the flags ask for, whole or not at all; returns what generated.json says.
+    """Write the set that the flags ask for, whole or not at all; returns what is known of it.
 
     Raises:
         InputError: a class cannot have a folder, or the set cannot be written.
@@ -143,5 +145,15 @@ def _describe(
         "trial": start.about.get("trial"),
         "settings": start.about.get("settings", {}),
     }
-    (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+    settings = {key: _last_name(value) for key, value in about["settings"].items()}
+    shared = {**about, "model": _last_name(args.model), "settings": settings}
+    (folder / ABOUT).write_text(json.dumps(shared, indent=2) + "\n")
     return about
+
+
+def _last_name(value: object) -> object:
+    """Of a whole path the last name: the folders above may be called after users or patients."""
+    if not isinstance(value, str):
+        return value
+    paths = (PurePosixPath(value), PureWindowsPath(value))
+    return next((path.name for path in paths if path.is_absolute()), value)
