@@ -18,7 +18,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +143,10 @@ def _check(source: Path, out: Path, per_class: int, target_kb: float, seed: int)
 
 
 def _without_duplicates(items: list[Item], progress: Progress) -> tuple[list[Item], int]:
-    """As the loader does, but only files of equal length are read and hashed."""
+    """As the loader does, but only files of equal length are read and hashed.
+
+    Whose image it is may only be known of the copy that is dropped.
+    """
     lengths = Counter(item.size for item in items)
     suspects = [item.entry for item in items if lengths[item.size] > 1]
     hashed = []
@@ -152,8 +155,13 @@ def _without_duplicates(items: list[Item], progress: Progress) -> tuple[list[Ite
         hashed.append(Decoded(entry, sha256, None))
         progress(done, len(suspects))
     kept, duplicates = drop_duplicates(hashed)
-    dropped = {entry.source for entry in suspects} - {item.entry.source for item in kept}
-    return [item for item in items if item.entry.source not in dropped], duplicates
+    entries = {decoded.entry.source: decoded.entry for decoded in kept}
+    dropped = {entry.source for entry in suspects} - entries.keys()
+    return [
+        replace(item, entry=entries.get(item.entry.source, item.entry))
+        for item in items
+        if item.entry.source not in dropped
+    ], duplicates
 
 
 def _pool(

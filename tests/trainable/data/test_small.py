@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.pictures import class_folder
 from tests.helpers.refusals import refused, tells
 from tests.helpers.toys import Told
 from trainable.data import small
@@ -183,6 +184,18 @@ def test_duplicates_and_broken_files_are_not_drawn(source: Path, tmp_path: Path)
     (source / "train" / "PNEUMONIA" / "person3_bacteria_2.png").write_bytes(whole)
     with refused("train/NORMAL/IM-0005-0001.png", "train/PNEUMONIA/person3_bacteria_2.png"):
         build_small(source, tmp_path / "other", per_class=10)
+
+
+def test_a_dropped_copy_says_whose_image_it_is(tmp_path: Path):
+    """As the loader has it; else the patient could come to lie on both sides of a split."""
+    for name in ("ill", "well"):
+        class_folder(tmp_path / "all" / name, 10, seed=len(name))
+    known = tmp_path / "all" / "ill" / "known.png"
+    known.write_bytes((tmp_path / "all" / "ill" / "000.png").read_bytes())
+    (tmp_path / "all" / "manifest.csv").write_text("file,patient\nill/known.png,Ann\n")
+    build_small(tmp_path / "all", tmp_path / "small", per_class=10)
+    patients = {row["file"]: row["patient"] for row in manifest(tmp_path / "small")}
+    assert (len(patients), patients["ill/000.png"]) == (20, "Ann")
 
 
 def test_dimensions_are_counted_in_round_numbers(source: Path):
