@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainable.metrics.pixels import grey
+from trainable.metrics.pixels import PART, grey
 
 ALIKE = 0.8  # SSIM from which two images are the same image
 WINDOW, SIGMA = 11, 1.5
@@ -122,8 +122,8 @@ def glcm_contrast(images: Tensor) -> Tensor:
     Returns:
         float64 [n], 0 (flat rows) to 255^2.
     """
-    levels = grey(images).round_()
-    return levels.diff(dim=-1).square_().double().mean((1, 2, 3))
+    steps = (grey(part).round_().diff(dim=-1) for part in images.split(PART))
+    return torch.cat([step.square_().double().mean((1, 2, 3)) for step in steps])
 
 
 def _windows(strip: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -26,6 +26,7 @@ FEWEST = 20  # training images: fewer say too little of how alike different imag
 PROBES, MADE = 256, 64  # training images that set the threshold, and of which copies are made
 NOISE, EXPOSURE = 8.0, 0.1  # of made copies: sd in grey levels, share of brightness and contrast
 
+PART = 256  # images that are floats at once: 400 MB in colour at 256 pixels
 _QUERIES, _TRAIN = 100, 100  # block sizes: some 20 MB of similarities at once
 
 
@@ -119,8 +120,8 @@ def grey(images: Tensor) -> Tensor:
     """Luma (ITU-R BT.601), float32 [n, 1, S, S], 0 to 255, of uint8 [n, C, S, S], C 1 or 3."""
     if images.shape[1] == 1:
         return images.float()
-    weights = torch.tensor([0.299, 0.587, 0.114])
-    return (images.float() * weights[:, None, None]).sum(1, keepdim=True)
+    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    return torch.cat([(i.float() * weights).sum(1, keepdim=True) for i in images.split(PART)])
 
 
 def _spread(count: int, most: int) -> Tensor:
@@ -177,7 +178,7 @@ def _mean_distance(vectors: Tensor) -> float:
 
 def _shrink(images: Tensor) -> Tensor:
     """Grey, area-averaged to 32 x 32 and blurred: [n, 1, 32, 32]."""
-    small = F.adaptive_avg_pool2d(grey(images), SIDE)
+    small = torch.cat([F.adaptive_avg_pool2d(grey(i), SIDE) for i in images.split(PART)])
     line = torch.exp(-(torch.arange(-3.0, 4.0) ** 2) / (2 * BLUR**2))
     line /= line.sum()
     small = F.pad(small, (3, 3, 3, 3), mode="replicate")

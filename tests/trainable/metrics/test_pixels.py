@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.stats import ks_2samp
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainable.data.phantom import phantom
 from trainable.metrics.creativity import (
@@ -14,7 +15,7 @@ from trainable.metrics.creativity import (
     ssim_matrix,
 )
 from trainable.metrics.likeness import ks_statistic, likeness_score
-from trainable.metrics.pixels import grey, pixel_copies, within_class_diversity
+from trainable.metrics.pixels import PART, grey, pixel_copies, within_class_diversity
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,20 @@ def exposed(images: torch.Tensor, contrast: float = 1.0, light: float = 0.0, sd:
     return values.round().clamp(0, 255).byte()
 
 
+class Largest(TorchDispatchMode):
+    """The most values that any one floating-point result has."""
+
+    def __init__(self):
+        super().__init__()
+        self.values = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.is_floating_point():
+            self.values = max(self.values, result.numel())
+        return result
+
+
 CHANGES = {
     "unchanged": lambda x: x,
     "shifted by an eighth": lambda x: shifted(x, 8, -8),
@@ -50,6 +65,16 @@ CHANGES = {
     "re-exposed": lambda x: exposed(x, contrast=0.9, light=20),
     "all at once": lambda x: exposed(shifted(x.flip(-1), 5, 7), 1.1, -15, 8),
 }
+
+
+@pytest.mark.parametrize("of", [grey, glcm_contrast])
+def test_colour_images_become_floats_a_part_at_a_time(of):
+    """A thousand of 256 pixels took 1.5 GB at once."""
+    images = noise(2 * PART + 1, channels=3)
+    with Largest() as largest:
+        found = of(images)
+    assert largest.values <= images[:PART].numel()
+    assert torch.equal(found, torch.cat([of(image[None]) for image in images]))
 
 
 @pytest.mark.parametrize("change", CHANGES)
