@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spaces.errors import InputError
+from trainable.basics.terminal import command
 from trainable.data.folders.entries import check_chosen, label_of
 from trainable.data.folders.splits import SPLITS, split_of
 from trainable.data.folders.tables import FILE, PATIENT, Table, cleaned, plain, read_table
-from trainable.data.labelling import Labelling
+from trainable.data.labelling import Labelling, joined
 
 NOT = "no "
 """Before the name of a column of 0 and 1: the label of a 0."""
@@ -183,11 +184,19 @@ def _asked(table: Table, rows: Sequence[tuple[int, list[str]]], labelling: Label
         if _is_finding(rows, i)
     }
     if not labelling.chosen or not findings:
-        hint = f", or choose among its columns of 0 and 1: --classes {', '.join(findings)}"
+        hint = ""
+        if len(findings) > 1:
+            hint = command("--classes", joined(findings))
+        elif findings:  # one alone cannot be chosen: its 0s are a class too
+            named = [
+                f"{role}={name}" for role, names in labelling.columns.items() for name in names
+            ]
+            own = table.columns[next(iter(findings.values()))]
+            hint = command("--label-columns", joined([*named, f"label={own}"]))
         raise InputError(
             f"{table.path} has no column that is known to hold labels, but "
             f"{', '.join(table.columns)}; name it: --label-columns label=NAME"
-            + (hint if findings else "")
+            + (f", or choose among its columns of 0 and 1: {hint}" if hint else "")
         )
     chosen = [label_of(name) for name in labelling.chosen]
     check_chosen(table.path, chosen, {*findings, *(NOT + name for name in findings)})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from spaces.errors import InputError
 from tests.helpers.pictures import image
 from tests.helpers.refusals import refused, tells
 from trainable.data.folders.read import load_folder
@@ -138,7 +140,7 @@ def test_chexpert(tmp_path: Path):
     assert found.entries[0].patient == "patient00000"
     absent = scan(root, labelling=labelling(root, table, classes="Edema,no Edema"))
     assert [e.label for e in absent.entries] == ["Edema"] * 12 + ["no Edema"] * 12
-    with refused("--label-columns label=", "--classes No Finding, Pneumonia, Edema"):
+    with refused("--label-columns label=", "--classes 'No Finding,Pneumonia,Edema'"):
         scan(root, labelling=labelling(root, table))
     with refused("'Pneumonai'", "'Pneumonia'", "'no Edema'"):
         scan(root, labelling=labelling(root, table, classes="Pneumonai,Edema"))
@@ -185,6 +187,22 @@ def test_several_columns_of_0_and_1(root: Path):
     assert set(classes_of(root, worded).values()) == {"ill", "no ill"}
     with refused("--label-columns", "'label'"):
         scan(root, labelling=labelling(root, table, label_columns="label=ill,label=label"))
+
+
+@pytest.mark.parametrize("columns", ["ill (1)", 'ill,"mild, or none"'])
+@pytest.mark.parametrize("named", [None, "file=what"])
+def test_the_flags_of_the_answer_work_when_they_are_pasted(
+    root: Path, columns: str, named: str | None
+):
+    file = "what" if named else "file"
+    both = "," in columns
+    table = lines(f"{file},{columns}", lambda i: f"{i:02}.png,{i % 2}" + f",{1 - i % 2}" * both)
+    with pytest.raises(InputError) as caught:
+        scan(root, labelling=labelling(root, table, label_columns=named))
+    flag, value = shlex.split(str(caught.value).rpartition(": ")[2])
+    settings = {"label_columns": named, flag.removeprefix("--").replace("-", "_"): value}
+    found = scan(root, labelling=labelling(root, table, **settings))
+    assert found.classes == (("ill", "mild, or none") if both else ("ill (1)", "no ill (1)"))
 
 
 # --- splits ---------------------------------------------------------------------------------------
