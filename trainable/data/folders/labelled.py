@@ -24,7 +24,7 @@ from trainable.data.folders.entries import (
 from trainable.data.folders.finding import Files
 from trainable.data.folders.kaggle import patients_by_name
 from trainable.data.folders.labels import LabelRow, Labels, LabelTable, read_labels
-from trainable.data.folders.listing import check_folder, image_files, reasons
+from trainable.data.folders.listing import check_folder, image_files, kind, reasons
 from trainable.data.folders.patients import NAMES, Patients
 from trainable.data.folders.splits import split_of
 from trainable.data.labelling import Labelling
@@ -60,7 +60,7 @@ def scan_labelled(root: Path, split: str, labelling: Labelling, path: Path) -> S
     table = read_labels(path, labelling)
     names, others = image_files(root, mixed=True)
     if path.resolve().is_relative_to(root.resolve()):
-        others[f"{path.suffix.lower()} files"] -= 1  # the table itself
+        others[kind(path.suffix.lower())] -= 1  # the table itself
     images, lost = _images(root, table, names)
     _check_patients(table, images)
     here = {name: image for name, image in images.items() if image.split == split}

@@ -99,7 +99,7 @@ def image_files(folder: Path, mixed: bool = False) -> tuple[list[str], Counter[s
                 continue
             suffix = Path(name).suffix.lower()
             if suffix not in SUFFIXES:
-                left_out[f"{suffix} files" if suffix else "files without a suffix"] += 1
+                left_out[kind(suffix)] += 1
             elif masks:
                 left_out["images in folders of masks"] += 1
             else:
@@ -116,9 +116,14 @@ def image_files(folder: Path, mixed: bool = False) -> tuple[list[str], Counter[s
         inside[:] = entered
     scans = {name for name in found if name.lower().endswith(dicom.SUFFIXES)}
     if not mixed and len(scans) < len(found):
-        left_out.update(f"{Path(name).suffix.lower()} files" for name in scans)
+        left_out.update(kind(Path(name).suffix.lower()) for name in scans)
         found = [name for name in found if name not in scans]
     return sorted(found), left_out
+
+
+def kind(suffix: str) -> str:
+    """What files are that are left out for their suffix, in small letters."""
+    return f"{suffix} files" if suffix else "files without a suffix"
 
 
 def reasons(left_out: Mapping[str, int]) -> list[str]:

@@ -264,9 +264,10 @@ def test_what_has_no_row_no_file_or_no_label_is_counted(root: Path):
     assert len(left_out) == 4
 
 
-def test_the_table_itself_is_no_file_that_was_left_out(root: Path):
-    (root / "labels.csv").write_text(PLAIN)
-    assert scan(root, labelling=Labelling(labels=str(root / "labels.csv"))).left_out == {}
+@pytest.mark.parametrize("name", ["labels.csv", "labels.CSV", "labels"])
+def test_the_table_itself_is_no_file_that_was_left_out(root: Path, name: str):
+    (root / name).write_text(PLAIN)
+    assert scan(root, labelling=Labelling(labels=str(root / name))).left_out == {}
 
 
 # --- what is refused ------------------------------------------------------------------------------
