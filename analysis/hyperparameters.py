@@ -1,8 +1,9 @@
 """`python -m analysis.hyperparameters --study NAME`: what matters, and which way.
 
 Above, each hyperparameter's importance for FID, at the first rung, which every trial was to reach,
-and at the last that enough reached. Below, FID at the first rung and seconds an epoch against the
-values of the most important ones. Scores after different amounts of training are never compared.
+and at the last that enough reached, if trials were stopped by the same score. Below, FID at the
+first rung and seconds an epoch against the values of the most important ones. Scores after
+different amounts of training are never compared.
 With --score classifier, the error of classifiers that learned from the images takes FID's place.
 """
 

@@ -1,9 +1,10 @@
 """What matters, and which way.
 
 Above, each hyperparameter's importance for FID, at the first rung, which every trial was to reach,
-and at the last that enough reached. Below, FID at the first rung and seconds an epoch against the
-values of the most important ones. Printed are these, and rank correlations with FID at the first
-rung. Scores after different amounts of training are never compared.
+and at the last that enough reached, if trials were stopped by the same score. Below, FID at the
+first rung and seconds an epoch against the values of the most important ones. Printed are these,
+and rank correlations with FID at the first rung. Scores after different amounts of training are
+never compared.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from analysis.study.importance import (
     too_few,
     values_of,
 )
-from analysis.study.rungs import at, at_rung, by_classifier
+from analysis.study.rungs import at, at_rung, by_classifier, rungs, stopped_by_another
 from analysis.study.table import StudyTable
 from spaces.errors import InputError
 
@@ -101,6 +102,8 @@ def summary(table: StudyTable, seed: int = 0, score: str = "FID") -> list[str]:
             f"{at(table, one.rung)}, {one.observed} of {one.trials} trials, good are the best "
             f"{one.good}: {said or 'nothing beyond chance'}"
         )
+    if (other := stopped_by_another(table)) and len(rungs(table)) > 1:
+        lines[0] += f"; only the first rung counts, as ASHA stopped trials by --objective {other}"
     rung = both[0].rung
     if (ways := directions(table, rung, seed=seed)) is not None:
         said = ", ".join(

@@ -22,7 +22,7 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from analysis.study.rungs import at, at_rung, rungs
+from analysis.study.rungs import at, at_rung, rungs, stopped_by_another
 from analysis.study.table import StudyTable
 from spaces.errors import InputError
 
@@ -114,7 +114,8 @@ def importances(table: StudyTable, rung: float, *, seed: int = 0) -> Importances
     a trial that ASHA stopped before the rung counts, without any guess at its FID there, as one
     that is not good, and one that broke down likewise, while one that was interrupted or failed
     says nothing; a hyperparameter that only some trials have counts where it occurs; and a
-    sampler's own preference, the same in both, cancels.
+    sampler's own preference, the same in both, cancels. Where ASHA stopped trials by another score,
+    this holds at the first rung alone, which it stopped none before: see `common_rungs`.
     The good are the best quarter, at most two thirds of those that got to the rung, as it is among
     these alone that the order is known. Numbers go in as fifths of the trials, so that neither
     their scale nor a value far off matters.
@@ -159,8 +160,14 @@ def too_few(table: StudyTable, of: str) -> str:
 
 
 def common_rungs(table: StudyTable) -> tuple[float, float]:
-    """The first rung, which every trial was to reach, and the last that enough have reached."""
+    """The first rung, which every trial was to reach, and the last that enough have reached.
+
+    Where ASHA stopped trials by another score, the first is both: of those that it stopped, nobody
+    knows which would have been good by this one.
+    """
     all_rungs = rungs(table)
+    if stopped_by_another(table):
+        return all_rungs[0], all_rungs[0]
     enough = [r for r in all_rungs if len(at_rung(table, r).observed) >= 2 * _FEWEST_GOOD]
     return all_rungs[0], enough[-1] if enough else all_rungs[0]
 

@@ -3,7 +3,7 @@
 A trial that was stopped early has a worse FID than it would have had, so last scores of trials are
 no common measure: whatever makes a trial last looks good. At a rung every trial that got there has
 had as much as any other. What ASHA stopped before is *censored*: its FID there is unknown, but it
-was not among the best.
+was not among the best, if FID is what ASHA stopped it by.
 """
 
 from __future__ import annotations
@@ -83,7 +83,14 @@ def by_classifier(table: StudyTable) -> StudyTable:
     curves = table.curves.assign(fid=100 * (1 - table.curves["cas"])).dropna(subset=["fid"])
     if curves.empty:
         raise no_classifier(table)
-    return replace(table, curves=curves)
+    return replace(table, curves=curves, ranked_by="classifier")
+
+
+def stopped_by_another(table: StudyTable) -> str:
+    """The ``--objective`` by which ASHA stopped trials, where that is not the score of the curves;
+    else empty. Early studies, which do not say, had FID alone."""
+    objective = table.settings.get("objective", "fid").strip()
+    return "" if objective == table.ranked_by else objective
 
 
 def no_classifier(table: StudyTable) -> InputError:

@@ -78,6 +78,8 @@ class StudyTable:
         counts: real images by class, the classes in the order of their indices, by their own
             names; empty if not recorded.
         of_patients: whether the images are known to be of patients.
+        ranked_by: the ``--objective`` that ranks as the curves' ``fid`` does: ``fid``, or what
+            stands in its place.
     """
 
     name: str
@@ -95,6 +97,7 @@ class StudyTable:
     counts: Mapping[str, int] = field(default_factory=dict)
     real_cas: float = math.nan
     of_patients: bool = False
+    ranked_by: str = "fid"
 
     @property
     def score(self) -> str:

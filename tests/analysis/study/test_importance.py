@@ -249,11 +249,36 @@ def test_what_matters_for_classifiers_is_found_by_their_error():
     with refused("--study planted", "--hold-back"):
         hyperparameters.drawn(without, Namespace(score="classifier"))
     fid = table.curves["fid"]
-    other = replace(table, curves=table.curves.assign(cas=1 - fid / fid.max() / 2))
+    other = replace(
+        table,
+        curves=table.curves.assign(cas=1 - fid / fid.max() / 2),
+        settings={**table.settings, "objective": "classifier"},
+    )
     drawn = hyperparameters.drawn(other, Namespace(score="classifier"))
     *said, ways = hyperparameters.drawn(table, Namespace(score="fid")).said
     assert drawn.said == [*said, ways.replace("FID", "classifiers' error")]
     assert tells(drawn.figure.axes[2].get_ylabel(), "classifiers' error")
+
+
+@pytest.mark.parametrize(
+    ("objective", "score"),
+    [("fid", "classifier"), ("classifier", "fid"), ("fid,classifier", "fid"), ("fid+kid", "fid")],
+)
+def test_what_decides_who_is_stopped_is_not_what_matters_for_another_score(objective, score):
+    """ASHA stops by ``a``; nothing decides about the score that is asked about."""
+    rng = np.random.default_rng(0)
+    trials: dict[int, Any] = {}
+    for n in range(60):
+        params = {"a": rng.uniform(), "b": rng.uniform()}
+        noise = 60 + 5 * rng.standard_normal()
+        curve = [(10, noise), (30, noise - 5), (90, noise - 6)]
+        good = params["a"] < 1 / 3
+        trials[n] = ("complete" if good else "pruned", params, curve if good else curve[:1])
+    table = study(trials, objective=objective)
+    table = replace(table, curves=table.curves.assign(cas=1 - table.curves["fid"] / 100))
+    first, ways = hyperparameters.drawn(table, Namespace(score=score)).said
+    assert tells(first, "epoch 10", "60 of 60 trials", "beyond chance", f"--objective {objective}")
+    assert tells(ways, "none")
 
 
 def test_learning_curves_count_who_got_where():
