@@ -3,7 +3,8 @@
 FID against the error of classifiers that learned from generated images and are tested on real ones
 that no generator saw (1 less the classification accuracy score): all trials, the Pareto front of
 those that no other beats in both, the best of each side by side, and how far the two rankings
-agree. For studies that held images back: ``--objective classifier`` does, or ``--hold-back``.
+agree at the first rung. For studies that held images back: ``--objective classifier`` does, or
+``--hold-back``.
 """
 
 from __future__ import annotations

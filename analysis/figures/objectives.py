@@ -3,7 +3,8 @@
 FID against the error of classifiers that learned from generated images and are tested on real ones
 that no generator saw (1 less the classification accuracy score): all trials, the Pareto front of
 those that no other beats in both, the best of each side by side, and how far the two rankings
-agree. For studies that held images back: ``--objective classifier`` does, or ``--hold-back``.
+agree at the first rung. For studies that held images back: ``--objective classifier`` does, or
+``--hold-back``.
 """
 
 from __future__ import annotations
@@ -92,27 +93,27 @@ def agreement(fid: ArrayLike, error: ArrayLike, seed: int = 0) -> Agreement | No
     return Agreement(len(pairs), float(spearman(*pairs.T)), float(ends[0]), float(ends[1]))
 
 
-def agreements(table: StudyTable) -> list[str]:
-    """How far the rankings agree at each rung: of trials that were trained equally long."""
-    said = []
-    sound = {row["number"] for row in scored(table)}
-    for rung in rungs(table):
-        fids, shares = first_at(table, rung, "fid"), first_at(table, rung, "cas")
-        both = [n for n in fids if n in sound and not math.isnan(shares[n])]
-        found = agreement([fids[n] for n in both], [1 - shares[n] for n in both])
-        if found is None:
-            why = (
-                f"too few trials ({len(both)})"
-                if len(both) < _FEWEST
-                else "one score is the same in all"
-            )
-            said.append(f"{at(table, rung)}: the rankings cannot be compared, {why}")
-        else:
-            said.append(
-                f"{at(table, rung)}: rank correlation of FID and the classifier's error "
-                f"{found.rho:.2f} ({found.low:.2f} to {found.high:.2f}), {found.trials} trials"
-            )
-    return said
+def agreed(table: StudyTable) -> str:
+    """How far the rankings agree at the first rung.
+
+    At later rungs are the trials that were let through for these very scores. Among those a
+    correlation is another one than among all, below zero where the two have nothing in common.
+    """
+    rung, sound = rungs(table)[0], {row["number"] for row in scored(table)}
+    fids, shares = first_at(table, rung, "fid"), first_at(table, rung, "cas")
+    both = [n for n in fids if n in sound and not math.isnan(shares[n])]
+    found = agreement([fids[n] for n in both], [1 - shares[n] for n in both])
+    if found is None:
+        why = (
+            f"too few trials ({len(both)})"
+            if len(both) < _FEWEST
+            else "one score is the same in all"
+        )
+        return f"{at(table, rung)}: the rankings cannot be compared, {why}"
+    return (
+        f"{at(table, rung)}: rank correlation of FID and the classifier's error "
+        f"{found.rho:.2f} ({found.low:.2f} to {found.high:.2f}), {found.trials} trials"
+    )
 
 
 def best(rows: Sequence[Row]) -> dict[str, Row]:
@@ -212,7 +213,7 @@ def summary(table: StudyTable) -> list[str]:
             said += f"; on fresh images FID {row['fresh']:.1f}, error {1 - row['fresh_cas']:.1%}"
         lines.append(said + (f"; it fails: {row['failed']}" if _fails(row) else ""))
     numbers = ", ".join(str(row["number"]) for row in front(rows))
-    return [*lines, f"Pareto front, in order of FID: trials {numbers}", *agreements(table)]
+    return [*lines, f"Pareto front, in order of FID: trials {numbers}", agreed(table)]
 
 
 def drawn(table: StudyTable, args: argparse.Namespace) -> Drawn:

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
 from analysis import objectives as objectives_command
 from analysis.figures import objectives
-from analysis.figures.objectives import agreement, agreements, best, front, scored, summary
+from analysis.figures.objectives import agreed, agreement, best, front, scored, summary
 from analysis.study.table import StudyTable, load_study
 from tests.helpers.refusals import refused, tells
 from tests.helpers.tables import study
@@ -93,16 +93,31 @@ def test_too_few_trials_or_no_differences_have_no_agreement():
 
 
 def test_rankings_are_compared_where_trials_had_the_same_training():
-    """The last scores agree, as pruned trials are bad at both; at each rung they are opposed."""
+    """The last scores agree, as pruned trials are bad at both; at the first rung they do not."""
     curves = [(n, 2, 90.0 - 10 * n, 0.6 - 0.1 * n, 1.0) for n in range(4)]
     curves += [(n, 6, 50.0 - n, 0.9 - 0.01 * n, 1.0) for n in range(2)]
     rows = [
         ("complete", 50.0, 0.9), ("complete", 49.0, 0.89), ("pruned", 70.0, 0.4),
         ("pruned", 60.0, 0.3),
     ]  # fmt: skip
-    first, last = agreements(made(rows, curves))
-    assert tells(first, "epoch 2", "FID", "classifier's error -1.00", "4 trials")
-    assert tells(last, "epoch 6", "too few", 2)
+    assert tells(agreed(made(rows, curves)), "epoch 2", "FID", "error -1.00", "4 trials")
+    assert tells(agreed(made(rows[:2], curves[:2])), "epoch 2", "too few", 2)
+
+
+def test_those_let_through_for_their_scores_are_not_asked_how_far_these_agree():
+    """Of scores that have nothing in common, a third go on for being good by either."""
+    rng = np.random.default_rng(0)
+    fid, error = rng.uniform(50, 90, 120), rng.uniform(0.1, 0.5, 120)
+    on = np.argsort(np.minimum(rankdata(fid), rankdata(error)))[:40]
+    curves = [(n, 2, fid[n], 1 - error[n], 1.0) for n in range(120)]
+    curves += [(n, 6, fid[n] - 9, 1 - error[n], 9.0) for n in on]
+    survivors = agreement(fid[on], error[on])
+    assert survivors is not None
+    assert survivors.high < 0  # which says nothing of the scores
+    rows = [("complete" if n in on else "pruned", fid[n], 1 - error[n]) for n in range(120)]
+    said = summary(made(rows, curves))
+    assert tells(said[-1], "epoch 2", "120 trials")
+    assert not any("epoch 6" in line for line in said)
 
 
 @pytest.fixture(scope="module")
