@@ -35,6 +35,7 @@ MISTAKES = {
         ["--init-from", "models:/nowhere@champion"], ["--time-budget", "soon"],
         ["--cpus-per-trial", "0"], ["--progress", "live"], ["--nonsense"],
     ],
+    "search.resume": [["nowhere"], ["nowhere", "--seed", "1"]],
     "search.doctor": [["--resume", ".."], ["--tracking-uri", "http://a:b/c@d"], ["--nonsense"]],
     "search.publish": [["nowhere"], ["nowhere", "--output", "file"]],
     "search.ui": [["--tracking-uri", "sqlite:///nowhere.db"], ["--port", "0"]],
