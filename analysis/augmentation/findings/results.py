@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,12 +16,14 @@ from analysis.augmentation.design.cells import COMPLETE, Cell, Result, Trained
 from analysis.augmentation.findings.claims import Claim, level_of
 from analysis.augmentation.findings.crossover import crossover_sentence
 from analysis.augmentation.findings.statistics import (
+    FEWEST_CASES,
     Estimate,
     Spread,
     holm,
     mean_interval,
     paired_differences,
     paired_test,
+    testable,
 )
 
 SCORES = {
@@ -197,7 +200,7 @@ class Findings:
                 for control in CONTROLS[c.arm]
                 if control not in c.missing
             ]
-            if all(min(table.shape) > 1 for table in tables):
+            if all(map(testable, tables)):
                 found.append([Spread.of(table) for table in tables])
         return found
 
@@ -315,12 +318,19 @@ def _verdict(claims: Sequence[Claim]) -> str:
     if harms:
         parts.append(f"synthetic images do harm: {_places(harms)}")
     if not parts:
-        most = max(c.ceiling for c in claims)
+        ceilings = [c.ceiling for c in claims if not math.isnan(c.ceiling)]
         missing = sorted({control for c in claims for control in c.missing})
+        without = f"; not compared with {', '.join(missing)}" if missing else ""
         return (
             "synthetic images are not seen to help beyond what their controls do, at any size and "
-            f"ratio here; nowhere can they gain more than {most:+.3f} in accuracy (95 %, each by "
-            f"itself{'; not compared with ' + ', '.join(missing) if missing else ''})"
+            "ratio here; "
+            + (
+                f"nowhere can they gain more than {max(ceilings):+.3f} in accuracy (95 %, each by "
+                f"itself{without})"
+                if ceilings
+                else f"how much they might gain takes {FEWEST_CASES} test images or patients at "
+                f"least to say{without}"
+            )
         )
     rest = len(claims) - len(helps) - len(harms)
     if rest:

@@ -19,6 +19,11 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.special import stdtrit
 
+FEWEST_CASES = 6
+"""Test images, or their clusters, below which no exact sign test has a p below 5 %."""
+_UNSEEN = 3.0
+"""Events that may be expected, at 95 %, where none was seen."""
+
 
 class Estimate(NamedTuple):
     """A mean and the ends of its interval; these are NaN where nothing is known of them."""
@@ -59,26 +64,43 @@ def paired_test(
     each counts as one case that differs from the mean by what its images do in all, over the mean
     number of images in a cluster (the ratio estimator, to first order; Cochran 1977, chapter 6).
 
+    Where few images tell the arms apart, those that do not vary too little to say how many others
+    would. So the interval's half is 3 / m at least: of m images that none told apart, up to so many
+    of all may (the rule of three; Hanley and Lippman-Hand 1983, JAMA 249). And p is no less than
+    that of the exact sign test if all k images that tell the arms apart favoured one, 2 / 2^k, so
+    that five can never decide; the interval then reaches to zero.
+
     Args:
         first, second: bool [r, m], true where right; rows are paired repeats, columns test images.
         clusters: int [m], who each image shows; each image by itself if None.
 
     Returns:
         The mean, from -1 to 1, with its 95 % interval, and the two-sided p that it is zero: below
-        0.05 exactly where the interval leaves out zero. The ends are NaN, and p 1, for one repeat
-        or one cluster, of which the spread is not known.
+        0.05 exactly where the interval leaves out zero. The ends are NaN, and p 1, for one repeat,
+        of which the spread is not known, or fewer than `FEWEST_CASES` images or clusters.
 
     Raises:
         ValueError: not bool, not of one shape [r, m], or empty.
     """
     difference = paired_differences(first, second, clusters)
     mean = float(difference.mean())
-    if min(difference.shape) < 2:
+    if not testable(difference):
         return Estimate(mean, math.nan, math.nan), 1.0
     error, freedom = Spread.of(difference).error(len(difference))
     half = float(stats.t.ppf(0.975, freedom)) * error
-    p = 2 * float(stats.t.sf(abs(mean) / error, freedom)) if error > 0 else float(mean == 0)
-    return Estimate(mean, mean - half, mean + half), p
+    p = 2 * float(stats.t.sf(abs(mean) / error, freedom))
+    apart = np.any(np.asarray(first) != second, axis=0)
+    cases = int(apart.sum()) if clusters is None else len(np.unique(np.asarray(clusters)[apart]))
+    p = max(p, min(1.0, 2.0 ** (1 - cases)))
+    if cases < FEWEST_CASES:
+        half = max(half, abs(mean))
+    return Estimate(mean, max(mean - half, -1.0), min(mean + half, 1.0)), p
+
+
+def testable(difference: np.ndarray) -> bool:
+    """Whether `paired_differences` [r, m] are enough for a test and an interval."""
+    repeats, cases = difference.shape
+    return repeats > 1 and cases >= FEWEST_CASES
 
 
 def paired_differences(
@@ -116,10 +138,14 @@ class Spread(NamedTuple):
         return cls(by_repeat, by_image, m)
 
     def error(self, repeats: int) -> tuple[float, float]:
-        """Standard error of the mean over so many repeats, and its degrees of freedom."""
+        """Standard error of the mean over so many repeats, and its degrees of freedom.
+
+        Never so small that the 95 % interval would be narrower than the rule of three allows.
+        """
         total = self.by_repeat + repeats * self.by_image
         freedom = (repeats - 1) * total / self.by_repeat if self.by_repeat > 0 else math.inf
-        return math.sqrt(total / (repeats * self.images)), freedom
+        least = _UNSEEN / self.images / float(stdtrit(freedom, 0.975))
+        return max(math.sqrt(total / (repeats * self.images)), least), freedom
 
     def detectable(self, repeats: int, level: float, power: float) -> float:
         """The true difference that `paired_test` finds at `level` with the chance `power`.

@@ -154,7 +154,7 @@ def write_comparisons(folder: Path, findings: Findings) -> list[Path]:
 
 def _points(estimate: Estimate) -> list[str]:
     mean, low, high = (100 * value for value in estimate)
-    return [f"{mean:+.1f}", f"{low:+.1f} to {high:+.1f}"]
+    return [f"{mean:+.1f}", "unknown" if math.isnan(low) else f"{low:+.1f} to {high:+.1f}"]
 
 
 def _short(*figures: float) -> list[str]:

@@ -32,6 +32,7 @@ from analysis.augmentation.findings.statistics import (
     paired_differences,
     paired_test,
 )
+from analysis.augmentation.findings.tables import claim_rows
 from tests.helpers.refusals import tells
 
 CONTROLLED: tuple[str, ...] = (REAL, ADDED, DUPLICATES, BLURRED)
@@ -125,6 +126,26 @@ def test_of_one_repeat_or_one_group_of_images_nothing_is_foretold():
     one = Findings(found._results, found._labels, 1, np.zeros(200, int))
     assert one.spreads == []
     assert [len(controls) for controls in found.spreads] == [1, 1]
+
+
+def test_equal_decisions_settle_as_much_as_their_images_can():
+    """No test image tells the arms apart: of 40 one in 13 others may yet, of 200 one in 67."""
+    perfect = {ADDED: 99.0, DUPLICATES: 99.0}
+    few, many = (findings(perfect, images=images) for images in (40, 200))
+    assert [claim.ceiling for claim in few.claims] == pytest.approx([3 / 40] * 2)
+    assert (plain(few.claims, 0.03), plain(many.claims, 0.03)) == (False, True)
+    said = power_sentence(few.spreads, 10, 0.03, lambda _: 1)
+    assert tells(said, "3.0% takes more test images")
+
+
+def test_of_a_handful_of_patients_nothing_is_claimed_and_no_ceiling_told():
+    found = findings({ADDED: 99.0, DUPLICATES: -99.0})
+    few = Findings(found._results, found._labels, 1, np.arange(200) % 5, looks=(5,))
+    assert (ways(found), ways(few)) == ({1}, {0})
+    assert not plain(few.claims, 0.5)
+    assert few.spreads == []
+    assert tells(few.sentences()[0], "6 test images or patients")
+    assert "nan" not in str([few.sentences(), claim_rows(few.claims)])
 
 
 def test_a_rate_is_the_geometric_mean_ratio_of_steps_and_never_counts_as_one_look_more():

@@ -187,11 +187,48 @@ def test_the_interval_holds_the_truth_over_patients_too():
 
 def test_equal_arms_differ_by_nothing_and_one_repeat_tells_no_interval():
     first, second = decisions(np.random.default_rng(5), 3, 50, lead=0.5)
-    assert paired_test(first, first) == ((0, 0, 0), 1.0)
-    assert paired_test(~first & first, first | ~first) == ((1, 1, 1), 0.0)
+    assert paired_test(first, first) == (pytest.approx((0, -3 / 50, 3 / 50)), 1.0)
+    found, p = paired_test(~first & first, first | ~first)
+    assert found == pytest.approx((1, 1 - 3 / 50, 1))
+    assert p == 2**-49
     mean = second[0].mean() - first[0].mean()
     nothing = pytest.approx(Estimate(mean, math.nan, math.nan), nan_ok=True)
     assert paired_test(first[:1], second[:1]) == (nothing, 1.0)
+
+
+@pytest.mark.parametrize(("m", "gain"), [(20, 0.05), (40, 0.04), (100, 0.02)])
+def test_the_interval_holds_a_gain_that_few_images_show(m, gain):
+    """Images that only one arm gets right, in every repeat: often there is none among so few."""
+    rng, held = np.random.default_rng(1), 0
+    for _ in range(300):
+        first = np.tile(rng.random(m) >= gain, (5, 1))
+        found, p = paired_test(first, first | ~first)
+        held += found.low <= gain <= found.high
+        assert (p < 0.05) == (found.low > 0 or found.high < 0)
+    assert held / 300 >= 0.95
+
+
+def test_fewer_than_six_cases_decide_nothing():
+    """As in the sign test: of five that all favour one arm, one in sixteen studies has so many."""
+    wrong = np.zeros((5, 40), bool)
+    second = wrong.copy()
+    for k in range(1, 6):
+        second[:, k - 1] = RIGHT
+        found, p = paired_test(wrong, second)
+        assert p >= 0.05
+        assert found.low <= 0
+    second[:, 5] = RIGHT
+    found, p = paired_test(wrong, second)
+    assert found.low > 0
+    assert p >= stats.binomtest(6, 6).pvalue
+    patients = np.repeat([0, 1, 2], [3, 3, 34])
+    found, p = paired_test(wrong, second, clusters=np.arange(40) // 2)  # three patients favour it
+    assert (p >= 0.05, found.low <= 0) == (True, True)
+    for few, clusters in ((second, patients), (second[:, :4], None)):  # no more test images
+        found, p = paired_test(~few & few, few, clusters)
+        assert p == 1
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
 
 
 def test_a_crossover_is_where_the_line_in_log_size_is_zero():
