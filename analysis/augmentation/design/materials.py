@@ -180,7 +180,8 @@ def divide(
     validation.
 
     Raises:
-        InputError: there are too few images for validation, or for a size.
+        InputError: there are too few images for validation or for a size, or validation leaves a
+            class none to train on.
     """
     group, sentence = groups(data)
     seen = known(data.images, source.seen)
@@ -188,6 +189,7 @@ def divide(
     valid = _validation(data, group, touched, seed)
     free = ~np.isin(group, group[valid])
     pool, among = np.flatnonzero(free), int((free & seen).sum())
+    _check_left(data, group, pool)
     some = [size for size in sizes if size is not None and size != len(pool)]
     rows: dict[tuple[int, int], np.ndarray] = {}
     for repeat in range(repeats):
@@ -229,6 +231,18 @@ def _validation(data: Dataset, group: np.ndarray, touched: np.ndarray, seed: int
     size = each * len(data.classes)
     rows = nested_subsets(group[free], data.labels[free], data.classes, [size], [seed, 0])[size]
     return free[rows]
+
+
+def _check_left(data: Dataset, group: np.ndarray, pool: np.ndarray) -> None:
+    """Raise InputError if validation, whose patients are not trained on, took all of a class."""
+    for index in np.setdiff1d(data.labels, data.labels[pool]).tolist():
+        own = data.labels == index
+        raise InputError(
+            f"--data {data.name}: no image of class {data.classes[index]!r} is left to train on; "
+            f"its {own.sum()} are of {len(np.unique(group[own]))} patients or groups of "
+            "look-alikes, and validation took all of these; add images of this class of other "
+            "patients"
+        )
 
 
 def _check_kind(data: Dataset, source: Source, flag: str, spec: str) -> None:

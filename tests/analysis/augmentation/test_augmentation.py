@@ -355,6 +355,15 @@ def test_too_few_unseen_images_are_refused(phantoms):
         divide(data, test, source_of(None, seen), [10], 1, 0)
 
 
+@pytest.mark.parametrize("sizes", [[None], [10, None]])
+def test_a_class_whose_patients_are_all_in_validation_is_refused(phantoms, sizes):
+    data, test = phantoms
+    patients = ("A",) * 99 + ("B",) + tuple(f"p{i}" for i in range(100))
+    few = replace(data, patients=patients, report=replace(data.report, known=200))
+    with refused("--data", "class 'normal'", 100, "2 patients", "validation", "other patients"):
+        divide(few, test, source_of(None), sizes, 1, 0)
+
+
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
