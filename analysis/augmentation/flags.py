@@ -40,8 +40,9 @@ def parser() -> Parser:
         "--test", metavar="DATA", help="real images to test on (default: the test split of --data)"
     )
     what.add_argument(
-        "--sizes", default="25,50,100,all", metavar="LIST",
-        help="numbers of real training images, all classes together (default: 25,50,100,all)",
+        "--sizes", metavar="LIST",
+        help="numbers of real training images, all classes together (default: those of "
+        "25,50,100,all that --data has enough images for)",
     )  # fmt: skip
     what.add_argument(
         "--ratios", default="1,4", metavar="LIST",
@@ -122,7 +123,8 @@ def check_flags(args: argparse.Namespace) -> None:
         )
     if not 0 < args.detect < 1:
         raise InputError(f"--detect is {args.detect:g}, but must be a share between 0 and 1")
-    args.sizes, args.ratios = parse_sizes(args.sizes), parse_ratios(args.ratios)
+    args.sizes = None if args.sizes is None else parse_sizes(args.sizes)
+    args.ratios = parse_ratios(args.ratios)
     args.arms = parse_arms(args.arms)
     own = [arm for arm in (EARLY, ORACLE) if arm in args.arms]
     if own and not args.retrain:

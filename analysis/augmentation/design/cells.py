@@ -15,6 +15,8 @@ Images = tuple[np.ndarray, np.ndarray]
 """Images uint8 [n, C, S, S] and their classes int64 [n]."""
 COMPLETE: Final = "complete"
 DIVERGED: Final = "diverged"
+USUAL_SIZES: Final = (25, 50, 100, None)
+"""Real training-set sizes where ``--sizes`` is not given, as `parse_sizes` has them."""
 Draw = Callable[[Sequence[int]], Images]
 """So many images of each class."""
 

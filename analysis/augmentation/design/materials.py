@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.augmentation.design.cells import Images
-from analysis.augmentation.design.partition import check_apart, nested_subsets
+from analysis.augmentation.design.cells import USUAL_SIZES, Images
+from analysis.augmentation.design.partition import check_apart, largest_subset, nested_subsets
 from spaces.errors import InputError
 from trainable.basics.progress import Progress
 from trainable.data.dataset import Dataset
@@ -170,14 +170,14 @@ def divide(
     data: Dataset,
     test: Dataset,
     source: Source,
-    sizes: Sequence[int | None],
+    sizes: Sequence[int | None] | None,
     repeats: int,
     seed: int,
 ) -> RealImages:
     """Validation first, of images that the generator never saw; then subsets to train on.
 
     Of each class, subsets take those that the generator saw first. The size None is all that is not
-    validation.
+    validation; without `sizes` they are those of `USUAL_SIZES` that there are enough images for.
 
     Raises:
         InputError: there are too few images for validation or for a size, or validation leaves a
@@ -190,6 +190,10 @@ def divide(
     free = ~np.isin(group, group[valid])
     pool, among = np.flatnonzero(free), int((free & seen).sum())
     _check_left(data, group, pool)
+    if sizes is None:
+        kinds = len(data.classes)
+        most, _ = largest_subset(data.labels[pool], kinds)
+        sizes = [size for size in USUAL_SIZES if size is None or kinds <= size <= most]
     some = [size for size in sizes if size is not None and size != len(pool)]
     rows: dict[tuple[int, int], np.ndarray] = {}
     for repeat in range(repeats):
@@ -238,10 +242,9 @@ def _check_left(data: Dataset, group: np.ndarray, pool: np.ndarray) -> None:
     for index in np.setdiff1d(data.labels, data.labels[pool]).tolist():
         own = data.labels == index
         raise InputError(
-            f"--data {data.name}: no image of class {data.classes[index]!r} is left to train on; "
-            f"its {own.sum()} are of {len(np.unique(group[own]))} patients or groups of "
-            "look-alikes, and validation took all of these; add images of this class of other "
-            "patients"
+            f"--data {data.name}: no image of class {data.classes[index]!r} is left to train on: "
+            f"all {own.sum()} are of patients, or groups of look-alikes, that validation took "
+            f"({len(np.unique(group[own]))} in all); add images of this class of other patients"
         )
 
 

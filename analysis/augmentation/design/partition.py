@@ -46,20 +46,18 @@ def nested_subsets(
         InputError: a size is below the number of classes, or above what a class can give.
     """
     kinds = len(classes)
-    counts = np.bincount(labels, minlength=kinds)
-    most = kinds * counts + np.arange(kinds)  # images in all, where this class gives all it has
+    most, scarce = largest_subset(labels, kinds)
     for size in sizes:
         if size < kinds:
             raise InputError(
-                f"a subset of {size} images cannot have one of each of {kinds} classes; "
+                f"--sizes: a subset of {size} images cannot have one of each of {kinds} classes; "
                 f"choose a size of {kinds} or more"
             )
-        if size > most.min():
-            scarce = int(most.argmin())
+        if size > most:
             raise InputError(
-                f"a subset of {size} images needs {_quota(size, scarce, kinds)} of class "
-                f"{classes[scarce]!r}, which has {counts[scarce]}; choose a size of "
-                f"{most.min()} or less"
+                f"--sizes: a subset of {size} images needs {_quota(size, scarce, kinds)} of class "
+                f"{classes[scarce]!r}, which has {(labels == scarce).sum()} to train on; choose a "
+                f"size of {most} or less"
             )
     known, of_row = np.unique(group, return_inverse=True)
     place = np.random.default_rng(seed).permutation(len(known))
@@ -74,6 +72,12 @@ def nested_subsets(
         )
         for size in sizes
     }
+
+
+def largest_subset(labels: np.ndarray, kinds: int) -> tuple[int, int]:
+    """The largest size of `nested_subsets`, and which of so many classes sets that limit."""
+    most = kinds * np.bincount(labels, minlength=kinds) + np.arange(kinds)  # if this class decides
+    return int(most.min()), int(most.argmin())
 
 
 def _quota(size: int, label: int, kinds: int) -> int:

@@ -45,6 +45,7 @@ from analysis.augmentation.design.retrain import Which
 from analysis.augmentation.design.softness import blurred
 from analysis.augmentation.findings import draw
 from analysis.augmentation.findings.results import Findings
+from analysis.augmentation.flags import parser
 from analysis.augmentation.running import train_cell as train_cell_module
 from analysis.augmentation.running.store import Store
 from analysis.augmentation.running.train_cell import Materials, train_cell
@@ -355,12 +356,23 @@ def test_too_few_unseen_images_are_refused(phantoms):
         divide(data, test, source_of(None, seen), [10], 1, 0)
 
 
+def test_without_sizes_they_are_the_usual_ones_that_there_are_images_for(phantoms, monkeypatch):
+    data, test = phantoms
+    args = parser().parse_args(["--model", "x.safetensors", "--data", "phantom"])
+    assert divide(data, test, source_of(None), args.sizes, 1, 0).sizes == [25, 50, 100]  # of 100
+    monkeypatch.setattr(sources, "PHANTOMS_PER_CLASS", 40)
+    few = load("phantom", 32)  # of each class half is validation
+    assert divide(few, test, source_of(None), args.sizes, 1, 0).sizes == [25, 40]
+    with refused("--sizes", 50, 40):
+        divide(few, test, source_of(None), [25, 50, None], 1, 0)
+
+
 @pytest.mark.parametrize("sizes", [[None], [10, None]])
 def test_a_class_whose_patients_are_all_in_validation_is_refused(phantoms, sizes):
     data, test = phantoms
     patients = ("A",) * 99 + ("B",) + tuple(f"p{i}" for i in range(100))
     few = replace(data, patients=patients, report=replace(data.report, known=200))
-    with refused("--data", "class 'normal'", 100, "2 patients", "validation", "other patients"):
+    with refused("--data", "class 'normal'", 100, "2 in all", "validation", "other patients"):
         divide(few, test, source_of(None), sizes, 1, 0)
 
 

@@ -114,10 +114,10 @@ def test_sizes_out_of_reach_are_refused_and_the_nearest_that_works_is_named(coun
     labels = np.repeat([0, 1], counts)
     group = np.arange(len(labels))
     assert len(nested_subsets(group, labels, CLASSES, [most], 0)[most]) == most
-    with refused("1 images", 2):
+    with refused("--sizes", "1 images", 2):
         nested_subsets(group, labels, CLASSES, [1], 0)
     scarce = int(counts[1] < counts[0])
-    with refused(f"{most + 1} images", 6, f"class {CLASSES[scarce]!r}", 5, most):
+    with refused("--sizes", f"{most + 1} images", 6, f"class {CLASSES[scarce]!r}", 5, most):
         nested_subsets(group, labels, CLASSES, [4, most + 1], 0)
 
 
