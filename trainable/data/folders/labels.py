@@ -188,11 +188,9 @@ def _asked(table: Table, rows: Sequence[tuple[int, list[str]]], labelling: Label
         if len(findings) > 1:
             hint = command("--classes", joined(findings))
         elif findings:  # one alone cannot be chosen: its 0s are a class too
-            named = [
-                f"{role}={name}" for role, names in labelling.columns.items() for name in names
-            ]
-            own = table.columns[next(iter(findings.values()))]
-            hint = command("--label-columns", joined([*named, f"label={own}"]))
+            own = joined(f"label={table.columns[i]}" for i in findings.values())
+            given = labelling.label_columns
+            hint = command("--label-columns", f"{given},{own}" if given else own)
         raise InputError(
             f"{table.path} has no column that is known to hold labels, but "
             f"{', '.join(table.columns)}; name it: --label-columns label=NAME"

@@ -316,11 +316,12 @@ def test_threads_do_not_keep_the_memory_of_what_they_decoded(tmp_path: Path):
 # --- depth ---------------------------------------------------------------------------------------
 
 
-def films(folder: Path, low: int, high: int, count: int = 10, suffix: str = ".png") -> None:
-    """Ramps from `low` to a top that grows with the number, to `high`: 16 bits."""
+def films(folder: Path, low: int, high: int, count: int = 10, suffix: str = ".png", turns: int = 0):
+    """Ramps from `low` to a top that grows with the number, to `high`: 16 bits; turned, others."""
     for number in range(count):
         top = low + (high - low) * (number + 1) / count
         ramp = np.linspace(low, top, 32 * 32).reshape(32, 32)
+        ramp = np.rot90(ramp, turns)
         write(folder / f"{number:02}{suffix}", ramp.round().astype(np.uint16))
 
 
@@ -400,7 +401,7 @@ def test_a_range_too_narrow_is_named(tmp_path: Path):
 def test_values_beyond_the_levels_of_another_set_are_said(tmp_path: Path):
     for name in ("a", "b"):
         films(tmp_path / "train" / name, 0, 4095 if name == "a" else 3999)
-        films(tmp_path / "test" / name, 0, 4000 if name == "a" else 60000)
+        films(tmp_path / "test" / name, 0, 4000 if name == "a" else 60000, turns=1)
     data = load_folder(tmp_path, 32)
     assert data.report.clipped == 0
     said: list[str] = []
@@ -412,7 +413,7 @@ def test_values_beyond_the_levels_of_another_set_are_said(tmp_path: Path):
 def test_held_out_images_are_read_as_the_training_images_were(fit: str, tmp_path: Path):
     for name in ("a", "b"):
         films(tmp_path / "train" / name, 0, 4095 if name == "a" else 3999)
-        films(tmp_path / "test" / name, 0, 2000 if name == "a" else 1001)
+        films(tmp_path / "test" / name, 0, 2000 if name == "a" else 1001, turns=1)
     data = load_folder(tmp_path, 32, how=Reading(fit, "white"))
     apart = held_out(data, str(tmp_path), None)
     assert apart is not None
