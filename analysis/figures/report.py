@@ -205,10 +205,11 @@ def page(table: StudyTable, megabytes: float, stage: Stage = silent) -> str:
     }
     counts = Counter(order["status"])
     said = ", ".join(f"{n} {words(status)}" for status, n in counts.most_common())
+    # The folder's name alone: a page is made to be shared, and a path may name a patient.
     about = (
         f"{len(order)} trials ({said}) of space {table.settings.get('space', '?')} on "
-        f"{table.settings.get('data', '?')}, {table.settings.get('image_size', '?')} pixels; "
-        f"scores are {table.score}."
+        f"{Path(table.settings.get('data', '?')).name}, "
+        f"{table.settings.get('image_size', '?')} pixels; scores are {table.score}."
     )
     kept = (
         f"Images of {len(pictures)} of {len(order)} trials: those that reached the second rung, "

@@ -98,7 +98,10 @@ def frames(address: str) -> int:
 
 def test_the_page_has_everything_and_asks_for_nothing(table):
     told = Told()
-    page = report.page(table, 10, told)
+    settings = {**table.settings, "data": "/home/miller/Meier_Hans/films"}
+    page = report.page(replace(table, settings=settings), 10, told)
+    assert tells(page, "films")
+    assert "miller" not in page.lower()
     assert "a &lt;study&gt; &amp; more" in page
     assert "<study>" not in page
     assert page.count("<figure>") == 7
