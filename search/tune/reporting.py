@@ -71,7 +71,6 @@ class TuneReporter(Callback):
         searcher.tell_refused = self._refused
         self._began = time.monotonic()
         self._deadline = None if deadline is None else self._began + deadline - time.time()
-        self._numbers: dict[str, int] = {}  # of trials at work, by Tune's id
         self._said = self._began  # when the last line was
         self._over = threading.Event()
         self._live = Live(
@@ -105,19 +104,18 @@ class TuneReporter(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial began, or began again on a fresh worker."""
-        number = self._numbers[trial.trial_id] = trial.config["number"]
-        self._board.begin(number, trial.config["params"], time.monotonic())
+        self._board.begin(trial.config["number"], trial.config["params"], time.monotonic())
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A report came in."""
         report: Report = result["report"]
-        number = self._numbers[trial.trial_id]
+        number = trial.config["number"]
         if result["done"]:
             status = Status(report["status"])
             said = Status.PRUNED if status is Status.RUNNING else status
-            self._end(trial.trial_id, said, report, report.get("reason", ""))
+            self._end(number, said, report, report.get("reason", ""))
         elif self._board.report(number, report, time.monotonic()):
             self._event(number, "best", report)
         self._wake()
@@ -138,18 +136,15 @@ class TuneReporter(Callback):
             return  # Tune may tell of one end twice
         if number not in self._board.seats:  # it never began
             self._board.begin(number, trial.config["params"], time.monotonic())
-        self._numbers[trial.trial_id] = number
-        self._end(trial.trial_id, Status.FAILED, None, reason)
+        self._end(number, Status.FAILED, None, reason)
         self._wake()
 
     def _refused(self, trial: Refused) -> None:
         self._board.begin(trial.number, trial.params, time.monotonic())
-        self._board.end(trial.number, trial.status, None, trial.reason, time.monotonic())
-        self._event(trial.number, trial.status.value, None, trial.reason)
+        self._end(trial.number, trial.status, None, trial.reason)
         self._wake()
 
-    def _end(self, trial_id: str, status: Status, report: Report | None, reason: str) -> None:
-        number = self._numbers.pop(trial_id)
+    def _end(self, number: int, status: Status, report: Report | None, reason: str) -> None:
         self._board.end(number, status, report, reason, time.monotonic())
         self._event(number, status.value, report, reason)
 

@@ -9,7 +9,6 @@ import re
 import time
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -280,7 +279,7 @@ def test_progress_shows_a_screen_a_line_an_event_or_nothing(tmp_path, mode):
 
     def tell(number: int, epoch: int, status: str, done: bool, **scores: Any) -> None:
         result = {"report": report(epoch, status=status, **scores), "done": done}
-        progress.on_trial_result(0, [], SimpleNamespace(trial_id=str(number)), result)
+        progress.on_trial_result(0, [], s.tune_trial(str(number)), result)
 
     with progress:
         for number in range(4):
@@ -322,7 +321,7 @@ def test_time_left_never_exceeds_the_deadline(tmp_path):
     s.start("0")
     progress.on_trial_start(0, [], s.tune_trial("0"))
     told = {"report": report(1, fid=9.0, objective=9.0, seconds=1000.0), "done": False}
-    progress.on_trial_result(0, [], SimpleNamespace(trial_id="0"), told)
+    progress.on_trial_result(0, [], s.tune_trial("0"), told)
     assert tells(out.getvalue(), "10 min left")
 
 
