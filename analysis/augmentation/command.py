@@ -21,7 +21,6 @@ from analysis.augmentation.design.materials import Source, divide, load_real
 from analysis.augmentation.design.retrain import Retraining
 from analysis.augmentation.findings.conclude import FOUND, conclude
 from analysis.augmentation.findings.mlflow_log import EXPERIMENT, FinishedStudy, log_study
-from analysis.augmentation.flags import check_name
 from analysis.augmentation.running.looking import Looking
 from analysis.augmentation.running.store import Store
 from analysis.augmentation.running.train_cell import Materials
@@ -31,7 +30,7 @@ from analysis.study.table import load_study
 from analysis.study.trials import assessed, winners
 from spaces.errors import InputError
 from trainable.basics.addresses import without_password
-from trainable.basics.files import disk_fault
+from trainable.basics.files import check_folder_name, disk_fault
 from trainable.basics.lock import locked
 from trainable.basics.progress import stage
 from trainable.basics.terminal import say, say_command
@@ -69,7 +68,7 @@ def run_study(args: argparse.Namespace, console: Console) -> int:
     positive, positive_line = _positive(args.positive, source.classes)
     materials = Materials(real, source, recipe, weights, positive, args.seed)
     name = args.name or _name(source, args)
-    check_name(name)  # a file's record may say anything
+    check_folder_name(name, "--name")  # a file's record may say anything
     folder = args.output / "augmentation" / name
     retraining = None
     if args.retrain:

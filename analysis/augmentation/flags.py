@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from analysis.augmentation.design.arms import ARMS, EARLY, ORACLE, USUAL, parse_arms
 from analysis.augmentation.design.cells import parse_ratios, parse_sizes
 from spaces.errors import InputError
-from trainable.basics.files import check_file
+from trainable.basics.files import check_file, check_folder_name
 from trainable.basics.parser import Parser, program
 from trainable.data.labelling import Labelling, add_labelling
 from trainable.data.sources import check_sources
@@ -140,7 +139,7 @@ def check_flags(args: argparse.Namespace) -> None:
     if args.retrain_kimg is not None and not args.retrain:
         raise InputError("--retrain-kimg says how --retrain trains; give both, or neither")
     if args.name is not None:
-        check_name(args.name)
+        check_folder_name(args.name, "--name")
     check_resources(args)
     check_sources(args.data, args.test, Labelling.of(vars(args)))
     check_file("--classifier-weights", args.classifier_weights)
@@ -148,12 +147,3 @@ def check_flags(args: argparse.Namespace) -> None:
         check_tracking(args.tracking_uri)
     else:
         check_generator("--model", args.model, args.tracking_uri)
-
-
-def check_name(name: str) -> None:
-    """Raise InputError unless a folder may have the study's `name`."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is None:
-        raise InputError(
-            f"--name is {name!r}, but must be letters, digits, '.', '_' and '-', as it names a "
-            "folder"
-        )

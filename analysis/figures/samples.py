@@ -23,8 +23,7 @@ from analysis.study.artifacts import fetch_generator, fetch_grids, why_absent
 from analysis.study.table import StudyTable
 from analysis.study.trials import best
 from spaces.errors import InputError
-from trainable.basics.terminal import one_line
-from trainable.data.film import FILM, draw_frames, film
+from trainable.data.film import FILM, draw_frames, film, short_name
 from trainable.data.sheets import draw_grid, spread
 from trainable.generators.saved import SavedGenerator
 
@@ -32,7 +31,6 @@ EPOCHS = 6
 COLUMNS = 8
 _STEPS = COLUMNS
 _LATENTS = 2
-_LONGEST = 20  # letters of a class in a label
 _WIDE = 110  # letters of a line of the title
 _RIGHTWARD = "\u200e"
 _SEED = 0
@@ -116,8 +114,7 @@ def between(start: SavedGenerator) -> list[Strip]:
 
 
 def _short(name: str) -> str:
-    name = one_line(name)
-    short = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+    short = short_name(name)
     # Marks without a width, or names written to the left would turn the order of the rows around.
     leftward = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in name)
     return f"{_RIGHTWARD}{short}{_RIGHTWARD}" if leftward else short

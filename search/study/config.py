@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.study.fields import AUTO, DURATION, Flag, check, flag, flags, flags_of
-from search.study.names import check_legal
 from spaces.errors import InputError
 from spaces.presets import BACKBONE
+from trainable.basics.files import check_folder_name
 from trainable.basics.ranges import MOST_SEED, check_range
 from trainable.basics.wording import format_duration
 from trainable.data.labelling import ABOUT, AS_FOLDERS
@@ -206,7 +206,7 @@ class StudyConfig:
 
     def __post_init__(self):
         """Raise InputError for the first value that breaks a rule."""
-        check_legal(self.name)
+        check_folder_name(self.name, "--study")
         FLAGS["resource"].check(self.resource)
         length = LENGTH_FLAG[self.resource]
         check_range(length, self.length, 1, LONGEST)  # which the others' rules refer to

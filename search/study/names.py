@@ -8,10 +8,10 @@ import unicodedata
 from pathlib import Path
 
 from spaces.errors import InputError
+from trainable.basics.files import check_folder_name
 
 LONGEST = 128
 """Characters of a name: files, databases and MLflow add to it, and few take more than 255 bytes."""
-_RULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TAKEN = {
     "augmentation": "of cgan-search augment",
     "figures": "of cgan-search figures compare",
@@ -21,18 +21,9 @@ _TAKEN = {
 _STORE = "mlflow.db"
 
 
-def check_legal(name: str) -> None:
-    """Raise InputError unless a folder, a database and MLflow take a study's name."""
-    if not _RULE.fullmatch(name):
-        raise InputError(
-            f"--study is {name!r}, but must be letters a to z, digits, '.', '_' and '-', and begin "
-            "with a letter or a digit, as it names a folder"
-        )
-
-
 def check_name(name: str) -> None:
     """Raise InputError unless a new study may be called `name`."""
-    check_legal(name)
+    check_folder_name(name, "--study")
     if len(name) > LONGEST:
         raise InputError(
             f"--study has {len(name)} characters, but may have at most {LONGEST}; choose a shorter "
@@ -46,8 +37,8 @@ def check_name(name: str) -> None:
 def free_name(output: Path, space: str, data: str, image_size: int) -> str:
     """Such as ``full-phantom-64-1``: the first number that is free in the folder `output`.
 
-    Of the folder `data` the name keeps what `check_legal` allows: accents are dropped, and all else
-    becomes a hyphen.
+    Of the folder `data` the name keeps what `check_folder_name` allows: accents are dropped, and
+    all else becomes a hyphen.
     """
     parts = (space.rpartition(":")[2], Path(data).resolve().name)
     plain = "-".join(filter(None, map(_plain, parts)))

@@ -6,6 +6,7 @@ import argparse
 import errno
 import json
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -18,6 +19,7 @@ from typing import Any
 from spaces.errors import InputError
 from trainable.basics.terminal import command, os_reason, printable
 
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST_NAME = 255  # bytes, on Linux and macOS
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 _SQLITE_REFUSED = (
@@ -177,6 +179,15 @@ def name_fault(name: str) -> str | None:
         return "is too long" if len(name.encode()) > _LONGEST_NAME else None
     except UnicodeEncodeError:
         return "is not text"
+
+
+def check_folder_name(name: str, flag: str) -> None:
+    """Raise InputError unless a folder, a database and MLflow take a `name` that `flag` gave."""
+    if not _PLAIN.fullmatch(name):
+        raise InputError(
+            f"{flag} is {name!r}, but must be letters a to z, digits, '.', '_' and '-', and begin "
+            "with a letter or a digit, as it names a folder"
+        )
 
 
 def disk_fault(error: BaseException | None) -> str | None:

@@ -42,7 +42,7 @@ def draw_frames(
     side = first.height // max(1, len(classes))
     scale = max(1, SIDE // side)
     font = ImageFont.load_default(max(12, scale * side // 6))
-    names = [_short(name) for name in classes]
+    names = [short_name(name) for name in classes]
     left = round(max(map(font.getlength, names))) + 2 * _GAP if names else 0
     height, below = scale * first.height, round(font.getbbox("p")[3]) + 2 * _GAP
     frames = []
@@ -98,6 +98,7 @@ def write_last(
         frame.save(path)
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
+    """A class's name for a label, at most 20 letters of it."""
     name = one_line(name)
     return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"

@@ -94,7 +94,7 @@ class Trial:
                 self.run.load_state(state["run"])
                 self.eval_seconds = state["eval_seconds"]
                 self._reports = state["reports"]
-            except torch.OutOfMemoryError:
+            except (torch.OutOfMemoryError, torch.AcceleratorError):  # the GPU's, not the file's
                 raise
             except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
                 raise ForeignCheckpointError(

@@ -334,6 +334,20 @@ def test_out_of_gpu_memory_is_a_status(data, tmp_path, params, monkeypatch):
     assert report.get("reason") == "CUDA out of memory"
 
 
+def test_a_fault_of_the_gpu_is_not_taken_for_a_checkpoint_s(data, tmp_path, params, monkeypatch):
+    """Another version would meet it too."""
+    workload = make_workload(data, tmp_path)
+    Trial(workload, 4, params).advance()
+
+    def fails(_: Run, state: object) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(Run, "load_state", fails)
+    with pytest.raises(torch.AcceleratorError) as caught:
+        Trial(workload, 4, params)
+    assert breakdown(caught.value) is None
+
+
 def test_a_trial_that_hangs_is_tried_once_more_and_then_given_up(data, tmp_path, params, whole):
     workload = make_workload(data, tmp_path)
     said = [Trial(workload, 4, params).advance()]

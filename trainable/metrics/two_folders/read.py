@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +16,6 @@ from spaces.errors import InputError
 from trainable.basics.progress import Progress
 from trainable.basics.terminal import one_line
 from trainable.data.dataset import IMAGE_SIZES, Dataset
-from trainable.data.folders.decode import dimensions
 from trainable.data.folders.entries import Entry, Scan, check_counts, label_of
 from trainable.data.folders.listing import (
     check_folder,
@@ -27,7 +25,6 @@ from trainable.data.folders.listing import (
     reasons,
     visible,
 )
-from trainable.data.folders.opening import opened
 from trainable.data.folders.read import (
     check_unreadable,
     drop_duplicates,
@@ -49,8 +46,8 @@ PIXELS = 64
 """Side of the squares that scores in pixels compare, where images stay as they are."""
 TOGETHER = 8
 """Files decoded at a time at their full size: what bounds the memory they take."""
-SAMPLED, UNLIKE = 100, 1.5
-"""Files whose size is looked at, and the ratio of median sides from which sets differ in size."""
+UNLIKE = 1.5
+"""Ratio of median sides from which sets differ in size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +58,7 @@ class Folder:
         data: the images as squares of one size: what scores in pixels compare.
         entries: their files, in the same order.
         hashes: SHA-256 of each file, in hex.
+        sizes: width and height of each image in its file, int64 [n, 2].
         as_files: whether features are of the files as they are, not of the squares.
         counted: rows of the images that FID counts, int64: all, and of files as they are those that
             repeat once more for each time, as pytorch-fid counts them.
@@ -69,6 +67,7 @@ class Folder:
     data: Dataset
     entries: tuple[Entry, ...]
     hashes: tuple[str, ...]
+    sizes: np.ndarray
     as_files: bool
     counted: np.ndarray
 
@@ -181,12 +180,13 @@ def read_images(
     if classes:
         check_counts(root, data.counts, lambda _: "different readable images")
     entries, hashes = tuple(d.entry for d in kept), tuple(d.sha256 for d in kept)
+    sizes = np.array([d.picture.stored for d in kept if d.picture], np.int64)
     counted = np.arange(data.n)
     if size is None and duplicates:
         rows = {sha256: row for row, sha256 in enumerate(hashes)}
         counted = np.array([rows[d.sha256] for d in readable])
         note(f"{root}: FID counts duplicates too, as pytorch-fid does; other scores do not")
-    return Folder(data, entries, hashes, size is None, counted)
+    return Folder(data, entries, hashes, sizes, size is None, counted)
 
 
 def class_names(found: Scan) -> tuple[str, ...]:
@@ -218,7 +218,8 @@ def size_warnings(real: Folder, fake: Folder) -> list[str]:
     """A line if files as they are differ in size between the sets, as scores count that too."""
     if not (real.as_files and fake.as_files):
         return []
-    ours, theirs = _median_size(real), _median_size(fake)
+    medians = (np.median(sizes, axis=0) for sizes in (real.sizes, fake.sizes))
+    ours, theirs = ((int(width), int(height)) for width, height in medians)
     smallest = min(*ours, *theirs)
     ratio = (ours[0] * ours[1] / (theirs[0] * theirs[1])) ** 0.5
     if 1 / UNLIKE < ratio < UNLIKE:
@@ -229,17 +230,6 @@ def size_warnings(real: Folder, fake: Folder) -> list[str]:
         "(medians): scores count that difference in detail as well; --image-size "
         f"{one} brings both to one size"
     ]
-
-
-def _median_size(folder: Folder) -> tuple[int, int]:
-    """Width and height in pixels, by the heads of some files."""
-    rows = np.linspace(0, folder.data.n - 1, min(SAMPLED, folder.data.n)).round().astype(int)
-    sizes = []
-    for row in rows:
-        with opened(folder.entries[row].path) as file:
-            sizes.append(dimensions(file))
-    width, height = (int(statistics.median(sides)) for sides in zip(*sizes, strict=True))
-    return width, height
 
 
 def _entry(root: Path, path: Path, label: str, nested: bool = False) -> Entry:
