@@ -20,6 +20,7 @@ FIGURES = (
 )  # fmt: skip
 NO_MODEL = ["--model", "nowhere.safetensors"]
 # What each command is to refuse at once; "file" is a file.
+LONG = "x" * 300  # more than a file's name may have
 MISTAKES = {
     "search": [
         ["--nonsense"], ["rnu"], ["figures"], ["figures", "parallels"], ["run", "--trails", "3"],
@@ -33,7 +34,7 @@ MISTAKES = {
         ["--study", "a b"], ["--resume", "nowhere"], ["--resume", "nowhere", "--seed", "1"],
         ["--enqueue", "nowhere.json"], ["--features-weights", "nowhere.pth"],
         ["--init-from", "models:/nowhere@champion"], ["--time-budget", "soon"],
-        ["--cpus-per-trial", "0"], ["--progress", "live"], ["--nonsense"],
+        ["--cpus-per-trial", "0"], ["--output", LONG], ["--progress", "live"], ["--nonsense"],
     ],
     "search.resume": [["nowhere"], ["nowhere", "--seed", "1"]],
     "search.doctor": [["--resume", ".."], ["--tracking-uri", "http://a:b/c@d"], ["--nonsense"]],
@@ -44,18 +45,20 @@ MISTAKES = {
         [*NO_MODEL, "--per-class", "0", "--out", "new"],
         ["--model", "models:/nowhere@champion", "--per-class", "1", "--out", "new"],
         [*NO_MODEL, "--per-class", "1", "--out", "file"],
+        [*NO_MODEL, "--per-class", "1", "--out", LONG],
     ],
     "trainable": [
         ["--data", "nowhere"], ["--config", "nowhere.json"], ["--out", "file"], ["--epochs", "0"],
         ["--trial", "nowhere"], ["--init-from", "nowhere.safetensors"], ["--seed", "-1"],
-        ["--evaluate-at", "never"],
+        ["--evaluate-at", "never"], ["--out", LONG], ["--config", LONG],
     ],
     "trainable.data": [
         ["show", "nowhere", "--out", "new.png"],
         ["show", "phantom", "--out", "new.jpeg"],
         ["small", "--source", "nowhere", "--out", "new"],
+        ["small", "--source", ".", "--out", LONG], ["show", LONG, "--out", "new.png"],
     ],
-    "trainable.metrics": [["nowhere", "nowhere"], ["file", "file"], ["--nonsense"]],
+    "trainable.metrics": [["nowhere", "nowhere"], ["file", "file"], [LONG, LONG], ["--nonsense"]],
     "spaces": [["nowhere"], ["--image-size", "65"]],
     "analysis.augmentation": [
         [*NO_MODEL, "--data", "phantom"],

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import ParamSpec
 
 from spaces.errors import InputError
-from trainable.basics.files import disk_fault
+from trainable.basics.files import disk_fault, path_fault
 from trainable.basics.stopping import say_stopped, stopped_by_signals
 from trainable.basics.terminal import make_console, say, say_error
 
@@ -59,6 +59,9 @@ def run_command(main: Callable[[], int], stopped: str) -> int:
         _lead_nowhere()
         return 1
     except Exception as error:
+        if (path := path_fault(error)) is not None:
+            say_error(InputError(path))
+            return INPUT_ERROR
         if (fault := disk_fault(error)) is None:
             raise
         with suppress(OSError):

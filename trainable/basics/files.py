@@ -19,6 +19,12 @@ from typing import Any
 from spaces.errors import InputError
 from trainable.basics.terminal import command, os_reason, printable
 
+_UNREACHED = {
+    errno.EACCES: "choose another place, or have its owner let you in",
+    errno.EPERM: "choose another place, or have its owner let you in",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "its links lead in a circle: choose another place",
+}
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST_NAME = 255  # bytes, on Linux and macOS
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
@@ -188,6 +194,14 @@ def check_folder_name(name: str, flag: str) -> None:
             f"{flag} is {name!r}, but must be letters a to z, digits, '.', '_' and '-', and begin "
             "with a letter or a digit, as it names a folder"
         )
+
+
+def path_fault(error: BaseException) -> str | None:
+    """What is wrong with a path that somebody gave, if the system refused to look there."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return None
+    remedy = _UNREACHED.get(error.errno or 0)
+    return None if remedy is None else f"{os_reason(error)}; {remedy}"
 
 
 def disk_fault(error: BaseException | None) -> str | None:

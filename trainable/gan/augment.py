@@ -19,7 +19,7 @@ BRIGHTNESS = 0.2
 CONTRAST = 0.25
 """Largest relative change of the distance from the image's own mean."""
 CUTOUT = 1 / 4
-"""Side of the square that is blanked, as a share of the side."""
+"""Side of the square that is blanked, as a share of the side; an odd number of pixels, one less."""
 
 
 def augment(
@@ -106,7 +106,8 @@ def _layout(x: Tensor) -> torch.memory_format:
 
 
 def _cutout(x: Tensor, rng: Generator) -> Tensor:
-    """Set a square of each image, at a random place that may hang over the edge, to 0."""
+    """Set a square of each image, at a random place that may hang over the edge, to 0: to the
+    middle of a tanh's range, and to a sigmoid's black."""
     size = x.shape[2]
     half = max(1, round(size * CUTOUT / 2))
     centre = torch.randint(size, (2, len(x), 1), device=x.device, generator=rng)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypedDict
 
@@ -70,8 +70,7 @@ def write_set(start: SavedGenerator, args: argparse.Namespace, console: Console)
             for index, name in enumerate(classes):
                 folder = folders[index]
                 _make_folder(part / folder, f"--model {args.model}")
-                for k in range(args.per_class):
-                    seed = image_seed(args.seed, index, k)
+                for k, seed in enumerate(image_seeds(args.seed, index, args.per_class)):
                     file = f"{folder}/{k:05d}.{args.format}"
                     image = draw(images, latent, index, len(classes), seed)
                     Image.fromarray(image).save(part / file, **_OPTIONS[args.format])
@@ -110,9 +109,18 @@ def _no_folder(model: str, name: str, fault: str) -> InputError:
     )
 
 
-def image_seed(seed: int, index: int, k: int) -> int:
-    """The seed of the k-th image of a class in the set of `seed`: no two sets share images."""
-    return int(np.random.SeedSequence([seed, index, k]).generate_state(1)[0])
+def image_seeds(seed: int, index: int, n: int) -> Iterator[int]:
+    """The seeds of `n` images of a class in the set of `seed`, none of them twice.
+
+    PyTorch's generator takes 32 bits of a seed, so that two sets of n images share n^2 / 2^32 of
+    them on average: none of 10,000, two of 100,000.
+    """
+    used: set[int] = set()
+    for k in range(n):
+        states = np.random.SeedSequence([seed, index, k]).generate_state(8).tolist()
+        chosen = next(state for state in states if state not in used)
+        used.add(chosen)
+        yield chosen
 
 
 @torch.inference_mode()

@@ -22,6 +22,7 @@ from trainable.trial.report import LONGEST
 _EVALUATIONS = 10
 _TRAIN_TIME = "10m"
 _MOST_THREADS = 1024
+_DIGITS = 20  # Python refuses to read numbers of thousands
 
 
 def parser() -> Parser:
@@ -155,7 +156,7 @@ def schedule(args: argparse.Namespace) -> tuple[str, tuple[int, ...]]:
         step = max(1, length // _EVALUATIONS)
         return resource, (*range(step, length - step + 1, step), length)
     parts = args.evaluate_at.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
+    if not all(part.strip().isdecimal() and len(part) <= _DIGITS for part in parts):
         raise InputError(
             f"--evaluate-at is {args.evaluate_at!r}, but must be whole numbers, such as 100,360"
         )

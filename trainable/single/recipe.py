@@ -72,4 +72,9 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
     for key, value in whole.items():
         if type(value) is not int or value < 0:
             raise InputError(f"--config {path}: {key} is {value!r}, but must be a whole number")
+    share = settings.get("hold_back", 0)
+    if type(share) not in (int, float) or not 0 <= share < 1:
+        raise InputError(
+            f"--config {path}: hold_back is {share!r}, but must be a number from 0 to less than 1"
+        )
     return Recipe(content["params"], number=number, study=settings)

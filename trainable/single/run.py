@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -167,6 +168,23 @@ def _train(trial: Trial, console: Console) -> tuple[Report, Stop]:
     return report, stop
 
 
+def _scored(trial: Trial, last: Report) -> Mapping[str, Any]:
+    """The run's state when `last` was scored: it may have gone on since, and been stopped.
+
+    Raises:
+        InputError: that checkpoint is gone.
+    """
+    try:
+        return newest(trial.folder, seen=last["images_seen"])["run"]
+    except FileNotFoundError as error:
+        flag = "--epochs" if trial.workload.resource == "epoch" else "--train-time"
+        there = math.ceil(trial.progress)
+        raise InputError(
+            f"{flag} is {trial.workload.evaluations[-1]}, but the run was stopped at {there}, and "
+            f"what it was then is no longer kept; give at least {there}"
+        ) from error
+
+
 def _line(report: ScoredReport) -> str:
     return _row([
         str(report["resource"]), f"{report['train_seconds']:.0f}", f"{report['fid']:.1f}",
@@ -201,7 +219,7 @@ def _conclude(
             study="single", trial=int(trial.folder.name), params=params, settings=settings,
             seen=trial.workload.seen,
         )  # fmt: skip
-        run = newest(trial.folder)["run"]
+        run = _scored(trial, last)
         export_generator(run, trial.workload.data, args.out, provenance, scored)
         files, film = grid_files(trial.folder), args.out / FILM
         fids = {report["epoch"]: report["fid"] for report in trial.reports}

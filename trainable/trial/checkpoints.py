@@ -97,13 +97,16 @@ class Attempt:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
-def newest(folder: Path, device: str = "cpu") -> dict[str, Any]:
-    """The state in the newest valid checkpoint of the trial in `folder`.
+def newest(folder: Path, device: str = "cpu", *, seen: int | None = None) -> dict[str, Any]:
+    """The state in the newest valid checkpoint of the trial in `folder`: if given, of those after
+    `seen` images.
 
     Raises:
         FileNotFoundError: there is none.
     """
     for path in _newest_first(folder):
+        if seen is not None and not path.name.startswith(f"{seen:012d}-"):
+            continue
         content = _load(path, device)
         if content is not None:
             return content["state"]

@@ -118,6 +118,10 @@ def load_inputs(
     Raises:
         InputError: something cannot be had, or the generator saw images that are held back.
     """
+    # First, as a name may be misspelt, and images take minutes to read.
+    networks = load_frozen_networks(
+        wanted.features, wanted.protocol, wanted.backbone, args, shared=shared
+    )
     with stage(console, "reading images") as progress, reading("data"):
         images = Images.read(wanted, progress)
     data, validation, said = images.data, images.validation, [*images.said]
@@ -136,9 +140,6 @@ def load_inputs(
         )  # fmt: skip
     found = replace(found, held_out_digest=apart.digest if apart else None)
     check(found, images.whole)
-    networks = load_frozen_networks(
-        wanted.features, wanted.protocol, wanted.backbone, args, shared=shared
-    )
     backbone = networks.backbone
     found = replace(
         found,

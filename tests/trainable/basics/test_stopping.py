@@ -124,6 +124,27 @@ def test_a_full_disk_at_any_write_is_a_line(capsys):
     assert tells(capsys.readouterr().err, "error: No space left on device")
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENAMETOOLONG])
+def test_a_path_that_the_system_refuses_is_a_line_wherever_it_is_looked_at(capsys, number):
+    """Such as a colleague's folder, where `Path.exists` raises."""
+
+    def main() -> int:
+        raise OSError(number, os.strerror(number), "/theirs/in/x")
+
+    assert command_line()(main)() == 2
+    err = capsys.readouterr().err
+    assert tells(err, f"error: {os.strerror(number)}: /theirs/in/x; choose ")
+    assert err.count("\n") == 1
+
+
+def test_what_is_refused_and_is_no_path_is_not_called_one():
+    def main() -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # a port below 1024
+
+    with pytest.raises(PermissionError):
+        command_line()(main)()
+
+
 def test_letters_that_the_terminal_lacks_are_escaped(monkeypatch):
     out = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))

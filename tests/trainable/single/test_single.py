@@ -314,7 +314,24 @@ def test_a_run_that_was_to_be_longer_can_end_early(tmp_path, monkeypatch, epochs
     monkeypatch.setattr(Run, "train_epoch", no_more)
     assert call(tmp_path, "--epochs", epochs, "--evaluate-at", epochs) == 0
     assert scores(tmp_path)[-1]["resource"] == int(epochs)
+    record = json.loads((tmp_path / "config.json").read_text())
+    assert record["images_seen"] == record["scores"]["images_seen"] == 24 * int(epochs)
     assert (tmp_path / "generator.pt2").exists()
+
+
+def test_what_was_scored_and_is_gone_is_not_passed_off_by_what_is_there(
+    tmp_path, monkeypatch, capsys
+):
+    with pytest.MonkeyPatch.context() as patch:
+        stop_in(patch, 3)
+        assert call(tmp_path, *LENGTH) == 130
+    for path in tmp_path.rglob("*.pt"):
+        if int(path.name.partition("-")[0]) < 3 * 24:
+            path.unlink()
+    capsys.readouterr()
+    flags = ("--epochs", "2", "--evaluate-at", "2")
+    assert tells(refusal(capsys, tmp_path, *flags), "--epochs", 2, "at least 3")
+    assert not (tmp_path / WEIGHTS).exists()
 
 
 def test_a_length_in_seconds(tmp_path, capsys):
@@ -370,6 +387,7 @@ def refusal(capsys, out: Path, *flags: str) -> str:
         ("--held-out nowhere", ("'nowhere'",)),
         ("--evaluate-at 0,5", ("--evaluate-at", "0,5", 1, "--epochs", 4)),
         ("--evaluate-at 2;3", ("--evaluate-at", "'2;3'", "100,360")),
+        (f"--evaluate-at {'9' * 5000}", ("--evaluate-at", "100,360")),
         ("--evaluate-at ²", ("--evaluate-at", "'²'", "100,360")),
         ("--epochs 0", ("--epochs", 0, 1)),
         ("--train-time soon", ("--train-time", "'soon'", "90s")),
@@ -411,6 +429,8 @@ def test_flags_that_cannot_be_met(tmp_path, monkeypatch, capsys, flags, parts):
         ({"params": []}, ("params", "[]", "dict")),
         ({"params": {}, "settings": {"seed": "x"}}, ("seed", "'x'", "whole number")),
         ({"params": {}, "trial": -1}, ("trial", "-1", "whole number")),
+        ({"params": {}, "settings": {"hold_back": "x"}}, ("hold_back", "'x'", "number")),
+        ({"params": {}, "settings": {"hold_back": [1]}}, ("hold_back", "[1]", "number")),
         ({"params": {}, "settings": 3}, ("settings", 3, "dict")),
         ({"params": {}, "settings": {"image_size": None}}, ("image_size", None)),
     ],

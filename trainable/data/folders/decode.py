@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from trainable.data.folders.dicom import DicomFile, is_dicom
 from trainable.data.folders.limits import MAX_PIXELS, UnreadableError, check_size, share
@@ -35,6 +36,8 @@ SUFFIXES = (
 # Pillow widens the kernel when it shrinks, so bicubic is antialiased; Parmar et al. 2022 recommend
 # it for FID. Lanczos rings more around the bright letters burned into X-rays; a box blurs more.
 FILTER = Image.Resampling.BICUBIC
+
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a TIFF's tag, and one of its values
 
 # Of blocks below 32 MiB, glibc keeps what a thread has freed: sixteen threads held 8 GB.
 Image.core.set_block_size(2**26)
@@ -126,7 +129,7 @@ def _pillow(file: BinaryIO, size: int | None, how: Reading) -> Iterator[_Made]:
             stored = whole if upright.size == lying else (whole[1], whole[0])
             depth, span = _depth(upright, image.format), (0.0, 0.0)
             if depth:
-                values = np.asarray(upright)
+                values = _from_black(np.asarray(upright), image, depth)
                 span = _span(values)
                 flat = Image.fromarray(_to_8_bit(values, *how.levels.at(depth, span)))
                 alpha = _marked(upright, values)
@@ -240,6 +243,14 @@ def _depth(image: Image.Image, kind: str | None) -> str:
     if image.mode == "I":
         return "16-bit" if kind in ("PPM", "PNG") else "32-bit"
     return "16-bit" if image.mode.startswith("I;16") else ""
+
+
+def _from_black(values: np.ndarray, image: Image.Image, depth: str) -> np.ndarray:
+    """The same from black to white: a TIFF may store white as 0, which Pillow undoes in 8 bits."""
+    tiff = isinstance(image, TiffImageFile)
+    if not tiff or image.tag_v2.get(_PHOTOMETRIC) != _WHITE_IS_ZERO:
+        return values
+    return 65535 - values if depth == "16-bit" else -values.astype(np.float64)
 
 
 def _span(values: np.ndarray) -> tuple[float, float]:

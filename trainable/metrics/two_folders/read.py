@@ -76,8 +76,11 @@ class Folder:
         """SHA-256, in hex, of all that scores depend on; of squares, that of their data set."""
         if not self.as_files:
             return self.data.digest
+        told = self.data.report
+        # Outside the squares too, transparency lies on a background and deep values on levels.
+        read = (told.reading.background if told.transparent else "", str(told.reading.levels))
         files = (self.hashes[row] for row in self.counted)
-        return hashlib.sha256("\n".join((self.data.digest, *files)).encode()).hexdigest()
+        return hashlib.sha256("\n".join((self.data.digest, *read, *files)).encode()).hexdigest()
 
     def features(self, extractor: Extractor, progress: Progress) -> Tensor:
         """Features [n, D], float32 on the CPU; `progress` is told how many images are done.

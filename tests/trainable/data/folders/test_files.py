@@ -371,6 +371,22 @@ def test_other_depths_are_scaled_by_what_the_set_uses(values, ends, tmp_path: Pa
     assert Levels.parse(str(data.report.reading.levels)) == data.report.reading.levels
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_a_tiff_that_stores_white_as_0_is_no_negative(kind, tmp_path: Path):
+    """As film scanners write it: Pillow turns 8 bits alone around."""
+    most = 255 if kind is np.uint8 else 65535
+    ramp = np.linspace(0, most, 32 * 32).reshape(32, 32).astype(kind)
+    read = []
+    for values, photometric in ((ramp, 1), (most - ramp, 0)):
+        file = io.BytesIO()
+        Image.fromarray(values).save(file, "TIFF")
+        tag = struct.pack("<HHI", 262, 3, 1)
+        content = file.getvalue().replace(tag + b"\1", tag + bytes([photometric]))
+        read.append(decode(content, 32, USUAL).pixels)
+    assert read[0][0, 0, 0] < read[0][0, -1, -1]
+    np.testing.assert_array_equal(read[1], read[0])
+
+
 def write_tiff(path: Path, values: np.ndarray) -> None:
     if values.dtype != np.int16:
         return write(path, values)

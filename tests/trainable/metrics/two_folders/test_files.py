@@ -224,6 +224,23 @@ def test_features_of_the_reals_are_kept_and_known_again(tiny, tmp_path):
     assert other["fid"] != first["fid"]
 
 
+@pytest.mark.usefixtures("tiny")
+def test_what_lies_outside_the_squares_tells_features_apart(tmp_path):
+    """Transparent margins, which are cut off the squares: the background is seen by FID alone."""
+    for seed, side in enumerate("ab"):
+        for i in range(24):
+            pixels = np.random.default_rng([seed, i]).integers(0, 256, (64, 128, 4), np.uint8)
+            pixels[..., 3] = 255
+            pixels[:, :32, 3] = pixels[:, 96:, 3] = 0
+            (tmp_path / side).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / side / f"{i:02}.png")
+    paths = tmp_path / "a", tmp_path / "b"
+    black, white = (compared(*paths, background=b) for b in ("black", "white"))
+    assert black["real_digest"] != white["real_digest"]
+    assert black["fid"] != white["fid"]
+    assert black["creativity"] == white["creativity"]
+
+
 def test_repeated_reals_count_for_fid_alone(tiny, tmp_path):
     paths = tmp_path / "a", tmp_path / "b"
     for seed, (root, name) in enumerate(itertools.product(paths, ("cats", "dogs"))):
