@@ -216,7 +216,7 @@ def foretold(
     each = [[at for at, t in enumerate(trials) if t.search == number] for number in numbers]
     for own, number in zip(each, numbers, strict=True):
         prior = fitted([t for t in trials if t.search != number], shape, resource)
-        tell[own] = [prior(trials[at].values, trials[at].usual) for at in own]
+        tell[own] = [prior([trials[at].values], trials[at].usual)[0] for at in own]
     best = np.argsort(tell)[: len(z) // 10]
     thirds = [np.array(own)[np.argsort(tell[own])[: len(own) // 3]] for own in each]
     return {

@@ -174,7 +174,7 @@ class Candidates:
         if self._prior is not None:
             of_all = [*params, self.history.params[self.history.against or 0]]
             *asked, anchor = ({k: v for k, v in of.items() if k in self.known} for of in of_all)
-            z = np.array([self._prior(values, anchor) for values in asked])
+            z = self._prior(asked, anchor)
         return np.column_stack([self._encoder.encode(params), z])
 
     def untried(self, drawn: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], np.ndarray]:

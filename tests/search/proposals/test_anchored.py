@@ -209,8 +209,13 @@ class Told:
     def __init__(self, worth: float):
         self.worth = worth
 
-    def __call__(self, values: Any, anchor: Any) -> float:
-        return 0.1 + self.worth * (values["width"] - anchor["width"]) if values != anchor else 0.0
+    def __call__(self, rows: Any, anchor: Any) -> np.ndarray:
+        return np.array(
+            [
+                0.1 + self.worth * (values["width"] - anchor["width"]) if values != anchor else 0.0
+                for values in rows
+            ]
+        )
 
 
 def proposed(worth: float, told: bool) -> list[float]:
