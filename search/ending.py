@@ -17,7 +17,7 @@ from rich.console import Console
 
 from search.study.config import StudyConfig
 from search.study.database import load_study, open_storage
-from search.study.flags import run_flags
+from search.study.flags import resume_flags, run_flags
 from search.study.folder import StudyFolder
 from search.study.records import read_records
 from spaces.errors import InputError
@@ -85,7 +85,7 @@ class Ending:
         """How many trials ran, and the command that resumes the study."""
         config, again = (
             self.config,
-            self._folder.command("resume", run_flags(self.args)),
+            self._folder.command("resume", resume_flags(self.config, run_flags(self.args))),
         )
         ran = ""
         with suppress(Exception):  # its database may be what failed

@@ -150,6 +150,7 @@ def _new(args: argparse.Namespace, console: Console) -> NewStudy:
     first = starting_point(space, task, default(task))
     queue = read_queue(args.enqueue, space, task) if args.enqueue else []
     queue = [values for values in queue if values != first]  # it is tried anyway
+    _check_queue(queue, int(first is not None), config)
     learnt = [] if earlier is None else learn_from(earlier, config, seen)
     repeated: RunIdentity | None = args.repeats
     unlike = [] if repeated is None else repeated.differences(inputs.identity)
@@ -211,15 +212,21 @@ def _resumed(args: argparse.Namespace, console: Console) -> ResumedStudy:
             "best.json tries its best configurations first"
         )
     queue = read_queue(args.enqueue, space, inputs.task) if args.enqueue else []
-    if queue and (begun := len(opened.study.get_trials(deepcopy=False))) >= config.trials:
-        raise InputError(
-            f"--enqueue: all {config.trials} trials of {config.name} have begun, and none is left "
-            f"to try these; give --trials {begun + len(queue)}"
-        )
+    _check_queue(queue, len(opened.study.get_trials(deepcopy=False)), config)
     still = left_open(args)
     if old.winner_images != FLAGS["winner_images"].value(None):  # asked for when it began
         still -= {"winner_images"}
     return ResumedStudy(config, space, inputs, queue, still, opened)
+
+
+def _check_queue(queue: list[Params], before: int, config: StudyConfig) -> None:
+    """Raise InputError where not all that is enqueued comes to be tried, after `before` trials."""
+    if queue and before + len(queue) > config.trials:
+        raise InputError(
+            f"--enqueue: {len(queue)} configurations, but of {config.trials} trials only "
+            f"{max(0, config.trials - before)} are left for them; give --trials "
+            f"{before + len(queue)}"
+        )
 
 
 def _check_same(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +194,13 @@ def run_flags(args: argparse.Namespace) -> list[str]:
         if (value := getattr(args, name)) != usual[name]
     ]
     return flags + ["--unverified-weights"] * args.unverified_weights
+
+
+def resume_flags(config: StudyConfig, run_flags: Sequence[str]) -> list[str]:
+    """`run_flags`, and the time budget: a resumed search has the one that it is given, or none."""
+    flag = FLAGS["time_budget"]
+    asked = config.time_budget
+    return [*run_flags, *([] if asked is None else [command(str(flag), str(flag.word(asked)))])]
 
 
 def smaller_command(config: StudyConfig, args: argparse.Namespace) -> str:

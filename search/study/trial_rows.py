@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -86,7 +86,8 @@ def end_trial(
         {"objective": place, "value": value, "value_type": kind}
         for place, (value, kind) in enumerate(kept)
     ])  # fmt: skip
-    values = {"of": trial_id, "now": ended.state, "at": datetime.now()}
+    at = datetime.now(UTC).replace(tzinfo=None)  # as Optuna keeps times
+    values = {"of": trial_id, "now": ended.state, "at": at}
     session.connection().execute(_ENDING, values)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from search.study.config import StudyConfig
+from search.study.flags import resume_flags
 from search.study.folder import StudyFolder
 from search.study.records import TrialRecord
 from trainable.basics.markdown import code, escaped
@@ -88,7 +89,7 @@ def description(
             None if tracking == beside.tracking else tracking,
             None if database == beside.database_url else "URL",  # it may hold a password
         )
-        again = place.command("resume", run_flags)
+        again = place.command("resume", resume_flags(config, run_flags))
         lines += ["", f"To resume: {code(again)}"]
     return "\n".join(lines) + "\n"
 

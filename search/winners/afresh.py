@@ -26,6 +26,7 @@ from spaces.presets import default
 from spaces.task import Params
 from trainable.basics.progress import Progress
 from trainable.basics.wording import counted, format_duration
+from trainable.distributed.cluster import cause_of
 from trainable.metrics.intervals import Interval
 from trainable.metrics.seed_noise import FID_NOISE, p_value, ratio
 from trainable.tracking.client import reason
@@ -148,7 +149,7 @@ def compare_afresh(
         try:
             found: Assessment | None = ray.get(done)
         except RayError as error:
-            return reason(error)
+            return reason(cause_of(error))
         scores[str(running.pop(done))] = None if found is None else found.to_json()
         study.set_user_attr(AFRESH, {**sides, "scores": scores})
         progress(len(scores), 2 * config.replicates)

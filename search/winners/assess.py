@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import ray
+from ray.exceptions import RayError
 
 from search.study.records import TrialRecord
 from search.tune.placement import away_from
 from trainable.basics.progress import Progress
+from trainable.distributed.cluster import cause_of, ray_lost
 from trainable.distributed.resources import Resources
+from trainable.tracking.client import reason
 from trainable.trial.evaluation import Assessment
 from trainable.trial.trial import assess
 from trainable.trial.workload import Workload
@@ -22,22 +23,33 @@ def assess_on_ray(
     resources: Resources,
     progress: Progress,
     avoided: frozenset[str] = frozenset(),
-) -> dict[int, Assessment]:
+) -> dict[int, Assessment | str]:
     """Assess trials side by side on Ray, by trial number; see `trainable.trial.trial.assess`.
 
-    A trial whose checkpoints are lost is left out. `progress` is told how many trials are done;
-    nothing runs on the nodes at the addresses `avoided`.
+    Of a trial that cannot be, why not: its checkpoints are lost, it does not fit in memory, or its
+    features are no numbers. `progress` is told how many trials are done; nothing runs on the nodes
+    at the addresses `avoided`.
+
+    Raises:
+        RayError: Ray is lost.
     """
     gpus = resources.gpus_per_trial or 0
     task = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus)(assess)
     task = task.options(label_selector=away_from(avoided))
     shared = ray.put(workload)
     numbers = {task.remote(shared, r.number, r.params, per_class): r.number for r in records}
-    assessed: dict[int, Assessment] = {}
+    assessed: dict[int, Assessment | str] = {}
     waiting = list(numbers)
     while waiting:
         [done], waiting = ray.wait(waiting)  # whichever ends first
-        with suppress(FileNotFoundError):
-            assessed[numbers[done]] = ray.get(done)
+        try:
+            found = ray.get(done)
+        except FileNotFoundError:
+            found = "has no valid checkpoint"
+        except RayError as error:
+            if ray_lost(error):
+                raise
+            found = f"cannot be scored ({reason(cause_of(error))})"
+        assessed[numbers[done]] = found
         progress(len(numbers) - len(waiting), len(numbers))
     return assessed

@@ -100,21 +100,22 @@ def conclude(
     while waiting:
         best, waiting = waiting[: config.top_k], waiting[config.top_k :]
         found = {r.number: known[r.number] for r in best if r.number in known}
+        faults: dict[int, str] = {}
         if new := [record for record in best if record.number not in found]:
             said = f"scoring the best {len(new)} again on {images} fresh images each"
             with stage(console, said, len(new)) as progress:
-                found |= assess_on_ray(
+                scored = assess_on_ray(
                     workload, new, config.winner_images, where, progress, avoided
                 )
-        for record in best:
-            if (number := record.number) in found:
-                continue
+            found |= {n: score for n, score in scored.items() if isinstance(score, Assessment)}
+            faults = {n: fault for n, fault in scored.items() if isinstance(fault, str)}
+        for number, fault in faults.items():
             if number in earlier:
                 found[number] = earlier[number]
                 said = f"keeps its score on {earlier[number].generated} fresh images"
             else:
                 said = "is not scored"
-            say(console, f"trial {number} has no valid checkpoint; it {said}")
+            say(console, f"trial {number} {fault}; it {said}")
         assessed |= found
         won = any(not failed_gates(assessment.scores, gates) for assessment in found.values())
         if won or not any(may_pass(record, gates) for record in waiting):

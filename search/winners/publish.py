@@ -5,7 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 
 from search.study.database import interrupt_running, open_study
+from search.study.flags import resume_flags
 from search.study.folder import StudyFolder
+from search.study.trial_files import existing_storage
 from search.study.versions import settings_of
 from search.tracking.flat import PAUSED
 from search.tracking.projection import Projection, check
@@ -27,6 +29,7 @@ def publish(folder: StudyFolder, console: Console) -> int:
     """
     study, storage = open_study(folder)
     config = settings_of(study)
+    existing_storage(folder.path)  # else pictures would be missing without a word
     with locked(folder.path):
         interrupt_running(study, storage)  # a killed search left them so
         with stage(console, "opening MLflow"):
@@ -59,7 +62,7 @@ def publish(folder: StudyFolder, console: Console) -> int:
     if version is not None:
         say(console, f"champion: models:/{folder.name}@champion (version {version})")
     if not done:
-        more = study.user_attrs.get("run_flags", ())
+        more = resume_flags(config, study.user_attrs.get("run_flags", ()))
         again = folder.command("resume", more)
         say(console, f"the study is not finished; to resume:\n  {again}")
     say(console, f"next:\n  {ui_command(folder.tracking)}")

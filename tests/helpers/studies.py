@@ -72,7 +72,7 @@ class Ended:
         self.study.set_user_attr("yardstick", {**YARDSTICK, **more})
         patch.setattr(winners, "assess_on_ray", self._assess)
 
-    def _assess(self, *args: object) -> dict[int, Assessment]:
+    def _assess(self, *args: object) -> dict[int, Assessment | str]:
         self.assessed += 1
         fid = Interval(50.0, 60.0, self.fid)
         return {0: Assessment(GOOD, 40, fid, SOME, images_seen=self.images_seen)}

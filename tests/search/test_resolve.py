@@ -118,6 +118,10 @@ def test_what_is_enqueued_and_could_never_be_tried_is_refused(place):
     with refused("--enqueue", "5 trials", "--trials 7"):
         prepared_from(place / "runs", *flags)
     assert len(resumed_from(place / "runs", *flags, "--trials", "7").queue) == 2
+    begins = ["--study", "t", "--enqueue", str(place / "more.json"), "--trials"]
+    with refused("--enqueue", "2 configurations", "--trials 3"):  # the default comes first
+        new_from(place / "runs", *begins, "2")
+    assert len(new_from(place / "runs", *begins, "3").queue) == 2
 
 
 def test_a_sampler_that_learns_nothing_takes_no_warm_start(place):

@@ -86,5 +86,10 @@ def without_password(text: str) -> str:
     return _SECRET.sub(r"\1***", _LOGIN.sub("://", text))
 
 
+def hides_secrets(address: str) -> bool:
+    """Whether an address has options such as ``?secret_key=``."""
+    return _SECRET.search(address) is not None
+
+
 def _escaped(path: str) -> str:
     return _MARKS.sub(lambda found: quote(found[0][0]) + found[0][1:], path)

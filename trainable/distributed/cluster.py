@@ -17,7 +17,7 @@ import ray
 from ray._common.utils import get_default_system_temp_dir
 from ray._private import ray_constants
 from ray.autoscaler.sdk import request_resources
-from ray.exceptions import AuthenticationError, RaySystemError, RpcError
+from ray.exceptions import AuthenticationError, RayError, RaySystemError, RayTaskError, RpcError
 
 from spaces.errors import InputError
 from trainable.basics.machine import local_cores
@@ -68,6 +68,11 @@ def head_address() -> str:
 def ray_lost(error: BaseException) -> bool:
     """Whether an error says that Ray is lost."""
     return isinstance(error, RaySystemError | RpcError | ConnectionError)
+
+
+def cause_of(error: RayError) -> BaseException:
+    """What went wrong in a task, of which Ray's own error says the place alone; else `error`."""
+    return error.cause if isinstance(error, RayTaskError) else error
 
 
 def check_surroundings(resources: Resources, say: Callable[[str], None]) -> None:

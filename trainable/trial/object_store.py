@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spaces.errors import InputError
+from trainable.basics.addresses import hides_secrets
 from trainable.basics.files import write_whole
 from trainable.basics.private import private_folder
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 CLAIM = "claim"
 """In an attempt's folder: that its number is taken, before there is a checkpoint to tell."""
 _SENT = (".pt", ".png")
+# Azure names a container, and Google nobody, before the @.
+_KEY = re.compile(r"^s3://[^/?]*@|://[^/?]*:[^/?]*@")
 
 
 class ObjectStore:
@@ -37,7 +40,7 @@ class ObjectStore:
 
     def __init__(self, url: str):
         """InputError if `url` holds a key."""
-        if re.search(r"://[^/?]*@", url):
+        if _KEY.search(url) or hides_secrets(url):
             raise InputError(
                 "--storage contains an access key, which would be written to the study's files; "
                 "put it in the environment instead, such as AWS_ACCESS_KEY_ID"

@@ -8,8 +8,10 @@ untrained generator.
 from __future__ import annotations
 
 import errno
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -283,8 +285,9 @@ def assess(workload: Workload, number: int, params: Params, per_class: int) -> A
     folder = trial_folder(workload.trials, number)
     if workload.object_store is not None:
         workload.object_store.refill(folder, "*.pt")
-    run.load_state(newest(folder, workload.device)["run"])
-    return workload.evaluator.assess(run, per_class, seed=workload.seed + 1000)
+    with _let_go(workload, folder):
+        run.load_state(newest(folder, workload.device)["run"])
+        return workload.evaluator.assess(run, per_class, seed=workload.seed + 1000)
 
 
 def train_afresh(
@@ -296,13 +299,24 @@ def train_afresh(
     """
     workload = workload.on_this_node()
     trial = Trial(workload, number, params, heard=LONGEST)
-    while trial.progress < workload.evaluations[-1]:
-        report = trial.advance()
-        if report["status"] == Status.INTERRUPTED:
-            raise OSError(report.get("reason", Status.INTERRUPTED.value))
-        if Status(report["status"]) not in (Status.RUNNING, Status.COMPLETE):
-            return None
-    return workload.evaluator.assess(trial.run, per_class, seed=workload.seed + 1000)
+    with _let_go(workload, trial.folder):
+        while trial.progress < workload.evaluations[-1]:
+            report = trial.advance()
+            if report["status"] == Status.INTERRUPTED:
+                raise OSError(report.get("reason", Status.INTERRUPTED.value))
+            if Status(report["status"]) not in (Status.RUNNING, Status.COMPLETE):
+                return None
+        return workload.evaluator.assess(trial.run, per_class, seed=workload.seed + 1000)
+
+
+@contextmanager
+def _let_go(workload: Workload, folder: Path) -> Iterator[None]:
+    """Afterwards leave nothing of a trial on this node, if an object store has it."""
+    try:
+        yield
+    finally:
+        if workload.object_store is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _prepare_process(workload: Workload) -> None:

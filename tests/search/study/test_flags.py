@@ -16,7 +16,7 @@ from rich.console import Console
 from search.resolve import prepare
 from search.run import main
 from search.study.database import create_study, open_storage
-from search.study.flags import parser, run_flags
+from search.study.flags import parser, resume_flags, run_flags
 from search.study.folder import StudyFolder
 from tests.helpers.fake_tune import YARDSTICK, config
 from tests.helpers.refusals import refused, tells
@@ -275,6 +275,10 @@ def test_the_command_that_goes_on_says_where_trials_run_once_more():
         f"0.25 --address head:6379 --report-timeout 1h --features-weights '{here}/my weights.pth' "
         "--unverified-weights"
     )
+    assert resume_flags(config(time_budget=5400.0), ["--devices gpu"]) == [
+        "--devices gpu", "--time-budget 1h30m",
+    ]  # fmt: skip
+    assert resume_flags(config(), []) == []
     usual = parser().parse_args(["--space", "full", "--trials", "7", "--progress", "none"])
     assert run_flags(usual) == []
     assert StudyFolder.of(args, "s").command("publish") == (

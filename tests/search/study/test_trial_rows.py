@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import timedelta
 from functools import partial
 
@@ -63,6 +64,17 @@ def test_it_reads_as_if_optuna_had_written_it(tmp_path, drawn):
 ENDS = (Status.COMPLETE, Status.PRUNED, Status.DIVERGED, Status.OUT_OF_MEMORY, Status.FAILED)
 
 
+@pytest.fixture
+def abroad(monkeypatch):
+    """Where clocks do not show UTC."""
+    monkeypatch.setenv("TZ", "JST-9")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("abroad")
 @pytest.mark.parametrize("goals", [1, 2])
 def test_reports_and_ends_read_as_if_optuna_had_written_them(tmp_path, drawn, goals):
     """A report that is told twice, as after a kill, is there once."""

@@ -84,7 +84,7 @@ def test_a_trial_that_cannot_be_scored_again_keeps_its_score_and_its_export(ende
     ended.images_seen = ended.trained
     ended.conclude()
     first, scores = ended.kept(), ended.study.user_attrs["assessed"]
-    monkeypatch.setattr(winners, "assess_on_ray", lambda *_: {})
+    monkeypatch.setattr(winners, "assess_on_ray", lambda *_: {0: "is gone"})
     ended.config = replace(ended.config, winner_images=30)
     ended.conclude()
     assert ended.kept() == first

@@ -17,12 +17,14 @@ from rich.console import Console
 
 from search.winners import assess as assessing
 from search.winners.assess import assess_on_ray
+from tests.helpers.refusals import tells
 from tests.helpers.searches import shared_ray
 from tests.helpers.toys import TinyExtractor, Told, make_data
 from trainable.basics import bars
 from trainable.basics import progress as progress_module
 from trainable.basics.progress import silent, stage
 from trainable.distributed.resources import Resources
+from trainable.gan.run import DivergedError
 from trainable.trial.evaluation import real_set
 
 
@@ -186,6 +188,8 @@ def test_winners_count_as_they_end_and_lost_ones_too(cluster, tmp_path: Path, mo
     def scored(workload, number, params, per_class):
         if number == 4:
             raise FileNotFoundError
+        if number == 5:
+            raise DivergedError("features are not finite")
         while number == 1 and not params["counted"].exists():
             assert time.time() < params["deadline"], "it waited for its turn"
             time.sleep(0.05)
@@ -194,7 +198,7 @@ def test_winners_count_as_they_end_and_lost_ones_too(cluster, tmp_path: Path, mo
     monkeypatch.setattr(assessing, "assess", scored)
     counted, told = tmp_path / "counted", []
     params = {"counted": counted, "deadline": time.time() + 120}
-    records: Any = [SimpleNamespace(number=n, params=params) for n in (1, 4, 7)]
+    records: Any = [SimpleNamespace(number=n, params=params) for n in (1, 4, 5, 7)]
 
     def progress(done: int, total: int) -> None:
         told.append((done, total))
@@ -202,5 +206,7 @@ def test_winners_count_as_they_end_and_lost_ones_too(cluster, tmp_path: Path, mo
 
     resources = Resources("local", 1, 0.0, None, 60.0)
     found = assess_on_ray("a job", records, 100, resources, progress)  # pyright: ignore
-    assert found == {1: 100, 7: 700}
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert {n: found[n] for n in (1, 7)} == {1: 100, 7: 700}
+    assert tells(found[4], "checkpoint")
+    assert tells(found[5], "features are not finite")
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]

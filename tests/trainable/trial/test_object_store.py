@@ -260,9 +260,19 @@ def test_a_study_whose_trials_are_not_mounted_is_not_gone_on_with(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "address", ["abfs://container@account.dfs.core.windows.net/x", "gs://anonymous@bucket/x"]
+)
+def test_a_name_before_the_store_is_no_key(address):
+    assert ObjectStore(address).url == address
+
+
+@pytest.mark.parametrize(
     ("asked", "part"),
     [
         ("s3://key:secret@bucket/x", "AWS_ACCESS_KEY_ID"),
+        ("s3://secret@bucket/x", "AWS_ACCESS_KEY_ID"),
+        ("abfs://account:secret@container/x", "AWS_ACCESS_KEY_ID"),
+        ("abfs://container@account.dfs.core.windows.net/x?client_secret=secret", "access key"),
         ("nonsense://bucket/x", "nonsense://bucket/x"),
         ("s3://nobody/x?endpoint_override=127.0.0.1:9&scheme=http", "s3://nobody/x"),
     ],
