@@ -207,6 +207,6 @@ def test_winners_count_as_they_end_and_lost_ones_too(cluster, tmp_path: Path, mo
     resources = Resources("local", 1, 0.0, None, 60.0)
     found = assess_on_ray("a job", records, 100, resources, progress)  # pyright: ignore
     assert {n: found[n] for n in (1, 7)} == {1: 100, 7: 700}
-    assert tells(found[4], "checkpoint")
-    assert tells(found[5], "features are not finite")
+    assert tells(str(found[4]), "checkpoint")
+    assert tells(str(found[5]), "features are not finite")
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
