@@ -76,9 +76,9 @@ class Folder:
         """SHA-256, in hex, of all that scores depend on; of squares, that of their data set."""
         if not self.as_files:
             return self.data.digest
-        told = self.data.report
+        told, how = self.data.report, self.data.report.reading
         # Outside the squares too, transparency lies on a background and deep values on levels.
-        read = (told.reading.background if told.transparent else "", str(told.reading.levels))
+        read = filter(None, (how.background if told.transparent else "", str(how.levels)))
         files = (self.hashes[row] for row in self.counted)
         return hashlib.sha256("\n".join((self.data.digest, *read, *files)).encode()).hexdigest()
 
