@@ -29,7 +29,8 @@ def publish(folder: StudyFolder, console: Console) -> int:
     """
     study, storage = open_study(folder)
     config = settings_of(study)
-    existing_storage(folder.path)  # else pictures would be missing without a word
+    if folder.trials.is_symlink():  # else pictures would be missing without a word
+        existing_storage(folder.path)
     with locked(folder.path):
         interrupt_running(study, storage)  # a killed search left them so
         with stage(console, "opening MLflow"):

@@ -22,7 +22,7 @@ from analysis.study.table import load_study as load_table
 from search import publish
 from search.proposals.telling import tell_end
 from search.study.database import create_study, interrupt_running, load_study, open_storage
-from search.study.folder import StudyFolder
+from search.study.folder import TRIALS, StudyFolder
 from search.study.records import REPORT
 from search.tracking.projection import Projection, check, connect, study_key
 from search.tracking.tracker import RemoteProjection, Tracker
@@ -210,6 +210,13 @@ def test_every_class_has_its_own_key_and_its_true_name(uri, tmp_path, names):
     connect(uri).delete_tag(parent.info.run_id, "cgan.of_patients")
     table = load_table(folder.name, uri)
     assert (list(table.counts), table.of_patients) == (names, True)
+
+
+def test_pictures_on_a_disk_that_is_not_mounted_are_not_passed_over(uri, folder, capsys):
+    (folder / TRIALS).symlink_to(folder.parent / "unmounted")
+    flags = [folder.name, "--output", str(folder.parent), "--tracking-uri", uri]
+    assert publish.main(flags) == 2
+    assert tells(capsys.readouterr().err, folder.parent / "unmounted", "mount it again")
 
 
 def test_a_deleted_experiment_is_named_with_the_remedy(uri, folder, capsys):
